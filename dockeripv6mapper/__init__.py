@@ -1,0 +1,19 @@
+"""DockerIPV6Mapper: stable, reachable IPv6 addresses for labelled containers.
+
+Data goes one way, observe → desired → plan → apply, and imports go down this list:
+
+    cli           the commands: parse, call, render
+    daemon        the process: signals, permission, the threads that feed the controller
+    controller    the one loop: one queue, one owner of all state
+    observation   one look at engine and kernel, for the commands that look once
+    engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers
+    kernel/       all that speaks to Linux: uplinks, proxies, sysctls, watch
+    mapping/      the decisions, pure: labels, networks, addressing, reservations, desired, planner
+    model         the frozen types that everything above shares
+    settings      the settings, frozen
+    errors        what can go wrong
+
+Start reading at `mapping/desired.py` for what is decided, at `controller.py` for when.
+"""
+
+__version__ = "0.1.0"

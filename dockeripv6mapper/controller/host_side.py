@@ -1,0 +1,144 @@
+"""The host's side of a pass: sysctls and proxy entries, brought to what is desired and kept there."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from dockeripv6mapper.controller.boundary import HostKernel
+from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.mapping.desired import Desired, Facts, uplinks
+from dockeripv6mapper.mapping.planner import ProxyPlan, plan_proxies, plan_sysctls, wanted_sysctls
+from dockeripv6mapper.model import Host, Link, ProxyEntry
+from dockeripv6mapper.settings import ProxyMode, Settings
+
+log = logging.getLogger(__name__)
+
+
+class HostSide:
+    """What is known of the host, and which proxy entries each container needs."""
+
+    def __init__(
+        self,
+        kernel: HostKernel,
+        settings: Settings,
+        logbook: Logbook,
+        watch: Callable[[frozenset[int]], None],
+    ) -> None:
+        self._kernel = kernel
+        self._settings = settings
+        self._logbook = logbook
+        self._watch = watch
+        self.seen = Host()
+        self._present: dict[ProxyEntry, bool] = {}
+        """All proxy entries that are there, and whether each is ours."""
+        self._wanted: dict[str, frozenset[ProxyEntry]] = {}
+        """The proxy entries that are wanted, by container."""
+        self._wanting: dict[ProxyEntry, set[str]] = {}
+        """The same the other way round: an address may pass from one container to the next."""
+        self._uplinks: tuple[Link, ...] | None = None
+
+    def observe(self, facts: Facts) -> None:
+        """Look at everything afresh, and set the sysctls right."""
+        try:
+            self.seen = self._kernel.observe()
+        except MapperError as error:
+            self._logbook.failed("observing the host", error)
+            return
+        self._logbook.succeeded("observing the host")
+        self._present = dict(self.seen.entries)
+        links = uplinks(Facts(facts.containers, host=self.seen), self._settings)
+        self._say_uplinks(links)
+        self._watch(frozenset(link.index for link in links))
+        self._set_sysctls(links)
+
+    def settle(self, facts: Facts, desired: Desired, container_ids: Iterable[str], *, whole: bool) -> None:
+        """Bring the proxy entries of some containers to what is desired.
+
+        `whole`: everything else that is there and ours is to go as well.
+        """
+        scope: set[ProxyEntry] = set()
+        for container_id in container_ids:
+            scope |= self._want(container_id, desired.entries(facts, container_id))
+        if whole:
+            wanted, present = set(self._wanting), self._present
+        else:
+            wanted = {entry for entry in scope if entry in self._wanting}
+            present = {entry: self._present[entry] for entry in scope if entry in self._present}
+        self._apply(plan_proxies(wanted, present))
+
+    def _want(self, container_id: str, entries: frozenset[ProxyEntry]) -> frozenset[ProxyEntry]:
+        """Replace what one container needs; returns every entry that it needed or needs."""
+        before = self._wanted.pop(container_id, frozenset())
+        for entry in before - entries:
+            self._wanting[entry].discard(container_id)
+            if not self._wanting[entry]:
+                del self._wanting[entry]
+        for entry in entries:
+            self._wanting.setdefault(entry, set()).add(container_id)
+        if entries:
+            self._wanted[container_id] = entries
+        return before | entries
+
+    def _apply(self, plan: ProxyPlan) -> None:
+        if self._settings.dry_run:
+            for entry in plan.add:
+                self._logbook.once("dry run", f"would proxy {entry}", logging.INFO)
+            for entry in plan.remove:
+                self._logbook.once("dry run", f"would stop proxying {entry}", logging.INFO)
+            return
+        if plan.remove:
+            outcome = self._kernel.remove_proxies(plan.remove)
+            for entry in outcome.done:
+                self._present.pop(entry, None)
+                self._logbook.succeeded(entry)
+                log.info("no longer proxying %s", entry)
+            self._say_failures(outcome.failed)
+        if plan.add:
+            outcome = self._kernel.add_proxies(plan.add)
+            self._present.update(dict.fromkeys(outcome.done, True) | dict.fromkeys(outcome.found, False))
+            for entry in outcome.done:
+                self._logbook.succeeded(entry)
+                log.info("proxying %s", entry)
+            for entry in outcome.found:
+                log.debug("%s is proxied by somebody else's entry already", entry)
+            self._say_failures(outcome.failed)
+
+    def _say_failures(self, failed: Mapping[ProxyEntry, MapperError]) -> None:
+        for entry, error in failed.items():
+            self._logbook.failed(entry, error)
+
+    def _set_sysctls(self, links: tuple[Link, ...]) -> None:
+        wanted = wanted_sysctls(links, self._settings.proxy)
+        changes = plan_sysctls(wanted, self._kernel.read_sysctls([key for key, *_ in wanted]))
+        for change in changes:
+            if self._settings.dry_run or not self._settings.sysctl:
+                text = f"sysctl net/ipv6/{change.key} is {change.old}, and has to be {change.new}"
+                self._logbook.once("sysctls", text)
+                continue
+            try:
+                self._kernel.write_sysctl(change)
+            except MapperError as error:
+                self._logbook.failed(change.key, error)
+                # Forwarding must not come on before accept_ra is right.
+                return
+            self._logbook.succeeded(change.key)
+
+    def _say_uplinks(self, links: tuple[Link, ...]) -> None:
+        if links == self._uplinks:
+            return
+        self._uplinks = links
+        if self._settings.proxy is ProxyMode.OFF:
+            return
+        if not links:
+            named = " ".join(self._settings.uplinks)
+            why = (
+                f"there is no link {named}"
+                if named
+                else "no link has an IPv6 default route (--uplink names one)"
+            )
+            log.warning("no uplink: %s; containers are mapped, and nothing answers for them", why)
+        for link in links:
+            if link.neighbour_discovery:
+                log.info("uplink %s: proxying neighbour discovery", link.name)
+            else:
+                log.info("uplink %s has no neighbour discovery, so it needs no proxy entries", link.name)

@@ -1,0 +1,129 @@
+"""Jobs: the engine calls that the loop has workers make, and what comes back from each.
+
+A container is asked about by one job at a time, and acted upon by one action at a time.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
+from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.engine.workers import Workers
+from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.model import Connect, Container, EndpointAction, Release, Restore
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """List everything. Brings a `Snapshot`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListNetworks:
+    """List the networks. Brings a tuple of `Network`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at one container. Brings a `Container`, or None where it is gone."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtImage:
+    """Look at an image. Brings its labels, or None where it is gone."""
+
+    image: str
+
+
+Question = TakeSnapshot | ListNetworks | Look | LookAtImage
+Job = Question | EndpointAction
+"""An action brings the container as it is afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a job brought, and the inventory's epoch when it was asked for."""
+
+    asked: int
+    found: Any
+
+
+class Jobs:
+    """The jobs that are under way."""
+
+    def __init__(
+        self, workers: Workers[Job], lists: EngineLists, endpoints: EngineEndpoints, inventory: Inventory
+    ) -> None:
+        self._workers = workers
+        self._lists = lists
+        self._endpoints = endpoints
+        self._inventory = inventory
+        self._asked: set[Job] = set()
+        self.actions: dict[str, EndpointAction] = {}
+        """What the engine is changing, by container."""
+
+    def ask(self, question: Question) -> None:
+        """Have a question answered, unless it is being answered already."""
+        if question not in self._asked:
+            self._asked.add(question)
+            self._submit(question)
+
+    def act(self, action: EndpointAction) -> None:
+        """Have an action carried out. The container must have none under way."""
+        self.actions[action.container_id] = action
+        self._submit(action)
+
+    def done(self, job: Job) -> None:
+        """A job came to its end."""
+        match job:
+            case Connect() | Restore():
+                del self.actions[job.container_id]
+            case _:
+                self._asked.discard(job)
+
+    def _submit(self, job: Job) -> None:
+        self._workers.submit(job, lambda: self._carry_out(job))
+
+    def _carry_out(self, job: Job) -> Answer:
+        """Do one job, on a worker's thread: of the inventory it may only read the epoch."""
+        match job:
+            case Connect() | Restore():
+                self._endpoints.apply(job)
+                return Answer(self._inventory.epoch, _after(job, self._lists, self._endpoints))
+            case Look(container_id):
+                return Answer(self._inventory.epoch, self._lists.container(container_id))
+            case LookAtImage(image):
+                return Answer(self._inventory.epoch, _image_labels(image, self._lists))
+            case ListNetworks():
+                return Answer(self._inventory.epoch, self._lists.networks())
+            case TakeSnapshot():
+                return Answer(self._inventory.epoch, self._lists.snapshot())
+
+
+def _after(action: EndpointAction, lists: EngineLists, endpoints: EngineEndpoints) -> Container | None:
+    """The container as an action left it, with what is now known of its endpoints' marks."""
+    container = lists.container(action.container_id)
+    if container is None:
+        return None
+    match action:
+        case Release():
+            with suppress(GoneError):
+                return endpoints.with_marks(container)
+        case Connect():
+            ours = (
+                replace(each, ours=True) if each.requested == action.address else each
+                for each in container.endpoints
+            )
+            return replace(container, endpoints=tuple(ours))
+    return container
+
+
+def _image_labels(image: str, lists: EngineLists) -> Mapping[str, str] | None:
+    try:
+        return lists.image_labels(image)
+    except GoneError:
+        return None

@@ -1,0 +1,202 @@
+"""The loop: messages in, passes out.
+
+Level-triggered: whatever happens, what is wanted is worked out from what is there, and the difference is
+acted upon. Events only say where to look first; every `resync` seconds everything is looked at afresh.
+Engine calls are made by workers and come back as messages; the kernel is quick enough to be asked directly.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from dockeripv6mapper import backoff
+from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
+from dockeripv6mapper.controller.host_side import HostSide
+from dockeripv6mapper.controller.jobs import Job, Jobs, ListNetworks, Look, LookAtImage, TakeSnapshot
+from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow, Stop
+from dockeripv6mapper.controller.passes import NETWORKS, Passes
+from dockeripv6mapper.controller.timers import Resync, Retry, Timer, Timers, Verify
+from dockeripv6mapper.engine.events import Change, ContainerChanged, NetworksChanged, StreamLost, Subscribed
+from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.engine.workers import Finished, Workers
+from dockeripv6mapper.errors import EngineUnavailableError
+from dockeripv6mapper.model import Connect, Restore
+from dockeripv6mapper.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ENGINE_THREADS = 8
+"""Engine calls that may wait at once: each connect of a running container takes 75 to 150 ms."""
+SETTLE_SECONDS = 0.1
+"""How long to wait after news of the uplinks: they come in bursts."""
+VERIFY_SECONDS = 1.0
+"""How long after a death the engine's lists are believed again."""
+DRAIN_SECONDS = 10.0
+"""How long a shutdown waits for the actions that are under way."""
+ENGINE = "engine"
+"""What fails where the engine cannot be reached, whatever it was asked."""
+
+
+class Controller:
+    """Brings the containers' endpoints and the host's proxy entries to what the labels ask for."""
+
+    def __init__(
+        self,
+        lists: EngineLists,
+        endpoints: EngineEndpoints,
+        kernel: HostKernel,
+        settings: Settings,
+        watch: Callable[[frozenset[int]], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._queue: SimpleQueue[Message] = SimpleQueue()
+        self._workers: Workers[Job] = Workers(ENGINE_THREADS, self.post)
+        self._inventory = Inventory()
+        self._jobs = Jobs(self._workers, lists, endpoints, self._inventory)
+        self._logbook = Logbook()
+        self._timers = Timers()
+        self._passes = Passes(
+            inventory=self._inventory,
+            jobs=self._jobs,
+            endpoints=endpoints,
+            host=HostSide(kernel, settings, self._logbook, watch),
+            timers=self._timers,
+            logbook=self._logbook,
+            settings=settings,
+        )
+        self._stopping = False
+
+    def post(self, message: Message) -> None:
+        """Hand a message to the loop. From any thread."""
+        self._queue.put(message)
+
+    def run(self) -> None:
+        """Work until `Stop` is posted."""
+        self._timers.set(Resync(), self._settings.resync)
+        while not self._stopping:
+            if (message := self._receive(self._timers.next_in())) is not None:
+                self._handle(message)
+            for timer in self._timers.due():
+                self._ring(timer)
+        self._drain()
+        self._workers.stop()
+
+    def _receive(self, seconds: float) -> Message | None:
+        try:
+            return self._queue.get(timeout=seconds)
+        except Empty:
+            return None
+
+    def _drain(self) -> None:
+        """Let the actions under way end: what is cut off would have to be restored by the next process."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._jobs.actions and (left := deadline - time.monotonic()) > 0:
+            if isinstance(message := self._receive(left), Finished):
+                self._jobs.done(message.job)
+        for action in self._jobs.actions.values():
+            log.warning("stopping while the engine still works on container %s", action.container)
+
+    # --- what is heard ------------------------------------------------------------------------------------
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case ContainerChanged():
+                self._container_changed(message)
+            case NetworksChanged():
+                self._inventory.touch(NETWORKS)
+                self._jobs.ask(ListNetworks())
+            case Finished():
+                self._finished(message)
+            case HostChanged():
+                self._timers.hasten(Resync(), SETTLE_SECONDS)
+            case Subscribed():
+                log.info("connected to the engine")
+                self._timers.cancel_retries()
+                self._resync()
+            case StreamLost():
+                self._logbook.failed(ENGINE, message.error)
+            case ResyncNow():
+                self._resync()
+            case Stop():
+                self._stopping = True
+
+    def _container_changed(self, message: ContainerChanged) -> None:
+        container_id = message.container_id
+        self._inventory.touch(container_id)
+        # Whatever failed before may succeed now.
+        self._timers.cancel(Retry(container_id))
+        match message.change:
+            case Change.CREATED if message.created and container_id not in self._inventory.containers:
+                # An image's name may mean another image than it did before.
+                self._inventory.images.pop(message.created.image, None)
+                self._inventory.put(message.created)
+                self._passes.take_change(container_id)
+                return
+            case Change.DESTROYED:
+                self._inventory.drop(container_id)
+                self._passes.take_change(container_id)
+                return
+            case Change.STARTED:
+                self._inventory.may_run(container_id)
+            case Change.DIED:
+                self._inventory.mark_dead(container_id)
+                self._timers.set(Verify(container_id), VERIFY_SECONDS)
+                self._passes.take_change(container_id)
+        self._jobs.ask(Look(container_id))
+
+    def _finished(self, finished: Finished[Job]) -> None:
+        job = finished.job
+        self._jobs.done(job)
+        if finished.error is not None:
+            self._failed(job, finished.error)
+            return
+        self._logbook.succeeded(ENGINE)
+        self._logbook.succeeded(_subject(job))
+        match job:
+            case TakeSnapshot():
+                self._passes.take_snapshot(finished.result)
+            case ListNetworks():
+                self._passes.take_networks(finished.result)
+            case LookAtImage(image):
+                self._passes.take_image(image, finished.result)
+            case Look(container_id):
+                self._passes.take_container(container_id, finished.result)
+            case Connect() | Restore():
+                log.info("done: %s", job)
+                self._passes.take_container(job.container_id, finished.result)
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        unavailable = isinstance(error, EngineUnavailableError)
+        count = self._logbook.failed(ENGINE if unavailable else _subject(job), error)
+        match job:
+            case Connect() | Restore():
+                self._timers.set(Retry(job.container_id), backoff.delay(count))
+                self._jobs.ask(Look(job.container_id))
+            case Look(container_id):
+                self._timers.set(Retry(container_id), backoff.delay(count))
+            case TakeSnapshot() | ListNetworks() | LookAtImage():
+                self._timers.hasten(Resync(), backoff.delay(count))
+                self._passes.without_engine()
+
+    # --- what is due --------------------------------------------------------------------------------------
+
+    def _ring(self, timer: Timer) -> None:
+        match timer:
+            case Resync():
+                self._resync()
+            case Retry(container_id):
+                self._jobs.ask(Look(container_id))
+            case Verify(container_id):
+                self._inventory.may_run(container_id)
+                self._jobs.ask(Look(container_id))
+
+    def _resync(self) -> None:
+        self._timers.set(Resync(), self._settings.resync)
+        self._jobs.ask(TakeSnapshot())
+
+
+def _subject(job: Job) -> object:
+    """What a job's failure is remembered under: an action's by its container, whatever the action was."""
+    return job.container_id if isinstance(job, Connect | Restore) else job

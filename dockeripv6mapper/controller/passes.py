@@ -1,0 +1,161 @@
+"""The passes: observe → desired → plan → apply, for everything or for the containers that changed.
+
+Here stands what is done with what was found out; when to find out more is `loop`'s.
+"""
+
+import logging
+from collections.abc import Iterable
+
+from dockeripv6mapper.controller.boundary import EngineEndpoints
+from dockeripv6mapper.controller.host_side import HostSide
+from dockeripv6mapper.controller.jobs import Answer, Jobs, ListNetworks, Look, LookAtImage
+from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.timers import Retry, Timers, Verify
+from dockeripv6mapper.engine.client import Snapshot
+from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.planner import plan_endpoint
+from dockeripv6mapper.model import EndpointAction, ImageWanted, Restore
+from dockeripv6mapper.settings import Settings
+
+log = logging.getLogger(__name__)
+
+NETWORKS = "networks"
+"""The list of networks, where the inventory keeps an epoch for it as for a container."""
+
+
+class Passes:
+    """Takes in what jobs brought, and acts on what follows from it."""
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        jobs: Jobs,
+        endpoints: EngineEndpoints,
+        host: HostSide,
+        timers: Timers,
+        logbook: Logbook,
+        settings: Settings,
+    ) -> None:
+        self._inventory = inventory
+        self._jobs = jobs
+        self._endpoints = endpoints
+        self._host = host
+        self._timers = timers
+        self._logbook = logbook
+        self._settings = settings
+        self._desired = Desired(settings)
+        self._listed = False
+        """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
+
+    # --- observe ------------------------------------------------------------------------------------------
+
+    def take_snapshot(self, answer: Answer) -> None:
+        """A full pass over a list of everything."""
+        snapshot: Snapshot = answer.found
+        if not self._inventory.is_stale(NETWORKS, answer.asked):
+            self._inventory.replace_networks(snapshot.networks)
+        merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
+        for container_id in merged.stale:
+            self._jobs.ask(Look(container_id))
+        self._inventory.prune_images()
+        self._endpoints.prune(self._inventory.containers.keys() | self._jobs.actions.keys())
+        for network in snapshot.networks:
+            self._logbook.network(network)
+        self._listed = True
+        self._host.observe(self._facts())
+        self._evaluate(merged.changed | self._desired.forgotten(self._facts()), whole=True)
+
+    def without_engine(self) -> None:
+        """A full pass over the host's side alone, while the engine is away: what is there stays right."""
+        self._host.observe(self._facts())
+        self._evaluate(list(self._inventory.containers), whole=True)
+
+    def take_networks(self, answer: Answer) -> None:
+        """All networks were listed: evaluate everything that may name one."""
+        if self._inventory.is_stale(NETWORKS, answer.asked):
+            self._jobs.ask(ListNetworks())
+            return
+        self._inventory.replace_networks(answer.found)
+        self._evaluate(list(self._inventory.containers))
+
+    def take_container(self, container_id: str, answer: Answer) -> None:
+        """A container was looked at."""
+        if self._inventory.is_stale(container_id, answer.asked):
+            self._jobs.ask(Look(container_id))
+            return
+        if answer.found is None:
+            self._inventory.drop(container_id)
+        else:
+            self._inventory.put(answer.found)
+        self.take_change(container_id)
+
+    def take_image(self, image: str, answer: Answer) -> None:
+        """An image was looked at, for which containers wait."""
+        self._inventory.images[image] = answer.found
+        self._evaluate([each.id for each in self._inventory.containers.values() if each.image == image])
+
+    def take_change(self, container_id: str) -> None:
+        """The inventory has something new of a container."""
+        self._evaluate([container_id])
+
+    # --- desired, plan, apply -----------------------------------------------------------------------------
+
+    def _facts(self) -> Facts:
+        inventory = self._inventory
+        return Facts(inventory.containers, inventory.networks, inventory.images, self._host.seen)
+
+    def _evaluate(self, container_ids: Iterable[str], *, whole: bool = False) -> None:
+        """Decide anew on some containers and on those that contend with them, and act on it.
+
+        `whole`: they are all there are, and what is proxied beyond them is to be removed.
+        """
+        if not self._listed:
+            return
+        facts = self._facts()
+        affected = self._desired.update(facts, container_ids)
+        for container_id in affected:
+            self._act(facts, container_id)
+        settled = {container_id for container_id in affected if not self._held(container_id)}
+        self._host.settle(facts, self._desired, settled, whole=whole)
+
+    def _held(self, container_id: str) -> bool:
+        """Whether a container's proxy entries stay as they are for the moment.
+
+        While the engine attaches a running container, its interface may not be up yet: a proxied packet
+        would start the host's own resolution, which fails and backs off for up to a second. And while its
+        image is not known, nothing is known.
+        """
+        container = self._inventory.containers.get(container_id)
+        if container is None or not container.running:
+            return False
+        decision = self._desired.decision(container_id)
+        return container_id in self._jobs.actions or isinstance(decision, ImageWanted)
+
+    def _act(self, facts: Facts, container_id: str) -> None:
+        """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
+        container = facts.containers.get(container_id)
+        if container is None:
+            self._logbook.forget(container_id)
+            self._timers.cancel(Retry(container_id), Verify(container_id))
+            return
+        decision = self._desired.decision(container_id)
+        self._logbook.decision(container, decision)
+        if isinstance(decision, ImageWanted):
+            self._jobs.ask(LookAtImage(decision.image))
+        if container_id in self._jobs.actions or Retry(container_id) in self._timers:
+            return
+        if self._endpoints.unfinished(container_id):
+            self._apply(Restore(container_id, container.name))
+        elif action := plan_endpoint(container, decision, facts):
+            self._apply(action)
+        else:
+            self._logbook.succeeded(container_id)
+
+    def _apply(self, action: EndpointAction) -> None:
+        if self._settings.dry_run:
+            self._logbook.once(action.container_id, f"would {action}", logging.INFO)
+            return
+        log.debug("asking the engine: %s", action)
+        self._jobs.act(action)

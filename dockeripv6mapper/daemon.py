@@ -1,0 +1,68 @@
+"""The daemon's process: what it needs before it may begin, its threads, its signals."""
+
+import logging
+import signal
+from contextlib import suppress
+from types import FrameType
+
+from dockeripv6mapper import __version__
+from dockeripv6mapper.controller.loop import Controller
+from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.endpoints import Endpoints
+from dockeripv6mapper.engine.events import EventReader
+from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.errors import EngineUnavailableError, MapperError
+from dockeripv6mapper.kernel.host import Kernel
+from dockeripv6mapper.kernel.netlink import require_net_admin
+from dockeripv6mapper.kernel.watch import Watcher
+from dockeripv6mapper.settings import ProxyMode, Settings
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Run in the foreground until SIGTERM or SIGINT. Raises `MapperError` where it cannot begin."""
+    client = Client(settings.docker_host)
+    _check(client, settings)
+    kernel = Kernel(settings.state_dir)
+    endpoints = Endpoints(client, Journal(settings.state_dir))
+    watcher = Watcher(lambda: controller.post(HostChanged()))
+    controller = Controller(client, endpoints, kernel, settings, watcher.watch)
+    reader = EventReader(client, controller.post)
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping on %s: addresses and proxy entries stay", signal.Signals(number).name)
+        controller.post(Stop())
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: controller.post(ResyncNow()))
+
+    log.info(
+        "DockerIPV6Mapper %s%s", __version__, " (dry run: nothing is changed)" if settings.dry_run else ""
+    )
+    watcher.start()
+    reader.start()
+    try:
+        controller.run()
+    finally:
+        reader.stop()
+        watcher.stop()
+        kernel.close()
+
+
+def _check(client: Client, settings: Settings) -> None:
+    """Raise now what would keep every later step from working, and trying again from helping."""
+    if not settings.dry_run and (settings.sysctl or settings.proxy is not ProxyMode.OFF):
+        require_net_admin()
+    if not settings.dry_run:
+        try:
+            settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise MapperError(
+                f"creating the state directory {settings.state_dir}: {error.strerror}",
+                hint="--state-dir DIRECTORY names another",
+            ) from error
+    with suppress(EngineUnavailableError):
+        client.ping()

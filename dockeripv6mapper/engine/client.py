@@ -1,0 +1,169 @@
+"""The connection to the engine: one method for each call of its API that the mapper makes.
+
+Everything that Docker's library or the sockets below it raise leaves here as one of ours. What the calls
+are made for stands in `endpoints` and `events`.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
+from docker.types import CancellableStream
+from docker.utils import kwargs_from_env
+from urllib3.exceptions import HTTPError
+
+from dockeripv6mapper.engine.translate import container_from_list, network_from_list
+from dockeripv6mapper.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    GoneError,
+    PermissionMissingError,
+)
+from dockeripv6mapper.model import Container, Network
+
+CALL_SECONDS = 60
+"""How long an engine call may take. A connect waits for a start of the same container to end."""
+
+EVENT_FILTERS = {
+    "type": ["container", "network"],
+    "event": ["create", "start", "die", "destroy", "rename", "connect", "disconnect", "remove", "update"],
+}
+"""What the engine is asked to send: health checks alone would else be most of the stream."""
+
+
+Events: TypeAlias = "CancellableStream[dict[str, Any]]"
+"""An iterator of events, which another thread may `close()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that the engine lists, at about one time."""
+
+    containers: tuple[Container, ...]
+    networks: tuple[Network, ...]
+
+
+class Client:
+    """An engine. Connects when it is first used, and anew after the connection was lost."""
+
+    def __init__(self, docker_host: str | None) -> None:
+        self._host = docker_host
+        self._api: docker.APIClient | None = None
+        self._opening = threading.Lock()
+
+    def ping(self) -> None:
+        """Raise what keeps the engine from being used, if anything does."""
+        with self.speaking("speaking to the engine") as api:
+            api.ping()
+
+    def snapshot(self) -> Snapshot:
+        """All containers and networks."""
+        with self.speaking("listing containers and networks") as api:
+            networks = tuple(map(network_from_list, api.networks()))
+            return Snapshot(tuple(map(container_from_list, api.containers(all=True))), networks)
+
+    def networks(self) -> tuple[Network, ...]:
+        """All networks."""
+        with self.speaking("listing networks") as api:
+            return tuple(map(network_from_list, api.networks()))
+
+    def container(self, container_id: str) -> Container | None:
+        """One container, as a list shows it; None where it is gone."""
+        with self.speaking(f"looking at container {container_id}") as api:
+            found = api.containers(all=True, filters={"id": container_id})
+            return next((container_from_list(item) for item in found if item["Id"] == container_id), None)
+
+    def inspect(self, container_id: str) -> Mapping[str, Any]:
+        """One container, as `docker inspect` shows it. Raises `GoneError`."""
+        with self.speaking(f"inspecting container {container_id}") as api:
+            inspected: Mapping[str, Any] = api.inspect_container(container_id)
+            return inspected
+
+    def image_labels(self, image: str) -> Mapping[str, str]:
+        """The labels that an image brings along, by ID or name. Raises `GoneError`."""
+        with self.speaking(f"inspecting image {image}") as api:
+            inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
+            return (inspected.get("Config") or {}).get("Labels") or {}
+
+    def connect(self, container_id: str, network_id: str, endpoint: Mapping[str, Any], doing: str) -> None:
+        """Attach a container to a network, with an `EndpointSettings` as the API takes it.
+
+        Not the library's own method: that knows only some of the endpoint's fields. `doing` begins the
+        message of what is raised.
+        """
+        body = {"Container": container_id, "EndpointConfig": endpoint}
+        self._post(f"/networks/{network_id}/connect", body, doing)
+
+    def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
+        """Detach a container from a network."""
+        self._post(f"/networks/{network_id}/disconnect", {"Container": container_id}, doing)
+
+    def events(self) -> Events:
+        """The event stream, from now on: an iterator of dicts, ended by its `close()`."""
+        with self.speaking("subscribing to events") as api:
+            stream: Events = api.events(decode=True, filters=EVENT_FILTERS)
+            return stream
+
+    def _post(self, path: str, body: Mapping[str, Any], doing: str) -> None:
+        with self.speaking(doing) as api:
+            url = f"{api.base_url}/v{api.api_version}{path}"
+            response = api.post(url, json=body, timeout=CALL_SECONDS)
+            try:
+                response.raise_for_status()
+            except requests.HTTPError as error:
+                create_api_error_from_http_exception(error)
+
+    @contextmanager
+    def speaking(self, doing: str) -> Iterator[docker.APIClient]:
+        """Yield the connection; turn what goes wrong with it into our errors."""
+        try:
+            yield self._connection()
+        except NotFound as error:
+            raise GoneError(f"{doing}: {error.explanation or error}") from error
+        except APIError as error:
+            raise EngineRefusedError(f"{doing}: {error.explanation or error}") from error
+        except (DockerException, requests.RequestException, HTTPError, OSError, ValueError) as error:
+            # The next call begins afresh: after an upgrade the engine may speak another API version.
+            self._api = None
+            _raise_unreachable(doing, error)
+
+    def _connection(self) -> docker.APIClient:
+        if (api := self._api) is not None:
+            return api
+        with self._opening:
+            if self._api is None:
+                options = kwargs_from_env()
+                if self._host:
+                    options["base_url"] = self._host
+                self._api = docker.APIClient(timeout=CALL_SECONDS, **options)
+            return self._api
+
+
+def _raise_unreachable(doing: str, error: BaseException) -> None:
+    cause = _system_error(error)
+    if isinstance(cause, PermissionError):
+        raise PermissionMissingError(
+            f"{doing}: permission denied on the engine's socket",
+            hint="run as root, or as a user of the group docker: sudo usermod -aG docker USER",
+        ) from error
+    raise EngineUnavailableError(f"{doing}: {(cause and cause.strerror) or error}") from error
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """The operating system's error inside an exception that libraries have wrapped a few times."""
+    pending: list[object] = [error]
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop(0)
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, OSError) and each.errno and not isinstance(each, requests.RequestException):
+            return each
+        pending += [*each.args, each.__cause__, each.__context__]
+    return None

@@ -1,0 +1,190 @@
+"""Endpoints: attaching containers to networks at an address, and taking that back.
+
+Every step leaves the container no worse than before it, also where the process dies right after it. An
+address that was requested here carries a mark among the endpoint's driver options, which the engine
+keeps and the network drivers ignore: so that only our own is ever taken back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from ipaddress import IPv6Address
+from typing import Any
+
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.journal import Journal, Unfinished
+from dockeripv6mapper.errors import EngineRefusedError, GoneError
+from dockeripv6mapper.model import (
+    Connect,
+    Container,
+    Endpoint,
+    EndpointAction,
+    Reconnect,
+    Release,
+    Restore,
+)
+
+MARK = "ipv6.mapper.endpoint"
+"""Driver option that marks an endpoint of ours: `added`, or `moved:` and the address the user asked for."""
+ADDED = "added"
+MOVED = "moved:"
+
+KEPT_FIELDS = ("Links", "MacAddress", "DriverOpts", "GwPriority")
+"""What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
+
+SHORT_ID_DIGITS = 12
+
+Json = Mapping[str, Any]
+
+
+class Endpoints:
+    """The engine's endpoints."""
+
+    def __init__(self, client: Client, journal: Journal) -> None:
+        self._client = client
+        self._journal = journal
+
+    def apply(self, action: EndpointAction) -> None:
+        """Carry out one action; what it needed no more, since somebody was faster, is no error."""
+        try:
+            match action:
+                case Restore():
+                    self._restore(action.container_id)
+                case Release():
+                    self._release(action)
+                case Reconnect():
+                    self._reconnect(action)
+                case Connect():
+                    self._connect(action)
+        except GoneError:
+            self._journal.erase(action.container_id)
+
+    def unfinished(self, container_id: str) -> bool:
+        """Whether a reconnect of the container was begun and not ended: `Restore` comes first then."""
+        return self._journal.has(container_id)
+
+    def prune(self, container_ids: Iterable[str]) -> None:
+        """Forget the unfinished reconnects of all containers but these."""
+        self._journal.prune(container_ids)
+
+    def with_marks(self, container: Container) -> Container:
+        """The container with `Endpoint.ours` filled in from an inspection. Raises `GoneError`."""
+        networks = self._client.inspect(container.id)["NetworkSettings"]["Networks"] or {}
+
+        def marked(endpoint: Endpoint) -> Endpoint:
+            options = (networks.get(endpoint.network) or {}).get("DriverOpts") or {}
+            return replace(endpoint, ours=MARK in options)
+
+        return replace(container, endpoints=tuple(map(marked, container.endpoints)))
+
+    def _connect(self, action: Connect) -> None:
+        endpoint = {"IPAMConfig": {"IPv6Address": str(action.address)}, "DriverOpts": {MARK: ADDED}}
+        doing = f"connecting {action.container} to {action.network} at {action.address}"
+        try:
+            self._client.connect(action.container_id, action.network_id, endpoint, doing)
+        except EngineRefusedError:
+            inspected = self._client.inspect(action.container_id)
+            if _on_network(inspected, action.network_id, action.network) is None:
+                raise
+            # It was attached by its user at its creation, of which the create event said nothing.
+
+    def _reconnect(self, action: Reconnect) -> None:
+        inspected = self._client.inspect(action.container_id)
+        if found := _on_network(inspected, action.network_id, action.network):
+            old = kept(found, inspected)
+            self._exchange(action, old=old, new=_moved(old, action.address))
+
+    def _release(self, action: Release) -> None:
+        inspected = self._client.inspect(action.container_id)
+        found = _on_network(inspected, action.network_id, action.network)
+        if found is None or inspected["State"]["Running"]:
+            return
+        mark = (found.get("DriverOpts") or {}).get(MARK)
+        if mark == ADDED:
+            doing = f"taking {action.address} back from {action.container}"
+            self._client.disconnect(action.container_id, action.network_id, doing)
+        elif mark is not None:
+            old = kept(found, inspected)
+            self._exchange(action, old=old, new=_unmoved(old, mark.removeprefix(MOVED)))
+
+    def _exchange(self, action: Connect, *, old: Json, new: Json) -> None:
+        self._journal.write(action.container_id, Unfinished(action.network_id, action.network, old))
+        address = new["IPAMConfig"].get("IPv6Address", "an address of the engine's choice")
+        doing = f"moving {action.container} on {action.network} to {address}"
+        try:
+            self._client.disconnect(action.container_id, action.network_id, doing)
+            self._client.connect(action.container_id, action.network_id, new, doing)
+        except EngineRefusedError:
+            self._restore(action.container_id)
+            raise
+        self._journal.erase(action.container_id)
+
+    def _restore(self, container_id: str) -> None:
+        """Attach the container again as it was, if it is detached. The journal stays where that fails."""
+        if (unfinished := self._journal.read(container_id)) is None:
+            return
+        inspected = self._client.inspect(container_id)
+        if _on_network(inspected, unfinished.network_id, unfinished.network) is None:
+            self._put_back(container_id, unfinished)
+        self._journal.erase(container_id)
+
+    def _put_back(self, container_id: str, unfinished: Unfinished) -> None:
+        network_id, endpoint = unfinished.network_id, unfinished.endpoint
+        doing = f"putting container {container_id} back on {unfinished.network}"
+        try:
+            self._client.connect(container_id, network_id, endpoint, doing)
+        except GoneError:
+            raise
+        except EngineRefusedError:
+            # Somebody else may have taken an address meanwhile; being attached matters more than where.
+            unaddressed = {key: value for key, value in endpoint.items() if key != "IPAMConfig"}
+            self._client.connect(container_id, network_id, unaddressed, doing)
+
+
+def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
+    """What the user set on an endpoint, as the API takes it.
+
+    The engine adds the container's short ID to the aliases itself. It shows a MAC address only while the
+    container runs or before its first start; in between, that of the container's first network is in its
+    `Config` (engine 28).
+    """
+    settings = {field: endpoint[field] for field in KEPT_FIELDS if endpoint.get(field)}
+    if addresses := endpoint.get("IPAMConfig"):
+        settings["IPAMConfig"] = dict(addresses)
+    short_id = inspected["Id"][:SHORT_ID_DIGITS]
+    if aliases := [alias for alias in endpoint.get("Aliases") or () if alias != short_id]:
+        settings["Aliases"] = aliases
+    configured_mac = (inspected.get("Config") or {}).get("MacAddress")
+    first_network = inspected["HostConfig"].get("NetworkMode")
+    if configured_mac and endpoint is inspected["NetworkSettings"]["Networks"].get(first_network):
+        settings.setdefault("MacAddress", configured_mac)
+    return settings
+
+
+def _moved(old: Json, address: IPv6Address) -> dict[str, Any]:
+    """`old` at our address, marked with the one that the user asked for, if any."""
+    addresses = dict(old.get("IPAMConfig") or {})
+    options = dict(old.get("DriverOpts") or {})
+    options.setdefault(MARK, MOVED + addresses.get("IPv6Address", ""))
+    return {
+        **old,
+        "IPAMConfig": {**addresses, "IPv6Address": str(address)},
+        "DriverOpts": options,
+    }
+
+
+def _unmoved(old: Json, users_address: str) -> dict[str, Any]:
+    """`old` as it was before `_moved`."""
+    addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key != "IPv6Address"}
+    if users_address:
+        addresses["IPv6Address"] = users_address
+    options = {key: value for key, value in (old.get("DriverOpts") or {}).items() if key != MARK}
+    return {**old, "IPAMConfig": addresses, "DriverOpts": options}
+
+
+def _on_network(inspected: Json, network_id: str, network: str) -> Json | None:
+    """The endpoint on a network; before a container's first start only its key, the name, is there."""
+    for key, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
+        if endpoint and (endpoint.get("NetworkID") or key) in (network_id, network):
+            found: Json = endpoint
+            return found
+    return None

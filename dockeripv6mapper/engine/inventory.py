@@ -1,0 +1,106 @@
+"""The inventory: the picture of the engine's containers and networks, fed by lists and events.
+
+Lists are asked for by other threads and arrive late; an event may have told something newer meanwhile.
+Every event therefore moves the inventory's epoch on, and an answer that was asked for before a container's
+last event says nothing about that container: it has to be looked at again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from dockeripv6mapper.mapping.networks import Networks
+from dockeripv6mapper.model import Container, Endpoint, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a full list changed: IDs of containers to evaluate, and those to look at again."""
+
+    changed: frozenset[str]
+    stale: frozenset[str]
+
+
+class Inventory:
+    """What the engine has, as far as is known."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, Container] = {}
+        self.networks = Networks()
+        self.images: dict[str, Mapping[str, str] | None] = {}
+        """Labels of images, by ID or by the name in a create event; None: the image is gone."""
+        self.epoch = 0
+        """The number of events so far. Other threads may read it, to say when they asked."""
+        self._touched: dict[str, int] = {}
+        self._dead: set[str] = set()
+        """Containers that died a moment ago: a list may show them as running for some milliseconds more
+        (engine 20.10)."""
+
+    def touch(self, container_id: str) -> None:
+        """Note that an event told of the container: answers to earlier questions are stale now."""
+        self.epoch += 1
+        self._touched[container_id] = self.epoch
+
+    def is_stale(self, container_id: str, asked: int) -> bool:
+        """Whether an answer that was asked for at epoch `asked` may be older than what is known."""
+        return self._touched.get(container_id, 0) > asked
+
+    def put(self, container: Container) -> None:
+        """Take in one container as it is now."""
+        before = self.containers.get(container.id)
+        if container.id in self._dead:
+            container = replace(container, running=False)
+        self.containers[container.id] = container if before is None else _with_known_marks(container, before)
+
+    def mark_dead(self, container_id: str) -> None:
+        """Take in that a container's processes ended; until `may_run` no list is believed to the contrary."""
+        self._dead.add(container_id)
+        if (container := self.containers.get(container_id)) is not None:
+            self.put(container)
+
+    def may_run(self, container_id: str) -> None:
+        """Believe the lists again on whether a container runs."""
+        self._dead.discard(container_id)
+
+    def drop(self, container_id: str) -> None:
+        """Forget a container."""
+        self.containers.pop(container_id, None)
+        self._dead.discard(container_id)
+
+    def replace_networks(self, networks: Iterable[Network]) -> None:
+        """Take in all networks as they are now."""
+        self.networks = Networks(networks)
+
+    def replace_containers(self, containers: Iterable[Container], asked: int) -> Merged:
+        """Take in a full list that was asked for at epoch `asked`."""
+        listed = {container.id: container for container in containers}
+        stale = {each for each in listed.keys() | self.containers.keys() if self.is_stale(each, asked)}
+        before = self.containers
+        self.containers = {}
+        for container_id in listed.keys() | (before.keys() & stale):
+            if container_id not in stale:
+                self.containers[container_id] = before.get(container_id, listed[container_id])
+                self.put(listed[container_id])
+            elif container_id in before:
+                self.containers[container_id] = before[container_id]
+        self._dead &= self.containers.keys()
+        self._touched = {each: epoch for each, epoch in self._touched.items() if epoch > asked}
+        return Merged(frozenset(listed.keys() | before.keys()), frozenset(stale))
+
+    def prune_images(self) -> None:
+        """Forget the images that no container is made from."""
+        used = {container.image for container in self.containers.values()}
+        self.images = {image: known for image, known in self.images.items() if image in used}
+
+
+def _with_known_marks(container: Container, before: Container) -> Container:
+    """`container` with what an earlier inspection or action told of its endpoints' marks."""
+    known = {(each.network, each.requested): each.ours for each in before.endpoints}
+
+    def marked(endpoint: Endpoint) -> Endpoint:
+        if endpoint.ours is not None:
+            return endpoint
+        return replace(endpoint, ours=known.get((endpoint.network, endpoint.requested)))
+
+    if all(ours is None for ours in known.values()):
+        return container
+    return replace(container, endpoints=tuple(map(marked, container.endpoints)))

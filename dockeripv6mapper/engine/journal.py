@@ -1,0 +1,61 @@
+"""The journal: what a reconnect must put back, in a file while the container is detached.
+
+A reconnect is two calls, and what the user had set on the endpoint is known to nobody in between. The file
+is written before the first and removed after the second, so that the next process can finish the work.
+It lies below /run: a reboot restarts the engine too, and leaves nothing half done.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A container's endpoint as it was: the network, and the API's `EndpointSettings` to attach it with."""
+
+    network_id: str
+    network: str
+    endpoint: Mapping[str, Any]
+
+
+class Journal:
+    """One file for each reconnect that is under way."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._directory = state_dir / "reconnects"
+
+    def write(self, container_id: str, unfinished: Unfinished) -> None:
+        """Note a reconnect, all or nothing."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(container_id)
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(unfinished)))
+        draft.replace(path)
+
+    def read(self, container_id: str) -> Unfinished | None:
+        """The reconnect that was noted for a container, if one was."""
+        try:
+            return Unfinished(**json.loads(self._path(container_id).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def has(self, container_id: str) -> bool:
+        """Whether a reconnect of the container was begun and not finished."""
+        return self._path(container_id).exists()
+
+    def erase(self, container_id: str) -> None:
+        """Forget a container's reconnect."""
+        self._path(container_id).unlink(missing_ok=True)
+
+    def prune(self, container_ids: Iterable[str]) -> None:
+        """Forget the reconnects of all containers but these."""
+        kept = {self._path(container_id) for container_id in container_ids}
+        for path in self._directory.glob("*.json"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def _path(self, container_id: str) -> Path:
+        return self._directory / f"{container_id}.json"

@@ -1,0 +1,104 @@
+"""The engine's JSON → `model`. Pure; fields as in Docker Engine API 1.41 to 1.51."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import AddressValueError, IPv6Address, IPv6Network
+from typing import Any
+
+from dockeripv6mapper.mapping.labels import RELEVANT
+from dockeripv6mapper.model import Container, Endpoint, Network
+
+Json = Mapping[str, Any]
+
+NANOSECONDS = 10**9
+
+
+def container_from_list(item: Json) -> Container:
+    """An item of `GET /containers/json`."""
+    settings = item.get("NetworkSettings") or {}
+    return Container(
+        id=item["Id"],
+        name=_own_name(item.get("Names") or ()),
+        labels=relevant(item.get("Labels") or {}),
+        image=item["ImageID"],
+        created=item["Created"],
+        running=item["State"] in ("running", "paused"),
+        network_mode=(item.get("HostConfig") or {}).get("NetworkMode"),
+        endpoints=tuple(
+            endpoint(network, each) for network, each in (settings.get("Networks") or {}).items() if each
+        ),
+    )
+
+
+def container_from_event(container_id: str, attributes: Mapping[str, str], time_nano: int) -> Container:
+    """What a create event tells of a container that nobody has listed yet."""
+    return Container(
+        id=container_id,
+        name=attributes.get("name", ""),
+        labels=relevant(attributes),
+        image=attributes.get("image", ""),
+        created=time_nano // NANOSECONDS,
+        running=False,
+    )
+
+
+def endpoint(network: str, settings: Json) -> Endpoint:
+    """An `EndpointSettings` of a list or an inspection."""
+    return Endpoint(
+        network=network,
+        network_id=settings.get("NetworkID") or "",
+        address=ipv6(settings.get("GlobalIPv6Address")),
+        requested=ipv6((settings.get("IPAMConfig") or {}).get("IPv6Address")),
+    )
+
+
+def network_from_list(item: Json) -> Network:
+    """An item of `GET /networks`."""
+    configs = (item.get("IPAM") or {}).get("Config") or ()
+    configs = [each for each in configs if ":" in (each.get("Subnet") or "")]
+    options = item.get("Options") or {}
+    subnets = tuple(IPv6Network(each["Subnet"], strict=False) for each in configs)
+    return Network(
+        id=item["Id"],
+        name=item["Name"],
+        driver=item.get("Driver") or "",
+        ipv6=bool(item.get("EnableIPv6")),
+        subnets=subnets,
+        gateways=frozenset(map(_gateway, configs, subnets)),
+        auxiliary=frozenset(_auxiliary(configs)),
+        internal=bool(item.get("Internal")),
+        default_bridge=options.get("com.docker.network.bridge.default_bridge") == "true",
+        ipvlan_mode=options.get("ipvlan_mode"),
+        labels=relevant(item.get("Labels") or {}),
+    )
+
+
+def relevant(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels that matter to the mapper: the rest can be any amount of text."""
+    return {label: value for label, value in labels.items() if label.startswith(RELEVANT)}
+
+
+def ipv6(text: str | None) -> IPv6Address | None:
+    """An address of the engine's, which writes "" for none, and may add the prefix length."""
+    if not text:
+        return None
+    try:
+        return IPv6Address(text.partition("/")[0])
+    except AddressValueError:
+        return None
+
+
+def _own_name(names: Iterable[str]) -> str:
+    """The container's name; the others, `/other/alias`, are legacy links to it."""
+    return next((name[1:] for name in names if name.count("/") == 1), "")
+
+
+def _gateway(config: Json, subnet: IPv6Network) -> IPv6Address:
+    """The subnet's gateway. Where the user named none, the engine takes the first address, unlisted."""
+    return ipv6(config.get("Gateway")) or subnet.network_address + min(1, subnet.num_addresses - 1)
+
+
+def _auxiliary(configs: Iterable[Json]) -> Iterable[IPv6Address]:
+    for config in configs:
+        # The API says AuxiliaryAddresses, the engine's answer AuxAddress.
+        named = config.get("AuxAddress") or config.get("AuxiliaryAddresses") or {}
+        yield from (address for text in named.values() if (address := ipv6(text)))

@@ -1,0 +1,35 @@
+"""What can go wrong, in the few kinds that callers tell apart.
+
+Adapters turn every exception of a library into one of these; only `cli` turns one into an exit code.
+"""
+
+
+class MapperError(Exception):
+    """Something failed: the message says what we were doing, to what, and the cause.
+
+    `hint` is what the reader can type next, where there is such a thing.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class EngineUnavailableError(MapperError):
+    """The engine could not be reached, or went away during a call. Trying again is right."""
+
+
+class EngineRefusedError(MapperError):
+    """The engine answered, and the answer was no."""
+
+
+class GoneError(EngineRefusedError):
+    """The engine does not have the container or the network that was spoken of (any more)."""
+
+
+class KernelRefusedError(MapperError):
+    """The kernel refused a change: a proxy entry, a sysctl."""
+
+
+class PermissionMissingError(MapperError):
+    """The process may not do its job at all, and trying again would not help."""

@@ -1,0 +1,7 @@
+"""All that speaks to Linux: thin translations between netlink, /proc/sys and `model`. Decides nothing.
+
+uplinks   links, addresses and routes, as far as they matter
+proxies   the table of NDP proxy entries: which are there, which are ours, add and remove
+sysctls   /proc/sys/net/ipv6
+watch     a thread that hears of changes to links, addresses and routes
+"""

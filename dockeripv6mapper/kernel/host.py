@@ -1,0 +1,51 @@
+"""The host: one place to look at the kernel's side of things, and to change it."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dockeripv6mapper.kernel import sysctls
+from dockeripv6mapper.kernel.netlink import open_rtnetlink
+from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
+from dockeripv6mapper.kernel.uplinks import observe_topology
+from dockeripv6mapper.model import Host, Link, ProxyEntry, SysctlChange
+
+
+class Kernel:
+    """The kernel of the network namespace that this process is in. Close it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._rtnetlink = open_rtnetlink()
+        self._proxies = ProxyTable(self._rtnetlink, state_dir / "proxies")
+        self._links: Mapping[str, Link] = {}
+
+    def observe(self) -> Host:
+        """Everything but sysctls, afresh."""
+        topology = observe_topology(self._rtnetlink)
+        self._links = topology.links
+        return Host(
+            links=topology.links,
+            default_route_links=topology.default_route_links,
+            addresses=topology.addresses,
+            next_hops=topology.next_hops,
+            entries=self._proxies.observe(topology.links),
+        )
+
+    def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
+        """The values of sysctls; None for one that does not exist."""
+        return sysctls.read(keys)
+
+    def write_sysctl(self, change: SysctlChange) -> None:
+        """Change one sysctl. Raises `KernelRefusedError`."""
+        sysctls.write(change)
+
+    def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
+        """Add proxy entries where there are none yet."""
+        return self._proxies.add(entries, self._links)
+
+    def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
+        """Remove proxy entries of ours."""
+        return self._proxies.remove(entries, self._links)
+
+    def close(self) -> None:
+        """Close the netlink socket."""
+        self._rtnetlink.close()

@@ -1,0 +1,44 @@
+"""The rtnetlink socket, and its errors as ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from dockeripv6mapper.errors import KernelRefusedError, MapperError, PermissionMissingError
+
+CAP_NET_ADMIN = 12
+"""Bit in a capability set (`linux/capability.h`)."""
+
+PERMISSION_HINT = "run as root, or with the capability CAP_NET_ADMIN, as the systemd unit does"
+
+
+def open_rtnetlink() -> IPRoute:
+    """A socket to the network namespace that this process is in. Close it."""
+    try:
+        return IPRoute()
+    except OSError as error:
+        raise MapperError(f"opening a netlink socket: {error.strerror}") from error
+
+
+@contextmanager
+def speaking(doing: str) -> Iterator[None]:
+    """Turn what goes wrong with a netlink request into our errors."""
+    try:
+        yield
+    except NetlinkError as error:
+        raise KernelRefusedError(f"{doing}: {error}") from error
+    except OSError as error:
+        raise KernelRefusedError(f"{doing}: {error.strerror or error}") from error
+
+
+def require_net_admin() -> None:
+    """Raise `PermissionMissingError` where the process may not change the kernel's tables."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    if not effective >> CAP_NET_ADMIN & 1:
+        raise PermissionMissingError(
+            "changing the kernel's neighbour table: CAP_NET_ADMIN is missing", hint=PERMISSION_HINT
+        )

@@ -1,0 +1,44 @@
+"""Sysctls below /proc/sys/net/ipv6: read before written, every change said.
+
+Keys are paths below it: a link's name may hold dots. Which values are wanted is decided in `planner`.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.model import SysctlChange
+
+log = logging.getLogger(__name__)
+
+ROOT = Path("/proc/sys/net/ipv6")
+
+
+def read(keys: Iterable[str]) -> Mapping[str, str | None]:
+    """The values of now; None where there is no such key, as for a link that has just gone."""
+    return {key: _read(key) for key in keys}
+
+
+def write(change: SysctlChange) -> None:
+    """Make one change. Raises `KernelRefusedError`."""
+    try:
+        (ROOT / change.key).write_text(change.new)
+    except OSError as error:
+        raise KernelRefusedError(
+            f"setting {name(change.key)} to {change.new}: {error.strerror}",
+            hint=f"sysctl -w {name(change.key)}={change.new}",
+        ) from error
+    log.info("sysctl %s: %s → %s", name(change.key), change.old, change.new)
+
+
+def name(key: str) -> str:
+    """The key as `sysctl` takes it, which writes a dot in a link's name as a slash."""
+    return "net.ipv6." + ".".join(part.replace(".", "/") for part in key.split("/"))
+
+
+def _read(key: str) -> str | None:
+    try:
+        return (ROOT / key).read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,72 @@
+"""Links, addresses and routes: what the host is, as far as it matters here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from socket import AF_INET6
+from typing import Any, TypeAlias
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT
+
+from dockeripv6mapper.kernel.netlink import speaking
+from dockeripv6mapper.model import Link
+
+NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
+"""Flags of links on which the kernel never solicits neighbours (`net/ipv6/ndisc.c`)."""
+
+Message: TypeAlias = Any
+"""A netlink message of pyroute2's: `message["field"]` of its header, `message.get("attribute")`."""
+
+RTN_UNICAST = 1
+RT_TABLE_LOCAL = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The host's links, addresses and next hops."""
+
+    links: Mapping[str, Link]
+    default_route_links: tuple[str, ...]
+    addresses: frozenset[IPv6Address]
+    next_hops: frozenset[IPv6Address]
+
+
+def observe_topology(rtnetlink: IPRoute) -> Topology:
+    """Read links, IPv6 addresses and IPv6 routes afresh."""
+    with speaking("reading links, addresses and routes"):
+        links = [_link(message) for message in rtnetlink.get_links()]
+        addresses = [IPv6Address(each.get("address")) for each in rtnetlink.get_addr(family=AF_INET6)]
+        routes = [each for each in rtnetlink.get_routes(family=AF_INET6) if each["type"] == RTN_UNICAST]
+    names = {link.index: link.name for link in links}
+    defaults = (hop["oif"] for route in routes if route["dst_len"] == 0 for hop in _hops(route))
+    return Topology(
+        links={link.name: link for link in links},
+        default_route_links=tuple(sorted({names[index] for index in defaults if index in names})),
+        addresses=frozenset(addresses),
+        next_hops=frozenset(hop["gateway"] for route in routes for hop in _hops(route) if hop["gateway"]),
+    )
+
+
+def _link(message: Message) -> Link:
+    flags = message["flags"]
+    return Link(
+        name=message.get("ifname"),
+        index=message["index"],
+        neighbour_discovery=not flags & NO_NEIGHBOUR_DISCOVERY,
+    )
+
+
+def _hops(route: Message) -> Iterable[Mapping[str, Any]]:
+    """A route's next hops, one or several: the link's index, and the gateway where there is one."""
+    if route.get("table") == RT_TABLE_LOCAL:
+        return
+    if several := route.get("multipath"):
+        for hop in several:
+            yield {"oif": hop["oif"], "gateway": _address(hop.get("gateway"))}
+    else:
+        yield {"oif": route.get("oif"), "gateway": _address(route.get("gateway"))}
+
+
+def _address(text: str | None) -> IPv6Address | None:
+    return IPv6Address(text) if text else None

@@ -1,0 +1,108 @@
+"""The watcher: hears at once of changes that a full pass should look at, and says only that there are some.
+
+The kernel notifies of links, addresses, routes, and of IPv6 settings such as forwarding and proxy_ndp; of
+proxy entries it does not. Every container start changes some link, so what does not concern an uplink is
+dropped here.
+"""
+
+import logging
+import os
+import selectors
+import socket
+import struct
+import threading
+from collections.abc import Callable, Container, Iterator
+
+log = logging.getLogger(__name__)
+
+RTM_NEWLINK, RTM_DELLINK = 16, 17
+RTM_NEWADDR, RTM_DELADDR = 20, 21
+RTM_NEWROUTE, RTM_DELROUTE = 24, 25
+RTM_NEWNETCONF = 80
+"""Message types of `linux/rtnetlink.h`."""
+
+GROUPS = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 24
+"""RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, and the group RTNLGRP_IPV6_NETCONF (25)."""
+
+HEADER = struct.Struct("=IHHII")
+"""`struct nlmsghdr`: length, type, flags, sequence, port."""
+INDEX_AT_4 = struct.Struct("=4xi")
+"""The interface index, in `struct ifinfomsg` and `struct ifaddrmsg` alike."""
+ROUTE_DST_LEN = struct.Struct("=xB")
+"""`rtm_dst_len` in `struct rtmsg`."""
+NETCONF = struct.Struct("=B3xHHi")
+"""`struct netconfmsg`, then its first attribute, NETCONFA_IFINDEX: length, type, index."""
+NETCONF_ALL = -1
+
+RECEIVE_BYTES = 1 << 16
+
+
+def messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
+    """The netlink messages of a datagram: type and body. Ends at anything malformed."""
+    offset = 0
+    while offset + HEADER.size <= len(datagram):
+        length, kind, *_ = HEADER.unpack_from(datagram, offset)
+        if length < HEADER.size:
+            return
+        yield kind, datagram[offset + HEADER.size : offset + length]
+        offset += length + 3 & ~3
+
+
+def concerns(kind: int, body: bytes, uplinks: Container[int]) -> bool:
+    """Whether a message tells of an uplink, by index, or of a default route."""
+    try:
+        if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
+            return INDEX_AT_4.unpack_from(body)[0] in uplinks
+        if kind in (RTM_NEWROUTE, RTM_DELROUTE):
+            return bool(ROUTE_DST_LEN.unpack_from(body)[0] == 0)
+        if kind == RTM_NEWNETCONF:
+            index = NETCONF.unpack_from(body)[3]
+            return index == NETCONF_ALL or index in uplinks
+    except struct.error:
+        return False
+    return False
+
+
+class Watcher:
+    """Calls `changed` from a thread of its own whenever something concerns the uplinks."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._uplinks: frozenset[int] = frozenset()
+        self._wake_reader, self._wake_writer = os.pipe()
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._socket.bind((0, GROUPS))
+        self._thread = threading.Thread(target=self._run, name="netlink", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def watch(self, uplinks: frozenset[int]) -> None:
+        """Whose changes matter from now on, by index."""
+        self._uplinks = uplinks
+
+    def stop(self) -> None:
+        """End the thread, and close what it used."""
+        os.write(self._wake_writer, b".")
+        self._thread.join()
+        self._socket.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+    def _run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._wake_reader, selectors.EVENT_READ)
+            while all(key.fileobj is not self._wake_reader for key, _ in selector.select()):
+                if self._hears_something():
+                    self._changed()
+
+    def _hears_something(self) -> bool:
+        try:
+            datagram = self._socket.recv(RECEIVE_BYTES)
+        except OSError as error:
+            # ENOBUFS: so much happened that some of it was lost, which is a reason to look.
+            log.debug("netlink notifications: %s", error.strerror)
+            return True
+        return any(concerns(kind, body, self._uplinks) for kind, body in messages(datagram))

@@ -1,0 +1,214 @@
+"""Desired: who gets which address, and what is proxied where, for all containers together.
+
+`resolve` looks at one container alone, `Desired` settles what several want. Both are told the facts and
+fetch nothing; what follows from a decision is `planner`'s.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingOf
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+
+from dockeripv6mapper.mapping import addressing, labels
+from dockeripv6mapper.mapping.networks import Networks, check_connectable, mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.reservations import Reservations, Stake
+from dockeripv6mapper.model import (
+    Container,
+    Decision,
+    Host,
+    ImageWanted,
+    Link,
+    Mapping,
+    Network,
+    ProxyEntry,
+    Reason,
+    Refusal,
+    RefusedError,
+)
+from dockeripv6mapper.settings import ProxyMode, Scheme, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was observed, as it is now."""
+
+    containers: MappingOf[str, Container]
+    networks: Networks = field(default_factory=Networks)
+    images: MappingOf[str, MappingOf[str, str] | None] = field(default_factory=dict)
+    """The labels of images by ID or name; None: the engine does not have the image any more."""
+    host: Host = field(default_factory=Host)
+
+
+def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
+    """What the labels of one container come to, other containers left aside."""
+    if not any(label.startswith(labels.PREFIX) for label in container.labels):
+        return None
+    try:
+        asked = labels.request(_counting_labels(container, facts, settings))
+        if asked is None:
+            return None
+        network = facts.networks.find(asked.network)
+        _check_allowed(network, settings)
+        check_connectable(container)
+        address = address_of(labels.identity(container), network, asked.suffix, settings.scheme)
+        addressing.check_host(address, facts.host)
+    except RefusedError as no:
+        return no.refusal
+    except _ImageUnknownError:
+        return ImageWanted(container.image)
+    return Mapping(network.id, network.name, address, labels.identity(container))
+
+
+def address_of(identity: str, network: Network, suffix: int | None, default: Scheme) -> IPv6Address:
+    """The address of an identity on a network, whose label may name a scheme. Raises `RefusedError`."""
+    subnet = mapped_subnet(network)
+    if suffix is None:
+        scheme = labels.scheme(network.labels, default)
+        suffix = addressing.hashed_suffix(identity, subnet, scheme)
+    address = addressing.place(suffix, subnet)
+    addressing.check_network(address, subnet, network)
+    return address
+
+
+def uplinks(facts: Facts, settings: Settings) -> tuple[Link, ...]:
+    """The host's uplinks that exist: those that were named, else those with a default route."""
+    names = settings.uplinks or facts.host.default_route_links
+    return tuple(facts.host.links[name] for name in names if name in facts.host.links)
+
+
+def network_uplinks(network: Network, facts: Facts, settings: Settings) -> tuple[Link, ...]:
+    """Where a network's addresses are to be proxied: its label's uplink, else every one."""
+    if (name := network.labels.get(labels.UPLINK)) is None:
+        return uplinks(facts, settings)
+    link = facts.host.links.get(name)
+    return () if link is None else (link,)
+
+
+class Desired:
+    """The decision on every container, brought up to date container by container."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._resolved: dict[str, Decision] = {}
+        self._stakes: dict[str, Stake] = {}
+        self._reservations = Reservations()
+
+    def update(self, facts: Facts, container_ids: Iterable[str]) -> set[str]:
+        """Take in what changed about some containers; returns the IDs whose decision may now differ.
+
+        An ID that `facts` no longer has is forgotten (and returned, as the others).
+        """
+        changed = set(container_ids)
+        touched: set[IPv6Address] = set()
+        for container_id in changed:
+            touched |= self._take_in(facts, container_id)
+        return changed | self._reservations.staked(touched)
+
+    def forgotten(self, facts: Facts) -> set[str]:
+        """IDs that are known here and gone from `facts`: `update` wants to be told of them."""
+        return self._stakes.keys() - facts.containers.keys()
+
+    def _take_in(self, facts: Facts, container_id: str) -> AbstractSet[IPv6Address]:
+        container = facts.containers.get(container_id)
+        if container is None:
+            self._resolved.pop(container_id, None)
+            self._stakes.pop(container_id, None)
+            return self._reservations.drop(container_id)
+        self._resolved[container_id] = decision = resolve(container, facts, self._settings)
+        addresses = {each.address for each in container.endpoints}
+        addresses |= {each.requested for each in container.endpoints}
+        identity = container_id
+        if isinstance(decision, Mapping):
+            addresses.add(decision.address)
+            identity = decision.identity
+        self._stakes[container_id] = stake = Stake(container, identity)
+        return self._reservations.put(stake, (each for each in addresses if each is not None))
+
+    def decision(self, container_id: str) -> Decision:
+        """What is wanted of a container, the others considered."""
+        resolved = self._resolved.get(container_id)
+        if not isinstance(resolved, Mapping):
+            return resolved
+        stake = self._stakes[container_id]
+        rival = self._reservations.rival(stake, resolved.address)
+        if rival is None:
+            return resolved
+        if rival.identity == stake.identity:
+            reason, whose = Reason.PREDECESSOR_HOLDS, "its predecessor"
+        else:
+            reason, whose = Reason.ADDRESS_HELD, "container"
+        name = rival.container.name
+        return Refusal(reason, f"{resolved.address} is held by {whose} {name}", resolved.address)
+
+    def entries(self, facts: Facts, container_id: str) -> frozenset[ProxyEntry]:
+        """The proxy entries that a container needs now."""
+        container = facts.containers.get(container_id)
+        if container is None or not container.running:
+            return frozenset()
+        return frozenset(
+            ProxyEntry(address, link.name)
+            for network, address in self._proxied(facts, container)
+            for link in network_uplinks(network, facts, self._settings)
+            if link.neighbour_discovery
+        )
+
+    def _proxied(self, facts: Facts, container: Container) -> Iterable[tuple[Network, IPv6Address]]:
+        """A running container's addresses that are to be answered for on the uplinks."""
+        mode = _effective_mode(container, facts, self._settings)
+        decision = self.decision(container.id)
+        mapped = decision.address if isinstance(decision, Mapping) else None
+        for endpoint in container.endpoints:
+            network, address = facts.networks.of(endpoint), endpoint.address
+            if network is None or address is None or not needs_proxy(network):
+                continue
+            chosen = mode is ProxyMode.ALL or (mode is ProxyMode.MAPPED and address == mapped)
+            if chosen and _may_be_proxied(address, facts.host):
+                yield network, address
+
+
+def _may_be_proxied(address: IPv6Address, host: Host) -> bool:
+    """Never answer for the host's own addresses or its routers', whoever was given them."""
+    return not (address.is_link_local or address in host.addresses or address in host.next_hops)
+
+
+class _ImageUnknownError(Exception):
+    """The image's labels have to be known first."""
+
+
+def _counting_labels(container: Container, facts: Facts, settings: Settings) -> MappingOf[str, str]:
+    """The container's labels as far as they count. Raises `RefusedError`, `_ImageUnknownError`."""
+    if settings.trust_image_labels:
+        return container.labels
+    if container.image not in facts.images:
+        raise _ImageUnknownError
+    if (image_labels := facts.images[container.image]) is None:
+        raise RefusedError(
+            Reason.IMAGE_GONE,
+            f"image {container.image} was removed, so its own labels cannot be told from the container's: "
+            "recreate the container, or run the mapper with --trust-image-labels",
+        )
+    return labels.of_the_user(container.labels, image_labels)
+
+
+def _effective_mode(container: Container, facts: Facts, settings: Settings) -> ProxyMode:
+    """The daemon's mode, or what the container's own label makes of it; OFF while that is not known."""
+    if labels.PROXY not in container.labels:
+        return settings.proxy
+    try:
+        override = labels.proxy_override(_counting_labels(container, facts, settings))
+    except (RefusedError, _ImageUnknownError):
+        return ProxyMode.OFF
+    if override is None or (override and settings.proxy is ProxyMode.ALL):
+        return settings.proxy
+    if not override:
+        return ProxyMode.OFF
+    return ProxyMode.MAPPED if labels.NETWORK in container.labels else ProxyMode.ALL
+
+
+def _check_allowed(network: Network, settings: Settings) -> None:
+    if settings.allow_networks and not {network.id, network.name} & settings.allow_networks:
+        raise RefusedError(
+            Reason.NETWORK_NOT_ALLOWED,
+            f"network {network.name} is not among those of --allow-network",
+        )

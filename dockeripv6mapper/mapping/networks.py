@@ -1,0 +1,95 @@
+"""Networks: which one a label means, and what follows from its kind."""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Network
+
+from dockeripv6mapper.mapping.labels import shown
+from dockeripv6mapper.model import Container, Endpoint, Network, Reason, RefusedError
+
+SHORT_ID_DIGITS = 12
+"""Digits of an ID as `docker network ls` prints it; fewer are not taken for an ID."""
+
+CREATE_HINT = "docker network create --ipv6 --subnet PREFIX::/80"
+
+
+class Networks:
+    """All networks of the engine, found by name or ID."""
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        self._by_id = {network.id: network for network in networks}
+        self._by_name: dict[str, list[Network]] = {}
+        for network in self._by_id.values():
+            self._by_name.setdefault(network.name, []).append(network)
+
+    def __iter__(self) -> Iterator[Network]:
+        return iter(self._by_id.values())
+
+    def find(self, reference: str) -> Network:
+        """The network that `reference` names, in the engine's own order: ID, name, the ID's beginning.
+
+        Raises `RefusedError` where there is none or more than one.
+        """
+        if network := self._by_id.get(reference):
+            return network
+        found = self._by_name.get(reference, [])
+        if not found and len(reference) >= SHORT_ID_DIGITS:
+            found = [network for network in self if network.id.startswith(reference)]
+        if not found:
+            raise RefusedError(Reason.NETWORK_NOT_FOUND, f"there is no network {shown(reference)}")
+        if len(found) > 1:
+            raise RefusedError(
+                Reason.NETWORK_AMBIGUOUS, f"{len(found)} networks are called {shown(reference)}"
+            )
+        return found[0]
+
+    def of(self, endpoint: Endpoint) -> Network | None:
+        """The network that an endpoint is on; None where it is gone, or its name not unique."""
+        if endpoint.network_id:
+            return self._by_id.get(endpoint.network_id)
+        named = self._by_name.get(endpoint.network, [])
+        return named[0] if len(named) == 1 else self._by_id.get(endpoint.network)
+
+    def endpoint(self, container: Container, network_id: str) -> Endpoint | None:
+        """The container's endpoint on a network, if it has one."""
+        for endpoint in container.endpoints:
+            if (network := self.of(endpoint)) and network.id == network_id:
+                return endpoint
+        return None
+
+
+def mapped_subnet(network: Network) -> IPv6Network:
+    """The subnet that addresses are placed in: the first IPv6 one. Raises `RefusedError`."""
+    if network.default_bridge:
+        raise RefusedError(
+            Reason.NETWORK_PREDEFINED,
+            f"the predefined network {network.name} takes no requested address: {CREATE_HINT} NAME",
+        )
+    if not network.ipv6 or not network.subnets:
+        raise RefusedError(
+            Reason.NETWORK_WITHOUT_IPV6,
+            f"network {network.name} has no IPv6 subnet: {CREATE_HINT} {network.name}",
+        )
+    return network.subnets[0]
+
+
+def needs_proxy(network: Network) -> bool:
+    """Whether the network's addresses are behind the host rather than on the uplink's link already.
+
+    A bridge and ipvlan in its layer 3 modes route; macvlan and ipvlan L2 answer for themselves.
+    """
+    if network.driver == "bridge":
+        return not network.internal
+    return network.driver == "ipvlan" and network.ipvlan_mode in ("l3", "l3s")
+
+
+def check_connectable(container: Container) -> None:
+    """Refuse a container that shares somebody else's network namespace, or has none of its own.
+
+    Raises `RefusedError`.
+    """
+    mode = container.network_mode or ""
+    if mode in ("host", "none") or mode.startswith("container:"):
+        raise RefusedError(
+            Reason.NOT_CONNECTABLE,
+            f"a container with --network {mode} cannot be connected to a network",
+        )

@@ -1,0 +1,139 @@
+"""The planner: what is desired against what is, as the actions that lead from one to the other.
+
+An action that is planned twice does no harm, and none is planned where all is well.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingOf
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from dockeripv6mapper.mapping.desired import Desired, Facts, uplinks
+from dockeripv6mapper.model import (
+    Connect,
+    Container,
+    Decision,
+    EndpointAction,
+    Link,
+    Mapping,
+    ProxyEntry,
+    Reason,
+    Reconnect,
+    Refusal,
+    Release,
+    SysctlChange,
+)
+from dockeripv6mapper.settings import ProxyMode, Settings
+
+LOSES_ITS_ENDPOINT = frozenset({Reason.ADDRESS_HELD, Reason.PREDECESSOR_HOLDS})
+"""Refusals under which a stopped container could not start with the address that we gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPlan:
+    """Entries to add, and entries of ours to remove."""
+
+    add: tuple[ProxyEntry, ...] = ()
+    remove: tuple[ProxyEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one full pass does."""
+
+    endpoints: tuple[EndpointAction, ...]
+    proxies: ProxyPlan
+    sysctls: tuple[SysctlChange, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.endpoints or self.proxies.add or self.proxies.remove or self.sysctls)
+
+
+def plan_endpoint(container: Container, decision: Decision, facts: Facts) -> EndpointAction | None:
+    """What the engine is to be asked for one container; None: nothing."""
+    match decision:
+        case Mapping():
+            return _plan_mapping(container, decision, facts)
+        case Refusal() if decision.reason in LOSES_ITS_ENDPOINT and not container.running:
+            return _plan_release(container, decision, facts)
+    return None
+
+
+def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> EndpointAction | None:
+    endpoint = facts.networks.endpoint(container, mapping.network_id)
+    kind = Connect if endpoint is None else Reconnect
+    if endpoint is not None:
+        # A running container whose endpoint has no address yet is being started: what it was configured
+        # with is what it will have.
+        has = endpoint.address if container.running and endpoint.address else endpoint.requested
+        if has == mapping.address:
+            return None
+    return kind(container.id, container.name, mapping.network_id, mapping.network, mapping.address)
+
+
+def _plan_release(container: Container, refusal: Refusal, facts: Facts) -> Release | None:
+    for endpoint in container.endpoints:
+        if endpoint.ours is not False and endpoint.requested == refusal.address and refusal.address:
+            if (network := facts.networks.of(endpoint)) is None:
+                continue
+            return Release(container.id, container.name, network.id, network.name, refusal.address)
+    return None
+
+
+def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry, bool]) -> ProxyPlan:
+    """The way from the entries that are `present` (True: ours) to those that are `wanted`.
+
+    Somebody else's entry does the work of a wanted one, and is never removed.
+    """
+    return ProxyPlan(
+        add=tuple(sorted(wanted - present.keys())),
+        remove=tuple(sorted(entry for entry, ours in present.items() if ours and entry not in wanted)),
+    )
+
+
+def wanted_sysctls(links: Iterable[Link], mode: ProxyMode) -> tuple[tuple[str, str, str | None], ...]:
+    """The sysctls below `net/ipv6` that proxying needs, in the order in which they must be set.
+
+    Each is (key, value, only where it is now this). `accept_ra` comes first: with forwarding on, a link
+    that has 1 there stops accepting router advertisements, and the host would lose its own default route
+    (kernel `Documentation/networking/ip-sysctl.rst`). `conf/all/proxy_ndp` besides the link's own makes
+    the kernel answer unicast reachability probes, and `proxy_delay` is what the first packet waits for.
+    """
+    links = tuple(links)
+    asking = tuple(link for link in links if link.neighbour_discovery) if mode is not ProxyMode.OFF else ()
+    wanted: list[tuple[str, str, str | None]] = [(f"conf/{link.name}/accept_ra", "2", "1") for link in links]
+    if links:
+        wanted.append(("conf/all/forwarding", "1", None))
+    if asking:
+        wanted.append(("conf/all/proxy_ndp", "1", None))
+    for link in asking:
+        wanted.append((f"conf/{link.name}/proxy_ndp", "1", None))
+        wanted.append((f"neigh/{link.name}/proxy_delay", "0", None))
+    return tuple(wanted)
+
+
+def plan_sysctls(
+    wanted: Iterable[tuple[str, str, str | None]], current: MappingOf[str, str | None]
+) -> tuple[SysctlChange, ...]:
+    """The changes from the values of now, in the order of `wanted`."""
+    return tuple(
+        SysctlChange(key, current.get(key), value)
+        for key, value, only_from in wanted
+        if current.get(key) != value and (only_from is None or current.get(key) == only_from)
+    )
+
+
+def plan_all(desired: Desired, facts: Facts, sysctls: MappingOf[str, str | None], settings: Settings) -> Plan:
+    """What a full pass does about all of `facts`, of which `desired` has been told."""
+    actions = (
+        plan_endpoint(container, desired.decision(container_id), facts)
+        for container_id, container in facts.containers.items()
+    )
+    wanted: set[ProxyEntry] = set()
+    for container_id in facts.containers:
+        wanted |= desired.entries(facts, container_id)
+    return Plan(
+        endpoints=tuple(action for action in actions if action),
+        proxies=plan_proxies(wanted, facts.host.entries),
+        sysctls=plan_sysctls(wanted_sysctls(uplinks(facts, settings), settings.proxy), sysctls),
+    )

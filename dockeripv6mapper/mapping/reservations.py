@@ -1,0 +1,87 @@
+"""Reservations: which containers want, asked for or hold each address, and which of them has it.
+
+An index, kept container by container, so that one container's event looks only at its own addresses.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from dockeripv6mapper.model import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """One container's interest in its addresses."""
+
+    container: Container
+    identity: str
+    """Containers of one identity share a reservation; a container that is not mapped has its ID here."""
+
+    def holds(self, address: IPv6Address) -> bool:
+        """Whether the container runs with the address: nothing but its death takes it away."""
+        container = self.container
+        return container.running and any(each.address == address for each in container.endpoints)
+
+    def precedence(self, address: IPv6Address) -> tuple[bool, int, str]:
+        """Sorts those that contend for an address nobody runs with: the first one's identity has it.
+
+        Who is configured with it already keeps it (it would be unstartable otherwise, and its address may
+        be published), then the oldest; the ID makes the order total.
+        """
+        configured = any(each.requested == address for each in self.container.endpoints)
+        return not configured, self.container.created, self.container.id
+
+
+class Reservations:
+    """All stakes by address."""
+
+    def __init__(self) -> None:
+        self._stakes: dict[IPv6Address, dict[str, Stake]] = {}
+        self._addresses: dict[str, frozenset[IPv6Address]] = {}
+
+    def put(self, stake: Stake, addresses: Iterable[IPv6Address]) -> AbstractSet[IPv6Address]:
+        """Replace a container's stakes; returns the addresses whose stakes changed in any way."""
+        container_id = stake.container.id
+        touched = self.drop(container_id)
+        self._addresses[container_id] = now = frozenset(addresses)
+        for address in now:
+            self._stakes.setdefault(address, {})[container_id] = stake
+        return touched | now
+
+    def drop(self, container_id: str) -> AbstractSet[IPv6Address]:
+        """Forget a container; returns the addresses that it had a stake in."""
+        before = self._addresses.pop(container_id, frozenset())
+        for address in before:
+            stakes = self._stakes[address]
+            del stakes[container_id]
+            if not stakes:
+                del self._stakes[address]
+        return before
+
+    def staked(self, addresses: Iterable[IPv6Address]) -> set[str]:
+        """IDs of the containers with a stake in any of `addresses`."""
+        return {container for address in addresses for container in self._stakes.get(address, ())}
+
+    def rival(self, stake: Stake, address: IPv6Address) -> Stake | None:
+        """Whoever keeps `stake` from having `address` now; None: the way is free.
+
+        A running holder has it. Else it is the identity of whoever takes precedence, and among that
+        identity's running containers again: two live connects to one address cannot both succeed, while
+        any number of stopped ones may be configured with it.
+        """
+        stakes = self._stakes.get(address, {}).values()
+        holders = [each for each in stakes if each.holds(address)]
+        if holders:
+            return None if any(each.container.id == stake.container.id for each in holders) else holders[0]
+        if not stakes:
+            return None
+        first = min(stakes, key=lambda each: each.precedence(address))
+        if first.identity != stake.identity:
+            return first
+        if not stake.container.running:
+            return None
+        runners = [each for each in stakes if each.identity == stake.identity and each.container.running]
+        first = min(runners, key=lambda each: each.precedence(address), default=stake)
+        return None if first.container.id == stake.container.id else first

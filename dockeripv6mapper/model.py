@@ -1,0 +1,229 @@
+"""The frozen types that every room shares: what was observed, what is wanted, what is to be done.
+
+No behaviour beyond what a value says of itself, and nothing of a library's types.
+"""
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv6Address, IPv6Network
+
+# --- observed: the engine ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A container's attachment to one network."""
+
+    network: str
+    """What the engine lists it under: the network's name, or its ID where the user gave that."""
+    network_id: str
+    """Empty until the container's first start."""
+    address: IPv6Address | None = None
+    """The address in use now; None unless the container runs."""
+    requested: IPv6Address | None = None
+    """The address that is applied at every start; None: the engine chooses one."""
+    ours: bool | None = None
+    """The address was requested by the mapper, not by the user; None: not known, since a list does not show
+    it (see `engine.endpoints`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container, as far as it matters here."""
+
+    id: str
+    name: str
+    """Without the leading slash."""
+    labels: MappingOf[str, str]
+    image: str
+    """The image's ID; its name where only the create event is known."""
+    created: int
+    """Seconds since the epoch."""
+    running: bool
+    network_mode: str | None = None
+    """`HostConfig.NetworkMode`; None while only the create event is known."""
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One of the engine's networks."""
+
+    id: str
+    name: str
+    driver: str
+    ipv6: bool = True
+    """Whether the network has IPv6 switched on."""
+    subnets: tuple[IPv6Network, ...] = ()
+    """Its IPv6 subnets, in the engine's order."""
+    gateways: frozenset[IPv6Address] = frozenset()
+    auxiliary: frozenset[IPv6Address] = frozenset()
+    internal: bool = False
+    default_bridge: bool = False
+    """The engine's predefined bridge, which takes no requested address."""
+    ipvlan_mode: str | None = None
+    labels: MappingOf[str, str] = field(default_factory=dict)
+
+
+# --- observed: the kernel ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network interface."""
+
+    name: str
+    index: int
+    neighbour_discovery: bool
+    """False on point-to-point and NOARP links, and on the loopback: nobody asks for addresses there."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProxyEntry:
+    """A kernel NDP proxy neighbour: `ip -6 neigh add proxy ADDRESS dev UPLINK`."""
+
+    address: IPv6Address
+    uplink: str
+
+    def __str__(self) -> str:
+        return f"{self.address} on {self.uplink}"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host's side of the picture."""
+
+    links: MappingOf[str, Link] = field(default_factory=dict)
+    default_route_links: tuple[str, ...] = ()
+    """Names of the links that carry an IPv6 default route."""
+    addresses: frozenset[IPv6Address] = frozenset()
+    """The host's own addresses, on any link."""
+    next_hops: frozenset[IPv6Address] = frozenset()
+    """The gateways of the host's IPv6 routes."""
+    entries: MappingOf[ProxyEntry, bool] = field(default_factory=dict)
+    """Every NDP proxy entry, and whether it carries our mark."""
+
+
+# --- wanted -----------------------------------------------------------------------------------------------
+
+
+class Reason(Enum):
+    """Why a mapping may not be made now."""
+
+    INVALID_LABEL = "invalid-label"
+    IMAGE_GONE = "image-gone"
+    NETWORK_NOT_FOUND = "network-not-found"
+    NETWORK_AMBIGUOUS = "network-ambiguous"
+    NETWORK_NOT_ALLOWED = "network-not-allowed"
+    NETWORK_WITHOUT_IPV6 = "network-without-ipv6"
+    NETWORK_PREDEFINED = "network-predefined"
+    NOT_CONNECTABLE = "not-connectable"
+    SUFFIX_TOO_WIDE = "suffix-too-wide"
+    SUBNET_ROUTER_ANYCAST = "subnet-router-anycast"
+    GATEWAY = "gateway"
+    AUXILIARY = "auxiliary-address"
+    HOST_ADDRESS = "host-address"
+    NEXT_HOP = "next-hop"
+    ADDRESS_HELD = "address-held"
+    PREDECESSOR_HOLDS = "predecessor-holds"
+    """Not a fault: the same identity's older container still has the address, and will give it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """What a label asks for, once resolved: this container, on this network, at this address."""
+
+    network_id: str
+    network: str
+    address: IPv6Address
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A mapping that may not be made now."""
+
+    reason: Reason
+    detail: str
+    """A sentence with the label's value, for people."""
+    address: IPv6Address | None = None
+    """The address that was refused, where it came to one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWanted:
+    """Nothing can be said before the image's own labels are known."""
+
+    image: str
+
+
+Decision = Mapping | Refusal | ImageWanted | None
+"""What is wanted of a container; None: its labels ask for nothing."""
+
+
+class RefusedError(Exception):
+    """Raised inside `mapping/` where a rule says no; it becomes a `Refusal` before it leaves."""
+
+    def __init__(self, reason: Reason, detail: str, address: IPv6Address | None = None) -> None:
+        super().__init__(detail)
+        self.refusal = Refusal(reason, detail, address)
+
+
+# --- to be done -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Attach the container to the network at the address."""
+
+    container_id: str
+    container: str
+    network_id: str
+    network: str
+    address: IPv6Address
+
+    def __str__(self) -> str:
+        return f"connect container {self.container} to network {self.network} at {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect(Connect):
+    """Move the container's endpoint on the network to the address, keeping all else that it has."""
+
+    def __str__(self) -> str:
+        return f"move container {self.container} on network {self.network} to {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Connect):
+    """Take our address from a container that is not running, since another one holds it.
+
+    Its next start would fail otherwise.
+    """
+
+    def __str__(self) -> str:
+        return f"take {self.address} on network {self.network} back from container {self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Finish a reconnect that was begun and not ended, whoever began it."""
+
+    container_id: str
+    container: str
+
+    def __str__(self) -> str:
+        return f"put container {self.container} back on the network that it was being moved on"
+
+
+EndpointAction = Connect | Reconnect | Release | Restore
+
+
+@dataclass(frozen=True, slots=True)
+class SysctlChange:
+    """Set a sysctl; `old` is None where it could not be read."""
+
+    key: str
+    old: str | None
+    new: str

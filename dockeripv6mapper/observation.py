@@ -1,0 +1,67 @@
+"""One look at engine and kernel, for the commands that look once.
+
+It is the daemon's own observe → desired → plan, so the two never disagree.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.endpoints import Endpoints
+from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.kernel.host import Kernel
+from dockeripv6mapper.mapping.desired import Desired, Facts, uplinks
+from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, wanted_sysctls
+from dockeripv6mapper.model import ImageWanted, Release
+from dockeripv6mapper.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What there is, what is wanted, and what one pass would do about it."""
+
+    facts: Facts
+    desired: Desired
+    plan: Plan
+
+
+def observe(settings: Settings) -> Observation:
+    """Look at everything once. Changes nothing. Raises `MapperError`."""
+    client = Client(settings.docker_host)
+    endpoints = Endpoints(client, Journal(settings.state_dir))
+    kernel = Kernel(settings.state_dir)
+    try:
+        inventory = Inventory()
+        snapshot = client.snapshot()
+        inventory.replace_networks(snapshot.networks)
+        inventory.replace_containers(snapshot.containers, inventory.epoch)
+        facts = Facts(inventory.containers, inventory.networks, inventory.images, kernel.observe())
+        desired = Desired(settings)
+        desired.update(facts, list(facts.containers))
+        _look_at_images(client, inventory, facts, desired)
+        _look_at_marks(endpoints, inventory, facts, desired)
+        wanted = wanted_sysctls(uplinks(facts, settings), settings.proxy)
+        sysctls = kernel.read_sysctls([key for key, *_ in wanted])
+        return Observation(facts, desired, plan_all(desired, facts, sysctls, settings))
+    finally:
+        kernel.close()
+
+
+def _look_at_images(client: Client, inventory: Inventory, facts: Facts, desired: Desired) -> None:
+    """Fetch what decisions wait for: the labels of images."""
+    decisions = (desired.decision(container_id) for container_id in facts.containers)
+    for image in {each.image for each in decisions if isinstance(each, ImageWanted)}:
+        inventory.images[image] = None
+        with suppress(GoneError):
+            inventory.images[image] = client.image_labels(image)
+    desired.update(facts, list(facts.containers))
+
+
+def _look_at_marks(endpoints: Endpoints, inventory: Inventory, facts: Facts, desired: Desired) -> None:
+    """Find out whether what would be taken back is ours to take."""
+    for container_id, container in list(facts.containers.items()):
+        if isinstance(plan_endpoint(container, desired.decision(container_id), facts), Release):
+            with suppress(GoneError):
+                inventory.put(endpoints.with_marks(container))

@@ -1,0 +1,4 @@
+"""Facts → tables and JSON, for people and for programs. No I/O of its own.
+
+plan   what one pass would do
+"""

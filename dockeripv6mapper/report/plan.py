@@ -1,0 +1,65 @@
+"""What one pass would do, as JSON and as a table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.planner import Plan
+from dockeripv6mapper.model import Connect, EndpointAction, ProxyEntry, Refusal
+
+
+def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
+    """`{"endpoints": […], "proxies": {"add": […], "remove": […]}, "sysctls": […], "refusals": […]}`."""
+    return {
+        "endpoints": [_endpoint(action) for action in plan.endpoints],
+        "proxies": {
+            "add": [_entry(entry) for entry in plan.proxies.add],
+            "remove": [_entry(entry) for entry in plan.proxies.remove],
+        },
+        "sysctls": [{"key": each.key, "old": each.old, "new": each.new} for each in plan.sysctls],
+        "refusals": [
+            {"container": name, "reason": refusal.reason.value, "detail": refusal.detail}
+            for name, refusal in _refusals(facts, desired)
+        ],
+    }
+
+
+def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
+    """One line for each action, and one for each refusal."""
+    table = Table("action", "what", box=None, pad_edge=False)
+    for action in plan.endpoints:
+        table.add_row(type(action).__name__.lower(), Text(str(action)))
+    for entry in plan.proxies.add:
+        table.add_row("proxy", Text(str(entry)))
+    for entry in plan.proxies.remove:
+        table.add_row("unproxy", Text(str(entry)))
+    for change in plan.sysctls:
+        table.add_row("sysctl", Text(f"net/ipv6/{change.key}: {change.old} → {change.new}"))
+    for name, refusal in _refusals(facts, desired):
+        table.add_row("refuse", Text(f"container {name}: {refusal.detail} [{refusal.reason.value}]"))
+    return table
+
+
+def _refusals(facts: Facts, desired: Desired) -> Iterator[tuple[str, Refusal]]:
+    for container_id, container in facts.containers.items():
+        decision = desired.decision(container_id)
+        if isinstance(decision, Refusal):
+            yield container.name, decision
+
+
+def _endpoint(action: EndpointAction) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "action": type(action).__name__.lower(),
+        "id": action.container_id,
+        "container": action.container,
+    }
+    if isinstance(action, Connect):
+        described |= {"network": action.network, "address": str(action.address)}
+    return described
+
+
+def _entry(entry: ProxyEntry) -> dict[str, str]:
+    return {"address": str(entry.address), "uplink": entry.uplink}
