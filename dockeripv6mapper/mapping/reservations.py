@@ -73,15 +73,10 @@ class Reservations:
         """
         stakes = self._stakes.get(address, {}).values()
         holders = [each for each in stakes if each.holds(address)]
-        if holders:
-            return None if any(each.container.id == stake.container.id for each in holders) else holders[0]
-        if not stakes:
-            return None
-        first = min(stakes, key=lambda each: each.precedence(address))
-        if first.identity != stake.identity:
-            return first
-        if not stake.container.running:
-            return None
-        runners = [each for each in stakes if each.identity == stake.identity and each.container.running]
-        first = min(runners, key=lambda each: each.precedence(address), default=stake)
+        first = min(holders or stakes, key=lambda each: each.precedence(address), default=stake)
+        if not holders and first.identity == stake.identity:
+            if not stake.container.running:
+                return None
+            runners = [each for each in stakes if each.identity == stake.identity and each.container.running]
+            first = min(runners, key=lambda each: each.precedence(address), default=stake)
         return None if first.container.id == stake.container.id else first

@@ -1,0 +1,31 @@
+"""The lab: a router, up to two Docker hosts, and a real engine on each, on one bare machine.
+
+    router   up to the internet, if there were one
+      │      2001:db8:103::1/64
+    ══╪══════════════════╤═══════════════════════  link0, a bridge: the provider's segment
+      │                  │
+    up0 ::2            up0 ::3                     the uplinks
+    host distro1       host modern2                Docker Engine 20.10 and 28.5
+      │                  │
+    2001:db8:103:0:1::/80  2001:db8:103:0:2::/80   the containers' networks
+
+Containers' subnets lie inside the router's /64: it takes them to be on its link and solicits them
+there, and nobody answers. That is the case that the mapper is for.
+
+Every box in the drawing is a network namespace that is named after the run (`dim-<pid>-router`). The
+machine's own namespace, its engine and its files are not touched.
+
+    commands    run a real tool, and say what went wrong
+    waiting     poll a condition; there are no fixed sleeps
+    processes   what /proc tells, and how ours are ended
+    namespaces  network namespaces, and the links between them
+    runs        who owns which lab; sweeps what a killed run left
+    roots       what the machine must have; what is made once and cached
+    boxes       process and mount namespaces, so that an engine ends without a trace
+    engines     an engine: start, stop, kill, restart, and its command line
+    hosts       a Docker host: its network, proxy entries, sysctls
+    router      the router's side: ping, HTTP, neighbour cache
+    topology    the drawing above, brought up and taken down
+    mapper      the daemon under test, on a host of the lab
+    __main__    python -m tests.lab up|down|shell|prepare
+"""

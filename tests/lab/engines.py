@@ -1,0 +1,208 @@
+"""Engines: Docker Engine itself, started by us in a namespace, driven through its own command line."""
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+
+from tests.lab.boxes import SHARED, Box
+from tests.lab.commands import DEFAULT_TIMEOUT, run
+from tests.lab.namespaces import Namespace
+from tests.lab.processes import only_child
+from tests.lab.roots import modern_root
+from tests.lab.waiting import eventually
+
+IMAGE = "busybox:lab"
+START_TIMEOUT = 60.0
+"""Seconds until an engine must answer; it takes 2 to 3 on two cores, both starting at once."""
+
+STOP_TIMEOUT = 30.0
+"""Seconds that an engine has to end its containers and itself."""
+
+LOG_TAIL = 4000
+"""Characters of the engine's log that an error shows."""
+
+
+class EngineError(Exception):
+    """An engine did not start; the message ends with the tail of its log."""
+
+
+class Flavour(Enum):
+    """Which engine: the machine's own distribution's, or a current one."""
+
+    DISTRO = "distro"
+    MODERN = "modern"
+
+    @property
+    def release(self) -> str:
+        """The version that this flavour stands for."""
+        return {Flavour.DISTRO: "20.10", Flavour.MODERN: "28.5"}[self]
+
+    @property
+    def root(self) -> Path:
+        """The root file system that the engine runs on."""
+        return modern_root() if self is Flavour.MODERN else Path("/")
+
+
+class Engine:
+    """One engine in one namespace.
+
+    `workdir` is its alone and holds everything of it that outlives a stop: data, socket, log.
+    `ip6tables` and further `flags` of dockerd may be changed, and count from the next start. An engine
+    before 27 has IPv6 filtering off by default, and with it lets in no more than published ports.
+    """
+
+    def __init__(
+        self,
+        flavour: Flavour,
+        namespace: Namespace,
+        workdir: Path,
+        *,
+        ip6tables: bool = False,
+        flags: tuple[str, ...] = (),
+    ) -> None:
+        self.flavour = flavour
+        self.namespace = namespace
+        self.workdir = workdir
+        self.ip6tables = ip6tables
+        self.flags = flags
+        self._box = Box(namespace, flavour.root, workdir)
+        self._parent: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+
+    @property
+    def socket(self) -> Path:
+        """The engine's API socket, as seen from the machine."""
+        return self.workdir / "docker.sock"
+
+    @property
+    def url(self) -> str:
+        """What DOCKER_HOST would be."""
+        return f"unix://{self.socket}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which `docker`, `docker compose` included, is this engine's client."""
+        user = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+        path = f"{self.workdir / 'bin'}:{os.environ['PATH']}"
+        ours = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.workdir / "client"), "PATH": path}
+        return user | ours
+
+    @property
+    def log(self) -> str:
+        """All that the engine ever logged."""
+        return (self.workdir / "dockerd.log").read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine's process lives."""
+        return self._parent is not None and self._parent.poll() is None
+
+    def start(self) -> None:
+        """Start the engine and wait until it answers."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start the engine's process; `await_ready` must follow."""
+        if not self._box.is_open:
+            self._lay_out()
+            self._box.open()
+        with (self.workdir / "dockerd.log").open("ab") as log:
+            self._parent = self._box.start(*self._command(), output=log)
+        self._pid = only_child(self._parent.pid)
+
+    def await_ready(self) -> None:
+        """Wait until the engine answers; raises `EngineError` if it ends, or takes too long."""
+
+        def ended_or_answers() -> bool:
+            return not self.running or bool(self.docker("version", "--format", "{{.Server.Version}}"))
+
+        try:
+            eventually(ended_or_answers, within=START_TIMEOUT, every=0.1)
+        except AssertionError as error:
+            raise EngineError(self._failure(str(error))) from error
+        if not self.running:
+            raise EngineError(self._failure("it ended"))
+
+    def stop(self) -> None:
+        """Stop the engine as its unit would, then end what it left: shims, containers, mounts."""
+        self._signal_and_wait(signal.SIGTERM)
+        self._box.close()
+
+    def kill(self) -> None:
+        """Kill the engine's process (-9); its containers stay as they are."""
+        self._signal_and_wait(signal.SIGKILL)
+
+    def cut_power(self) -> None:
+        """End the engine and everything that it started at once. May be repeated."""
+        self._box.close()
+        if self._parent is not None:
+            self._parent.wait()
+
+    def restart(self, *, live_restore: bool = False) -> None:
+        """Stop and start the engine; with `live_restore`, the containers run on meanwhile."""
+        if self._configure(live_restore=live_restore):
+            os.kill(self._pid, signal.SIGHUP)
+            wanted = "true" if live_restore else "false"
+            eventually(lambda: self.docker("info", "--format", "{{.LiveRestoreEnabled}}") == wanted)
+        self._signal_and_wait(signal.SIGTERM)
+        self.start()
+
+    def docker(self, *args: str, check: bool = True, timeout: float = DEFAULT_TIMEOUT) -> str:
+        """Run the engine's own `docker` client with `args`, and return what it prints, stripped."""
+        client = str(self.workdir / "bin/docker")
+        return run(client, *args, check=check, timeout=timeout, env=self.environment).stdout.strip()
+
+    def _lay_out(self) -> None:
+        """Write what the engine and its client read."""
+        for directory in ("bin", "client", "data"):
+            (self.workdir / directory).mkdir(parents=True, exist_ok=True)
+        self._configure(live_restore=False)
+        client = self.workdir / "bin/docker"
+        if not client.is_symlink():
+            client.symlink_to(self.flavour.root / "usr/bin/docker")
+        plugins = modern_root() / "usr/libexec/docker/cli-plugins"
+        (self.workdir / "client/config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(plugins)]}))
+
+    def _configure(self, *, live_restore: bool) -> bool:
+        """Write the engine's configuration file, and return whether that changed it."""
+        file = self.workdir / "daemon.json"
+        before = file.read_text() if file.exists() else ""
+        after = json.dumps({"live-restore": live_restore})
+        file.write_text(after)
+        return before != after
+
+    def _command(self) -> tuple[str, ...]:
+        # Engines since 27 filter IPv6 by default, and know no experiment of that name.
+        filtering = self.ip6tables and self.flavour is Flavour.DISTRO
+        run_files = ("--exec-root=/run/docker", "--pidfile=/run/docker.pid")
+        shared = (f"--host=unix://{SHARED}/docker.sock", f"--data-root={SHARED}/data", "--group=root")
+        # The cgroups are ours to remove; a service manager of the machine has no part in them.
+        cgroups = ("--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent=/{self.namespace.name}")
+        # With an init, `sleep` as a container's first process obeys a stop at once, not after 10 s.
+        return (
+            *("dockerd", f"--config-file={SHARED}/daemon.json", "--init"),
+            *(*run_files, *shared, *cgroups, *self.flags),
+            *(("--ip6tables", "--experimental") if filtering else ()),
+        )
+
+    def _signal_and_wait(self, number: signal.Signals) -> None:
+        """Send `number` to the engine and await its end; a kill follows where it takes too long."""
+        if self._parent is None:
+            return
+        with suppress(ProcessLookupError):
+            if self.running:
+                os.kill(self._pid, number)
+        try:
+            self._parent.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.kill(self._pid, signal.SIGKILL)
+            self._parent.wait()
+
+    def _failure(self, cause: str) -> str:
+        tail = self.log[-LOG_TAIL:]
+        return f"starting the {self.flavour.value} engine in {self.namespace.name}: {cause}\n{tail}"

@@ -1,0 +1,97 @@
+"""A Docker host of the lab: its namespace, its uplink, its engine."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+from tests.lab.engines import Engine, Flavour
+from tests.lab.namespaces import Namespace
+
+UPLINK = "up0"
+
+UNTOUCHED = {
+    f"net.ipv6.conf.{UPLINK}.accept_ra": "1",
+    f"net.ipv6.conf.{UPLINK}.proxy_ndp": "0",
+    "net.ipv6.conf.all.proxy_ndp": "0",
+    f"net.ipv6.neigh.{UPLINK}.proxy_delay": "80",
+}
+"""The kernel's defaults of what the mapper sets, beside forwarding, which the engine itself enables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine with one uplink and one engine, as far as the engine can tell."""
+
+    namespace: Namespace
+    engine: Engine
+    workdir: Path
+    address: IPv6Address
+    subnet: IPv6Network
+    """The containers' /80, inside the router's /64."""
+
+    @property
+    def state_dir(self) -> Path:
+        """Where a mapper on this host keeps its state, unless it is told otherwise."""
+        return self.workdir / "mapper-state"
+
+    def create_network(
+        self, name: str = "he_ipv6", *options: str, gateway_mode: str | None = "routed"
+    ) -> None:
+        """Create a network on this host's subnet, with further `options` of `docker network create`.
+
+        `gateway_mode` is given to a modern engine only, whose default lets nothing in.
+        """
+        if gateway_mode and self.engine.flavour is Flavour.MODERN:
+            options = ("-o", f"com.docker.network.bridge.gateway_mode_ipv6={gateway_mode}", *options)
+        self.engine.docker("network", "create", "--ipv6", "--subnet", str(self.subnet), *options, name)
+
+    def proxy_entries(self, protocol: str | None = None) -> set[tuple[IPv6Address, str]]:
+        """Return the kernel's proxy entries as (address, interface).
+
+        With `protocol`, a number as text or a name from rt_protos, only those that carry it as their
+        mark; an entry that was made by hand with `ip` carries none.
+        """
+        shown = json.loads(
+            self.namespace.run("ip", "-6", "-N", "-j", "neigh", "show", "proxy").stdout or "[]"
+        )
+        return {
+            (IPv6Address(each["dst"]), each["dev"])
+            for each in shown
+            if protocol is None or each.get("protocol") == protocol
+        }
+
+    def add_proxy_entry(self, address: IPv6Address) -> None:
+        """Make a proxy entry on the uplink by hand: somebody else's, to the mapper."""
+        self.namespace.run("ip", "-6", "neigh", "add", "proxy", str(address), "dev", UPLINK)
+
+    def sysctl(self, key: str) -> str:
+        """Read a sysctl of this host, `net.ipv6.conf.up0.proxy_ndp` and the like."""
+        return self.namespace.sysctl(key)
+
+    def reset(self) -> None:
+        """Remove containers, networks, proxy entries and the mapper's state; put sysctls back.
+
+        The engine is started if it does not run, so that a test may leave the host in any state.
+        """
+        if self.engine.ip6tables:
+            self.engine.stop()
+            self.namespace.run("nft", "flush", "ruleset")
+            self.engine.ip6tables = False
+        if not self.engine.running:
+            self.engine.start()
+        docker = self.engine.docker
+        if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
+            docker("swarm", "leave", "--force")
+        for listing, removal in (
+            (("ps", "-aq"), ("rm", "-f", "-v")),
+            (("network", "ls", "-q", "--filter", "type=custom"), ("network", "rm")),
+        ):
+            if found := docker(*listing).split():
+                docker(*removal, *found)
+        for address, interface in self.proxy_entries():
+            self.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", interface)
+        for key, value in UNTOUCHED.items():
+            self.namespace.set_sysctl(key, value)
+        shutil.rmtree(self.state_dir, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""Topology: the lab as a whole; see the drawing in `tests.lab`.
+
+with Lab(Flavour.DISTRO, Flavour.MODERN) as lab:
+    host = lab.hosts[0]
+    host.create_network()
+    host.engine.docker("run", "-d", "--network", "he_ipv6", "busybox:lab")
+    assert lab.router.ping(host.address)
+"""
+
+import signal
+from contextlib import ExitStack
+from ipaddress import IPv6Interface, IPv6Network
+from types import TracebackType
+from typing import Self
+
+from tests.lab.engines import IMAGE, Engine, Flavour
+from tests.lab.hosts import UPLINK, Host
+from tests.lab.roots import Progress, busybox_image, ensure_modern_root
+from tests.lab.router import BRIDGE, Neighbour, Router
+from tests.lab.runs import Run, sweep_dead_runs
+from tests.lab.waiting import eventually
+
+__all__ = ["UPLINK", "Host", "Lab", "Neighbour", "Router", "eventually"]
+
+LINK = IPv6Network("2001:db8:103::/64")
+"""The segment of router and uplinks; from the documentation prefix (RFC 3849)."""
+
+MAX_HOSTS = 4
+"""As many as a two-core machine can bear."""
+
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a lab in order, like Ctrl-C. After a SIGKILL the next run sweeps."""
+
+
+def silent(_: str) -> None:
+    """Report no progress."""
+
+
+def describe_host(run: Run, number: int, flavour: Flavour) -> Host:
+    """Return the `number`th host of a run, from 1: the first has `::2` and `2001:db8:103:0:1::/80`."""
+    label = f"{flavour.value}{number}"
+    namespace = run.namespace(label)
+    workdir = run.workdir / label
+    subnet = IPv6Network((int(LINK.network_address) | number << 48, 80))
+    return Host(namespace, Engine(flavour, namespace, workdir / "engine"), workdir, LINK[number + 1], subnet)
+
+
+def hosts_of(run: Run) -> list[Host]:
+    """Return the hosts of a run that another process keeps up."""
+    hosts = (describe_host(run, number, flavour) for flavour in Flavour for number in range(1, MAX_HOSTS + 1))
+    return [host for host in hosts if host.namespace.path.exists()]
+
+
+class Lab:
+    """A router and a host for each of `flavours`, up from `__enter__` to `__exit__`.
+
+    To be used by a program's main thread, since it takes SIGTERM and SIGHUP for Ctrl-C meanwhile.
+    """
+
+    def __init__(self, *flavours: Flavour, purpose: str = "tests", progress: Progress = silent) -> None:
+        self.run = Run.of_this_process(purpose)
+        self.progress = progress
+        self.router = Router(self.run.namespace("router"), LINK[1])
+        self.hosts = [describe_host(self.run, number, each) for number, each in enumerate(flavours, start=1)]
+        self._teardown = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for number in ENDINGS:
+                stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
+            for each in sweep_dead_runs():
+                self.progress(f"swept what process {each.pid} had left")
+            if any(host.engine.flavour is Flavour.MODERN for host in self.hosts):
+                ensure_modern_root(self.progress)
+            stack.callback(self.run.sweep)
+            self.run.claim()
+            self._connect()
+            self._start_engines(stack)
+            self._teardown = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._teardown.__exit__(kind, error, trace)
+
+    def host(self, flavour: Flavour) -> Host:
+        """Return the first host whose engine is of `flavour`."""
+        return next(host for host in self.hosts if host.engine.flavour is flavour)
+
+    def _connect(self) -> None:
+        """Create the namespaces, the segment and the default routes."""
+        length = LINK.prefixlen
+        self.router.namespace.create()
+        self.router.namespace.add_bridge(BRIDGE, IPv6Interface((self.router.address, length)))
+        for number, host in enumerate(self.hosts, start=1):
+            host.namespace.create()
+            host.namespace.add_cable(UPLINK, self.router.namespace, f"port{number}", BRIDGE)
+            host.namespace.add_address(UPLINK, IPv6Interface((host.address, length)))
+            host.namespace.run("ip", "-6", "route", "add", "default", "via", str(self.router.address))
+
+    def _start_engines(self, stack: ExitStack) -> None:
+        """Start all engines side by side, and give each the image."""
+        image = self.run.workdir / "busybox.tar"
+        image.write_bytes(busybox_image())
+        for host in self.hosts:
+            self.progress(f"starting Docker Engine {host.engine.flavour.release} in {host.namespace.name}")
+            stack.callback(host.engine.cut_power)
+            host.engine.launch()
+        for host in self.hosts:
+            host.engine.await_ready()
+            changes = ("--change=ENV PATH=/bin", '--change=CMD ["sleep","infinity"]')
+            host.engine.docker("import", *changes, str(image), IMAGE)

@@ -1,0 +1,1 @@
+"""Unit tests: mirror the package, open no socket, need no root."""

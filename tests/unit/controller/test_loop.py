@@ -1,0 +1,245 @@
+"""The controller: from messages to actions, whatever is late, lost or failing."""
+
+import logging
+import threading
+from dataclasses import replace
+
+import pytest
+
+from dockeripv6mapper.controller.messages import HostChanged
+from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost
+from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
+from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release
+from dockeripv6mapper.settings import Settings
+from tests.lab.waiting import eventually
+from tests.unit import builders
+from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint
+from tests.unit.controller.world import World, event, running
+
+ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
+CREATED = container(network="he_ipv6")
+RUNNING = replace(CREATED, running=True)
+
+
+def world_with(*containers: Container) -> World:
+    """A world in which these containers are."""
+    return World(containers={each.id: each for each in containers})
+
+
+def test_a_container_that_ran_before_the_daemon_is_mapped_at_its_start() -> None:
+    """It is in the first list."""
+    world = world_with(RUNNING)
+    with running(world):
+        eventually(lambda: ENTRY in world.entries)
+    assert [type(action) for action in world.actions] == [Connect]
+
+
+def test_a_created_container_is_connected_before_its_start() -> None:
+    """On the create event; the entry follows when it runs."""
+    world = World()
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: world.actions)
+        assert not world.entries
+        world.containers[CREATED.id] = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+        controller.post(event(CREATED, Change.STARTED))
+        eventually(lambda: ENTRY in world.entries)
+    assert len(world.actions) == 1
+
+
+def test_a_death_removes_the_entry_although_the_engine_still_lists_the_container_as_running() -> None:
+    """Engine 20.10 does so for some milliseconds."""
+    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    world = world_with(attached)
+    with running(world) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        controller.post(event(attached, Change.DIED))
+        eventually(lambda: not world.entries)
+        controller.post(event(attached, Change.OTHER))
+        world.containers[attached.id] = replace(
+            attached, running=False, endpoints=(endpoint(None, MON_CONTAINER),)
+        )
+        eventually(lambda: not world.entries)
+
+
+def test_a_lost_event_is_made_good_by_the_next_full_pass() -> None:
+    """Nothing depends on having heard of it."""
+    world = World()
+    with running(world, Settings(resync=0.2)):
+        eventually(lambda: world.written)
+        world.containers[RUNNING.id] = RUNNING
+        eventually(lambda: ENTRY in world.entries)
+        del world.containers[RUNNING.id]
+        eventually(lambda: not world.entries)
+
+
+def test_entries_that_vanish_come_back() -> None:
+    """A change of the uplink is reason enough to look."""
+    world = world_with(RUNNING)
+    with running(world) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        world.entries.clear()
+        world.sysctls.clear()
+        controller.post(HostChanged())
+        eventually(lambda: ENTRY in world.entries and world.sysctls["conf/all/forwarding"] == "1")
+
+
+def test_somebody_elses_entry_stays() -> None:
+    """And an old one of ours that nobody wants goes."""
+    foreign, stale = ProxyEntry(NGINX, "eth0"), ProxyEntry(MON_CONTAINER, "eth0")
+    world = World(entries={foreign: False, stale: True})
+    with running(world):
+        eventually(lambda: stale not in world.entries)
+    assert world.entries == {foreign: False}
+
+
+def test_a_refused_action_is_tried_again_and_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    """It is said when it begins and when it ends, not at every try."""
+    other = container("nginx", network="he_ipv6", running=True)
+    world = world_with(RUNNING, other)
+    tries = 0
+
+    def fail_twice(action: EndpointAction) -> None:
+        nonlocal tries
+        if action.container_id == RUNNING.id and (tries := tries + 1) < 3:
+            raise EngineRefusedError("connecting mon_container to he_ipv6: no")
+
+    world.failing = fail_twice
+    with caplog.at_level(logging.INFO), running(world):
+        eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
+        eventually(lambda: ENTRY in world.entries)
+    said = [each.message for each in caplog.records if "connecting mon_container" in each.message]
+    assert len([each for each in said if each.startswith("connecting")]) == 1
+    assert len([each for each in said if each.startswith("no longer failing")]) == 1
+
+
+def test_an_action_that_hangs_holds_up_neither_the_others_nor_the_shutdown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits on a worker's thread, and the next process finishes what it began."""
+    monkeypatch.setattr("dockeripv6mapper.controller.loop.DRAIN_SECONDS", 0.1)
+    other = container("nginx", network="he_ipv6", running=True)
+    world = world_with(RUNNING, other)
+    released = threading.Event()
+
+    def hang(action: EndpointAction) -> None:
+        if action.container_id == RUNNING.id:
+            released.wait(timeout=30)
+
+    world.failing = hang
+    with running(world):
+        eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
+        assert ENTRY not in world.entries
+    released.set()
+
+
+def test_an_engine_that_goes_away_changes_nothing_and_is_spoken_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Everything stays, and what the kernel loses meanwhile is put back."""
+    world = world_with(RUNNING)
+
+    def away() -> None:
+        raise EngineUnavailableError("listing containers: connection refused")
+
+    with caplog.at_level(logging.WARNING), running(world) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        world.listing = away
+        controller.post(StreamLost(EngineUnavailableError("the engine ended the event stream")))
+        world.entries.clear()
+        controller.post(HostChanged())
+        eventually(lambda: ENTRY in world.entries)
+    assert len([each for each in caplog.records if "keeping everything" in each.message]) == 1
+
+
+def test_nothing_is_concluded_before_the_engine_was_listed() -> None:
+    """Entries of an earlier process stay while the engine cannot be reached."""
+    world = World(entries={ENTRY: True})
+    listed = threading.Event()
+
+    def away() -> None:
+        listed.set()
+        raise EngineUnavailableError("listing containers: no such file")
+
+    world.listing = away
+    with running(world) as controller:
+        assert listed.wait(timeout=10)
+        controller.post(HostChanged())
+        eventually(lambda: world.written)
+    assert world.entries == {ENTRY: True}
+
+
+def test_a_network_that_appears_lifts_the_refusal() -> None:
+    """Whoever named it is evaluated anew."""
+    world = world_with(RUNNING)
+    world.networks_there = ()
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.networks_there = (builders.network(),)
+        controller.post(NetworksChanged())
+        eventually(lambda: ENTRY in world.entries)
+
+
+def test_a_refusal_is_one_warning_with_container_label_value_and_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However often it is evaluated."""
+    world = world_with(container(network="nope"))
+    with caplog.at_level(logging.INFO), running(world, Settings(resync=0.05)):
+        eventually(lambda: world.written)
+        passes = threading.Event()
+        world.listing = passes.set
+        assert passes.wait(timeout=10)
+    (warning,) = [each.message for each in caplog.records if each.levelno == logging.WARNING]
+    for part in ("mon_container", "ipv6.mapper.network", "'nope'", "network-not-found"):
+        assert part in warning
+
+
+def test_a_stopped_container_gives_its_address_up_to_a_holder_and_gets_it_back() -> None:
+    """It could not be started in between."""
+    stopped = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
+    holder = container("holder", running=True, created=2000, endpoints=(endpoint(MON_CONTAINER),))
+    world = world_with(stopped)
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.containers[holder.id] = holder
+        controller.post(event(holder, Change.STARTED))
+        eventually(lambda: [type(action) for action in world.actions] == [Release])
+        del world.containers[holder.id]
+        controller.post(event(holder, Change.DESTROYED))
+        eventually(lambda: [type(action) for action in world.actions] == [Release, Connect])
+
+
+def test_a_container_at_another_address_is_moved_and_the_old_entry_goes() -> None:
+    """With everything proxied, the old address had an entry too."""
+    world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
+    with running(world):
+        eventually(lambda: world.entries.keys() == {ENTRY})
+    assert [type(action) for action in world.actions] == [Reconnect]
+
+
+def test_a_dry_run_changes_nothing_and_says_what_it_would_do(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither endpoints nor entries nor sysctls."""
+    world = world_with(RUNNING, container("nginx", running=True, endpoints=(endpoint(NGINX),)))
+    world.entries = {ProxyEntry(NGINX, "eth0"): True}
+    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True)):
+        eventually(lambda: "would stop proxying" in caplog.text)
+    assert "would connect container mon_container to network he_ipv6" in caplog.text
+    assert not world.actions
+    assert not world.written
+    assert world.entries == {ProxyEntry(NGINX, "eth0"): True}
+
+
+def test_an_image_that_cannot_be_looked_at_exposes_nobody() -> None:
+    """Its labels are unknown, so the container's do not count."""
+    world = world_with(RUNNING)
+    world.images = {}
+    with running(world, Settings(resync=0.05)):
+        eventually(lambda: world.written)
+        passes = threading.Event()
+        world.listing = passes.set
+        assert passes.wait(timeout=10)
+    assert not world.actions
+    assert not world.entries

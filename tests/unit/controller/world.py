@@ -1,0 +1,127 @@
+"""A small world at the controller's boundary: an engine and a kernel that do as they are told, or fail.
+
+What the real ones do is tested on the real ones; here it is only the controller that is looked at.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from dockeripv6mapper.controller.loop import Controller
+from dockeripv6mapper.controller.messages import Stop
+from dockeripv6mapper.engine.client import Snapshot
+from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
+from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.kernel.proxies import Outcome
+from dockeripv6mapper.model import (
+    Connect,
+    Container,
+    EndpointAction,
+    Host,
+    Network,
+    ProxyEntry,
+    Release,
+    SysctlChange,
+)
+from dockeripv6mapper.settings import Settings
+from tests.unit import builders
+
+
+@dataclass
+class World:
+    """The engine's containers and networks, the kernel's entries and sysctls, and what was done to them."""
+
+    containers: dict[str, Container] = field(default_factory=dict)
+    networks_there: tuple[Network, ...] = field(default_factory=lambda: (builders.network(),))
+    images: dict[str, Mapping[str, str]] = field(default_factory=lambda: {builders.IMAGE: {}})
+    entries: dict[ProxyEntry, bool] = field(default_factory=dict)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    actions: list[EndpointAction] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    failing: Callable[[EndpointAction], None] = lambda _: None
+    """Called before each action: raise to have it fail, wait to have it take long."""
+    listing: Callable[[], None] = lambda: None
+    """Called before each full list: raise to have it fail."""
+
+    # --- the engine ---------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        self.listing()
+        return Snapshot(tuple(self.containers.values()), self.networks_there)
+
+    def networks(self) -> tuple[Network, ...]:
+        return self.networks_there
+
+    def container(self, container_id: str) -> Container | None:
+        return self.containers.get(container_id)
+
+    def image_labels(self, image: str) -> Mapping[str, str]:
+        try:
+            return self.images[image]
+        except KeyError as error:
+            raise GoneError(f"no image {image}") from error
+
+    def apply(self, action: EndpointAction) -> None:
+        self.failing(action)
+        self.actions.append(action)
+        if not isinstance(action, Connect):
+            return
+        container = self.containers[action.container_id]
+        address = None if isinstance(action, Release) else action.address
+        endpoint = builders.endpoint(address if container.running else None, address)
+        others = [each for each in container.endpoints if each.network != action.network]
+        attached = others if isinstance(action, Release) else [*others, endpoint]
+        self.containers[container.id] = replace(container, endpoints=tuple(attached))
+
+    def unfinished(self, container_id: str) -> bool:
+        return False
+
+    def prune(self, container_ids: Iterable[str]) -> None:
+        pass
+
+    def with_marks(self, container: Container) -> Container:
+        return container
+
+    # --- the kernel ---------------------------------------------------------------------------------------
+
+    def observe(self) -> Host:
+        return builders.host(entries=dict(self.entries))
+
+    def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
+        return {key: self.sysctls.get(key, "0") for key in keys}
+
+    def write_sysctl(self, change: SysctlChange) -> None:
+        self.sysctls[change.key] = change.new
+        self.written.append(change.key)
+
+    def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
+        added = list(entries)
+        self.entries.update(dict.fromkeys(added, True))
+        return Outcome(done=added)
+
+    def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
+        removed = list(entries)
+        for entry in removed:
+            del self.entries[entry]
+        return Outcome(done=removed)
+
+
+def event(container: Container, change: Change) -> ContainerChanged:
+    """What the event stream says of a container."""
+    return ContainerChanged(container.id, change, container if change is Change.CREATED else None)
+
+
+@contextmanager
+def running(world: World, settings: Settings | None = None) -> Iterator[Controller]:
+    """A controller at work in the world, from its first subscription to its clean end."""
+    controller = Controller(world, world, world, settings or Settings())
+    thread = threading.Thread(target=controller.run)
+    thread.start()
+    try:
+        controller.post(Subscribed())
+        yield controller
+    finally:
+        controller.post(Stop())
+        thread.join(timeout=20)
+        assert not thread.is_alive()

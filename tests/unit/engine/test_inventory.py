@@ -1,0 +1,75 @@
+"""Lists that arrive late must not undo what events have told since."""
+
+from dataclasses import replace
+
+from dockeripv6mapper.engine.inventory import Inventory
+from tests.unit.builders import MON_CONTAINER, container, endpoint
+
+
+def test_an_answer_from_before_an_event_is_stale() -> None:
+    """It may show the container as it was."""
+    inventory = Inventory()
+    asked = inventory.epoch
+    inventory.touch("a")
+    assert inventory.is_stale("a", asked)
+    assert not inventory.is_stale("b", asked)
+    assert not inventory.is_stale("a", inventory.epoch)
+
+
+def test_a_full_list_replaces_what_no_event_has_touched() -> None:
+    """New ones come, old ones go."""
+    inventory = Inventory()
+    inventory.put(container("old"))
+    merged = inventory.replace_containers([container("new")], inventory.epoch)
+    assert set(inventory.containers) == {"id-of-new"}
+    assert merged.changed == {"id-of-old", "id-of-new"}
+    assert not merged.stale
+
+
+def test_a_full_list_leaves_alone_what_an_event_touched_since() -> None:
+    """What started meanwhile stays started, what was destroyed stays away, what was created stays."""
+    inventory = Inventory()
+    stopped, destroyed, created = container("started"), container("destroyed"), container("created")
+    inventory.put(destroyed)
+    asked = inventory.epoch
+    for each in (stopped, destroyed, created):
+        inventory.touch(each.id)
+    inventory.put(replace(stopped, running=True))
+    inventory.drop(destroyed.id)
+    inventory.put(created)
+    merged = inventory.replace_containers([stopped, destroyed], asked)
+    assert {each.name for each in inventory.containers.values()} == {"started", "created"}
+    assert inventory.containers[stopped.id].running
+    assert merged.stale == {stopped.id, destroyed.id, created.id}
+
+
+def test_a_container_that_died_is_dead_whatever_the_lists_say() -> None:
+    """Engine 20.10 lists it as running for some milliseconds more; a start is believed."""
+    inventory = Inventory()
+    running = container("web", running=True)
+    inventory.put(running)
+    inventory.mark_dead(running.id)
+    inventory.put(running)
+    assert not inventory.containers[running.id].running
+    inventory.may_run(running.id)
+    inventory.put(running)
+    assert inventory.containers[running.id].running
+
+
+def test_what_is_known_of_an_endpoints_mark_outlives_a_list() -> None:
+    """A list does not show marks; a mark is forgotten with the address that it was about."""
+    inventory = Inventory()
+    inventory.put(container(endpoints=(endpoint(None, MON_CONTAINER, ours=True),)))
+    inventory.put(container(endpoints=(endpoint(None, MON_CONTAINER),)))
+    assert inventory.containers["id-of-mon_container"].endpoints[0].ours is True
+    inventory.put(container(endpoints=(endpoint(None, None),)))
+    assert inventory.containers["id-of-mon_container"].endpoints[0].ours is None
+
+
+def test_images_that_no_container_is_made_from_are_forgotten() -> None:
+    """The cache does not grow with every image that ever was."""
+    inventory = Inventory()
+    inventory.put(container())
+    inventory.images = {container().image: {}, "sha256:unused": {}}
+    inventory.prune_images()
+    assert set(inventory.images) == {container().image}

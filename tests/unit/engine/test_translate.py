@@ -1,0 +1,90 @@
+"""The engine's JSON, as the two engines of the lab were seen to send it."""
+
+from ipaddress import IPv6Address, IPv6Network
+
+from dockeripv6mapper.engine import translate
+from dockeripv6mapper.model import Endpoint, Network
+
+CONTAINER = {
+    "Id": "6ba22eb23747",
+    "Names": ["/other/alias", "/mon_container"],
+    "ImageID": "sha256:9975",
+    "Created": 1732473593,
+    "State": "running",
+    "Labels": {
+        "ipv6.mapper.network": "he_ipv6",
+        "com.docker.swarm.task.id": "t",
+        "description": "long " * 1000,
+    },
+    "HostConfig": {"NetworkMode": "default"},
+    "NetworkSettings": {
+        "Networks": {
+            "bridge": {"IPAMConfig": None, "NetworkID": "37c4", "GlobalIPv6Address": ""},
+            "he_ipv6": {
+                "IPAMConfig": {"IPv6Address": "2001:db8::5"},
+                "NetworkID": "0253",
+                "GlobalIPv6Address": "2001:db8::5",
+            },
+            "gone": None,
+        }
+    },
+}
+
+
+def test_a_listed_container_keeps_what_matters() -> None:
+    """Its own name among aliases, the labels that matter, an endpoint for each network."""
+    container = translate.container_from_list(CONTAINER)
+    assert container.name == "mon_container"
+    assert container.labels == {"ipv6.mapper.network": "he_ipv6", "com.docker.swarm.task.id": "t"}
+    assert container.running
+    address = IPv6Address("2001:db8::5")
+    assert container.endpoints == (
+        Endpoint("bridge", "37c4", None, None),
+        Endpoint("he_ipv6", "0253", address, address),
+    )
+
+
+def test_a_create_event_makes_a_container_that_does_not_run() -> None:
+    """Name, labels and image stand in the event's attributes."""
+    attributes = {"name": "web", "image": "nginx:1", "ipv6.mapper.network": "he_ipv6"}
+    container = translate.container_from_event("6ba2", attributes, 1732473593_500000000)
+    assert (container.name, container.image, container.created) == ("web", "nginx:1", 1732473593)
+    assert container.labels == {"ipv6.mapper.network": "he_ipv6"}
+    assert not container.running
+
+
+def network(config: list[dict[str, object]]) -> Network:
+    """A network with this IPAM configuration."""
+    return translate.network_from_list(
+        {"Id": "0253", "Name": "he_ipv6", "Driver": "bridge", "EnableIPv6": True, "IPAM": {"Config": config}}
+    )
+
+
+def test_ipv6_may_come_first_second_or_alone_in_the_ipam_list() -> None:
+    """Engine 20.10 lists IPv4 first, 28 IPv6, and a network may have no IPv4 at all."""
+    ipv4: dict[str, object] = {"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}
+    ipv6: dict[str, object] = {"Subnet": "2001:db8::/80"}
+    for config in ([ipv4, ipv6], [ipv6, ipv4], [ipv6]):
+        assert network(config).subnets == (IPv6Network("2001:db8::/80"),)
+
+
+def test_a_gateway_that_the_engine_chose_is_the_first_address() -> None:
+    """It takes that, and does not list it."""
+    assert network([{"Subnet": "2001:db8::/80"}]).gateways == {IPv6Address("2001:db8::1")}
+
+
+def test_a_gateway_that_the_user_named_and_auxiliary_addresses_are_kept() -> None:
+    """With or without a prefix length, as the engine likes."""
+    config: dict[str, object] = {
+        "Subnet": "2001:db8::/80",
+        "Gateway": "2001:db8::fe/80",
+        "AuxAddress": {"printer": "2001:db8::a"},
+    }
+    found = network([config])
+    assert found.gateways == {IPv6Address("2001:db8::fe")}
+    assert found.auxiliary == {IPv6Address("2001:db8::a")}
+
+
+def test_the_smallest_subnets_do_not_trip_the_gateway_rule() -> None:
+    """A /128 has no first address besides its only one."""
+    assert network([{"Subnet": "2001:db8::5/128"}]).gateways == {IPv6Address("2001:db8::5")}

@@ -1,0 +1,72 @@
+"""Which of the kernel's notifications are worth a full pass."""
+
+import struct
+
+import pytest
+
+from dockeripv6mapper.kernel import watch
+
+UPLINK, VETH = 2, 77
+UPLINKS = frozenset({UPLINK})
+
+
+def link(index: int) -> bytes:
+    """A `struct ifinfomsg`: family, pad, type, index, flags, change."""
+    return struct.pack("=BxHiII", 0, 1, index, 0, 0)
+
+
+def address(index: int) -> bytes:
+    """A `struct ifaddrmsg`: family, prefix length, flags, scope, index."""
+    return struct.pack("=BBBBI", 10, 64, 0, 0, index)
+
+
+def route(dst_len: int) -> bytes:
+    """The beginning of a `struct rtmsg`."""
+    return struct.pack("=BBBBBBBBI", 10, dst_len, 0, 0, 254, 3, 0, 1, 0)
+
+
+def netconf(index: int) -> bytes:
+    """A `struct netconfmsg` and its attribute NETCONFA_IFINDEX."""
+    return struct.pack("=B3xHHi", 10, 8, 1, index)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "concerned"),
+    [
+        (watch.RTM_NEWLINK, link(UPLINK), True),
+        (watch.RTM_DELLINK, link(UPLINK), True),
+        (watch.RTM_NEWLINK, link(VETH), False),
+        (watch.RTM_DELADDR, address(UPLINK), True),
+        (watch.RTM_NEWADDR, address(VETH), False),
+        (watch.RTM_NEWROUTE, route(0), True),
+        (watch.RTM_DELROUTE, route(0), True),
+        (watch.RTM_NEWROUTE, route(64), False),
+        (watch.RTM_NEWNETCONF, netconf(UPLINK), True),
+        (watch.RTM_NEWNETCONF, netconf(watch.NETCONF_ALL), True),
+        (watch.RTM_NEWNETCONF, netconf(VETH), False),
+        (watch.RTM_NEWLINK, b"", False),
+        (watch.RTM_NEWNETCONF, b"\0", False),
+        (99, link(UPLINK), False),
+    ],
+)
+def test_only_uplinks_and_default_routes_concern_us(kind: int, body: bytes, concerned: bool) -> None:
+    """Every container start changes some link: those are none of our business."""
+    assert watch.concerns(kind, body, UPLINKS) is concerned
+
+
+def message(kind: int, body: bytes) -> bytes:
+    """A netlink message with its header, padded to four bytes."""
+    length = watch.HEADER.size + len(body)
+    return watch.HEADER.pack(length, kind, 0, 0, 0) + body + b"\0" * (-length % 4)
+
+
+def test_a_datagram_holds_several_messages() -> None:
+    """All of them are read."""
+    datagram = message(watch.RTM_NEWLINK, link(VETH)) + message(watch.RTM_NEWROUTE, b"abc") + message(1, b"")
+    assert [kind for kind, _ in watch.messages(datagram)] == [watch.RTM_NEWLINK, watch.RTM_NEWROUTE, 1]
+
+
+@pytest.mark.parametrize("datagram", [b"", b"\0" * 16, b"\xff" * 40, message(16, link(2))[:-4]])
+def test_a_malformed_datagram_ends_the_reading(datagram: bytes) -> None:
+    """It neither raises nor goes on for ever."""
+    assert len(list(watch.messages(datagram))) <= 1

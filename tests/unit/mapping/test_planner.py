@@ -1,0 +1,149 @@
+"""Desired against observed: which actions are planned, and that none is where all is well."""
+
+from ipaddress import IPv6Address
+
+import pytest
+
+from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.planner import (
+    plan_all,
+    plan_endpoint,
+    plan_proxies,
+    plan_sysctls,
+    wanted_sysctls,
+)
+from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release
+from dockeripv6mapper.settings import ProxyMode, Settings
+from tests.unit import builders
+from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host
+
+ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
+OTHER = ProxyEntry(NGINX, "eth0")
+
+
+def planned(given: Facts, which: Container) -> EndpointAction | None:
+    """What is planned for one container where all are known."""
+    desired = Desired(Settings())
+    desired.update(given, given.containers)
+    return plan_endpoint(which, desired.decision(which.id), given)
+
+
+def on_he_ipv6(kind: type[Connect]) -> Connect:
+    """An action that concerns `mon_container` on `he_ipv6` at its address."""
+    return kind("id-of-mon_container", "mon_container", builders.HE_IPV6_ID, "he_ipv6", MON_CONTAINER)
+
+
+def test_a_detached_container_is_connected() -> None:
+    """Whether it runs or not."""
+    for running in (True, False):
+        which = container(network="he_ipv6", running=running)
+        assert planned(facts(which), which) == on_he_ipv6(Connect)
+
+
+@pytest.mark.parametrize(
+    "attached",
+    [
+        container(network="he_ipv6", running=True, endpoints=(endpoint(NGINX, None),)),
+        container(network="he_ipv6", running=False, endpoints=(endpoint(None, NGINX),)),
+        container(network="he_ipv6", running=False, endpoints=(endpoint(None, None),)),
+    ],
+)
+def test_a_container_at_another_address_is_moved(attached: Container) -> None:
+    """The engine ignores a second connect without a word, so it must be a reconnect."""
+    assert planned(facts(attached), attached) == on_he_ipv6(Reconnect)
+
+
+@pytest.mark.parametrize(
+    "attached",
+    [
+        container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)),
+        container(network="he_ipv6", running=False, endpoints=(endpoint(None, MON_CONTAINER),)),
+        container(network="he_ipv6", running=True, endpoints=(endpoint(None, MON_CONTAINER),)),
+    ],
+)
+def test_nothing_is_planned_where_all_is_well(attached: Container) -> None:
+    """Running with the address, stopped and configured with it, or about to have it."""
+    assert planned(facts(attached), attached) is None
+
+
+def test_an_address_of_ours_that_somebody_else_holds_is_taken_back_from_a_stopped_container() -> None:
+    """Its next start would fail."""
+    holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
+    for ours in (True, None):
+        stopped = container(network="he_ipv6", endpoints=(endpoint(None, MON_CONTAINER, ours=ours),))
+        assert planned(facts(stopped, holder), stopped) == on_he_ipv6(Release)
+
+
+def test_an_address_that_the_user_asked_for_is_never_taken_back() -> None:
+    """It is the user's conflict then."""
+    holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
+    stopped = container(network="he_ipv6", endpoints=(endpoint(None, MON_CONTAINER, ours=False),))
+    assert planned(facts(stopped, holder), stopped) is None
+
+
+def test_missing_entries_are_added_and_ours_that_nobody_wants_removed() -> None:
+    """The way from what is there to what is wanted."""
+    plan = plan_proxies({ENTRY}, {OTHER: True})
+    assert (plan.add, plan.remove) == ((ENTRY,), (OTHER,))
+
+
+def test_somebody_elses_entry_is_neither_adopted_nor_removed() -> None:
+    """It does the work of a wanted one, and is not ours to remove."""
+    plan = plan_proxies({ENTRY}, {ENTRY: False, OTHER: False})
+    assert not plan.add
+    assert not plan.remove
+
+
+def test_accept_ra_is_set_before_forwarding() -> None:
+    """Else the host would stop accepting router advertisements, and lose its own default route."""
+    keys = [key for key, *_ in wanted_sysctls([builders.UPLINK], ProxyMode.MAPPED)]
+    assert keys == [
+        "conf/eth0/accept_ra",
+        "conf/all/forwarding",
+        "conf/all/proxy_ndp",
+        "conf/eth0/proxy_ndp",
+        "neigh/eth0/proxy_delay",
+    ]
+
+
+@pytest.mark.parametrize(("now", "changed"), [("0", False), ("1", True), ("2", False)])
+def test_accept_ra_is_changed_only_from_one(now: str, changed: bool) -> None:
+    """A host that accepts none (0) is left so."""
+    wanted = [("conf/eth0/accept_ra", "2", "1")]
+    assert bool(plan_sysctls(wanted, {"conf/eth0/accept_ra": now})) is changed
+
+
+def test_a_tunnel_needs_forwarding_and_no_proxying() -> None:
+    """Nobody asks for neighbours on a point-to-point link."""
+    keys = [key for key, *_ in wanted_sysctls([builders.TUNNEL], ProxyMode.MAPPED)]
+    assert keys == ["conf/he-ipv6/accept_ra", "conf/all/forwarding"]
+
+
+def test_a_pass_over_a_host_that_is_right_plans_nothing() -> None:
+    """All at once: endpoint, entry and sysctls as they should be."""
+    right = container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    given = facts(right, of_host=host(entries={ENTRY: True}))
+    settings = Settings()
+    desired = Desired(settings)
+    desired.update(given, given.containers)
+    sysctls = {key: value for key, value, _ in wanted_sysctls([builders.UPLINK], settings.proxy)}
+    assert not plan_all(desired, given, sysctls, settings)
+
+
+def test_a_pass_plans_everything_that_is_wrong() -> None:
+    """A detached container, a stale entry, a sysctl that is off."""
+    given = facts(container(network="he_ipv6"), of_host=host(entries={OTHER: True}))
+    desired = Desired(Settings())
+    desired.update(given, given.containers)
+    plan = plan_all(desired, given, {"conf/all/forwarding": "0"}, Settings())
+    assert plan.endpoints == (on_he_ipv6(Connect),)
+    assert plan.proxies.remove == (OTHER,)
+    assert ("conf/all/forwarding", "0", "1") in [(each.key, each.old, each.new) for each in plan.sysctls]
+
+
+def test_only_an_address_that_was_refused_is_taken_back() -> None:
+    """An endpoint at another address than the refused one does not stand in a start's way."""
+    holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
+    elsewhere = IPv6Address("2001:470:b080:103:1::77")
+    stopped = container(network="he_ipv6", endpoints=(endpoint(None, elsewhere, ours=True),))
+    assert planned(facts(stopped, holder), stopped) is None
