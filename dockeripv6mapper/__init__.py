@@ -4,7 +4,8 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
 
     cli           the commands: parse, call, render
     daemon        the process: signals, permission, the threads that feed the controller
-    controller    the one loop: one queue, one owner of all state
+    report/       facts → tables and JSON
+    controller/   the one loop, and all that it keeps right: one queue, one owner of all state
     observation   one look at engine and kernel, for the commands that look once
     engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers
     kernel/       all that speaks to Linux: uplinks, proxies, sysctls, watch
@@ -12,8 +13,9 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     model         the frozen types that everything above shares
     settings      the settings, frozen
     errors        what can go wrong
+    backoff       how long to wait before trying again
 
-Start reading at `mapping/desired.py` for what is decided, at `controller.py` for when.
+Start reading at `mapping/desired.py` for what is decided, at `controller/loop.py` for when.
 """
 
 __version__ = "0.1.0"

@@ -139,6 +139,7 @@ def address(
 ) -> None:
     """Print the address that a container of this name would get."""
     from dockeripv6mapper.mapping import desired, labels
+    from dockeripv6mapper.mapping.addressing import default_gateway
     from dockeripv6mapper.model import Network, RefusedError
 
     settings: Settings = context.obj
@@ -147,7 +148,9 @@ def address(
     try:
         if subnet is not None:
             prefix = _subnet(subnet)
-            found = Network("", subnet, "bridge", subnets=(prefix,), gateways=frozenset({prefix[1]}))
+            found = Network(
+                "", subnet, "bridge", subnets=(prefix,), gateways=frozenset({default_gateway(prefix)})
+            )
         else:
             from dockeripv6mapper.engine.client import Client
             from dockeripv6mapper.mapping.networks import Networks
@@ -189,11 +192,13 @@ def cleanup(context: typer.Context) -> None:
         outcome = kernel.remove_proxies(() if settings.dry_run else sorted(ours))
     finally:
         kernel.close()
+    if not ours:
+        typer.echo("nothing to remove: no proxy entry carries the mapper's mark")
     for entry in sorted(ours) if settings.dry_run else outcome.done:
         typer.echo(f"{'would remove' if settings.dry_run else 'removed'} proxy entry {entry}")
-    if outcome.failed:
-        failures = "; ".join(str(error) for error in outcome.failed.values())
-        raise MapperError(f"removing {len(outcome.failed)} of {len(ours)} proxy entries: {failures}")
+    if errors := list(outcome.failed.values()):
+        failures = "; ".join(map(str, errors))
+        raise MapperError(f"{len(errors)} of {len(ours)} proxy entries stay: {failures}", hint=errors[0].hint)
 
 
 def _subnet(text: str) -> IPv6Network:

@@ -12,8 +12,8 @@ from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.host import Kernel
-from dockeripv6mapper.mapping.desired import Desired, Facts, uplinks
-from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, wanted_sysctls
+from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, sysctls_for
 from dockeripv6mapper.model import ImageWanted, Release
 from dockeripv6mapper.settings import Settings
 
@@ -42,8 +42,7 @@ def observe(settings: Settings) -> Observation:
         desired.update(facts, list(facts.containers))
         _look_at_images(client, inventory, facts, desired)
         _look_at_marks(endpoints, inventory, facts, desired)
-        wanted = wanted_sysctls(uplinks(facts, settings), settings.proxy)
-        sysctls = kernel.read_sysctls([key for key, *_ in wanted])
+        sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
         return Observation(facts, desired, plan_all(desired, facts, sysctls, settings))
     finally:
         kernel.close()

@@ -23,8 +23,8 @@ class EngineLists(Protocol):
 class EngineEndpoints(Protocol):
     """Changing what containers are attached to."""
 
-    def apply(self, action: EndpointAction) -> None:
-        """Carry out one action. May raise `MapperError`, and may take long."""
+    def apply(self, action: EndpointAction) -> bool:
+        """Carry out one action; returns whether it did anything. May raise `MapperError`; may take long."""
 
     def unfinished(self, container_id: str) -> bool: ...
     def prune(self, container_ids: Iterable[str]) -> None: ...

@@ -2,11 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.boundary import HostKernel
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.mapping.desired import Desired, Facts, uplinks
+from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.desired import Desired, Facts, all_uplinks
 from dockeripv6mapper.mapping.planner import ProxyPlan, plan_proxies, plan_sysctls, wanted_sysctls
 from dockeripv6mapper.model import Host, Link, ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
@@ -36,6 +40,8 @@ class HostSide:
         self._wanting: dict[ProxyEntry, set[str]] = {}
         """The same the other way round: an address may pass from one container to the next."""
         self._uplinks: tuple[Link, ...] | None = None
+        self._proxying = settings.proxy is not ProxyMode.OFF
+        """Whether anything is proxied at all: with `--proxy off`, only what a container's label asks for."""
 
     def observe(self, facts: Facts) -> None:
         """Look at everything afresh, and set the sysctls right."""
@@ -46,24 +52,26 @@ class HostSide:
             return
         self._logbook.succeeded("observing the host")
         self._present = dict(self.seen.entries)
-        links = uplinks(Facts(facts.containers, host=self.seen), self._settings)
+        links = all_uplinks(replace(facts, host=self.seen), self._settings)
         self._say_uplinks(links)
+        self._say_missing_uplinks(facts)
         self._watch(frozenset(link.index for link in links))
-        self._set_sysctls(links)
+        self._set_sysctls()
 
-    def settle(self, facts: Facts, desired: Desired, container_ids: Iterable[str], *, whole: bool) -> None:
-        """Bring the proxy entries of some containers to what is desired.
-
-        `whole`: everything else that is there and ours is to go as well.
-        """
+    def settle(self, facts: Facts, desired: Desired, container_ids: Iterable[str]) -> None:
+        """Bring the proxy entries of some containers to what is desired."""
         scope: set[ProxyEntry] = set()
         for container_id in container_ids:
             scope |= self._want(container_id, desired.entries(facts, container_id))
-        if whole:
-            wanted, present = set(self._wanting), self._present
-        else:
-            wanted = {entry for entry in scope if entry in self._wanting}
-            present = {entry: self._present[entry] for entry in scope if entry in self._present}
+        wanted = {entry for entry in scope if entry in self._wanting}
+        # Somebody else's entry may be gone since it was seen: adding looks again.
+        present = {entry: True for entry in scope if self._present.get(entry)}
+        self._apply(plan_proxies(wanted, present))
+
+    def settle_all(self, spared: AbstractSet[IPv6Address]) -> None:
+        """Bring all proxy entries to what `settle` was last told, except those of the `spared` addresses."""
+        present = {entry: ours for entry, ours in self._present.items() if entry.address not in spared}
+        wanted = {entry for entry in self._wanting if entry.address not in spared}
         self._apply(plan_proxies(wanted, present))
 
     def _want(self, container_id: str, entries: frozenset[ProxyEntry]) -> frozenset[ProxyEntry]:
@@ -80,6 +88,9 @@ class HostSide:
         return before | entries
 
     def _apply(self, plan: ProxyPlan) -> None:
+        if plan.add and not self._proxying:
+            self._proxying = True
+            self._set_sysctls()
         if self._settings.dry_run:
             for entry in plan.add:
                 self._logbook.once("dry run", f"would proxy {entry}", logging.INFO)
@@ -107,8 +118,8 @@ class HostSide:
         for entry, error in failed.items():
             self._logbook.failed(entry, error)
 
-    def _set_sysctls(self, links: tuple[Link, ...]) -> None:
-        wanted = wanted_sysctls(links, self._settings.proxy)
+    def _set_sysctls(self) -> None:
+        wanted = wanted_sysctls(self._uplinks or (), proxying=self._proxying)
         changes = plan_sysctls(wanted, self._kernel.read_sysctls([key for key, *_ in wanted]))
         for change in changes:
             if self._settings.dry_run or not self._settings.sysctl:
@@ -122,6 +133,13 @@ class HostSide:
                 # Forwarding must not come on before accept_ra is right.
                 return
             self._logbook.succeeded(change.key)
+
+    def _say_missing_uplinks(self, facts: Facts) -> None:
+        for network in facts.networks:
+            name = network.labels.get(labels.UPLINK)
+            if name is not None and name not in self.seen.links:
+                label = f"label {labels.UPLINK}={labels.shown(name)}"
+                self._logbook.once(network.id, f"network {network.name}: {label}: there is no such link")
 
     def _say_uplinks(self, links: tuple[Link, ...]) -> None:
         if links == self._uplinks:

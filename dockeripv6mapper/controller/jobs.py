@@ -50,6 +50,8 @@ class Answer:
 
     asked: int
     found: Any
+    changed: bool = False
+    """Whether an action did anything."""
 
 
 class Jobs:
@@ -92,8 +94,10 @@ class Jobs:
         """Do one job, on a worker's thread: of the inventory it may only read the epoch."""
         match job:
             case Connect() | Restore():
-                self._endpoints.apply(job)
-                return Answer(self._inventory.epoch, _after(job, self._lists, self._endpoints))
+                changed = self._endpoints.apply(job)
+                return Answer(
+                    self._inventory.epoch, _after(job, self._lists, self._endpoints), changed=changed
+                )
             case Look(container_id):
                 return Answer(self._inventory.epoch, self._lists.container(container_id))
             case LookAtImage(image):

@@ -1,6 +1,7 @@
 """The logbook: says each thing once. A refusal when it begins or changes, a failure also when it ends."""
 
 import logging
+from collections.abc import Iterable
 
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.mapping import labels
@@ -19,6 +20,7 @@ class Logbook:
 
     def decision(self, container: Container, decision: Decision) -> None:
         """Say what is wanted of a container, where that is news."""
+        self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
         if isinstance(decision, ImageWanted) or self._decisions.get(container.id) == decision:
             return
         before = self._decisions.get(container.id)
@@ -36,7 +38,12 @@ class Logbook:
                 )
             case Mapping() if isinstance(before, Refusal) and before.reason is not Reason.PREDECESSOR_HOLDS:
                 log.info("container %s can be mapped now", container.name)
-        self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
+
+    def ignored(self, container: Container, given: Iterable[str]) -> None:
+        """Say once of each label that it does not count, since it is the image's own."""
+        for label in given:
+            text = f"label {labels.shown(label)} is its image's own, and does not count"
+            self.once(container.id, f"container {container.name}: {text}", logging.INFO)
 
     def network(self, network: Network) -> None:
         """Say what is odd about a network's labels, once."""

@@ -76,12 +76,20 @@ class Controller:
         """Work until `Stop` is posted."""
         self._timers.set(Resync(), self._settings.resync)
         while not self._stopping:
-            if (message := self._receive(self._timers.next_in())) is not None:
-                self._handle(message)
-            for timer in self._timers.due():
-                self._ring(timer)
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - said, and made good by a full pass: the daemon goes on
+                count = self._logbook.failed(Controller, error)
+                self._timers.hasten(Resync(), backoff.delay(count))
         self._drain()
         self._workers.stop()
+
+    def _turn(self) -> None:
+        """Wait for a message or a timer, and deal with it."""
+        if (message := self._receive(self._timers.next_in())) is not None:
+            self._handle(message)
+        for timer in self._timers.due():
+            self._ring(timer)
 
     def _receive(self, seconds: float) -> Message | None:
         try:
@@ -164,7 +172,8 @@ class Controller:
             case Look(container_id):
                 self._passes.take_container(container_id, finished.result)
             case Connect() | Restore():
-                log.info("done: %s", job)
+                if finished.result.changed:
+                    log.info("done: %s", job)
                 self._passes.take_container(job.container_id, finished.result)
 
     def _failed(self, job: Job, error: Exception) -> None:

@@ -13,7 +13,7 @@ from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.timers import Retry, Timers, Verify
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.inventory import Inventory
-from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.desired import Desired, Facts, labels_of_the_image
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.model import EndpointAction, ImageWanted, Restore
 from dockeripv6mapper.settings import Settings
@@ -117,8 +117,11 @@ class Passes:
         affected = self._desired.update(facts, container_ids)
         for container_id in affected:
             self._act(facts, container_id)
-        settled = {container_id for container_id in affected if not self._held(container_id)}
-        self._host.settle(facts, self._desired, settled, whole=whole)
+        held = {container_id for container_id in affected if self._held(container_id)}
+        self._host.settle(facts, self._desired, affected - held)
+        if whole:
+            endpoints = (each for container_id in held for each in facts.containers[container_id].endpoints)
+            self._host.settle_all(spared={each.address for each in endpoints if each.address})
 
     def _held(self, container_id: str) -> bool:
         """Whether a container's proxy entries stay as they are for the moment.
@@ -142,6 +145,7 @@ class Passes:
             return
         decision = self._desired.decision(container_id)
         self._logbook.decision(container, decision)
+        self._logbook.ignored(container, labels_of_the_image(container, facts, self._settings))
         if isinstance(decision, ImageWanted):
             self._jobs.ask(LookAtImage(decision.image))
         if container_id in self._jobs.actions or Retry(container_id) in self._timers:

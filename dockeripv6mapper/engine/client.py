@@ -61,6 +61,12 @@ class Client:
         with self.speaking("speaking to the engine") as api:
             api.ping()
 
+    def api_version(self) -> tuple[int, int]:
+        """The version of the API that is spoken, as numbers: 1.9 is older than 1.44."""
+        with self.speaking("speaking to the engine") as api:
+            major, minor = api.api_version.split(".")
+            return int(major), int(minor)
+
     def snapshot(self) -> Snapshot:
         """All containers and networks."""
         with self.speaking("listing containers and networks") as api:
@@ -130,7 +136,7 @@ class Client:
         except (DockerException, requests.RequestException, HTTPError, OSError, ValueError) as error:
             # The next call begins afresh: after an upgrade the engine may speak another API version.
             self._api = None
-            _raise_unreachable(doing, error)
+            _raise_unreachable(f"{doing} at {self._host or 'the local engine'}", error)
 
     def _connection(self) -> docker.APIClient:
         if (api := self._api) is not None:
@@ -151,7 +157,10 @@ def _raise_unreachable(doing: str, error: BaseException) -> None:
             f"{doing}: permission denied on the engine's socket",
             hint="run as root, or as a user of the group docker: sudo usermod -aG docker USER",
         ) from error
-    raise EngineUnavailableError(f"{doing}: {(cause and cause.strerror) or error}") from error
+    raise EngineUnavailableError(
+        f"{doing}: {(cause and cause.strerror) or error}",
+        hint="is the engine running? systemctl status docker",
+    ) from error
 
 
 def _system_error(error: BaseException) -> OSError | None:

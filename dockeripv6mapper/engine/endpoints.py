@@ -13,6 +13,7 @@ from typing import Any
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
+from dockeripv6mapper.mapping.networks import has_own_network
 from dockeripv6mapper.model import (
     Connect,
     Container,
@@ -28,8 +29,12 @@ MARK = "ipv6.mapper.endpoint"
 ADDED = "added"
 MOVED = "moved:"
 
-KEPT_FIELDS = ("Links", "MacAddress", "DriverOpts", "GwPriority")
+KEPT_FIELDS = ("Links", "DriverOpts", "GwPriority")
 """What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
+
+MAC_IS_THE_ENDPOINTS = (1, 44)
+"""API since which a MAC address belongs to an endpoint, and no connect can give it one; engines before that
+apply the container's to every endpoint."""
 
 SHORT_ID_DIGITS = 12
 
@@ -43,20 +48,21 @@ class Endpoints:
         self._client = client
         self._journal = journal
 
-    def apply(self, action: EndpointAction) -> None:
-        """Carry out one action; what it needed no more, since somebody was faster, is no error."""
+    def apply(self, action: EndpointAction) -> bool:
+        """Carry out one action; returns whether it did anything, since somebody may have been faster."""
         try:
             match action:
                 case Restore():
-                    self._restore(action.container_id)
+                    return self._restore(action.container_id)
                 case Release():
-                    self._release(action)
+                    return self._release(action)
                 case Reconnect():
-                    self._reconnect(action)
+                    return self._reconnect(action)
                 case Connect():
-                    self._connect(action)
+                    return self._connect(action)
         except GoneError:
             self._journal.erase(action.container_id)
+            return False
 
     def unfinished(self, container_id: str) -> bool:
         """Whether a reconnect of the container was begun and not ended: `Restore` comes first then."""
@@ -76,28 +82,61 @@ class Endpoints:
 
         return replace(container, endpoints=tuple(map(marked, container.endpoints)))
 
-    def _connect(self, action: Connect) -> None:
+    def _connect(self, action: Connect) -> bool:
         endpoint = {"IPAMConfig": {"IPv6Address": str(action.address)}, "DriverOpts": {MARK: ADDED}}
         doing = f"connecting {action.container} to {action.network} at {action.address}"
         try:
             self._client.connect(action.container_id, action.network_id, endpoint, doing)
         except EngineRefusedError:
+            # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)
-            if _on_network(inspected, action.network_id, action.network) is None:
-                raise
-            # It was attached by its user at its creation, of which the create event said nothing.
+            if not has_own_network(inspected["HostConfig"]["NetworkMode"]):
+                return False
+            if left := _on_network(inspected, action.network_id, action.network):
+                if _is_attached(left, inspected):
+                    return False
+                self._defuse(action)
+            raise
+        return True
 
-    def _reconnect(self, action: Reconnect) -> None:
+    def _defuse(self, action: Connect) -> None:
+        """Remove what a refused connect leaves behind in a running container's configuration.
+
+        The engine keeps the address that it has just refused, and the container could not be started
+        again; it calls the container not connected, so that only a connect that succeeds makes a
+        disconnect possible (seen on 20.10 and 28.5).
+        """
+        doing = f"undoing what was refused to {action.container} on {action.network}"
+        self._client.connect(action.container_id, action.network_id, {}, doing)
+        self._client.disconnect(action.container_id, action.network_id, doing)
+
+    def _reconnect(self, action: Reconnect) -> bool:
         inspected = self._client.inspect(action.container_id)
-        if found := _on_network(inspected, action.network_id, action.network):
-            old = kept(found, inspected)
-            self._exchange(action, old=old, new=_moved(old, action.address))
+        if (found := _on_network(inspected, action.network_id, action.network)) is None:
+            return False
+        self._check_mac_is_kept(action, found, inspected)
+        old = kept(found, inspected)
+        self._exchange(action, old=old, new=_moved(old, action.address))
+        return True
 
-    def _release(self, action: Release) -> None:
+    def _check_mac_is_kept(self, action: Reconnect, endpoint: Json, inspected: Json) -> None:
+        """Refuse to move an endpoint whose MAC address the user chose and the engine would not keep."""
+        mode = inspected["HostConfig"]["NetworkMode"]
+        first_network = inspected["NetworkSettings"]["Networks"].get(mode)
+        chosen = inspected["Config"].get("MacAddress")
+        if chosen and endpoint is first_network and self._client.api_version() >= MAC_IS_THE_ENDPOINTS:
+            network = f"name={action.network},ip6={action.address},mac-address={chosen}"
+            raise EngineRefusedError(
+                f"moving {action.container} on {action.network} to {action.address}: "
+                f"the engine would not keep the MAC address {chosen} that it was created with",
+                hint=f"docker run --network {network} …",
+            )
+
+    def _release(self, action: Release) -> bool:
         inspected = self._client.inspect(action.container_id)
         found = _on_network(inspected, action.network_id, action.network)
         if found is None or inspected["State"]["Running"]:
-            return
+            return False
         mark = (found.get("DriverOpts") or {}).get(MARK)
         if mark == ADDED:
             doing = f"taking {action.address} back from {action.container}"
@@ -105,27 +144,38 @@ class Endpoints:
         elif mark is not None:
             old = kept(found, inspected)
             self._exchange(action, old=old, new=_unmoved(old, mark.removeprefix(MOVED)))
+        return mark is not None
 
     def _exchange(self, action: Connect, *, old: Json, new: Json) -> None:
-        self._journal.write(action.container_id, Unfinished(action.network_id, action.network, old))
-        address = new["IPAMConfig"].get("IPv6Address", "an address of the engine's choice")
-        doing = f"moving {action.container} on {action.network} to {address}"
+        container_id, network_id = action.container_id, action.network_id
+        addresses = new["IPAMConfig"]
+        where = addresses.get("IPv6Address", "an address of the engine's choice")
+        doing = f"moving {action.container} on {action.network} to {where}"
+        self._journal.write(container_id, Unfinished(network_id, action.network, old))
         try:
-            self._client.disconnect(action.container_id, action.network_id, doing)
-            self._client.connect(action.container_id, action.network_id, new, doing)
+            self._client.disconnect(container_id, network_id, doing)
+            if "IPv4Address" in addresses:
+                # A connect that is refused for its IPv6 address burns the IPv4 address that came with it
+                # until the engine restarts (seen on 20.10 and 28.5): ask for the one alone first.
+                self._client.connect(container_id, network_id, _only_ipv6(addresses), doing)
+                self._client.disconnect(container_id, network_id, doing)
+            self._client.connect(container_id, network_id, new, doing)
         except EngineRefusedError:
-            self._restore(action.container_id)
+            self._restore(container_id)
             raise
-        self._journal.erase(action.container_id)
+        self._journal.erase(container_id)
 
-    def _restore(self, container_id: str) -> None:
+    def _restore(self, container_id: str) -> bool:
         """Attach the container again as it was, if it is detached. The journal stays where that fails."""
         if (unfinished := self._journal.read(container_id)) is None:
-            return
+            return False
         inspected = self._client.inspect(container_id)
-        if _on_network(inspected, unfinished.network_id, unfinished.network) is None:
+        found = _on_network(inspected, unfinished.network_id, unfinished.network)
+        detached = found is None or not _is_attached(found, inspected)
+        if detached:
             self._put_back(container_id, unfinished)
         self._journal.erase(container_id)
+        return detached
 
     def _put_back(self, container_id: str, unfinished: Unfinished) -> None:
         network_id, endpoint = unfinished.network_id, unfinished.endpoint
@@ -143,9 +193,7 @@ class Endpoints:
 def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
     """What the user set on an endpoint, as the API takes it.
 
-    The engine adds the container's short ID to the aliases itself. It shows a MAC address only while the
-    container runs or before its first start; in between, that of the container's first network is in its
-    `Config` (engine 28).
+    The engine adds the container's short ID to the aliases itself.
     """
     settings = {field: endpoint[field] for field in KEPT_FIELDS if endpoint.get(field)}
     if addresses := endpoint.get("IPAMConfig"):
@@ -153,10 +201,6 @@ def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
     short_id = inspected["Id"][:SHORT_ID_DIGITS]
     if aliases := [alias for alias in endpoint.get("Aliases") or () if alias != short_id]:
         settings["Aliases"] = aliases
-    configured_mac = (inspected.get("Config") or {}).get("MacAddress")
-    first_network = inspected["HostConfig"].get("NetworkMode")
-    if configured_mac and endpoint is inspected["NetworkSettings"]["Networks"].get(first_network):
-        settings.setdefault("MacAddress", configured_mac)
     return settings
 
 
@@ -181,6 +225,10 @@ def _unmoved(old: Json, users_address: str) -> dict[str, Any]:
     return {**old, "IPAMConfig": addresses, "DriverOpts": options}
 
 
+def _only_ipv6(addresses: Json) -> Json:
+    return {"IPAMConfig": {key: value for key, value in addresses.items() if key == "IPv6Address"}}
+
+
 def _on_network(inspected: Json, network_id: str, network: str) -> Json | None:
     """The endpoint on a network; before a container's first start only its key, the name, is there."""
     for key, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
@@ -188,3 +236,8 @@ def _on_network(inspected: Json, network_id: str, network: str) -> Json | None:
             found: Json = endpoint
             return found
     return None
+
+
+def _is_attached(endpoint: Json, inspected: Json) -> bool:
+    """Whether an endpoint is more than configuration, where the container runs."""
+    return bool(endpoint.get("EndpointID")) or not inspected["State"]["Running"]

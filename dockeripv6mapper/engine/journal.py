@@ -6,10 +6,13 @@ It lies below /run: a reboot restarts the engine too, and leaves nothing half do
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from dockeripv6mapper.errors import MapperError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +32,21 @@ class Journal:
 
     def write(self, container_id: str, unfinished: Unfinished) -> None:
         """Note a reconnect, all or nothing."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(container_id)
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(unfinished)))
-        draft.replace(path)
+        with self._speaking(path):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.write_text(json.dumps(asdict(unfinished)))
+            draft.replace(path)
 
     def read(self, container_id: str) -> Unfinished | None:
         """The reconnect that was noted for a container, if one was."""
-        try:
-            return Unfinished(**json.loads(self._path(container_id).read_text()))
-        except FileNotFoundError:
-            return None
+        path = self._path(container_id)
+        with self._speaking(path):
+            try:
+                return Unfinished(**json.loads(path.read_text()))
+            except FileNotFoundError:
+                return None
 
     def has(self, container_id: str) -> bool:
         """Whether a reconnect of the container was begun and not finished."""
@@ -48,14 +54,25 @@ class Journal:
 
     def erase(self, container_id: str) -> None:
         """Forget a container's reconnect."""
-        self._path(container_id).unlink(missing_ok=True)
+        path = self._path(container_id)
+        with self._speaking(path):
+            path.unlink(missing_ok=True)
 
     def prune(self, container_ids: Iterable[str]) -> None:
         """Forget the reconnects of all containers but these."""
         kept = {self._path(container_id) for container_id in container_ids}
         for path in self._directory.glob("*.json"):
             if path not in kept:
-                path.unlink(missing_ok=True)
+                self.erase(path.stem)
+
+    @contextmanager
+    def _speaking(self, path: Path) -> Iterator[None]:
+        """Turn what goes wrong with a file into our errors."""
+        try:
+            yield
+        except (OSError, ValueError, TypeError) as error:
+            hint = f"look at {path}, and remove it where it is broken"
+            raise MapperError(f"keeping note of a reconnect: {error}", hint=hint) from error
 
     def _path(self, container_id: str) -> Path:
         return self._directory / f"{container_id}.json"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from typing import Any
 
+from dockeripv6mapper.mapping.addressing import default_gateway
 from dockeripv6mapper.mapping.labels import RELEVANT
 from dockeripv6mapper.model import Container, Endpoint, Network
 
@@ -93,8 +94,8 @@ def _own_name(names: Iterable[str]) -> str:
 
 
 def _gateway(config: Json, subnet: IPv6Network) -> IPv6Address:
-    """The subnet's gateway. Where the user named none, the engine takes the first address, unlisted."""
-    return ipv6(config.get("Gateway")) or subnet.network_address + min(1, subnet.num_addresses - 1)
+    """The subnet's gateway; one that the engine chose is not listed."""
+    return ipv6(config.get("Gateway")) or default_gateway(subnet)
 
 
 def _auxiliary(configs: Iterable[Json]) -> Iterable[IPv6Address]:

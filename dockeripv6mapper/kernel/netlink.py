@@ -1,7 +1,9 @@
 """The rtnetlink socket, and its errors as ours."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EPERM
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -29,7 +31,8 @@ def speaking(doing: str) -> Iterator[None]:
     try:
         yield
     except NetlinkError as error:
-        raise KernelRefusedError(f"{doing}: {error}") from error
+        hint = PERMISSION_HINT if error.code == EPERM else None
+        raise KernelRefusedError(f"{doing}: {os.strerror(error.code)}", hint=hint) from error
     except OSError as error:
         raise KernelRefusedError(f"{doing}: {error.strerror or error}") from error
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from errno import ENODEV, ENOENT
 from ipaddress import IPv6Address
 from pathlib import Path
 from socket import AF_INET6
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 PROTOCOL = 109
 """Who made the entry, in the routing protocols' number space (`linux/rtnetlink.h`): unassigned there."""
 PROTOCOL_NONE = 0
-ENOENT = 2
-ENODEV = 19
 
 
 @dataclass(slots=True)

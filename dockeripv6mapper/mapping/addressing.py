@@ -56,6 +56,11 @@ def place(suffix: int, subnet: IPv6Network) -> IPv6Address:
     return subnet.network_address + suffix
 
 
+def default_gateway(subnet: IPv6Network) -> IPv6Address:
+    """The gateway of a subnet for which the user named none: the engine takes the first address."""
+    return subnet[min(1, subnet.num_addresses - 1)]
+
+
 def check_network(address: IPv6Address, subnet: IPv6Network, network: Network) -> None:
     """Refuse what the network keeps for itself.
 

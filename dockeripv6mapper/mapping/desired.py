@@ -85,6 +85,14 @@ def network_uplinks(network: Network, facts: Facts, settings: Settings) -> tuple
     return () if link is None else (link,)
 
 
+def all_uplinks(facts: Facts, settings: Settings) -> tuple[Link, ...]:
+    """The uplinks, and those that only a network's label makes one."""
+    found = dict.fromkeys(uplinks(facts, settings))
+    for network in facts.networks:
+        found |= dict.fromkeys(network_uplinks(network, facts, settings))
+    return tuple(found)
+
+
 class Desired:
     """The decision on every container, brought up to date container by container."""
 
@@ -189,6 +197,15 @@ def _counting_labels(container: Container, facts: Facts, settings: Settings) -> 
             "recreate the container, or run the mapper with --trust-image-labels",
         )
     return labels.of_the_user(container.labels, image_labels)
+
+
+def labels_of_the_image(container: Container, facts: Facts, settings: Settings) -> list[str]:
+    """The mapper's labels that do not count, since they merely repeat what the image brought along."""
+    image_labels = facts.images.get(container.image)
+    if settings.trust_image_labels or not image_labels:
+        return []
+    ours = {label for label in container.labels if label.startswith(labels.PREFIX)}
+    return sorted(ours - labels.of_the_user(container.labels, image_labels).keys())
 
 
 def _effective_mode(container: Container, facts: Facts, settings: Settings) -> ProxyMode:

@@ -82,13 +82,18 @@ def needs_proxy(network: Network) -> bool:
     return network.driver == "ipvlan" and network.ipvlan_mode in ("l3", "l3s")
 
 
+def has_own_network(mode: str) -> bool:
+    """Whether a container of this `HostConfig.NetworkMode` can be connected to networks."""
+    return mode not in ("host", "none") and not mode.startswith("container:")
+
+
 def check_connectable(container: Container) -> None:
     """Refuse a container that shares somebody else's network namespace, or has none of its own.
 
     Raises `RefusedError`.
     """
     mode = container.network_mode or ""
-    if mode in ("host", "none") or mode.startswith("container:"):
+    if not has_own_network(mode):
         raise RefusedError(
             Reason.NOT_CONNECTABLE,
             f"a container with --network {mode} cannot be connected to a network",

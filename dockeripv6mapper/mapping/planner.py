@@ -8,7 +8,7 @@ from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from dockeripv6mapper.mapping.desired import Desired, Facts, uplinks
+from dockeripv6mapper.mapping.desired import Desired, Facts, all_uplinks
 from dockeripv6mapper.model import (
     Connect,
     Container,
@@ -91,8 +91,8 @@ def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry,
     )
 
 
-def wanted_sysctls(links: Iterable[Link], mode: ProxyMode) -> tuple[tuple[str, str, str | None], ...]:
-    """The sysctls below `net/ipv6` that proxying needs, in the order in which they must be set.
+def wanted_sysctls(links: Iterable[Link], *, proxying: bool) -> tuple[tuple[str, str, str | None], ...]:
+    """The sysctls below `net/ipv6` that routing and proxying need, in the order in which they must be set.
 
     Each is (key, value, only where it is now this). `accept_ra` comes first: with forwarding on, a link
     that has 1 there stops accepting router advertisements, and the host would lose its own default route
@@ -100,7 +100,7 @@ def wanted_sysctls(links: Iterable[Link], mode: ProxyMode) -> tuple[tuple[str, s
     the kernel answer unicast reachability probes, and `proxy_delay` is what the first packet waits for.
     """
     links = tuple(links)
-    asking = tuple(link for link in links if link.neighbour_discovery) if mode is not ProxyMode.OFF else ()
+    asking = tuple(link for link in links if link.neighbour_discovery) if proxying else ()
     wanted: list[tuple[str, str, str | None]] = [(f"conf/{link.name}/accept_ra", "2", "1") for link in links]
     if links:
         wanted.append(("conf/all/forwarding", "1", None))
@@ -123,6 +123,16 @@ def plan_sysctls(
     )
 
 
+def sysctls_for(
+    desired: Desired, facts: Facts, settings: Settings
+) -> tuple[tuple[str, str, str | None], ...]:
+    """The sysctls that are wanted for all of `facts`: see `wanted_sysctls`."""
+    proxying = settings.proxy is not ProxyMode.OFF or any(
+        desired.entries(facts, each) for each in facts.containers
+    )
+    return wanted_sysctls(all_uplinks(facts, settings), proxying=proxying)
+
+
 def plan_all(desired: Desired, facts: Facts, sysctls: MappingOf[str, str | None], settings: Settings) -> Plan:
     """What a full pass does about all of `facts`, of which `desired` has been told."""
     actions = (
@@ -135,5 +145,5 @@ def plan_all(desired: Desired, facts: Facts, sysctls: MappingOf[str, str | None]
     return Plan(
         endpoints=tuple(action for action in actions if action),
         proxies=plan_proxies(wanted, facts.host.entries),
-        sysctls=plan_sysctls(wanted_sysctls(uplinks(facts, settings), settings.proxy), sysctls),
+        sysctls=plan_sysctls(sysctls_for(desired, facts, settings), sysctls),
     )

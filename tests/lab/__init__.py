@@ -27,5 +27,9 @@ machine's own namespace, its engine and its files are not touched.
     router      the router's side: ping, HTTP, neighbour cache
     topology    the drawing above, brought up and taken down
     mapper      the daemon under test, on a host of the lab
+    scenes      what tests and demo put on a host, and what they then see of it
     __main__    python -m tests.lab up|down|shell|prepare
+    picture     one host as it is, drawn
+    narration   how the demo speaks
+    demo        tests/demo: what the mapper does, for a newcomer
 """

@@ -36,16 +36,23 @@ class Host:
         """Where a mapper on this host keeps its state, unless it is told otherwise."""
         return self.workdir / "mapper-state"
 
-    def create_network(
+    def network_command(
         self, name: str = "he_ipv6", *options: str, gateway_mode: str | None = "routed"
-    ) -> None:
-        """Create a network on this host's subnet, with further `options` of `docker network create`.
+    ) -> tuple[str, ...]:
+        """Return the arguments of `docker` that create a network on this host's subnet.
 
-        `gateway_mode` is given to a modern engine only, whose default lets nothing in.
+        With further `options` of `docker network create`. `gateway_mode` is given to a modern engine
+        only, whose default lets nothing in.
         """
         if gateway_mode and self.engine.flavour is Flavour.MODERN:
             options = ("-o", f"com.docker.network.bridge.gateway_mode_ipv6={gateway_mode}", *options)
-        self.engine.docker("network", "create", "--ipv6", "--subnet", str(self.subnet), *options, name)
+        return ("network", "create", "--ipv6", "--subnet", str(self.subnet), *options, name)
+
+    def create_network(
+        self, name: str = "he_ipv6", *options: str, gateway_mode: str | None = "routed"
+    ) -> None:
+        """Create a network; see `network_command`."""
+        self.engine.docker(*self.network_command(name, *options, gateway_mode=gateway_mode))
 
     def proxy_entries(self, protocol: str | None = None) -> set[tuple[IPv6Address, str]]:
         """Return the kernel's proxy entries as (address, interface).
@@ -65,6 +72,12 @@ class Host:
     def add_proxy_entry(self, address: IPv6Address) -> None:
         """Make a proxy entry on the uplink by hand: somebody else's, to the mapper."""
         self.namespace.run("ip", "-6", "neigh", "add", "proxy", str(address), "dev", UPLINK)
+
+    def restore_uplink(self, router: IPv6Address) -> None:
+        """Give the uplink its address and default route again, which the kernel takes away with IPv6."""
+        prefix = f"{self.address}/64"
+        self.namespace.run("ip", "-6", "address", "replace", prefix, "dev", UPLINK, "nodad")
+        self.namespace.run("ip", "-6", "route", "replace", "default", "via", str(router), "dev", UPLINK)
 
     def sysctl(self, key: str) -> str:
         """Read a sysctl of this host, `net.ipv6.conf.up0.proxy_ndp` and the like."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +29,18 @@ class Mapper:
     It may be started again after `stop` or `kill`; the log goes on.
     """
 
-    def __init__(self, host: Host, *options: str, state_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *options: str,
+        level: str = "--debug",
+        wrapper: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`wrapper`: a command that runs the daemon, as `setpriv` does; `environment`: added to ours."""
         self.host = host
-        self.options = ("--state-dir", str(state_dir or host.state_dir), *options)
+        self._command = _command(host, level, "--state-dir", str(host.state_dir), *options, wrapper=wrapper)
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         handle, name = tempfile.mkstemp(prefix="mapper-", suffix=".log", dir=host.workdir)
         os.close(handle)
@@ -52,6 +62,11 @@ class Mapper:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def exit_code(self) -> int | None:
+        """What the daemon ended with; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def pid(self) -> int:
         """The daemon's process, as the machine numbers it."""
         assert self._process is not None, "the mapper was never started"
@@ -62,8 +77,9 @@ class Mapper:
         assert not self.running, "the mapper runs already"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                _command(self.host, "--debug", *self.options),
+                self._command,
                 cwd=CHECKOUT,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -114,12 +130,14 @@ class Mapper:
         return self.log()[-LOG_TAIL:]
 
 
-def run_command(host: Host, *args: str, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
+def run_command(
+    host: Host, *args: str, timeout: float = 30.0, wrapper: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run a one-shot command (`plan --json`, `cleanup`, …) on `host`, as the daemon would run there.
 
     Its exit code is the caller's to judge.
     """
-    argv = _command(host, "--state-dir", str(host.state_dir), *args)
+    argv = _command(host, "--state-dir", str(host.state_dir), *args, wrapper=wrapper)
     return subprocess.run(
         argv,
         cwd=CHECKOUT,
@@ -131,6 +149,6 @@ def run_command(host: Host, *args: str, timeout: float = 30.0) -> subprocess.Com
     )
 
 
-def _command(host: Host, *args: str) -> tuple[str, ...]:
+def _command(host: Host, *args: str, wrapper: tuple[str, ...]) -> tuple[str, ...]:
     program = (sys.executable, "-m", "dockeripv6mapper", "--docker-host", host.engine.url)
-    return host.namespace.entered(*program, *args)
+    return host.namespace.entered(*wrapper, *program, *args)

@@ -17,6 +17,8 @@ from tests.lab.commands import DEFAULT_TIMEOUT, run
 DIRECTORY = Path("/run/netns")
 """Where iproute2 keeps a namespace's name, as a bind mount of the namespace."""
 
+BRIDGE_MAC = "02:00:00:00:00:01"
+
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
@@ -66,8 +68,11 @@ class Namespace:
                 process.kill()
 
     def add_bridge(self, name: str, address: IPv6Interface) -> None:
-        """Make a bridge that is up and holds `address`."""
-        self.run("ip", "link", "add", name, "type", "bridge")
+        """Make a bridge that is up and holds `address`.
+
+        Its MAC address is set, since it would follow the ports' otherwise, and be another for each new one.
+        """
+        self.run("ip", "link", "add", name, "address", BRIDGE_MAC, "type", "bridge")
         self.run("ip", "link", "set", name, "up")
         self.add_address(name, address)
 

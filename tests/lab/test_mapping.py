@@ -1,88 +1,35 @@
 """The main job, end to end: a label, and the router reaches the container."""
 
 import json
-from ipaddress import IPv6Address
 
 import pytest
 
-from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.mapper import Mapper, run_command
+from tests.lab.mapper import Mapper
 from tests.lab.router import Router
+from tests.lab.scenes import (
+    LABEL,
+    MARK,
+    NOTHING,
+    SUFFIX,
+    WEB_SERVER,
+    addresses_inside,
+    mapped,
+    networks_of,
+    open_port,
+    planned,
+    reaches,
+    run,
+    run_labelled,
+)
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
-
-MARK = "109"
-"""The protocol number of the mapper's proxy entries."""
-SUFFIX = 0x3D_007A_0030
-"""Of `mon_container`."""
-
-LABEL = ("--label", "ipv6.mapper.network=he_ipv6")
 
 
 @pytest.fixture
 def router(lab: Lab) -> Router:
     """The world outside."""
     return lab.router
-
-
-def run(host: Host, name: str, *options: str) -> str:
-    """Run a container; returns its ID."""
-    return host.engine.docker("run", "-d", "--name", name, *options, "busybox:lab")
-
-
-def run_labelled(host: Host, name: str, *options: str) -> str:
-    """Run a container that is to be mapped to `he_ipv6`; returns its ID."""
-    return run(host, name, *LABEL, *options)
-
-
-def addresses_inside(host: Host, name: str) -> set[IPv6Address]:
-    """The container's global IPv6 addresses as its own processes see them."""
-    shown = host.engine.docker("exec", name, "ip", "-6", "addr", "show", "scope", "global")
-    words = shown.split()
-    return {IPv6Address(words[at + 1].partition("/")[0]) for at, word in enumerate(words) if word == "inet6"}
-
-
-def mapped(host: Host, name: str = "mon_container", suffix: int = SUFFIX) -> IPv6Address:
-    """Wait until the container has its address and the uplink answers for it; returns the address."""
-    address = host.subnet[suffix]
-    eventually(lambda: address in addresses_inside(host, name), within=5)
-    eventually(lambda: (address, UPLINK) in host.proxy_entries(MARK), within=5)
-    return address
-
-
-def reaches(router: Router, address: IPv6Address) -> bool:
-    """Whether the router's ping is answered.
-
-    The first container on a bridge brings the bridge up, whose own addresses are tentative for up to two
-    seconds then: until that the host itself cannot resolve anybody behind it.
-    """
-    return router.ping(address, timeout=5)
-
-
-def planned(host: Host, *options: str) -> dict[str, object]:
-    """What `plan --json` prints."""
-    done = run_command(host, *options, "plan", "--json")
-    assert done.returncode == 0, done.stderr
-    plan: dict[str, object] = json.loads(done.stdout)
-    return plan
-
-
-def networks_of(host: Host, name: str) -> dict[str, dict[str, object]]:
-    """The container's endpoints, as an inspection shows them."""
-    shown = host.engine.docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", name)
-    endpoints: dict[str, dict[str, object]] = json.loads(shown)
-    return endpoints
-
-
-def open_port(host: Host, address: IPv6Address, port: int) -> None:
-    """Let new connections in by hand, the last step of the older program's manual."""
-    chain = "DOCKER-USER" if host.engine.flavour is Flavour.MODERN else "FORWARD"
-    rule = ("-d", str(address), "-p", "tcp", "--dport", str(port), "-j", "ACCEPT")
-    host.namespace.run("ip6tables", "-I", chain, *rule)
-
-
-NOTHING = {"endpoints": [], "proxies": {"add": [], "remove": []}, "sysctls": [], "refusals": []}
 
 
 def test_a_labelled_container_is_reachable_within_a_second_and_its_entry_goes_with_it(
@@ -105,9 +52,7 @@ def test_a_labelled_container_is_reachable_within_a_second_and_its_entry_goes_wi
 def test_a_web_server_in_a_container_answers_the_router(host: Host, mapper: Mapper, router: Router) -> None:
     """What the older manual ends with: the browser shows the page."""
     mapper.wait_for_log("proxying neighbour discovery")
-    options = ("-d", "--name", "nginx", *LABEL)
-    server = ("sh", "-c", "mkdir -p /www && echo welcome > /www/index.html && httpd -f -p 80 -h /www")
-    host.engine.docker("run", *options, "busybox:lab", *server)
+    host.engine.docker("run", "-d", "--name", "nginx", *LABEL, "busybox:lab", *WEB_SERVER)
     address = mapped(host, "nginx", 0xEE_0043_0040)
     open_port(host, address, 80)
     assert eventually(lambda: router.http_get(f"http://[{address}]/"), within=5) == "welcome\n"

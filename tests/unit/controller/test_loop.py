@@ -2,12 +2,13 @@
 
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from dockeripv6mapper.controller.messages import HostChanged
-from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost
+from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
 from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release
 from dockeripv6mapper.settings import Settings
@@ -154,6 +155,24 @@ def test_an_engine_that_goes_away_changes_nothing_and_is_spoken_of_once(
     assert len([each for each in caplog.records if "keeping everything" in each.message]) == 1
 
 
+def test_an_engine_that_comes_back_is_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever backed off while it was away need not wait any longer."""
+    monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 3600.0)
+    world = world_with(RUNNING)
+    tried = threading.Event()
+
+    def away(_: EndpointAction) -> None:
+        tried.set()
+        raise EngineUnavailableError("connecting mon_container: connection refused")
+
+    world.failing = away
+    with running(world) as controller:
+        assert tried.wait(timeout=10)
+        world.failing = lambda _: None
+        controller.post(Subscribed())
+        eventually(lambda: ENTRY in world.entries)
+
+
 def test_nothing_is_concluded_before_the_engine_was_listed() -> None:
     """Entries of an earlier process stay while the engine cannot be reached."""
     world = World(entries={ENTRY: True})
@@ -230,6 +249,69 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would_do(caplog: pytest.LogC
     assert not world.actions
     assert not world.written
     assert world.entries == {ProxyEntry(NGINX, "eth0"): True}
+
+
+def test_a_daemon_that_starts_takes_no_entry_away_for_a_moment() -> None:
+    """Images are not known then: what they decide about stays as the last process left it."""
+    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    world = world_with(attached)
+    world.entries = {ENTRY: True}
+    with running(world, Settings(resync=0.05)):
+        eventually(lambda: world.written)
+        passes = threading.Event()
+        world.listing = passes.set
+        assert passes.wait(timeout=10)
+    assert world.entries == {ENTRY: True}
+    assert not world.removed
+
+
+def test_somebody_elses_entry_that_went_away_is_replaced() -> None:
+    """What was seen of it is not believed when its address is wanted again."""
+    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    world = world_with(attached)
+    world.entries = {ENTRY: False}
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.entries.clear()
+        controller.post(event(attached, Change.STARTED))
+        eventually(lambda: world.entries == {ENTRY: True})
+
+
+def test_a_misspelt_label_is_remarked_upon_though_nothing_else_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, with the nearest that exists."""
+    world = world_with(container(other_labels={"ipv6.mapper.netwrok": "he_ipv6"}))
+    with caplog.at_level(logging.WARNING), running(world, Settings(resync=0.05)):
+        eventually(lambda: "did you mean ipv6.mapper.network?" in caplog.text)
+        passes = threading.Event()
+        world.listing = passes.set
+        assert passes.wait(timeout=10)
+    assert caplog.text.count("did you mean") == 1
+
+
+def test_a_label_that_is_the_images_own_is_said_not_to_count(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever wonders why nothing happens finds it in the log."""
+    world = world_with(CREATED)
+    world.images = {builders.IMAGE: {"ipv6.mapper.network": "he_ipv6"}}
+    with caplog.at_level(logging.INFO), running(world):
+        eventually(lambda: "is its image's own, and does not count" in caplog.text)
+    assert not world.actions
+
+
+def test_an_unexpected_error_ends_a_turn_and_not_the_daemon(caplog: pytest.LogCaptureFixture) -> None:
+    """It is said, and the next full pass makes good what was missed."""
+    world = world_with(RUNNING)
+    errors = iter([RuntimeError("a bug")])
+
+    def fail_once(_: Iterable[str]) -> None:
+        for error in errors:
+            raise error
+
+    world.pruning = fail_once
+    with running(world):
+        eventually(lambda: ENTRY in world.entries)
+    assert "a bug" in caplog.text
 
 
 def test_an_image_that_cannot_be_looked_at_exposes_nobody() -> None:

@@ -41,6 +41,9 @@ class World:
     written: list[str] = field(default_factory=list)
     failing: Callable[[EndpointAction], None] = lambda _: None
     """Called before each action: raise to have it fail, wait to have it take long."""
+    removed: list[ProxyEntry] = field(default_factory=list)
+    pruning: Callable[[Iterable[str]], None] = lambda _: None
+    """Called at each full pass, on the controller's own thread."""
     listing: Callable[[], None] = lambda: None
     """Called before each full list: raise to have it fail."""
 
@@ -62,23 +65,24 @@ class World:
         except KeyError as error:
             raise GoneError(f"no image {image}") from error
 
-    def apply(self, action: EndpointAction) -> None:
+    def apply(self, action: EndpointAction) -> bool:
         self.failing(action)
         self.actions.append(action)
         if not isinstance(action, Connect):
-            return
+            return True
         container = self.containers[action.container_id]
         address = None if isinstance(action, Release) else action.address
         endpoint = builders.endpoint(address if container.running else None, address)
         others = [each for each in container.endpoints if each.network != action.network]
         attached = others if isinstance(action, Release) else [*others, endpoint]
         self.containers[container.id] = replace(container, endpoints=tuple(attached))
+        return True
 
     def unfinished(self, container_id: str) -> bool:
         return False
 
     def prune(self, container_ids: Iterable[str]) -> None:
-        pass
+        self.pruning(container_ids)
 
     def with_marks(self, container: Container) -> Container:
         return container
@@ -96,14 +100,16 @@ class World:
         self.written.append(change.key)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
-        added = list(entries)
+        wanted = list(entries)
+        added = [entry for entry in wanted if entry not in self.entries]
         self.entries.update(dict.fromkeys(added, True))
-        return Outcome(done=added)
+        return Outcome(done=added, found=[entry for entry in wanted if entry not in added])
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         removed = list(entries)
         for entry in removed:
             del self.entries[entry]
+        self.removed += removed
         return Outcome(done=removed)
 
 

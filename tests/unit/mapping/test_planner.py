@@ -13,7 +13,7 @@ from dockeripv6mapper.mapping.planner import (
     wanted_sysctls,
 )
 from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release
-from dockeripv6mapper.settings import ProxyMode, Settings
+from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host
 
@@ -96,7 +96,7 @@ def test_somebody_elses_entry_is_neither_adopted_nor_removed() -> None:
 
 def test_accept_ra_is_set_before_forwarding() -> None:
     """Else the host would stop accepting router advertisements, and lose its own default route."""
-    keys = [key for key, *_ in wanted_sysctls([builders.UPLINK], ProxyMode.MAPPED)]
+    keys = [key for key, *_ in wanted_sysctls([builders.UPLINK], proxying=True)]
     assert keys == [
         "conf/eth0/accept_ra",
         "conf/all/forwarding",
@@ -115,7 +115,7 @@ def test_accept_ra_is_changed_only_from_one(now: str, changed: bool) -> None:
 
 def test_a_tunnel_needs_forwarding_and_no_proxying() -> None:
     """Nobody asks for neighbours on a point-to-point link."""
-    keys = [key for key, *_ in wanted_sysctls([builders.TUNNEL], ProxyMode.MAPPED)]
+    keys = [key for key, *_ in wanted_sysctls([builders.TUNNEL], proxying=True)]
     assert keys == ["conf/he-ipv6/accept_ra", "conf/all/forwarding"]
 
 
@@ -126,7 +126,7 @@ def test_a_pass_over_a_host_that_is_right_plans_nothing() -> None:
     settings = Settings()
     desired = Desired(settings)
     desired.update(given, given.containers)
-    sysctls = {key: value for key, value, _ in wanted_sysctls([builders.UPLINK], settings.proxy)}
+    sysctls = {key: value for key, value, _ in wanted_sysctls([builders.UPLINK], proxying=True)}
     assert not plan_all(desired, given, sysctls, settings)
 
 

@@ -1,0 +1,242 @@
+"""Do no harm: whatever is moved, interrupted or contended for, a container keeps what its user gave it."""
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address
+from typing import Any
+
+import pytest
+
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.endpoints import Endpoints
+from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.errors import EngineRefusedError
+from dockeripv6mapper.model import Connect, Reconnect
+from tests.lab.engines import IMAGE, Flavour
+from tests.lab.hosts import Host
+from tests.lab.mapper import Mapper
+from tests.lab.router import Router
+from tests.lab.scenes import LABEL, NOTHING, SUFFIX, mapped, networks_of, planned, reaches, run, run_labelled
+from tests.lab.topology import Lab
+from tests.lab.waiting import eventually
+
+MAC = "02:11:22:33:44:55"
+IPV4 = "10.9.0.77"
+
+
+@pytest.fixture
+def router(lab: Lab) -> Router:
+    """The world outside."""
+    return lab.router
+
+
+@pytest.fixture
+def dual_stack(host: Host) -> Host:
+    """The host, whose `he_ipv6` lets the user choose IPv4 addresses too."""
+    host.engine.docker("network", "rm", "he_ipv6")
+    host.create_network("he_ipv6", "--subnet", "10.9.0.0/24")
+    return host
+
+
+def chosen_by_the_user(host: Host) -> tuple[str, ...]:
+    """Options with all that a user can choose of an endpoint, and that this engine can keep."""
+    chosen: tuple[str, ...]
+    if host.engine.flavour is Flavour.DISTRO:
+        chosen = ("--network", "he_ipv6", "--ip", IPV4, "--network-alias", "al1", "--mac-address", MAC)
+    else:
+        option = "driver-opt=com.docker.network.endpoint.sysctls=net.ipv6.conf.IFNAME.accept_ra=0"
+        chosen = ("--network", f"name=he_ipv6,ip={IPV4},alias=al1,gw-priority=5,{option}")
+    return (*chosen, "--link", "friend:lnk", *LABEL)
+
+
+def assert_kept(host: Host, name: str, address: IPv6Address | None) -> None:
+    """All that `chosen_by_the_user` chose is there, beside the mapper's address, if it has one."""
+    endpoint = networks_of(host, name)["he_ipv6"]
+    ours = {} if address is None else {"IPv6Address": str(address)}
+    assert endpoint["IPAMConfig"] == {"IPv4Address": IPV4, **ours}
+    assert endpoint["IPAddress"] == IPV4
+    assert "al1" in as_list(endpoint["Aliases"])
+    assert "friend:lnk" in as_list(endpoint["Links"])
+    if host.engine.flavour is Flavour.DISTRO:
+        assert endpoint["MacAddress"] == MAC
+    else:
+        assert endpoint["GwPriority"] == 5
+        assert "com.docker.network.endpoint.sysctls" in as_list(endpoint["DriverOpts"])
+
+
+def as_list(value: object) -> list[str]:
+    """A list or an object of the engine's JSON, of which None stands for the empty one."""
+    assert value is None or isinstance(value, list | dict)
+    return list(value or ())
+
+
+@pytest.mark.parametrize("state", ["created", "running", "stopped"])
+def test_a_container_that_its_user_attached_is_moved_with_all_that_was_chosen(
+    dual_stack: Host, state: str
+) -> None:
+    """IPv4 address, alias, link, driver options, priority, whatever state it is found in."""
+    host, docker = dual_stack, dual_stack.engine.docker
+    run(host, "friend", "--network", "he_ipv6")
+    docker("create", "--name", "mon_container", *chosen_by_the_user(host), IMAGE)
+    if state != "created":
+        docker("start", "mon_container")
+    if state == "stopped":
+        docker("stop", "-t", "0", "mon_container")
+    with Mapper(host) as mapper:
+        mapper.wait_for_log("done: move container mon_container")
+        if state != "running":
+            docker("start", "mon_container")
+        address = mapped(host)
+        assert_kept(host, "mon_container", address)
+        assert planned(host) == NOTHING
+
+
+def test_a_container_run_on_the_network_that_its_label_names_is_moved(host: Host, mapper: Mapper) -> None:
+    """The most natural mistake: `--network he_ipv6` beside the label. It costs no warning."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    run_labelled(host, "mon_container", "--network", "he_ipv6")
+    mapped(host)
+    assert list(networks_of(host, "mon_container")) == ["he_ipv6"]
+    assert "WARNING" not in mapper.log()
+
+
+class Dying(Client):
+    """A process that is killed when it was about to attach a container."""
+
+    def connect(self, *_: object) -> None:
+        """Die. Not an `Exception`: nothing in the program sees it."""
+        raise KeyboardInterrupt
+
+
+def move(host: Host, container_id: str, address: IPv6Address) -> Reconnect:
+    """The action that moves a container on `he_ipv6`."""
+    return Reconnect(container_id, "mon_container", network_id(host), "he_ipv6", address)
+
+
+def network_id(host: Host) -> str:
+    """The ID of `he_ipv6`."""
+    return host.engine.docker("network", "inspect", "-f", "{{.Id}}", "he_ipv6")
+
+
+@pytest.mark.parametrize("refused_now", [False, True], ids=["mapped-again", "put-back"])
+def test_a_death_in_the_middle_of_a_move_leaves_nothing_detached(dual_stack: Host, refused_now: bool) -> None:
+    """The next process finishes it, also where the mapping would be refused by then."""
+    host = dual_stack
+    run(host, "friend", "--network", "he_ipv6")
+    container_id = run(host, "mon_container", *chosen_by_the_user(host))
+    address = host.subnet[SUFFIX]
+    endpoints = Endpoints(Dying(host.engine.url), Journal(host.state_dir))
+    with pytest.raises(KeyboardInterrupt):
+        endpoints.apply(move(host, container_id, address))
+    assert "he_ipv6" not in networks_of(host, "mon_container")
+    if refused_now:
+        run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
+    with Mapper(host) as mapper:
+        if refused_now:
+            mapper.wait_for_log("done: put container mon_container back")
+            assert_kept(host, "mon_container", None)
+        else:
+            assert_kept(host, "mon_container", mapped(host))
+    assert not list((host.state_dir / "reconnects").iterdir())
+
+
+def test_a_move_that_the_engine_refuses_puts_the_old_endpoint_back(dual_stack: Host) -> None:
+    """At the address that it had, with everything that was chosen."""
+    host = dual_stack
+    run(host, "friend", "--network", "he_ipv6")
+    held = host.subnet[0xAB]
+    run(host, "holder", "--network", "he_ipv6", "--ip6", str(held))
+    container_id = run(host, "mon_container", *chosen_by_the_user(host))
+    endpoints = Endpoints(Client(host.engine.url), Journal(host.state_dir))
+    with pytest.raises(EngineRefusedError, match=r"moving mon_container on he_ipv6 to .*[Aa]ddress already"):
+        endpoints.apply(move(host, container_id, held))
+    assert_kept(host, "mon_container", None)
+    assert not endpoints.unfinished(container_id)
+
+
+def test_a_connect_that_the_engine_refuses_leaves_the_container_startable(host: Host) -> None:
+    """The engine itself would keep the refused address in the container's configuration."""
+    held = host.subnet[0xAB]
+    run(host, "holder", "--network", "he_ipv6", "--ip6", str(held))
+    container_id = run(host, "mon_container")
+    endpoints = Endpoints(Client(host.engine.url), Journal(host.state_dir))
+    with pytest.raises(
+        EngineRefusedError, match=r"connecting mon_container to he_ipv6 at .*[Aa]ddress already"
+    ):
+        endpoints.apply(Connect(container_id, "mon_container", network_id(host), "he_ipv6", held))
+    assert "he_ipv6" not in networks_of(host, "mon_container")
+    host.engine.docker("restart", "-t", "0", "mon_container")
+    assert host.engine.docker("inspect", "-f", "{{.State.Running}}", "mon_container") == "true"
+
+
+def test_a_chosen_mac_address_that_the_engine_would_lose_is_not_lost(host: Host, mapper: Mapper) -> None:
+    """The container stays as it is, and a warning says what to type; engine 20.10 keeps it in a move."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    run_labelled(host, "mon_container", "--network", "he_ipv6", "--mac-address", MAC)
+    if host.engine.flavour is Flavour.DISTRO:
+        mapped(host)
+    else:
+        assert f"ip6={host.subnet[SUFFIX]}" in mapper.wait_for_log("WARNING.*would not keep the MAC.*")[0]
+    assert networks_of(host, "mon_container")["he_ipv6"]["MacAddress"] == MAC
+
+
+def test_a_container_that_goes_away_in_the_middle_of_a_move_is_no_error(host: Host) -> None:
+    """There is nobody left to put back."""
+    container_id = run(host, "mon_container", "--network", "he_ipv6")
+
+    class Removing(Client):
+        """The user removes the container between the two calls."""
+
+        def disconnect(self, container: str, network: str, doing: str) -> None:
+            super().disconnect(container, network, doing)
+            host.engine.docker("rm", "-f", container)
+
+    endpoints = Endpoints(Removing(host.engine.url), Journal(host.state_dir))
+    endpoints.apply(move(host, container_id, host.subnet[SUFFIX]))
+    assert not endpoints.unfinished(container_id)
+
+
+@pytest.mark.parametrize("attached", [(), ("--network", "he_ipv6")], ids=["added", "moved"])
+def test_a_taken_address_never_makes_a_container_unstartable(
+    host: Host, mapper: Mapper, attached: tuple[str, ...]
+) -> None:
+    """Also when its holder appears between create and start; when it goes, the address comes back."""
+    docker, address = host.engine.docker, host.subnet[SUFFIX]
+    mapper.wait_for_log("proxying neighbour discovery")
+    docker("create", "--name", "mon_container", *LABEL, *attached, IMAGE)
+    eventually(lambda: configured(host, "mon_container") == str(address), within=5)
+    run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
+    eventually(lambda: configured(host, "mon_container") is None, within=5)
+    docker("start", "mon_container")
+    assert ("he_ipv6" in networks_of(host, "mon_container")) == bool(attached)
+    assert "address-held" in mapper.log()
+    docker("rm", "-f", "holder")
+    mapped(host)
+
+
+def configured(host: Host, name: str) -> str | None:
+    """The IPv6 address that a container is configured with on `he_ipv6`."""
+    endpoint: Mapping[str, Any] = networks_of(host, name).get("he_ipv6") or {}
+    address: str | None = (endpoint.get("IPAMConfig") or {}).get("IPv6Address") or None
+    return address
+
+
+def test_an_address_that_somebody_holds_is_refused_until_it_is_free(
+    host: Host, mapper: Mapper, router: Router
+) -> None:
+    """The container runs on meanwhile, and one warning says why it has no address."""
+    address = host.subnet[SUFFIX]
+    run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
+    run_labelled(host, "mon_container")
+    assert "holder" in mapper.wait_for_log(r"WARNING.*mon_container is not mapped.*\[address-held\].*")[0]
+    assert "he_ipv6" not in networks_of(host, "mon_container")
+    host.engine.docker("rm", "-f", "holder")
+    assert reaches(router, mapped(host))
+
+
+def test_a_manual_disconnect_of_a_labelled_container_is_undone(host: Host, mapper: Mapper) -> None:
+    """What is wanted is what the label says, for as long as it says so."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    run_labelled(host, "mon_container")
+    mapped(host)
+    host.engine.docker("network", "disconnect", "he_ipv6", "mon_container")
+    mapped(host)

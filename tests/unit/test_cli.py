@@ -1,0 +1,90 @@
+"""The command line: results, exit codes and errors of what needs neither engine nor root."""
+
+import subprocess
+import sys
+
+import pytest
+
+SUBNET = "2001:470:b080:103:1::/80"
+
+
+def dockeripv6mapper(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user would, with nothing but `environment` in its environment."""
+    argv = (sys.executable, "-m", "dockeripv6mapper", *args)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("args", "address"),
+    [
+        (("mon_container",), "2001:470:b080:103:1:3d:7a:30"),
+        (("nginx",), "2001:470:b080:103:1:ee:43:40"),
+        (("anything", "--suffix", "ab:cd:56"), "2001:470:b080:103:1:ab:cd:56"),
+        (("mon_container", "--scheme", "wide"), "2001:470:b080:103:1:3d7a:3059:c25c"),
+    ],
+)
+def test_address_prints_the_address_and_nothing_else(args: tuple[str, ...], address: str) -> None:
+    """It can stand in a script."""
+    done = dockeripv6mapper("address", *args, "--subnet", SUBNET)
+    assert (done.stdout, done.stderr, done.returncode) == (f"{address}\n", "", 0)
+
+
+def test_an_environment_variable_stands_for_an_option() -> None:
+    """As the systemd unit sets them."""
+    done = dockeripv6mapper("address", "nginx", "--subnet", SUBNET, DOCKERIPV6MAPPER_SCHEME="wide")
+    assert done.stdout == "2001:470:b080:103:1:ee43:4023:cf89\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--suffix", "1"), "gateway"),
+        (("--suffix", "0"), "anycast"),
+        (("--suffix", "nope"), "ipv6.mapper.suffix='nope'"),
+        (("--suffix", "1:2:3:4"), "1:2:3:4 does not fit"),
+    ],
+)
+def test_a_refused_address_is_one_sentence_and_exit_code_1(args: tuple[str, ...], said: str) -> None:
+    """What was done, to what, and why not; no traceback."""
+    done = dockeripv6mapper("address", "nginx", "--subnet", SUBNET, *args)
+    assert done.returncode == 1
+    assert not done.stdout
+    assert done.stderr.startswith("error: computing the address of nginx: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("address", "nginx"),
+        ("address", "nginx", "--subnet", SUBNET, "--network", "he_ipv6"),
+        ("address", "nginx", "--subnet", "2001:db8::1/64"),
+        ("address", "nginx", "--subnet", "192.0.2.0/24"),
+        ("--proxy", "some"),
+        ("--resync", "0"),
+        ("no-such-command",),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(args: tuple[str, ...]) -> None:
+    """And says what is wrong on stderr."""
+    done = dockeripv6mapper(*args)
+    assert done.returncode == 2
+    assert "Error" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [("plan",), ("address", "nginx", "--network", "he_ipv6")])
+def test_an_engine_that_is_not_there_is_an_error_and_not_a_traceback(args: tuple[str, ...]) -> None:
+    """With the cause that the system gave."""
+    done = dockeripv6mapper("--docker-host", "unix:///nonexistent/docker.sock", *args)
+    assert done.returncode == 1
+    assert "No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_exit_codes_and_every_command() -> None:
+    """What a user can do is there to be found."""
+    done = dockeripv6mapper("--help", COLUMNS="200")
+    for text in ("address", "plan", "cleanup", "--dry-run", "Exit codes"):
+        assert text in done.stdout
