@@ -20,7 +20,7 @@ class Endpoint:
     network_id: str
     """Empty until the container's first start."""
     address: IPv6Address | None = None
-    """The address in use now; None unless the container runs."""
+    """The address that the engine has allocated now; None unless the container runs, or died just now."""
     requested: IPv6Address | None = None
     """The address that is applied at every start; None: the engine chooses one."""
     ours: bool | None = None
@@ -128,6 +128,13 @@ class Reason(Enum):
     ADDRESS_HELD = "address-held"
     PREDECESSOR_HOLDS = "predecessor-holds"
     """Not a fault: the same identity's older container still has the address, and will give it up."""
+    SUPERSEDED = "superseded"
+    """Not a fault: the same identity's newer container has taken the container's place."""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether somebody should do something about it."""
+        return self not in (Reason.PREDECESSOR_HOLDS, Reason.SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,8 @@ class Refusal:
     """A sentence with the label's value, for people."""
     address: IPv6Address | None = None
     """The address that was refused, where it came to one."""
+    by_running: bool = False
+    """Whether it is a running container that has the address."""
 
 
 @dataclass(frozen=True, slots=True)

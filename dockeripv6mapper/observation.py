@@ -7,9 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.inventory import Inventory
-from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.mapping.desired import Desired, Facts
@@ -30,7 +28,6 @@ class Observation:
 def observe(settings: Settings) -> Observation:
     """Look at everything once. Changes nothing. Raises `MapperError`."""
     client = Client(settings.docker_host)
-    endpoints = Endpoints(client, Journal(settings.state_dir))
     kernel = Kernel(settings.state_dir)
     try:
         inventory = Inventory()
@@ -41,7 +38,7 @@ def observe(settings: Settings) -> Observation:
         desired = Desired(settings)
         desired.update(facts, list(facts.containers))
         _look_at_images(client, inventory, facts, desired)
-        _look_at_marks(endpoints, inventory, facts, desired)
+        _look_at_marks(client, inventory, facts, desired)
         sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
         return Observation(facts, desired, plan_all(desired, facts, sysctls, settings))
     finally:
@@ -58,9 +55,9 @@ def _look_at_images(client: Client, inventory: Inventory, facts: Facts, desired:
     desired.update(facts, list(facts.containers))
 
 
-def _look_at_marks(endpoints: Endpoints, inventory: Inventory, facts: Facts, desired: Desired) -> None:
-    """Find out whether what would be taken back is ours to take."""
+def _look_at_marks(client: Client, inventory: Inventory, facts: Facts, desired: Desired) -> None:
+    """Find out whether what would be taken back is ours to take, which a list does not show."""
     for container_id, container in list(facts.containers.items()):
-        if isinstance(plan_endpoint(container, desired.decision(container_id), facts), Release):
-            with suppress(GoneError):
-                inventory.put(endpoints.with_marks(container))
+        action = plan_endpoint(container, desired.decision(container_id), facts)
+        if isinstance(action, Release) and (seen := client.container(container_id)) is not None:
+            inventory.put(seen)

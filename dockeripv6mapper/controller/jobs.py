@@ -4,15 +4,14 @@ A container is asked about by one job at a time, and acted upon by one action at
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.workers import Workers
 from dockeripv6mapper.errors import GoneError
-from dockeripv6mapper.model import Connect, Container, EndpointAction, Release, Restore
+from dockeripv6mapper.model import Connect, EndpointAction, Restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,8 @@ class Jobs:
         match job:
             case Connect() | Restore():
                 changed = self._endpoints.apply(job)
-                return Answer(
-                    self._inventory.epoch, _after(job, self._lists, self._endpoints), changed=changed
-                )
+                asked = self._inventory.epoch
+                return Answer(asked, self._lists.container(job.container_id), changed=changed)
             case Look(container_id):
                 return Answer(self._inventory.epoch, self._lists.container(container_id))
             case LookAtImage(image):
@@ -106,24 +104,6 @@ class Jobs:
                 return Answer(self._inventory.epoch, self._lists.networks())
             case TakeSnapshot():
                 return Answer(self._inventory.epoch, self._lists.snapshot())
-
-
-def _after(action: EndpointAction, lists: EngineLists, endpoints: EngineEndpoints) -> Container | None:
-    """The container as an action left it, with what is now known of its endpoints' marks."""
-    container = lists.container(action.container_id)
-    if container is None:
-        return None
-    match action:
-        case Release():
-            with suppress(GoneError):
-                return endpoints.with_marks(container)
-        case Connect():
-            ours = (
-                replace(each, ours=True) if each.requested == action.address else each
-                for each in container.endpoints
-            )
-            return replace(container, endpoints=tuple(ours))
-    return container
 
 
 def _image_labels(image: str, lists: EngineLists) -> Mapping[str, str] | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, Network, Reason, Refusal
+from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, Network, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ class Logbook:
         before = self._decisions.get(container.id)
         self._decisions[container.id] = decision
         match decision:
-            case Refusal(reason=Reason.PREDECESSOR_HOLDS):
-                log.info("container %s waits for its address: %s", container.name, decision.detail)
+            case Refusal() if not decision.reason.is_fault:
+                log.debug("container %s: %s [%s]", container.name, decision.detail, decision.reason.value)
             case Refusal():
                 log.warning(
                     "container %s is not mapped: %s [%s] (%s)",
@@ -36,7 +36,7 @@ class Logbook:
                     decision.reason.value,
                     _labels_of(container.labels),
                 )
-            case Mapping() if isinstance(before, Refusal) and before.reason is not Reason.PREDECESSOR_HOLDS:
+            case Mapping() if isinstance(before, Refusal) and before.reason.is_fault:
                 log.info("container %s can be mapped now", container.name)
 
     def ignored(self, container: Container, given: Iterable[str]) -> None:

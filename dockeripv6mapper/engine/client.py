@@ -17,7 +17,11 @@ from docker.types import CancellableStream
 from docker.utils import kwargs_from_env
 from urllib3.exceptions import HTTPError
 
-from dockeripv6mapper.engine.translate import container_from_list, network_from_list
+from dockeripv6mapper.engine.translate import (
+    container_from_inspection,
+    container_from_list,
+    network_from_list,
+)
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
@@ -79,10 +83,14 @@ class Client:
             return tuple(map(network_from_list, api.networks()))
 
     def container(self, container_id: str) -> Container | None:
-        """One container, as a list shows it; None where it is gone."""
-        with self.speaking(f"looking at container {container_id}") as api:
-            found = api.containers(all=True, filters={"id": container_id})
-            return next((container_from_list(item) for item in found if item["Id"] == container_id), None)
+        """One container as it is now; None where it is gone.
+
+        By an inspection: for some milliseconds after a change, a list shows what was before it.
+        """
+        try:
+            return container_from_inspection(self.inspect(container_id))
+        except GoneError:
+            return None
 
     def inspect(self, container_id: str) -> Mapping[str, Any]:
         """One container, as `docker inspect` shows it. Raises `GoneError`."""

@@ -6,28 +6,26 @@ keeps and the network drivers ignore: so that only our own is ever taken back.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Any
 
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.journal import Journal, Unfinished
+from dockeripv6mapper.engine.translate import MARK
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.mapping.networks import has_own_network
 from dockeripv6mapper.model import (
     Connect,
-    Container,
-    Endpoint,
     EndpointAction,
     Reconnect,
     Release,
     Restore,
 )
 
-MARK = "ipv6.mapper.endpoint"
-"""Driver option that marks an endpoint of ours: `added`, or `moved:` and the address the user asked for."""
 ADDED = "added"
+"""Value of the mark on an endpoint that is ours altogether."""
 MOVED = "moved:"
+"""Its beginning on an endpoint of the user's; the address that the user asked for follows, if any."""
 
 KEPT_FIELDS = ("Links", "DriverOpts", "GwPriority")
 """What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
@@ -71,16 +69,6 @@ class Endpoints:
     def prune(self, container_ids: Iterable[str]) -> None:
         """Forget the unfinished reconnects of all containers but these."""
         self._journal.prune(container_ids)
-
-    def with_marks(self, container: Container) -> Container:
-        """The container with `Endpoint.ours` filled in from an inspection. Raises `GoneError`."""
-        networks = self._client.inspect(container.id)["NetworkSettings"]["Networks"] or {}
-
-        def marked(endpoint: Endpoint) -> Endpoint:
-            options = (networks.get(endpoint.network) or {}).get("DriverOpts") or {}
-            return replace(endpoint, ours=MARK in options)
-
-        return replace(container, endpoints=tuple(map(marked, container.endpoints)))
 
     def _connect(self, action: Connect) -> bool:
         endpoint = {"IPAMConfig": {"IPv6Address": str(action.address)}, "DriverOpts": {MARK: ADDED}}

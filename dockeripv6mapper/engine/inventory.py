@@ -48,7 +48,10 @@ class Inventory:
         """Take in one container as it is now."""
         before = self.containers.get(container.id)
         if container.id in self._dead:
+            # Its addresses may still be allocated: engine 20.10 frees them some 200 ms after the death.
             container = replace(container, running=False)
+        elif not container.running:
+            container = _without_addresses(container)
         self.containers[container.id] = container if before is None else _with_known_marks(container, before)
 
     def mark_dead(self, container_id: str) -> None:
@@ -90,6 +93,11 @@ class Inventory:
         """Forget the images that no container is made from."""
         used = {container.image for container in self.containers.values()}
         self.images = {image: known for image, known in self.images.items() if image in used}
+
+
+def _without_addresses(container: Container) -> Container:
+    endpoints = tuple(replace(endpoint, address=None) for endpoint in container.endpoints)
+    return replace(container, endpoints=endpoints)
 
 
 def _with_known_marks(container: Container, before: Container) -> Container:

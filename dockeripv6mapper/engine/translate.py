@@ -1,6 +1,8 @@
 """The engine's JSON → `model`. Pure; fields as in Docker Engine API 1.41 to 1.51."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from typing import Any
 
@@ -10,7 +12,12 @@ from dockeripv6mapper.model import Container, Endpoint, Network
 
 Json = Mapping[str, Any]
 
+MARK = "ipv6.mapper.endpoint"
+"""Driver option of an endpoint whose address the mapper requested (see `endpoints`)."""
+
 NANOSECONDS = 10**9
+SECONDS = len("2006-01-02T15:04:05")
+"""Of the engine's times, which go on with a fraction and `Z`."""
 
 
 def container_from_list(item: Json) -> Container:
@@ -26,6 +33,25 @@ def container_from_list(item: Json) -> Container:
         network_mode=(item.get("HostConfig") or {}).get("NetworkMode"),
         endpoints=tuple(
             endpoint(network, each) for network, each in (settings.get("Networks") or {}).items() if each
+        ),
+    )
+
+
+def container_from_inspection(inspected: Json) -> Container:
+    """An answer of `GET /containers/{id}/json`, which also shows whose the endpoints' addresses are."""
+    state, created = inspected["State"], datetime.fromisoformat(inspected["Created"][:SECONDS])
+    return Container(
+        id=inspected["Id"],
+        name=inspected["Name"].removeprefix("/"),
+        labels=relevant(inspected["Config"].get("Labels") or {}),
+        image=inspected["Image"],
+        created=int(created.replace(tzinfo=UTC).timestamp()),
+        running=state["Running"] and not state.get("Restarting"),
+        network_mode=inspected["HostConfig"].get("NetworkMode"),
+        endpoints=tuple(
+            replace(endpoint(network, each), ours=MARK in (each.get("DriverOpts") or ()))
+            for network, each in (inspected["NetworkSettings"].get("Networks") or {}).items()
+            if each
         ),
     )
 

@@ -142,12 +142,14 @@ class Desired:
         rival = self._reservations.rival(stake, resolved.address)
         if rival is None:
             return resolved
-        if rival.identity == stake.identity:
+        if rival.identity != stake.identity:
+            reason, whose = Reason.ADDRESS_HELD, "container"
+        elif rival.age() < stake.age():
             reason, whose = Reason.PREDECESSOR_HOLDS, "its predecessor"
         else:
-            reason, whose = Reason.ADDRESS_HELD, "container"
-        name = rival.container.name
-        return Refusal(reason, f"{resolved.address} is held by {whose} {name}", resolved.address)
+            reason, whose = Reason.SUPERSEDED, "its successor"
+        detail = f"{resolved.address} is held by {whose} {rival.container.name}"
+        return Refusal(reason, detail, resolved.address, by_running=rival.container.running)
 
     def entries(self, facts: Facts, container_id: str) -> frozenset[ProxyEntry]:
         """The proxy entries that a container needs now."""

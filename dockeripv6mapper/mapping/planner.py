@@ -25,9 +25,6 @@ from dockeripv6mapper.model import (
 )
 from dockeripv6mapper.settings import ProxyMode, Settings
 
-LOSES_ITS_ENDPOINT = frozenset({Reason.ADDRESS_HELD, Reason.PREDECESSOR_HOLDS})
-"""Refusals under which a stopped container could not start with the address that we gave it."""
-
 
 @dataclass(frozen=True, slots=True)
 class ProxyPlan:
@@ -54,9 +51,14 @@ def plan_endpoint(container: Container, decision: Decision, facts: Facts) -> End
     match decision:
         case Mapping():
             return _plan_mapping(container, decision, facts)
-        case Refusal() if decision.reason in LOSES_ITS_ENDPOINT and not container.running:
+        case Refusal() if not container.running and _loses_its_address(decision):
             return _plan_release(container, decision, facts)
     return None
+
+
+def _loses_its_address(refusal: Refusal) -> bool:
+    """Whether a stopped container could not start, or would take somebody's reservation, with the address."""
+    return refusal.by_running or refusal.reason is Reason.ADDRESS_HELD
 
 
 def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> EndpointAction | None:

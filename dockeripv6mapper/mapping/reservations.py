@@ -20,9 +20,12 @@ class Stake:
     """Containers of one identity share a reservation; a container that is not mapped has its ID here."""
 
     def holds(self, address: IPv6Address) -> bool:
-        """Whether the container runs with the address: nothing but its death takes it away."""
-        container = self.container
-        return container.running and any(each.address == address for each in container.endpoints)
+        """Whether the container has the address now: nothing but its death takes it away."""
+        return any(each.address == address for each in self.container.endpoints)
+
+    def age(self) -> tuple[int, str]:
+        """Greater for a newer container; the ID makes the order total."""
+        return self.container.created, self.container.id
 
     def precedence(self, address: IPv6Address) -> tuple[bool, int, str]:
         """Sorts those that contend for an address nobody runs with: the first one's identity has it.
@@ -31,7 +34,7 @@ class Stake:
         be published), then the oldest; the ID makes the order total.
         """
         configured = any(each.requested == address for each in self.container.endpoints)
-        return not configured, self.container.created, self.container.id
+        return not configured, *self.age()
 
 
 class Reservations:
@@ -67,16 +70,18 @@ class Reservations:
     def rival(self, stake: Stake, address: IPv6Address) -> Stake | None:
         """Whoever keeps `stake` from having `address` now; None: the way is free.
 
-        A running holder has it. Else it is the identity of whoever takes precedence, and among that
-        identity's running containers again: two live connects to one address cannot both succeed, while
-        any number of stopped ones may be configured with it.
+        A running holder has it. Else it is the identity of whoever takes precedence. Of that identity's
+        containers only one can have it at a time: a running one, since it runs; else the newest, since it
+        was made to replace the others.
         """
         stakes = self._stakes.get(address, {}).values()
         holders = [each for each in stakes if each.holds(address)]
         first = min(holders or stakes, key=lambda each: each.precedence(address), default=stake)
         if not holders and first.identity == stake.identity:
-            if not stake.container.running:
-                return None
-            runners = [each for each in stakes if each.identity == stake.identity and each.container.running]
-            first = min(runners, key=lambda each: each.precedence(address), default=stake)
+            kin = [each for each in stakes if each.identity == stake.identity]
+            runners = [each for each in kin if each.container.running]
+            if runners:
+                first = min(runners, key=lambda each: each.precedence(address))
+            else:
+                first = max(kin, key=Stake.age, default=stake)
         return None if first.container.id == stake.container.id else first

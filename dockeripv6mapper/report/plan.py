@@ -46,7 +46,7 @@ def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
 def _refusals(facts: Facts, desired: Desired) -> Iterator[tuple[str, Refusal]]:
     for container_id, container in facts.containers.items():
         decision = desired.decision(container_id)
-        if isinstance(decision, Refusal):
+        if isinstance(decision, Refusal) and decision.reason.is_fault:
             yield container.name, decision
 
 

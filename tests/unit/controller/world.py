@@ -84,9 +84,6 @@ class World:
     def prune(self, container_ids: Iterable[str]) -> None:
         self.pruning(container_ids)
 
-    def with_marks(self, container: Container) -> Container:
-        return container
-
     # --- the kernel ---------------------------------------------------------------------------------------
 
     def observe(self) -> Host:

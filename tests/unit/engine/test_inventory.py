@@ -56,6 +56,18 @@ def test_a_container_that_died_is_dead_whatever_the_lists_say() -> None:
     assert inventory.containers[running.id].running
 
 
+def test_addresses_are_held_for_a_moment_after_a_death_and_not_by_the_stopped() -> None:
+    """What an engine lists of a stopped container's addresses is out of date."""
+    inventory = Inventory()
+    dying = container("web", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    inventory.put(dying)
+    inventory.mark_dead(dying.id)
+    assert inventory.containers[dying.id].endpoints[0].address == MON_CONTAINER
+    inventory.may_run(dying.id)
+    inventory.put(replace(dying, running=False))
+    assert inventory.containers[dying.id].endpoints[0].address is None
+
+
 def test_what_is_known_of_an_endpoints_mark_outlives_a_list() -> None:
     """A list does not show marks; a mark is forgotten with the address that it was about."""
     inventory = Inventory()

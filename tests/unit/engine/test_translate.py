@@ -1,11 +1,13 @@
 """The engine's JSON, as the two engines of the lab were seen to send it."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from typing import Any
 
 from dockeripv6mapper.engine import translate
 from dockeripv6mapper.model import Endpoint, Network
 
-CONTAINER = {
+CONTAINER: dict[str, Any] = {
     "Id": "6ba22eb23747",
     "Names": ["/other/alias", "/mon_container"],
     "ImageID": "sha256:9975",
@@ -42,6 +44,25 @@ def test_a_listed_container_keeps_what_matters() -> None:
         Endpoint("bridge", "37c4", None, None),
         Endpoint("he_ipv6", "0253", address, address),
     )
+
+
+def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
+    """The other shape of the same facts; only an inspection shows driver options."""
+    networks = CONTAINER["NetworkSettings"]["Networks"]
+    networks["he_ipv6"]["DriverOpts"] = {translate.MARK: "added"}
+    inspected = {
+        "Id": CONTAINER["Id"],
+        "Name": "/mon_container",
+        "Image": CONTAINER["ImageID"],
+        "Created": "2024-11-24T18:39:53.437865464Z",
+        "State": {"Running": True, "Restarting": False},
+        "Config": {"Labels": CONTAINER["Labels"]},
+        "HostConfig": CONTAINER["HostConfig"],
+        "NetworkSettings": CONTAINER["NetworkSettings"],
+    }
+    seen, listed = translate.container_from_inspection(inspected), translate.container_from_list(CONTAINER)
+    assert [each.ours for each in seen.endpoints] == [False, True]
+    assert replace(seen, endpoints=()) == replace(listed, endpoints=())
 
 
 def test_a_create_event_makes_a_container_that_does_not_run() -> None:

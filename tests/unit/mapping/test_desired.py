@@ -1,5 +1,6 @@
 """Who gets which address, and what is proxied where."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -200,10 +201,29 @@ def test_a_recreated_container_waits_for_its_predecessor() -> None:
 
 
 def test_a_recreated_container_takes_over_when_its_predecessor_is_dead() -> None:
-    """Containers of one identity share their reservation."""
+    """Of one identity's stopped containers, the newest is the one that will start."""
     given = facts(mapped(running=False), recreated())
-    assert decide(given, recreated().id) == decide(given, mapped().id)
     assert isinstance(decide(given, recreated().id), Mapping)
+    assert reason_of(decide(given, mapped().id)) is Reason.SUPERSEDED
+
+
+def test_of_a_tasks_ended_predecessors_none_is_given_the_address() -> None:
+    """Swarm keeps several: the newest is the one that will start, and a running one comes before all."""
+    ended, newest = (
+        container(name, network="he_ipv6", suffix="5", created=created, other_labels=COMPOSE)
+        for name, created in (("0123456789ab_task", 1000), ("task", 2000))
+    )
+    assert reason_of(decide(facts(ended, newest), ended.id)) is Reason.SUPERSEDED
+    assert isinstance(decide(facts(ended, newest), newest.id), Mapping)
+    restarted = replace(ended, running=True)
+    assert isinstance(decide(facts(restarted, newest), ended.id), Mapping)
+    assert reason_of(decide(facts(restarted, newest), newest.id)) is Reason.PREDECESSOR_HOLDS
+
+
+def test_a_container_that_died_just_now_holds_what_the_engine_has_not_freed() -> None:
+    """Its successor would be refused by the engine."""
+    dying = replace(mapped(), running=False)
+    assert reason_of(decide(facts(dying, recreated()), recreated().id)) is Reason.PREDECESSOR_HOLDS
 
 
 def test_a_refusal_is_lifted_when_the_holder_goes() -> None:

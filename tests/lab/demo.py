@@ -1,0 +1,232 @@
+"""The demo: what the mapper does, on real engines, seen from the router's side.
+
+    tests/demo [--engine distro|modern|both]
+
+Everything that it claims is checked as it is shown; the exit code is 0 only where all of it holds.
+"""
+
+import re
+import shlex
+import sys
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tests.lab.__main__ import Engines
+from tests.lab.commands import CommandError
+from tests.lab.engines import IMAGE, EngineError, Flavour
+from tests.lab.hosts import UPLINK, Host
+from tests.lab.mapper import Mapper, run_command
+from tests.lab.namespaces import DIRECTORY
+from tests.lab.narration import Claims, command, console, heading, output, step
+from tests.lab.picture import take_picture
+from tests.lab.roots import missing
+from tests.lab.runs import Run
+from tests.lab.scenes import LABEL, NOTHING, WEB_SERVER, addresses_inside, mapped, open_port, planned, reaches
+from tests.lab.topology import Lab
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell would give it."""
+
+SUFFIXES = {"mon_container": 0x3D_007A_0030, "nginx": 0xEE_0043_0040, "chosen": 0xAB_00CD_0056}
+"""What each container must get: two by their names, one by its label."""
+
+INTRODUCTION = """
+[bold]DockerIPV6Mapper[/] gives a labelled container a stable IPv6 address that the outside reaches.
+
+What follows is real: a router, a Docker host and its containers, each in namespaces of its own, and \
+the mapper at work on that host. Each ✓ is something that was checked.
+"""
+
+LOG_LINE = re.compile(r"\S+ (?P<time>\S+) (?P<level>INFO|WARNING|ERROR) +(?P<text>.*)")
+STYLES = {"INFO": "", "WARNING": "yellow", "ERROR": "bold red"}
+
+
+class Story:
+    """What happens on one host."""
+
+    def __init__(self, lab: Lab, host: Host, claims: Claims) -> None:
+        self.lab = lab
+        self.host = host
+        self.check = claims.check
+        self.addresses = {name: host.subnet[suffix] for name, suffix in SUFFIXES.items()}
+
+    def tell(self) -> None:
+        """Tell it from the first command to the daemon's end."""
+        release = self.host.engine.docker("version", "--format", "{{.Server.Version}}")
+        title = f"Docker Engine {release.partition('+')[0]}"
+        console.rule(f"[bold]{title}")
+        self._begin_without_a_mapper()
+        with Mapper(self.host) as mapper:
+            self._label_containers(mapper)
+            heading("Who is where")
+            console.print(take_picture(self.lab, self.host, f"host, {title}"))
+            self._read_the_log(mapper)
+            self._look_from_the_router()
+            self._look_from_the_host()
+            self._remove_one()
+            heading("The mapper stops")
+            self.check("told to end, it ends in order", lambda: mapper.stop() == 0)
+        self.check("the containers stay reachable without it", partial(self._ping, "nginx"))
+
+    def _begin_without_a_mapper(self) -> None:
+        heading("A network, a labelled container, and no mapper yet")
+        self._docker(*self.host.network_command())
+        self._run("mon_container")
+        ask = ("address", "mon_container", "--network", "he_ipv6")
+        command(shlex.join(("DockerIPV6Mapper.py", *ask)))
+        told = run_command(self.host, *ask).stdout
+        output(told)
+        wanted = str(self.addresses["mon_container"])
+        self.check("the address can be told beforehand", lambda: told.strip() == wanted)
+        self.check("nobody answers for it yet", lambda: not self._ping("mon_container"))
+
+    def _label_containers(self, mapper: Mapper) -> None:
+        heading("The mapper, and more containers")
+        command("DockerIPV6Mapper.py &")
+        mapper.wait_for_log("proxying neighbour discovery")
+        self._run("nginx", program=WEB_SERVER)
+        self._run("chosen", "--label", "ipv6.mapper.suffix=ab:cd:56")
+        self._run("greedy", "--label", "ipv6.mapper.suffix=1")
+        console.print()
+        for name, suffix in SUFFIXES.items():
+            why = "as its label says" if name == "chosen" else "computed from its name"
+            claim = f"[bold]{name}[/] has {self.addresses[name]}, {why}"
+            self.check(claim, partial(mapped, self.host, name, suffix))
+        self.check(
+            "[bold]greedy[/] asked for the gateway's address: it runs on, without one",
+            lambda: addresses_inside(self.host, "greedy") == set(),
+        )
+
+    def _read_the_log(self, mapper: Mapper) -> None:
+        heading("What the mapper logged")
+        mapper.wait_for_log(r"WARNING.*greedy.*\[gateway\]")
+        table = Table.grid(padding=(0, 2))
+        for line in LOG_LINE.finditer(mapper.log()):
+            table.add_row(Text(line["time"], "dim"), Text(line["text"], STYLES[line["level"]]))
+        console.print(table)
+        complaints = re.findall(r" (?:WARNING|ERROR) .*", mapper.log())
+        self.check("one complaint, and it names the reason", lambda: len(complaints) == 1)
+
+    def _look_from_the_router(self) -> None:
+        heading("What the router sees")
+        if self.host.engine.flavour is Flavour.MODERN:
+            console.print("This engine lets pings in, and no more: the web server's port is opened by hand.")
+            open_port(self.host, self.addresses["nginx"], 80)
+        router = self.lab.router
+        with step("waiting for the bridge, which checks its own addresses first"):
+            for address in self.addresses.values():
+                reaches(router, address)
+        router.flush_neighbours()
+        times = {name: self._ping(name) for name in self.addresses}
+        page = self._page()
+        router.ping(self.host.address)
+        macs = {address: neighbour.mac for address, neighbour in router.neighbours().items()}
+        table = Table("container", "address", "first ping", "HTTP", "neighbour entry", box=SIMPLE_HEAD)
+        for name, address in self.addresses.items():
+            shown = page if name == "nginx" else ""
+            table.add_row(name, str(address), times[name] or "none", shown, macs.get(address) or "none")
+        console.print(table)
+        self.check("the router, which knew nobody, has an answer from each", lambda: all(times.values()))
+        self.check("the web server's page says welcome", lambda: page == "welcome")
+        uplink = macs.get(self.host.address)
+        self.check(
+            f"to the router all of them are the host's uplink, {uplink}",
+            lambda: uplink and all(macs.get(address) == uplink for address in self.addresses.values()),
+        )
+
+    def _look_from_the_host(self) -> None:
+        heading("What the host says")
+        command("ip -6 neigh show proxy")
+        output(self.host.namespace.run("ip", "-6", "neigh", "show", "proxy").stdout)
+        command("DockerIPV6Mapper.py plan")
+        output(run_command(self.host, "plan").stdout)
+        entries = {(address, UPLINK) for address in self.addresses.values()}
+        self.check("three proxy entries, and no other", lambda: self.host.proxy_entries() == entries)
+        self.check(
+            "nothing is left to do: [bold]greedy[/] stays refused",
+            lambda: planned(self.host) | {"refusals": []} == NOTHING,
+        )
+
+    def _remove_one(self) -> None:
+        heading("A container goes")
+        gone = (self.addresses["mon_container"], UPLINK)
+        self._docker("rm", "-f", "mon_container")
+        self.check("within a second its proxy entry goes", lambda: gone not in self.host.proxy_entries(), 1)
+        self.check("nobody answers for it", lambda: not self._ping("mon_container"))
+        self.check("its neighbours are still there", lambda: self._ping("nginx") and self._ping("chosen"))
+
+    def _docker(self, *args: str) -> None:
+        command(shlex.join(("docker", *args)))
+        self.host.engine.docker(*args)
+
+    def _run(self, name: str, *labels: str, program: tuple[str, ...] = ()) -> None:
+        self._docker("run", "-d", "--name", name, *LABEL, *labels, IMAGE, *program)
+
+    def _ping(self, name: str) -> str:
+        """How long the answer to the router's one ping took; empty where there is none."""
+        argv = ("ping", "-6", "-n", "-c", "1", "-W", "1", str(self.addresses[name]))
+        answer = re.search(r"time=(\S+ ms)", self.lab.router.namespace.run(*argv, check=False).stdout)
+        return answer[1] if answer else ""
+
+    def _page(self) -> str:
+        """What the web server shows to the router; empty where it cannot be reached."""
+        try:
+            return self.lab.router.http_get(f"http://[{self.addresses['nginx']}]/").strip()
+        except CommandError:
+            return ""
+
+
+def play(flavours: tuple[Flavour, ...], claims: Claims) -> None:
+    """Bring the lab up, tell the story on each host, and take the lab down, whatever happens."""
+    engines = " and ".join(flavour.release for flavour in flavours)
+    with ExitStack() as stack:
+        with step(f"bringing up a router, and a host with Docker Engine {engines}") as progress:
+            lab = stack.enter_context(Lab(*flavours, purpose="demo", progress=progress))
+        try:
+            for host in lab.hosts:
+                Story(lab, host, claims).tell()
+        finally:
+            console.print()
+            with step("taking the lab down"):
+                stack.close()
+    claims.check("nothing is left of it", lambda: not remains(lab.run))
+
+
+def remains(run: Run) -> list[Path]:
+    """Return what is still there of a run's files, namespaces and record."""
+    return [path for path in (run.workdir, run.record, *DIRECTORY.glob(f"{run.name}-*")) if path.exists()]
+
+
+def main(
+    engine: Annotated[Engines, typer.Option(help="which engines to show it on")] = Engines.DISTRO,
+) -> None:
+    """Show what the mapper does, on real engines; takes down all that it brings up."""
+    if lack := missing():
+        console.print(f"the demo needs {lack}: run tests/demo as root, which installs it")
+        raise typer.Exit(1)
+    console.print(INTRODUCTION)
+    claims = Claims()
+    try:
+        play(engine.flavours, claims)
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except (AssertionError, CommandError, EngineError, OSError) as error:
+        console.print(f"[bold red]the demo could not go on:[/] {escape(str(error))}")
+        raise typer.Exit(1) from error
+    verdict = f"[bold red]{claims.failed} did not hold" if claims.failed else "[bold green]all of it held"
+    console.print(f"\n{claims.held + claims.failed} claims checked: {verdict}")
+    console.print(f"[dim]To try it yourself: {sys.executable} -m tests.lab up")
+    raise typer.Exit(1 if claims.failed else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,251 @@
+"""Compose and Swarm: they replace containers and name them by rules of their own; the address stays."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from ipaddress import IPv6Address
+from typing import NamedTuple
+
+import pytest
+
+from tests.lab.engines import IMAGE, Flavour
+from tests.lab.hosts import UPLINK, Host
+from tests.lab.mapper import Mapper
+from tests.lab.scenes import LABEL, MARK, NOTHING, mapped, planned, reaches
+from tests.lab.topology import Lab
+from tests.lab.waiting import eventually
+
+COMPOSE_FILE = """
+services:
+  web:
+    image: busybox:lab
+    environment: [EDITION=$EDITION]
+    labels: [ipv6.mapper.network=he_ipv6]
+"""
+
+ON_THE_NETWORK_ALREADY = """
+    networks: [he_ipv6]
+networks:
+  he_ipv6:
+    external: true
+"""
+"""Compose puts the service on the network as well, where the engine chooses the address."""
+
+
+class Project:
+    """A Compose project on a host."""
+
+    def __init__(self, host: Host, text: str) -> None:
+        self.host = host
+        self._file = host.workdir / "compose.yaml"
+        self._file.write_text(text)
+
+    def up(self, *options: str, edition: str = "first") -> None:
+        """Run `compose up`; another `edition` changes the service's environment."""
+        environment = self.host.workdir / "compose.env"
+        environment.write_text(f"EDITION={edition}\n")
+        self._compose("--env-file", str(environment), "up", "--detach", *options)
+
+    def down(self) -> None:
+        """Run `compose down`."""
+        self._compose("down")
+
+    def _compose(self, *args: str) -> None:
+        self.host.engine.docker("compose", "--project-name", "shop", "--file", str(self._file), *args)
+
+
+@pytest.fixture(params=["", ON_THE_NETWORK_ALREADY], ids=["by label alone", "on the network already"])
+def project(host: Host, request: pytest.FixtureRequest) -> Project:
+    """A project of one labelled service, `web`."""
+    return Project(host, COMPOSE_FILE + request.param)
+
+
+def suffix_of(identity: str) -> int:
+    """The suffix that the original program's rule gives."""
+    first, second, third = hashlib.md5(identity.encode(), usedforsecurity=False).digest()[:3]
+    return first << 32 | second << 16 | third
+
+
+def id_of(host: Host, container: str) -> str:
+    """The ID of the container that has this name now."""
+    return host.engine.docker("inspect", "--format", "{{.Id}}", container)
+
+
+def assert_calm(mapper: Mapper) -> None:
+    """The mapper had nothing to complain of."""
+    assert not [line for line in mapper.log().splitlines() if " WARNING " in line or " ERROR " in line]
+
+
+def test_a_compose_service_is_mapped_by_the_names_of_its_containers(
+    lab: Lab, mapper: Mapper, project: Project
+) -> None:
+    """Each replica has its own address; `down` leaves no entry."""
+    host = project.host
+    mapper.wait_for_log("proxying neighbour discovery")
+    project.up()
+    first = mapped(host, "shop-web-1", suffix_of("shop-web-1"))
+    project.up("--scale", "web=2")
+    second = mapped(host, "shop-web-2", suffix_of("shop-web-2"))
+    assert host.proxy_entries(MARK) == {(first, UPLINK), (second, UPLINK)}
+    assert reaches(lab.router, first)
+    assert reaches(lab.router, second)
+    eventually(lambda: planned(host) == NOTHING)
+    project.down()
+    eventually(lambda: not host.proxy_entries(), within=2)
+    assert_calm(mapper)
+
+
+def test_a_compose_recreate_keeps_the_address(lab: Lab, mapper: Mapper, project: Project) -> None:
+    """Old and new container exist side by side for a moment: the address goes over, and no start fails."""
+    host = project.host
+    mapper.wait_for_log("proxying neighbour discovery")
+    project.up()
+    address = mapped(host, "shop-web-1", suffix_of("shop-web-1"))
+    old = id_of(host, "shop-web-1")
+    project.up(edition="second")
+    assert id_of(host, "shop-web-1") != old
+    assert mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
+    assert reaches(lab.router, address)
+    eventually(lambda: planned(host) == NOTHING)
+    assert host.engine.docker("ps", "--all", "--format", "{{.Names}}") == "shop-web-1"
+    host.engine.docker("restart", "--time", "0", "shop-web-1")
+    assert mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
+    assert_calm(mapper)
+
+
+class Node(NamedTuple):
+    """A host in the swarm, and the mapper on it."""
+
+    host: Host
+    mapper: Mapper
+
+    @property
+    def swarm_id(self) -> str:
+        """What a placement constraint calls it; by hostname the nodes are all the machine."""
+        return self.host.engine.docker("info", "--format", "{{.Swarm.NodeID}}")
+
+    def task(self) -> str:
+        """The one running container of the service `web` on this node, by name."""
+        listing = ("ps", "--filter", "label=com.docker.swarm.service.name=web", "--format", "{{.Names}}")
+        names = self.host.engine.docker(*listing).split()
+        assert len(names) == 1, names
+        return names[0]
+
+
+class Swarm:
+    """One swarm of both engines; the modern one manages it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.nodes = {host.engine.flavour: Node(host, Mapper(host)) for host in lab.hosts}
+        self.manager = lab.host(Flavour.MODERN)
+
+    def form(self) -> None:
+        """Make a swarm of the manager, and have the others join it."""
+        self.manager.engine.docker("swarm", "init", *_advertised(self.manager))
+        token = self.manager.engine.docker("swarm", "join-token", "--quiet", "worker")
+        for node in self.nodes.values():
+            if node.host is not self.manager:
+                door = f"[{self.manager.address}]:2377"
+                node.host.engine.docker("swarm", "join", "--token", token, *_advertised(node.host), door)
+
+    def create_service(self, *options: str) -> None:
+        """Create the labelled service `web`."""
+        label = ("--container-label", LABEL[1])
+        # Unlike a container, a task has no init unless it asks for one, and `sleep` alone ignores a stop.
+        prompt = ("--detach", "--restart-delay", "0s", "--init", "--no-resolve-image")
+        self.manager.engine.docker("service", "create", "--name", "web", *label, *prompt, *options, IMAGE)
+
+    def update_service(self, *options: str) -> None:
+        """Update the service `web`, which replaces its tasks."""
+        self.manager.engine.docker("service", "update", "--detach", *options, "web")
+
+
+def replaced(node: Node, task: str) -> bool:
+    """Whether another task runs in the place of `task`."""
+    return node.task() != task
+
+
+def settled(host: Host) -> bool:
+    """Whether there is nothing to do, also about ended tasks that are kept for their logs."""
+    return planned(host) == NOTHING
+
+
+def no_entries(host: Host) -> bool:
+    """Whether the kernel answers for nobody."""
+    return not host.proxy_entries()
+
+
+def _advertised(host: Host) -> tuple[str, ...]:
+    return ("--advertise-addr", str(host.address), "--listen-addr", f"[{host.address}]:2377")
+
+
+@pytest.fixture
+def swarm(lab: Lab) -> Iterator[Swarm]:
+    """Both hosts in one swarm, each with a network `he_ipv6` and a mapper of its own."""
+    swarm = Swarm(lab)
+    with ExitStack() as stack:
+        for node in swarm.nodes.values():
+            node.host.reset()
+            stack.callback(node.host.reset)
+            node.host.create_network()
+            stack.enter_context(node.mapper)
+            node.mapper.wait_for_log("proxying neighbour discovery")
+        swarm.form()
+        yield swarm
+
+
+def mapped_task(node: Node) -> IPv6Address:
+    """Wait for the node's task to be mapped at the address of its service and slot."""
+    name = eventually(node.task)
+    identity, _, _ = name.rpartition(".")
+    return mapped(node.host, name, suffix_of(identity))
+
+
+def test_each_swarm_task_is_mapped_by_its_own_node(lab: Lab, swarm: Swarm) -> None:
+    """Two slots on two nodes, two mappers that know nothing of each other, two addresses."""
+    swarm.create_service("--replicas", "2", "--replicas-max-per-node", "1")
+    slots = set()
+    for node in swarm.nodes.values():
+        address = mapped_task(node)
+        assert node.host.proxy_entries(MARK) == {(address, UPLINK)}
+        assert reaches(lab.router, address)
+        slots.add(node.task().split(".")[1])
+    assert slots == {"1", "2"}
+    swarm.manager.engine.docker("service", "rm", "web")
+    for node in swarm.nodes.values():
+        eventually(partial(no_entries, node.host))
+        assert_calm(node.mapper)
+
+
+@pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
+def node(swarm: Swarm, request: pytest.FixtureRequest) -> Node:
+    """The node that the service is constrained to, each engine in turn."""
+    node = swarm.nodes[request.param]
+    swarm.create_service("--constraint", f"node.id=={node.swarm_id}")
+    return node
+
+
+def test_a_swarm_task_that_replaces_a_killed_one_has_its_address(lab: Lab, node: Node) -> None:
+    """Another task, another container, the same slot; what is left of the old one is no obstacle."""
+    address = mapped_task(node)
+    killed = node.task()
+    node.host.engine.docker("kill", killed)
+    eventually(partial(replaced, node, killed))
+    assert mapped_task(node) == address
+    assert reaches(lab.router, address)
+    eventually(partial(settled, node.host))
+    assert_calm(node.mapper)
+
+
+def test_a_swarm_update_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) -> None:
+    """Also where the new task runs before the old one, which still has the address, is stopped."""
+    address = mapped_task(node)
+    for order in ("stop-first", "start-first"):
+        old = node.task()
+        swarm.update_service("--force", "--update-order", order, "--update-monitor", "0s")
+        eventually(partial(replaced, node, old))
+        assert mapped_task(node) == address
+        assert reaches(lab.router, address)
+        eventually(partial(settled, node.host))
+    assert_calm(node.mapper)
