@@ -91,7 +91,7 @@ def run(
     ] = False,
     sysctl: Annotated[bool, typer.Option(help="Set the sysctls that proxying needs.")] = True,
     resync: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="Look at everything afresh this often.")
+        float, typer.Option(metavar="SECONDS", min=1, max=86400, help="Look at everything afresh this often.")
     ] = defaults.DEFAULT_RESYNC_SECONDS,
     state_dir: Annotated[
         Path, typer.Option(metavar="DIRECTORY", help="Keeps what must outlive the process, until a reboot.")

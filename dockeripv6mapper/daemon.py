@@ -1,9 +1,12 @@
 """The daemon's process: what it needs before it may begin, its threads, its signals."""
 
+import fcntl
 import logging
 import signal
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from dockeripv6mapper import __version__
 from dockeripv6mapper.controller.loop import Controller
@@ -25,6 +28,7 @@ def run(settings: Settings) -> None:
     """Run in the foreground until SIGTERM or SIGINT. Raises `MapperError` where it cannot begin."""
     client = Client(settings.docker_host)
     _check(client, settings)
+    alone = None if settings.dry_run else _lock(settings.state_dir)
     kernel = Kernel(settings.state_dir)
     endpoints = Endpoints(client, Journal(settings.state_dir))
     watcher = Watcher(lambda: controller.post(HostChanged()))
@@ -50,6 +54,22 @@ def run(settings: Settings) -> None:
         reader.stop()
         watcher.stop()
         kernel.close()
+        if alone is not None:
+            alone.close()
+
+
+def _lock(state_dir: Path) -> IO[str]:
+    """Be the only daemon here, until the file is closed: two would undo each other's work."""
+    lock = (state_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise MapperError(
+            f"locking {state_dir}: another mapper runs with it",
+            hint="systemctl status DockerIPV6Mapper; a second engine needs a --state-dir of its own",
+        ) from error
+    return lock
 
 
 def _check(client: Client, settings: Settings) -> None:

@@ -41,6 +41,8 @@ class Container:
     created: int
     """Seconds since the epoch."""
     running: bool
+    in_transition: bool = False
+    """The engine is restarting or removing it: it takes no action well then."""
     network_mode: str | None = None
     """`HostConfig.NetworkMode`; None while only the create event is known."""
     endpoints: tuple[Endpoint, ...] = ()
@@ -183,21 +185,27 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Connect:
-    """Attach the container to the network at the address."""
+class EndpointChange:
+    """Something to be done about a container's endpoint on a network, with an address."""
 
     container_id: str
     container: str
     network_id: str
+    """Its name, where the network is gone."""
     network: str
     address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Connect(EndpointChange):
+    """Attach the container to the network at the address."""
 
     def __str__(self) -> str:
         return f"connect container {self.container} to network {self.network} at {self.address}"
 
 
 @dataclass(frozen=True, slots=True)
-class Reconnect(Connect):
+class Reconnect(EndpointChange):
     """Move the container's endpoint on the network to the address, keeping all else that it has."""
 
     def __str__(self) -> str:
@@ -205,10 +213,10 @@ class Reconnect(Connect):
 
 
 @dataclass(frozen=True, slots=True)
-class Release(Connect):
-    """Take our address from a container that is not running, since another one holds it.
+class Release(EndpointChange):
+    """Take our address from a container that is not running and may not keep it.
 
-    Its next start would fail otherwise.
+    Its next start would fail, or take what is promised to somebody else.
     """
 
     def __str__(self) -> str:
@@ -217,13 +225,13 @@ class Release(Connect):
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Finish a reconnect that was begun and not ended, whoever began it."""
+    """Finish what was begun on a container's endpoint and not ended, whoever began it."""
 
     container_id: str
     container: str
 
     def __str__(self) -> str:
-        return f"put container {self.container} back on the network that it was being moved on"
+        return f"finish what was begun on container {self.container}"
 
 
 EndpointAction = Connect | Reconnect | Release | Restore

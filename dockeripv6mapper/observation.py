@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.mapping.desired import Desired, Facts
@@ -40,7 +41,9 @@ def observe(settings: Settings) -> Observation:
         _look_at_images(client, inventory, facts, desired)
         _look_at_marks(client, inventory, facts, desired)
         sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
-        return Observation(facts, desired, plan_all(desired, facts, sysctls, settings))
+        journal = Journal(settings.state_dir)
+        unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
+        return Observation(facts, desired, plan_all(desired, facts, sysctls, settings, unfinished))
     finally:
         kernel.close()
 

@@ -3,15 +3,15 @@
 A container is asked about by one job at a time, and acted upon by one action at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.inventory import Inventory
-from dockeripv6mapper.engine.workers import Workers
+from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
-from dockeripv6mapper.model import Connect, EndpointAction, Restore
+from dockeripv6mapper.model import EndpointAction, EndpointChange, Restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,10 @@ class LookAtImage:
     image: str
 
 
+QUESTIONERS = 2
+ACTORS = 8
+"""Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
+
 Question = TakeSnapshot | ListNetworks | Look | LookAtImage
 Job = Question | EndpointAction
 """An action brings the container as it is afterwards."""
@@ -57,9 +61,15 @@ class Jobs:
     """The jobs that are under way."""
 
     def __init__(
-        self, workers: Workers[Job], lists: EngineLists, endpoints: EngineEndpoints, inventory: Inventory
+        self,
+        deliver: Callable[[Finished[Job]], None],
+        lists: EngineLists,
+        endpoints: EngineEndpoints,
+        inventory: Inventory,
     ) -> None:
-        self._workers = workers
+        # Actions may hang for as long as a container's start does: questions do not queue behind them.
+        self._questioners: Workers[Job] = Workers(QUESTIONERS, deliver)
+        self._actors: Workers[Job] = Workers(ACTORS, deliver)
         self._lists = lists
         self._endpoints = endpoints
         self._inventory = inventory
@@ -71,28 +81,33 @@ class Jobs:
         """Have a question answered, unless it is being answered already."""
         if question not in self._asked:
             self._asked.add(question)
-            self._submit(question)
+            self._submit(self._questioners, question)
 
     def act(self, action: EndpointAction) -> None:
         """Have an action carried out. The container must have none under way."""
         self.actions[action.container_id] = action
-        self._submit(action)
+        self._submit(self._actors, action)
 
     def done(self, job: Job) -> None:
         """A job came to its end."""
         match job:
-            case Connect() | Restore():
+            case EndpointChange() | Restore():
                 del self.actions[job.container_id]
             case _:
                 self._asked.discard(job)
 
-    def _submit(self, job: Job) -> None:
-        self._workers.submit(job, lambda: self._carry_out(job))
+    def stop(self) -> None:
+        """Take no more jobs."""
+        self._questioners.stop()
+        self._actors.stop()
+
+    def _submit(self, workers: Workers[Job], job: Job) -> None:
+        workers.submit(job, lambda: self._carry_out(job))
 
     def _carry_out(self, job: Job) -> Answer:
         """Do one job, on a worker's thread: of the inventory it may only read the epoch."""
         match job:
-            case Connect() | Restore():
+            case EndpointChange() | Restore():
                 changed = self._endpoints.apply(job)
                 asked = self._inventory.epoch
                 return Answer(asked, self._lists.container(job.container_id), changed=changed)

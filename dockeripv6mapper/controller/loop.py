@@ -16,19 +16,17 @@ from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import Job, Jobs, ListNetworks, Look, LookAtImage, TakeSnapshot
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow, Stop
-from dockeripv6mapper.controller.passes import NETWORKS, Passes
-from dockeripv6mapper.controller.timers import Resync, Retry, Timer, Timers, Verify
+from dockeripv6mapper.controller.passes import Passes
+from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timer, Timers, Verify
 from dockeripv6mapper.engine.events import Change, ContainerChanged, NetworksChanged, StreamLost, Subscribed
-from dockeripv6mapper.engine.inventory import Inventory
-from dockeripv6mapper.engine.workers import Finished, Workers
-from dockeripv6mapper.errors import EngineUnavailableError
-from dockeripv6mapper.model import Connect, Restore
+from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
+from dockeripv6mapper.engine.workers import Finished
+from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
+from dockeripv6mapper.model import EndpointChange, Reconnect, Restore
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ENGINE_THREADS = 8
-"""Engine calls that may wait at once: each connect of a running container takes 75 to 150 ms."""
 SETTLE_SECONDS = 0.1
 """How long to wait after news of the uplinks: they come in bursts."""
 VERIFY_SECONDS = 1.0
@@ -52,9 +50,8 @@ class Controller:
     ) -> None:
         self._settings = settings
         self._queue: SimpleQueue[Message] = SimpleQueue()
-        self._workers: Workers[Job] = Workers(ENGINE_THREADS, self.post)
         self._inventory = Inventory()
-        self._jobs = Jobs(self._workers, lists, endpoints, self._inventory)
+        self._jobs = Jobs(self.post, lists, endpoints, self._inventory)
         self._logbook = Logbook()
         self._timers = Timers()
         self._passes = Passes(
@@ -82,7 +79,7 @@ class Controller:
                 count = self._logbook.failed(Controller, error)
                 self._timers.hasten(Resync(), backoff.delay(count))
         self._drain()
-        self._workers.stop()
+        self._jobs.stop()
 
     def _turn(self) -> None:
         """Wait for a message or a timer, and deal with it."""
@@ -133,8 +130,10 @@ class Controller:
     def _container_changed(self, message: ContainerChanged) -> None:
         container_id = message.container_id
         self._inventory.touch(container_id)
-        # Whatever failed before may succeed now.
-        self._timers.cancel(Retry(container_id))
+        if message.change is not Change.ENDPOINT:
+            # Whatever failed before may succeed now. Endpoints change by our own actions too.
+            self._timers.cancel(Retry(container_id))
+            self._passes.reconsider(container_id)
         match message.change:
             case Change.CREATED if message.created and container_id not in self._inventory.containers:
                 # An image's name may mean another image than it did before.
@@ -171,21 +170,28 @@ class Controller:
                 self._passes.take_image(image, finished.result)
             case Look(container_id):
                 self._passes.take_container(container_id, finished.result)
-            case Connect() | Restore():
+            case EndpointChange() | Restore():
                 if finished.result.changed:
                     log.info("done: %s", job)
+                else:
+                    self._passes.rule_out(job, lasting=False)
                 self._passes.take_container(job.container_id, finished.result)
 
     def _failed(self, job: Job, error: Exception) -> None:
         unavailable = isinstance(error, EngineUnavailableError)
         count = self._logbook.failed(ENGINE if unavailable else _subject(job), error)
         match job:
-            case Connect() | Restore():
+            case EndpointChange() | Restore():
+                if isinstance(job, Reconnect) and isinstance(error, EngineRefusedError):
+                    # Each try takes the container off the network for a moment.
+                    self._passes.rule_out(job, lasting=True)
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._jobs.ask(Look(job.container_id))
             case Look(container_id):
                 self._timers.set(Retry(container_id), backoff.delay(count))
-            case TakeSnapshot() | ListNetworks() | LookAtImage():
+            case LookAtImage(image):
+                self._timers.set(RetryImage(image), backoff.delay(count))
+            case TakeSnapshot() | ListNetworks():
                 self._timers.hasten(Resync(), backoff.delay(count))
                 self._passes.without_engine()
 
@@ -197,6 +203,8 @@ class Controller:
                 self._resync()
             case Retry(container_id):
                 self._jobs.ask(Look(container_id))
+            case RetryImage(image):
+                self._jobs.ask(LookAtImage(image))
             case Verify(container_id):
                 self._inventory.may_run(container_id)
                 self._jobs.ask(Look(container_id))
@@ -208,4 +216,4 @@ class Controller:
 
 def _subject(job: Job) -> object:
     """What a job's failure is remembered under: an action's by its container, whatever the action was."""
-    return job.container_id if isinstance(job, Connect | Restore) else job
+    return job.container_id if isinstance(job, EndpointChange | Restore) else job

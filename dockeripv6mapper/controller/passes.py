@@ -10,18 +10,15 @@ from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListNetworks, Look, LookAtImage
 from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.controller.timers import Retry, Timers, Verify
+from dockeripv6mapper.controller.timers import Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.engine.client import Snapshot
-from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.mapping.desired import Desired, Facts, labels_of_the_image
 from dockeripv6mapper.mapping.planner import plan_endpoint
-from dockeripv6mapper.model import EndpointAction, ImageWanted, Restore
+from dockeripv6mapper.model import EndpointAction, ImageWanted
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
-
-NETWORKS = "networks"
-"""The list of networks, where the inventory keeps an epoch for it as for a container."""
 
 
 class Passes:
@@ -46,6 +43,8 @@ class Passes:
         self._logbook = logbook
         self._settings = settings
         self._desired = Desired(settings)
+        self._ruled_out: dict[str, tuple[EndpointAction, bool]] = {}
+        """Actions that did nothing, or only harm, by container; True: until something changes."""
         self._listed = False
         """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
 
@@ -57,6 +56,9 @@ class Passes:
         if not self._inventory.is_stale(NETWORKS, answer.asked):
             self._inventory.replace_networks(snapshot.networks)
         merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
+        self._ruled_out = {
+            each: (action, lasts) for each, (action, lasts) in self._ruled_out.items() if lasts
+        }
         for container_id in merged.stale:
             self._jobs.ask(Look(container_id))
         self._inventory.prune_images()
@@ -78,6 +80,7 @@ class Passes:
             self._jobs.ask(ListNetworks())
             return
         self._inventory.replace_networks(answer.found)
+        self._ruled_out.clear()
         self._evaluate(list(self._inventory.containers))
 
     def take_container(self, container_id: str, answer: Answer) -> None:
@@ -95,6 +98,14 @@ class Passes:
         """An image was looked at, for which containers wait."""
         self._inventory.images[image] = answer.found
         self._evaluate([each.id for each in self._inventory.containers.values() if each.image == image])
+
+    def rule_out(self, action: EndpointAction, *, lasting: bool) -> None:
+        """Do not plan just this action again, until the next full pass, or something about it changes."""
+        self._ruled_out[action.container_id] = action, lasting
+
+    def reconsider(self, container_id: str) -> None:
+        """Something about a container changed: nothing is ruled out for it."""
+        self._ruled_out.pop(container_id, None)
 
     def take_change(self, container_id: str) -> None:
         """The inventory has something new of a container."""
@@ -141,21 +152,22 @@ class Passes:
         container = facts.containers.get(container_id)
         if container is None:
             self._logbook.forget(container_id)
+            self._ruled_out.pop(container_id, None)
             self._timers.cancel(Retry(container_id), Verify(container_id))
             return
         decision = self._desired.decision(container_id)
         self._logbook.decision(container, decision)
         self._logbook.ignored(container, labels_of_the_image(container, facts, self._settings))
-        if isinstance(decision, ImageWanted):
+        if isinstance(decision, ImageWanted) and RetryImage(decision.image) not in self._timers:
             self._jobs.ask(LookAtImage(decision.image))
         if container_id in self._jobs.actions or Retry(container_id) in self._timers:
             return
-        if self._endpoints.unfinished(container_id):
-            self._apply(Restore(container_id, container.name))
-        elif action := plan_endpoint(container, decision, facts):
-            self._apply(action)
-        else:
+        unfinished = self._endpoints.unfinished(container_id)
+        action = plan_endpoint(container, decision, facts, unfinished=unfinished)
+        if action is None:
             self._logbook.succeeded(container_id)
+        elif self._ruled_out.get(container_id, (None, False))[0] != action:
+            self._apply(action)
 
     def _apply(self, action: EndpointAction) -> None:
         if self._settings.dry_run:

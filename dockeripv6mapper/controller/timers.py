@@ -23,7 +23,14 @@ class Verify:
     container_id: str
 
 
-Timer = Resync | Retry | Verify
+@dataclass(frozen=True, slots=True)
+class RetryImage:
+    """Time to look again at an image that could not be looked at."""
+
+    image: str
+
+
+Timer = Resync | Retry | RetryImage | Verify
 
 
 class Timers:
@@ -51,7 +58,7 @@ class Timers:
 
     def cancel_retries(self) -> None:
         """Nothing that failed before need wait any longer."""
-        self.cancel(*[timer for timer in self._when if isinstance(timer, Retry)])
+        self.cancel(*[timer for timer in self._when if isinstance(timer, Retry | RetryImage)])
 
     def due(self) -> list[Timer]:
         """The timers whose time has come; they are no longer set then."""

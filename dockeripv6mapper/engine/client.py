@@ -4,17 +4,18 @@ Everything that Docker's library or the sockets below it raise leaves here as on
 are made for stands in `endpoints` and `events`.
 """
 
+import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
 from docker.types import CancellableStream
-from docker.utils import kwargs_from_env
+from docker.utils import kwargs_from_env, parse_host
 from urllib3.exceptions import HTTPError
 
 from dockeripv6mapper.engine.translate import (
@@ -26,9 +27,15 @@ from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
+    MapperError,
     PermissionMissingError,
 )
 from dockeripv6mapper.model import Container, Network
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Json: TypeAlias = Mapping[str, Any]
 
 CALL_SECONDS = 60
 """How long an engine call may take. A connect waits for a start of the same container to end."""
@@ -53,9 +60,19 @@ class Snapshot:
 
 
 class Client:
-    """An engine. Connects when it is first used, and anew after the connection was lost."""
+    """An engine. Connects when it is first used, and anew after the connection was lost.
+
+    Raises `MapperError` where `docker_host` is no address at all.
+    """
 
     def __init__(self, docker_host: str | None) -> None:
+        try:
+            parse_host(docker_host)
+        except DockerException as error:
+            raise MapperError(
+                f"reading the engine's address {docker_host}: {error}",
+                hint="--docker-host unix:///var/run/docker.sock",
+            ) from error
         self._host = docker_host
         self._api: docker.APIClient | None = None
         self._opening = threading.Lock()
@@ -73,14 +90,16 @@ class Client:
 
     def snapshot(self) -> Snapshot:
         """All containers and networks."""
-        with self.speaking("listing containers and networks") as api:
-            networks = tuple(map(network_from_list, api.networks()))
-            return Snapshot(tuple(map(container_from_list, api.containers(all=True))), networks)
+        networks = self.networks()
+        with self.speaking("listing containers") as api:
+            items = api.containers(all=True)
+        return Snapshot(_translated(items, container_from_list), networks)
 
     def networks(self) -> tuple[Network, ...]:
         """All networks."""
         with self.speaking("listing networks") as api:
-            return tuple(map(network_from_list, api.networks()))
+            items = api.networks()
+        return _translated(items, network_from_list)
 
     def container(self, container_id: str) -> Container | None:
         """One container as it is now; None where it is gone.
@@ -156,6 +175,19 @@ class Client:
                     options["base_url"] = self._host
                 self._api = docker.APIClient(timeout=CALL_SECONDS, **options)
             return self._api
+
+
+def _translated(
+    items: Iterable[Mapping[str, Any]], translate: Callable[[Mapping[str, Any]], T]
+) -> tuple[T, ...]:
+    """All items that can be read: one that cannot must not keep the others from being known."""
+    found = []
+    for item in items:
+        try:
+            found.append(translate(item))
+        except (LookupError, TypeError, ValueError) as error:
+            log.warning("what the engine says of %s cannot be read: %r", item.get("Id"), error)
+    return tuple(found)
 
 
 def _raise_unreachable(doing: str, error: BaseException) -> None:

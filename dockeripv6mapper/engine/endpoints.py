@@ -7,16 +7,17 @@ keeps and the network drivers ignore: so that only our own is ever taken back.
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, NoReturn
 
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.translate import MARK
+from dockeripv6mapper.engine.translate import MARK, ipv6
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.mapping.networks import has_own_network
 from dockeripv6mapper.model import (
     Connect,
     EndpointAction,
+    EndpointChange,
     Reconnect,
     Release,
     Restore,
@@ -73,34 +74,45 @@ class Endpoints:
     def _connect(self, action: Connect) -> bool:
         endpoint = {"IPAMConfig": {"IPv6Address": str(action.address)}, "DriverOpts": {MARK: ADDED}}
         doing = f"connecting {action.container} to {action.network} at {action.address}"
+        self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
         try:
             self._client.connect(action.container_id, action.network_id, endpoint, doing)
-        except EngineRefusedError:
+        except EngineRefusedError as refused:
             # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)
-            if not has_own_network(inspected["HostConfig"]["NetworkMode"]):
-                return False
-            if left := _on_network(inspected, action.network_id, action.network):
-                if _is_attached(left, inspected):
-                    return False
-                self._defuse(action)
-            raise
+            left = _on_network(inspected, action.network_id, action.network)
+            if has_own_network(inspected["HostConfig"]["NetworkMode"]) and not (
+                left and _is_attached(left, inspected)
+            ):
+                self._undo(action, refused)
+            self._journal.erase(action.container_id)
+            return False
+        self._journal.erase(action.container_id)
         return True
 
-    def _defuse(self, action: Connect) -> None:
+    def _undo(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
+        """Leave nothing of a refused connect behind, and raise it; what cannot be undone yet stays noted."""
+        try:
+            self._restore(action.container_id)
+        except EngineRefusedError as error:
+            refused.add_note(f"and {error}")
+        raise refused
+
+    def _defuse(self, container_id: str, unfinished: Unfinished) -> None:
         """Remove what a refused connect leaves behind in a running container's configuration.
 
         The engine keeps the address that it has just refused, and the container could not be started
         again; it calls the container not connected, so that only a connect that succeeds makes a
         disconnect possible (seen on 20.10 and 28.5).
         """
-        doing = f"undoing what was refused to {action.container} on {action.network}"
-        self._client.connect(action.container_id, action.network_id, {}, doing)
-        self._client.disconnect(action.container_id, action.network_id, doing)
+        doing = f"undoing a refused connect of container {container_id} to {unfinished.network}"
+        self._client.connect(container_id, unfinished.network_id, {}, doing)
+        self._client.disconnect(container_id, unfinished.network_id, doing)
 
     def _reconnect(self, action: Reconnect) -> bool:
         inspected = self._client.inspect(action.container_id)
-        if (found := _on_network(inspected, action.network_id, action.network)) is None:
+        found = _on_network(inspected, action.network_id, action.network)
+        if found is None or _has_address(found, inspected, action):
             return False
         self._check_mac_is_kept(action, found, inspected)
         old = kept(found, inspected)
@@ -134,7 +146,7 @@ class Endpoints:
             self._exchange(action, old=old, new=_unmoved(old, mark.removeprefix(MOVED)))
         return mark is not None
 
-    def _exchange(self, action: Connect, *, old: Json, new: Json) -> None:
+    def _exchange(self, action: EndpointChange, *, old: Json, new: Json) -> None:
         container_id, network_id = action.container_id, action.network_id
         addresses = new["IPAMConfig"]
         where = addresses.get("IPv6Address", "an address of the engine's choice")
@@ -154,19 +166,26 @@ class Endpoints:
         self._journal.erase(container_id)
 
     def _restore(self, container_id: str) -> bool:
-        """Attach the container again as it was, if it is detached. The journal stays where that fails."""
+        """Attach the container again as it was, if it is detached; or leave nothing of a connect to it.
+
+        The journal stays where that fails.
+        """
         if (unfinished := self._journal.read(container_id)) is None:
             return False
         inspected = self._client.inspect(container_id)
         found = _on_network(inspected, unfinished.network_id, unfinished.network)
-        detached = found is None or not _is_attached(found, inspected)
-        if detached:
-            self._put_back(container_id, unfinished)
+        if found is not None and _is_attached(found, inspected):
+            done = False
+        elif unfinished.endpoint is not None:
+            self._put_back(container_id, unfinished, unfinished.endpoint)
+            done = True
+        elif done := found is not None:
+            self._defuse(container_id, unfinished)
         self._journal.erase(container_id)
-        return detached
+        return done
 
-    def _put_back(self, container_id: str, unfinished: Unfinished) -> None:
-        network_id, endpoint = unfinished.network_id, unfinished.endpoint
+    def _put_back(self, container_id: str, unfinished: Unfinished, endpoint: Json) -> None:
+        network_id = unfinished.network_id
         doing = f"putting container {container_id} back on {unfinished.network}"
         try:
             self._client.connect(container_id, network_id, endpoint, doing)
@@ -218,12 +237,20 @@ def _only_ipv6(addresses: Json) -> Json:
 
 
 def _on_network(inspected: Json, network_id: str, network: str) -> Json | None:
-    """The endpoint on a network; before a container's first start only its key, the name, is there."""
+    """The endpoint on a network, or what a stopped container has of an earlier one of that name."""
     for key, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
-        if endpoint and (endpoint.get("NetworkID") or key) in (network_id, network):
+        if endpoint and (endpoint.get("NetworkID") == network_id or key in (network_id, network)):
             found: Json = endpoint
             return found
     return None
+
+
+def _has_address(endpoint: Json, inspected: Json, action: Reconnect) -> bool:
+    """Whether somebody was faster, so that a move would only be an outage."""
+    requested = ipv6((endpoint.get("IPAMConfig") or {}).get("IPv6Address"))
+    running = inspected["State"]["Running"]
+    has = ipv6(endpoint.get("GlobalIPv6Address")) if running else requested
+    return requested == has == action.address and endpoint.get("NetworkID") in ("", action.network_id)
 
 
 def _is_attached(endpoint: Json, inspected: Json) -> bool:

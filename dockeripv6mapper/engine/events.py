@@ -28,8 +28,10 @@ class Change(Enum):
     STARTED = auto()
     DIED = auto()
     DESTROYED = auto()
+    ENDPOINT = auto()
+    """It was attached to a network or detached, perhaps by ourselves."""
     OTHER = auto()
-    """Anything after which it has to be looked at."""
+    """Anything else after which it has to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
         if action not in _ENDPOINT_ACTIONS:
             return NetworksChanged()
         container_id = attributes.get("container")
-        return ContainerChanged(container_id, Change.OTHER) if container_id else None
+        return ContainerChanged(container_id, Change.ENDPOINT) if container_id else None
     if event.get("Type") != "container" or not (container_id := actor.get("ID")):
         return None
     change = _CONTAINER_CHANGES.get(action, Change.OTHER)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from dockeripv6mapper.mapping.networks import Networks
 from dockeripv6mapper.model import Container, Endpoint, Network
 
+NETWORKS = "networks"
+"""What the list of networks is touched and asked about under, as a container is under its ID."""
+
 
 @dataclass(frozen=True, slots=True)
 class Merged:
@@ -31,6 +34,8 @@ class Inventory:
         self.epoch = 0
         """The number of events so far. Other threads may read it, to say when they asked."""
         self._touched: dict[str, int] = {}
+        self._listed = self._listed_before = 0
+        """Epochs at which the last two lists were asked for."""
         self._dead: set[str] = set()
         """Containers that died a moment ago: a list may show them as running for some milliseconds more
         (engine 20.10)."""
@@ -56,8 +61,8 @@ class Inventory:
 
     def mark_dead(self, container_id: str) -> None:
         """Take in that a container's processes ended; until `may_run` no list is believed to the contrary."""
-        self._dead.add(container_id)
         if (container := self.containers.get(container_id)) is not None:
+            self._dead.add(container_id)
             self.put(container)
 
     def may_run(self, container_id: str) -> None:
@@ -86,7 +91,13 @@ class Inventory:
             elif container_id in before:
                 self.containers[container_id] = before[container_id]
         self._dead &= self.containers.keys()
-        self._touched = {each: epoch for each, epoch in self._touched.items() if epoch > asked}
+        # An answer may be older than this list: of the gone, two lists' worth is remembered.
+        self._touched = {
+            each: epoch
+            for each, epoch in self._touched.items()
+            if each in self.containers or epoch > self._listed_before or each == NETWORKS
+        }
+        self._listed_before, self._listed = self._listed, asked
         return Merged(frozenset(listed.keys() | before.keys()), frozenset(stale))
 
     def prune_images(self) -> None:

@@ -1,8 +1,9 @@
-"""The journal: what a reconnect must put back, in a file while the container is detached.
+"""The journal: what must be put back or undone, in a file while a container's endpoint is being changed.
 
-A reconnect is two calls, and what the user had set on the endpoint is known to nobody in between. The file
-is written before the first and removed after the second, so that the next process can finish the work.
-It lies below /run: a reboot restarts the engine too, and leaves nothing half done.
+A move is two calls, and what the user had set on the endpoint is known to nobody in between. A refused
+connect leaves something behind that must go. The file is written before the first call and removed after
+the last, so that the next process can finish the work. It lies below /run, as the engine's own sockets do:
+a host that loses its power in the middle of a move loses what the user had set on that endpoint.
 """
 
 import json
@@ -17,11 +18,12 @@ from dockeripv6mapper.errors import MapperError
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A container's endpoint as it was: the network, and the API's `EndpointSettings` to attach it with."""
+    """What was begun on a container's endpoint on a network."""
 
     network_id: str
     network: str
-    endpoint: Mapping[str, Any]
+    endpoint: Mapping[str, Any] | None
+    """The API's `EndpointSettings` to attach it with as it was; None: it was not attached before."""
 
 
 class Journal:

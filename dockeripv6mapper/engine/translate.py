@@ -4,16 +4,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv6Address, IPv6Network
+from itertools import islice
 from typing import Any
 
 from dockeripv6mapper.mapping.addressing import default_gateway
-from dockeripv6mapper.mapping.labels import RELEVANT
+from dockeripv6mapper.mapping.labels import KNOWN, PREFIX
 from dockeripv6mapper.model import Container, Endpoint, Network
 
 Json = Mapping[str, Any]
 
 MARK = "ipv6.mapper.endpoint"
 """Driver option of an endpoint whose address the mapper requested (see `endpoints`)."""
+
+IN_TRANSITION = ("restarting", "removing", "dead")
+"""States of a container in which the engine does half of what it is asked, or undoes it."""
+
+UNKNOWN_LABELS_KEPT = 10
+LABEL_CHARACTERS_KEPT = 200
+"""Of the mapper's labels that are not known, as many and as much as is worth a warning."""
 
 NANOSECONDS = 10**9
 SECONDS = len("2006-01-02T15:04:05")
@@ -30,6 +38,7 @@ def container_from_list(item: Json) -> Container:
         image=item["ImageID"],
         created=item["Created"],
         running=item["State"] in ("running", "paused"),
+        in_transition=item["State"] in IN_TRANSITION,
         network_mode=(item.get("HostConfig") or {}).get("NetworkMode"),
         endpoints=tuple(
             endpoint(network, each) for network, each in (settings.get("Networks") or {}).items() if each
@@ -46,7 +55,8 @@ def container_from_inspection(inspected: Json) -> Container:
         labels=relevant(inspected["Config"].get("Labels") or {}),
         image=inspected["Image"],
         created=int(created.replace(tzinfo=UTC).timestamp()),
-        running=state["Running"] and not state.get("Restarting"),
+        running=state["Status"] in ("running", "paused"),
+        in_transition=state["Status"] in IN_TRANSITION,
         network_mode=inspected["HostConfig"].get("NetworkMode"),
         endpoints=tuple(
             replace(endpoint(network, each), ours=MARK in (each.get("DriverOpts") or ()))
@@ -101,7 +111,9 @@ def network_from_list(item: Json) -> Network:
 
 def relevant(labels: Mapping[str, str]) -> dict[str, str]:
     """The labels that matter to the mapper: the rest can be any amount of text."""
-    return {label: value for label, value in labels.items() if label.startswith(RELEVANT)}
+    known = {label: labels[label] for label in KNOWN if label in labels}
+    unknown = (label for label in labels if label.startswith(PREFIX) and label not in known)
+    return known | {label[:LABEL_CHARACTERS_KEPT]: "" for label in islice(unknown, UNKNOWN_LABELS_KEPT)}
 
 
 def ipv6(text: str | None) -> IPv6Address | None:

@@ -160,8 +160,14 @@ class ProxyTable:
             lines = self._record.read_text().splitlines()
         except FileNotFoundError:
             return set()
-        pairs = (line.split(" ", 1) for line in lines)
-        return {ProxyEntry(IPv6Address(address), uplink) for address, uplink in pairs}
+        entries = set()
+        for line in lines:
+            address, _, uplink = line.partition(" ")
+            try:
+                entries.add(ProxyEntry(IPv6Address(address), uplink))
+            except ValueError:
+                log.warning("%s: passing over what is no entry: %r", self._record, line)
+        return entries
 
     def _write_record(self, entries: Iterable[ProxyEntry]) -> None:
         text = "".join(f"{entry.address} {entry.uplink}\n" for entry in sorted(entries))
@@ -171,10 +177,8 @@ class ProxyTable:
             draft.write_text(text)
             draft.replace(self._record)
         except OSError as error:
-            raise KernelRefusedError(
-                f"recording proxy entries in {self._record}: {error.strerror}",
-                hint="--state-dir DIRECTORY names a directory that can be written",
-            ) from error
+            # It matters on few kernels, and the entries themselves matter on all.
+            log.warning("recording proxy entries in %s: %s", self._record, error.strerror)
 
 
 def _index(entry: ProxyEntry, links: Mapping[str, Link]) -> int:

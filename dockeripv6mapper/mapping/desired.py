@@ -45,19 +45,21 @@ def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
     if not any(label.startswith(labels.PREFIX) for label in container.labels):
         return None
     try:
-        asked = labels.request(_counting_labels(container, facts, settings))
+        given = _counting_labels(container, facts, settings)
+        asked = labels.request(given)
         if asked is None:
             return None
         network = facts.networks.find(asked.network)
         _check_allowed(network, settings)
         check_connectable(container)
-        address = address_of(labels.identity(container), network, asked.suffix, settings.scheme)
+        identity = labels.identity(container.name, given)
+        address = address_of(identity, network, asked.suffix, settings.scheme)
         addressing.check_host(address, facts.host)
     except RefusedError as no:
         return no.refusal
     except _ImageUnknownError:
         return ImageWanted(container.image)
-    return Mapping(network.id, network.name, address, labels.identity(container))
+    return Mapping(network.id, network.name, address, identity)
 
 
 def address_of(identity: str, network: Network, suffix: int | None, default: Scheme) -> IPv6Address:
@@ -215,14 +217,15 @@ def _effective_mode(container: Container, facts: Facts, settings: Settings) -> P
     if labels.PROXY not in container.labels:
         return settings.proxy
     try:
-        override = labels.proxy_override(_counting_labels(container, facts, settings))
+        given = _counting_labels(container, facts, settings)
+        override = labels.proxy_override(given)
     except (RefusedError, _ImageUnknownError):
         return ProxyMode.OFF
     if override is None or (override and settings.proxy is ProxyMode.ALL):
         return settings.proxy
     if not override:
         return ProxyMode.OFF
-    return ProxyMode.MAPPED if labels.NETWORK in container.labels else ProxyMode.ALL
+    return ProxyMode.MAPPED if labels.NETWORK in given else ProxyMode.ALL
 
 
 def _check_allowed(network: Network, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dockeripv6mapper.model import Container, Reason, RefusedError
+from dockeripv6mapper.model import Reason, RefusedError
 from dockeripv6mapper.settings import Scheme
 
 Labels: TypeAlias = Mapping[str, str]
@@ -27,8 +27,8 @@ NETWORK_LABELS = (UPLINK, SCHEME)
 SWARM_TASK_ID = "com.docker.swarm.task.id"
 COMPOSE_PROJECT = "com.docker.compose.project"
 
-RELEVANT = (PREFIX, SWARM_TASK_ID, COMPOSE_PROJECT)
-"""Prefixes of the labels that matter here; an inventory need not keep any other."""
+KNOWN = (*CONTAINER_LABELS, *NETWORK_LABELS, SWARM_TASK_ID, COMPOSE_PROJECT)
+"""The labels that say anything here; of any other, an inventory need not keep the value."""
 
 _SUFFIX = re.compile(r"(?:::)?([0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,7})")
 _COMPOSE_RECREATED = re.compile(r"[0-9a-f]{12}_(?P<name>.+)", re.DOTALL)
@@ -45,33 +45,28 @@ class Request:
     """The host part as a number; None: from the identity."""
 
 
-def identity(container: Container) -> str:
+def identity(name: str, labels: Labels) -> str:
     """The string that is hashed: the container's name, without what changes at a recreation.
 
     A Swarm task `service.slot.taskid` is `service.slot`. What Compose calls `<12 hex>_<name>` while it
     replaces `<name>` is `<name>`; only where Compose's own label is there, since the same name given by
     hand is a name like any other.
     """
-    name = container.name
-    task = container.labels.get(SWARM_TASK_ID)
+    task = labels.get(SWARM_TASK_ID)
     if task and name.endswith(f".{task}"):
         return name.removesuffix(f".{task}")
-    if COMPOSE_PROJECT in container.labels and (recreated := _COMPOSE_RECREATED.fullmatch(name)):
+    if COMPOSE_PROJECT in labels and (recreated := _COMPOSE_RECREATED.fullmatch(name)):
         return recreated["name"]
     return name
 
 
 def of_the_user(labels: Labels, image_labels: Labels) -> dict[str, str]:
-    """The mapper's labels without those that merely repeat the image's own.
+    """The labels without those that merely repeat the image's own.
 
     The engine merges an image's labels into its containers', so whoever publishes an image could
-    otherwise expose it on somebody else's host.
+    otherwise expose it on somebody else's host, or choose which address it gets.
     """
-    return {
-        label: value
-        for label, value in labels.items()
-        if label.startswith(PREFIX) and image_labels.get(label) != value
-    }
+    return {label: value for label, value in labels.items() if image_labels.get(label) != value}
 
 
 def request(labels: Labels) -> Request | None:

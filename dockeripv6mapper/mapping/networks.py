@@ -49,10 +49,14 @@ class Networks:
         named = self._by_name.get(endpoint.network, [])
         return named[0] if len(named) == 1 else self._by_id.get(endpoint.network)
 
-    def endpoint(self, container: Container, network_id: str) -> Endpoint | None:
-        """The container's endpoint on a network, if it has one."""
+    def endpoint(self, container: Container, network_id: str, name: str) -> Endpoint | None:
+        """The container's endpoint on a network, if it has one.
+
+        A stopped container's may be on an earlier network of that name: what its user chose stands there.
+        """
         for endpoint in container.endpoints:
-            if (network := self.of(endpoint)) and network.id == network_id:
+            network = self.of(endpoint)
+            if network.id == network_id if network else endpoint.network == name:
                 return endpoint
         return None
 

@@ -9,18 +9,22 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from dockeripv6mapper.mapping.desired import Desired, Facts, all_uplinks
+from dockeripv6mapper.mapping.labels import PREFIX
 from dockeripv6mapper.model import (
     Connect,
     Container,
     Decision,
+    Endpoint,
     EndpointAction,
     Link,
     Mapping,
+    Network,
     ProxyEntry,
     Reason,
     Reconnect,
     Refusal,
     Release,
+    Restore,
     SysctlChange,
 )
 from dockeripv6mapper.settings import ProxyMode, Settings
@@ -46,40 +50,57 @@ class Plan:
         return bool(self.endpoints or self.proxies.add or self.proxies.remove or self.sysctls)
 
 
-def plan_endpoint(container: Container, decision: Decision, facts: Facts) -> EndpointAction | None:
-    """What the engine is to be asked for one container; None: nothing."""
-    match decision:
-        case Mapping():
-            return _plan_mapping(container, decision, facts)
-        case Refusal() if not container.running and _loses_its_address(decision):
-            return _plan_release(container, decision, facts)
-    return None
+def plan_endpoint(
+    container: Container, decision: Decision, facts: Facts, *, unfinished: bool = False
+) -> EndpointAction | None:
+    """What the engine is to be asked for one container; None: nothing.
 
-
-def _loses_its_address(refusal: Refusal) -> bool:
-    """Whether a stopped container could not start, or would take somebody's reservation, with the address."""
-    return refusal.by_running or refusal.reason is Reason.ADDRESS_HELD
-
-
-def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> EndpointAction | None:
-    endpoint = facts.networks.endpoint(container, mapping.network_id)
+    `unfinished`: something was begun on its endpoint and not ended, which comes first.
+    """
+    if container.in_transition:
+        return None
+    if unfinished:
+        return Restore(container.id, container.name)
+    if not container.running and (release := _plan_release(container, decision, facts)):
+        return release
+    if not isinstance(decision, Mapping):
+        return None
+    endpoint = facts.networks.endpoint(container, decision.network_id, decision.network)
     kind = Connect if endpoint is None else Reconnect
     if endpoint is not None:
         # A running container whose endpoint has no address yet is being started: what it was configured
         # with is what it will have.
         has = endpoint.address if container.running and endpoint.address else endpoint.requested
-        if has == mapping.address:
+        stale = facts.networks.of(endpoint) is None
+        if has == decision.address and not stale:
             return None
-    return kind(container.id, container.name, mapping.network_id, mapping.network, mapping.address)
+    return kind(container.id, container.name, decision.network_id, decision.network, decision.address)
 
 
-def _plan_release(container: Container, refusal: Refusal, facts: Facts) -> Release | None:
+def _plan_release(container: Container, decision: Decision, facts: Facts) -> Release | None:
+    """Take back an address of ours that a stopped container may not keep, or cannot be started with."""
+    if not any(label.startswith(PREFIX) for label in container.labels):
+        return None
     for endpoint in container.endpoints:
-        if endpoint.ours is not False and endpoint.requested == refusal.address and refusal.address:
-            if (network := facts.networks.of(endpoint)) is None:
-                continue
-            return Release(container.id, container.name, network.id, network.name, refusal.address)
+        if endpoint.requested is None or endpoint.ours is False:
+            continue
+        network = facts.networks.of(endpoint)
+        fits = network is not None and any(endpoint.requested in subnet for subnet in network.subnets)
+        if not fits or _is_lost(endpoint, decision, network):
+            network_id = network.id if network else endpoint.network
+            return Release(container.id, container.name, network_id, endpoint.network, endpoint.requested)
     return None
+
+
+def _is_lost(endpoint: Endpoint, decision: Decision, network: Network | None) -> bool:
+    """Whether an endpoint's address is no longer its container's: of an earlier name, or held by another."""
+    match decision:
+        case Mapping():
+            return network is not None and network.id != decision.network_id
+        case Refusal(address=address) if address is not None:
+            held = decision.by_running or decision.reason is Reason.ADDRESS_HELD
+            return held or endpoint.requested != address
+    return False
 
 
 def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry, bool]) -> ProxyPlan:
@@ -135,10 +156,16 @@ def sysctls_for(
     return wanted_sysctls(all_uplinks(facts, settings), proxying=proxying)
 
 
-def plan_all(desired: Desired, facts: Facts, sysctls: MappingOf[str, str | None], settings: Settings) -> Plan:
+def plan_all(
+    desired: Desired,
+    facts: Facts,
+    sysctls: MappingOf[str, str | None],
+    settings: Settings,
+    unfinished: AbstractSet[str] = frozenset(),
+) -> Plan:
     """What a full pass does about all of `facts`, of which `desired` has been told."""
     actions = (
-        plan_endpoint(container, desired.decision(container_id), facts)
+        plan_endpoint(container, desired.decision(container_id), facts, unfinished=container_id in unfinished)
         for container_id, container in facts.containers.items()
     )
     wanted: set[ProxyEntry] = set()

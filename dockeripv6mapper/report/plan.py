@@ -8,7 +8,7 @@ from rich.text import Text
 
 from dockeripv6mapper.mapping.desired import Desired, Facts
 from dockeripv6mapper.mapping.planner import Plan
-from dockeripv6mapper.model import Connect, EndpointAction, ProxyEntry, Refusal
+from dockeripv6mapper.model import EndpointAction, EndpointChange, ProxyEntry, Refusal
 
 
 def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _endpoint(action: EndpointAction) -> dict[str, Any]:
         "id": action.container_id,
         "container": action.container,
     }
-    if isinstance(action, Connect):
+    if isinstance(action, EndpointChange):
         described |= {"network": action.network, "address": str(action.address)}
     return described
 

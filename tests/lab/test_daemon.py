@@ -132,3 +132,19 @@ def test_address_asks_the_engine_for_the_network(host: Host) -> None:
     missing = run_command(host, "address", "mon_container", "--network", "nope")
     assert missing.returncode == 1
     assert "there is no network 'nope'" in missing.stderr
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(host: Host, mapper: Mapper) -> None:
+    """Two would undo each other's work."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    done = run_command(host)
+    assert done.returncode == 1
+    assert "another mapper runs with it" in done.stderr
+    assert mapper.running
+
+
+def test_an_engines_address_that_is_none_is_an_error_at_the_start(host: Host) -> None:
+    """Trying again would not help."""
+    done = run_command(host, "--docker-host", "carrier-pigeon://loft")
+    assert done.returncode == 1
+    assert "reading the engine's address carrier-pigeon://loft" in done.stderr

@@ -132,7 +132,7 @@ def test_a_death_in_the_middle_of_a_move_leaves_nothing_detached(dual_stack: Hos
         run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
     with Mapper(host) as mapper:
         if refused_now:
-            mapper.wait_for_log("done: put container mon_container back")
+            mapper.wait_for_log("done: finish what was begun on container mon_container")
             assert_kept(host, "mon_container", None)
         else:
             assert_kept(host, "mon_container", mapped(host))
@@ -240,3 +240,83 @@ def test_a_manual_disconnect_of_a_labelled_container_is_undone(host: Host, mappe
     mapped(host)
     host.engine.docker("network", "disconnect", "he_ipv6", "mon_container")
     mapped(host)
+
+
+def test_a_stopped_container_outlives_the_network_that_it_was_mapped_to(host: Host, mapper: Mapper) -> None:
+    """It can be started without it, as one that was never mapped; a new network of the name maps it again."""
+    docker = host.engine.docker
+    run_labelled(host, "mon_container")
+    mapped(host)
+    docker("stop", "-t", "0", "mon_container")
+    docker("network", "rm", "he_ipv6")
+    eventually(lambda: "he_ipv6" not in networks_of(host, "mon_container"), within=5)
+    docker("start", "mon_container")
+    mapper.wait_for_log("network-not-found")
+    host.create_network()
+    mapped(host)
+
+
+def test_what_a_user_set_on_a_stopped_container_outlives_a_network_made_anew(dual_stack: Host) -> None:
+    """The container could not have been started as it was; now it can, with all that was chosen."""
+    host, docker = dual_stack, dual_stack.engine.docker
+    run(host, "friend", "--network", "he_ipv6")
+    run(host, "mon_container", *chosen_by_the_user(host))
+    docker("rm", "-f", "friend")
+    docker("stop", "-t", "0", "mon_container")
+    docker("network", "rm", "he_ipv6")
+    host.create_network("he_ipv6", "--subnet", "10.9.0.0/24")
+    run(host, "friend", "--network", "he_ipv6")
+    with Mapper(host) as mapper:
+        mapper.wait_for_log("done: move container mon_container")
+        docker("start", "mon_container")
+        assert_kept(host, "mon_container", mapped(host))
+
+
+def test_a_container_renamed_while_stopped_gives_its_old_address_up(host: Host, mapper: Mapper) -> None:
+    """To the next one of that name."""
+    docker = host.engine.docker
+    run_labelled(host, "nginx")
+    mapped(host, "nginx", 0xEE_0043_0040)
+    run_labelled(host, "mon_container")
+    mapped(host)
+    docker("stop", "-t", "0", "mon_container")
+    docker("rename", "mon_container", "old")
+    eventually(lambda: configured(host, "old") != str(host.subnet[SUFFIX]), within=5)
+    run_labelled(host, "mon_container")
+    mapped(host)
+    assert "WARNING" not in mapper.log()
+
+
+def test_a_container_that_crashes_all_the_time_is_not_acted_upon_all_the_time(
+    host: Host, mapper: Mapper
+) -> None:
+    """Between its tries the engine does half of what it is asked."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    labelled = ("--name", "mon_container", "--restart", "always", *LABEL)
+    host.engine.docker("run", "-d", *labelled, IMAGE, "sh", "-c", "sleep 0.2; exit 1")
+    counted = "{{.RestartCount}}"
+    eventually(lambda: int(host.engine.docker("inspect", "-f", counted, "mon_container")) >= 4, within=20)
+    assert mapper.log().count("asking the engine") <= 6
+
+
+def test_a_death_in_the_middle_of_a_refused_connect_leaves_the_container_startable(host: Host) -> None:
+    """The next process undoes what the engine keeps of it, also where the address is still held."""
+    held = host.subnet[SUFFIX]
+    run(host, "holder", "--network", "he_ipv6", "--ip6", str(held))
+
+    class DyingAfterwards(Client):
+        """A process that is killed when it has just heard of the refusal."""
+
+        def inspect(self, _: str) -> Mapping[str, Any]:
+            """Die."""
+            raise KeyboardInterrupt
+
+    container_id = run_labelled(host, "mon_container")
+    endpoints = Endpoints(DyingAfterwards(host.engine.url), Journal(host.state_dir))
+    with pytest.raises(KeyboardInterrupt):
+        endpoints.apply(Connect(container_id, "mon_container", network_id(host), "he_ipv6", held))
+    assert configured(host, "mon_container") == str(held)
+    with Mapper(host):
+        eventually(lambda: configured(host, "mon_container") is None, within=5)
+    host.engine.docker("restart", "-t", "0", "mon_container")
+    assert host.engine.docker("inspect", "-f", "{{.State.Running}}", "mon_container") == "true"

@@ -10,7 +10,7 @@ import pytest
 from dockeripv6mapper.controller.messages import HostChanged
 from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
-from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release
+from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release, Restore
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
@@ -134,6 +134,94 @@ def test_an_action_that_hangs_holds_up_neither_the_others_nor_the_shutdown(
         eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
         assert ENTRY not in world.entries
     released.set()
+
+
+def test_many_actions_that_hang_keep_no_question_waiting() -> None:
+    """As many as there are threads for actions: others are looked at and forgotten all the same."""
+    hanging = [container(f"hang{number}", network="he_ipv6", running=True) for number in range(9)]
+    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    world = world_with(attached, *hanging)
+    released = threading.Event()
+
+    def hang(_: EndpointAction) -> None:
+        released.wait(timeout=30)
+
+    world.failing = hang
+    try:
+        with running(world) as controller:
+            eventually(lambda: ENTRY in world.entries)
+            del world.containers[attached.id]
+            controller.post(event(attached, Change.OTHER))
+            eventually(lambda: not world.entries)
+            released.set()
+    finally:
+        released.set()
+
+
+def test_an_action_that_did_nothing_is_not_repeated_at_once() -> None:
+    """Until the next full pass, or something about the container changes."""
+    world = world_with(RUNNING)
+    world.inert = True
+    with running(world) as controller:
+        eventually(lambda: world.actions)
+        controller.post(event(RUNNING, Change.ENDPOINT))
+        eventually(lambda: world.looked.count(RUNNING.id) > 1)
+        assert len(world.actions) == 1
+        world.inert = False
+        controller.post(event(RUNNING, Change.OTHER))
+        eventually(lambda: ENTRY in world.entries)
+
+
+def test_a_refused_move_is_not_tried_again_before_something_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each try takes the container off its network for a moment."""
+    monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 0.0)
+    world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
+    tries: list[EndpointAction] = []
+
+    def refuse(action: EndpointAction) -> None:
+        tries.append(action)
+        raise EngineRefusedError("moving mon_container: no")
+
+    world.failing = refuse
+    with running(world, Settings(resync=0.05)) as controller:
+        eventually(lambda: tries)
+        passes = threading.Event()
+        world.listing = passes.set
+        assert passes.wait(timeout=10)
+        eventually(lambda: world.looked)
+        assert len(tries) == 1
+        controller.post(NetworksChanged())
+        eventually(lambda: len(tries) == 2)
+
+
+def test_what_an_earlier_process_began_is_finished_first() -> None:
+    """Before anything else is asked for that container."""
+    world = world_with(RUNNING)
+    world.begun = {RUNNING.id}
+    with running(world):
+        eventually(lambda: ENTRY in world.entries)
+    assert [type(action) for action in world.actions] == [Restore, Connect]
+
+
+def test_an_image_that_cannot_be_looked_at_for_now_is_not_asked_for_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is tried again after a while, and then the container is mapped."""
+    monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 0.3)
+    world = world_with(RUNNING)
+    tries = 0
+
+    def fail_twice() -> None:
+        nonlocal tries
+        if (tries := tries + 1) < 3:
+            raise EngineRefusedError("inspecting image: server error")
+
+    world.inspecting = fail_twice
+    with running(world, Settings(resync=0.05)):
+        eventually(lambda: ENTRY in world.entries)
+    assert tries == 3
 
 
 def test_an_engine_that_goes_away_changes_nothing_and_is_spoken_of_once(

@@ -15,9 +15,9 @@ from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import (
-    Connect,
     Container,
     EndpointAction,
+    EndpointChange,
     Host,
     Network,
     ProxyEntry,
@@ -41,6 +41,13 @@ class World:
     written: list[str] = field(default_factory=list)
     failing: Callable[[EndpointAction], None] = lambda _: None
     """Called before each action: raise to have it fail, wait to have it take long."""
+    looked: list[str] = field(default_factory=list)
+    inert: bool = False
+    """Whether actions do nothing, and say so."""
+    inspecting: Callable[[], None] = lambda: None
+    """Called before each inspection of an image: raise to have it fail."""
+    begun: set[str] = field(default_factory=set)
+    """Containers on which an earlier process began something."""
     removed: list[ProxyEntry] = field(default_factory=list)
     pruning: Callable[[Iterable[str]], None] = lambda _: None
     """Called at each full pass, on the controller's own thread."""
@@ -57,9 +64,11 @@ class World:
         return self.networks_there
 
     def container(self, container_id: str) -> Container | None:
+        self.looked.append(container_id)
         return self.containers.get(container_id)
 
     def image_labels(self, image: str) -> Mapping[str, str]:
+        self.inspecting()
         try:
             return self.images[image]
         except KeyError as error:
@@ -68,7 +77,10 @@ class World:
     def apply(self, action: EndpointAction) -> bool:
         self.failing(action)
         self.actions.append(action)
-        if not isinstance(action, Connect):
+        if self.inert:
+            return False
+        if not isinstance(action, EndpointChange):
+            self.begun.discard(action.container_id)
             return True
         container = self.containers[action.container_id]
         address = None if isinstance(action, Release) else action.address
@@ -79,7 +91,7 @@ class World:
         return True
 
     def unfinished(self, container_id: str) -> bool:
-        return False
+        return container_id in self.begun
 
     def prune(self, container_ids: Iterable[str]) -> None:
         self.pruning(container_ids)

@@ -25,7 +25,7 @@ def test_an_endpoints_event_is_about_its_container() -> None:
         message = translate(
             {"Type": "network", "Action": action, "Actor": {"ID": "net", "Attributes": {"container": "6ba2"}}}
         )
-        assert message == ContainerChanged("6ba2", Change.OTHER)
+        assert message == ContainerChanged("6ba2", Change.ENDPOINT)
 
 
 def test_a_networks_own_event_is_about_all_networks() -> None:

@@ -78,6 +78,23 @@ def test_what_is_known_of_an_endpoints_mark_outlives_a_list() -> None:
     assert inventory.containers["id-of-mon_container"].endpoints[0].ours is None
 
 
+def test_a_late_answer_does_not_bring_back_what_was_destroyed() -> None:
+    """Also where a list came in between, which forgets old events."""
+    inventory = Inventory()
+    asked = inventory.epoch
+    inventory.touch("id-of-web")
+    inventory.replace_containers([], inventory.epoch)
+    assert inventory.is_stale("id-of-web", asked)
+
+
+def test_a_death_of_somebody_unknown_is_not_remembered() -> None:
+    """Its create event was lost; what is listed later is believed."""
+    inventory = Inventory()
+    inventory.mark_dead("id-of-web")
+    inventory.put(container("web", running=True))
+    assert inventory.containers["id-of-web"].running
+
+
 def test_images_that_no_container_is_made_from_are_forgotten() -> None:
     """The cache does not grow with every image that ever was."""
     inventory = Inventory()

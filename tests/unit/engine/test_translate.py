@@ -4,6 +4,8 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
+import pytest
+
 from dockeripv6mapper.engine import translate
 from dockeripv6mapper.model import Endpoint, Network
 
@@ -55,7 +57,7 @@ def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
         "Name": "/mon_container",
         "Image": CONTAINER["ImageID"],
         "Created": "2024-11-24T18:39:53.437865464Z",
-        "State": {"Running": True, "Restarting": False},
+        "State": {"Status": "running"},
         "Config": {"Labels": CONTAINER["Labels"]},
         "HostConfig": CONTAINER["HostConfig"],
         "NetworkSettings": CONTAINER["NetworkSettings"],
@@ -63,6 +65,23 @@ def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
     seen, listed = translate.container_from_inspection(inspected), translate.container_from_list(CONTAINER)
     assert [each.ours for each in seen.endpoints] == [False, True]
     assert replace(seen, endpoints=()) == replace(listed, endpoints=())
+
+
+def test_of_a_hostile_images_labels_a_few_are_kept_and_shortened() -> None:
+    """They are only good for a warning."""
+    hostile = {f"ipv6.mapper.{'x' * 10_000}{number}": "y" * 10_000 for number in range(1000)}
+    kept = translate.relevant({**hostile, "ipv6.mapper.network": "he_ipv6"})
+    assert kept["ipv6.mapper.network"] == "he_ipv6"
+    assert len(kept) <= 11
+    assert sum(map(len, [*kept, *kept.values()])) < 5000
+
+
+@pytest.mark.parametrize("state", ["restarting", "removing", "dead"])
+def test_a_state_in_which_the_engine_is_busy_is_neither_running_nor_stopped(state: str) -> None:
+    """It takes no action well then."""
+    container = translate.container_from_list({**CONTAINER, "State": state})
+    assert container.in_transition
+    assert not container.running
 
 
 def test_a_create_event_makes_a_container_that_does_not_run() -> None:

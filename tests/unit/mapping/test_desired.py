@@ -144,6 +144,22 @@ def test_an_images_own_labels_expose_nobody() -> None:
     assert isinstance(decide(given, "id-of-mon_container", trusting), Mapping)
 
 
+def test_an_images_labels_do_not_choose_an_identity() -> None:
+    """Not even by pretending to be a Swarm task or Compose's."""
+    task = {"com.docker.swarm.task.id": "com"}
+    which = container("www.example.com", network="he_ipv6", other_labels=task)
+    decision = decide(facts(which, images={builders.IMAGE: task}), which.id)
+    assert isinstance(decision, Mapping)
+    assert decision.identity == "www.example.com"
+
+
+def test_an_images_network_label_does_not_narrow_what_a_user_lets_be_proxied() -> None:
+    """The user's own label is `proxy` alone."""
+    image = {"ipv6.mapper.network": "he_ipv6"}
+    which = container(running=True, network="he_ipv6", proxy="true", endpoints=(endpoint(NGINX),))
+    assert entries(facts(which, images={builders.IMAGE: image}), which) == {ProxyEntry(NGINX, "eth0")}
+
+
 def test_nothing_is_decided_before_the_images_labels_are_known() -> None:
     """Neither granted nor refused."""
     given = facts(container(network="he_ipv6"), images={})

@@ -35,7 +35,7 @@ def test_an_endpoint_before_the_first_start_is_known_by_its_networks_name() -> N
     """The engine fills in the network's ID only then."""
     he_ipv6 = builders.network()
     waiting = builders.container(endpoints=(Endpoint("he_ipv6", ""),))
-    assert Networks([he_ipv6]).endpoint(waiting, he_ipv6.id) == Endpoint("he_ipv6", "")
+    assert Networks([he_ipv6]).endpoint(waiting, he_ipv6.id, "he_ipv6") == Endpoint("he_ipv6", "")
 
 
 def test_an_endpoint_of_a_network_that_was_made_anew_is_of_no_network() -> None:

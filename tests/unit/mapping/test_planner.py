@@ -1,5 +1,6 @@
 """Desired against observed: which actions are planned, and that none is where all is well."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -12,10 +13,20 @@ from dockeripv6mapper.mapping.planner import (
     plan_sysctls,
     wanted_sysctls,
 )
-from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release
+from dockeripv6mapper.model import (
+    Connect,
+    Container,
+    EndpointAction,
+    EndpointChange,
+    Network,
+    ProxyEntry,
+    Reconnect,
+    Release,
+    Restore,
+)
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
-from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host
+from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host, network
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 OTHER = ProxyEntry(NGINX, "eth0")
@@ -28,7 +39,7 @@ def planned(given: Facts, which: Container) -> EndpointAction | None:
     return plan_endpoint(which, desired.decision(which.id), given)
 
 
-def on_he_ipv6(kind: type[Connect]) -> Connect:
+def on_he_ipv6(kind: type[EndpointChange]) -> EndpointChange:
     """An action that concerns `mon_container` on `he_ipv6` at its address."""
     return kind("id-of-mon_container", "mon_container", builders.HE_IPV6_ID, "he_ipv6", MON_CONTAINER)
 
@@ -141,9 +152,49 @@ def test_a_pass_plans_everything_that_is_wrong() -> None:
     assert ("conf/all/forwarding", "0", "1") in [(each.key, each.old, each.new) for each in plan.sysctls]
 
 
-def test_only_an_address_that_was_refused_is_taken_back() -> None:
-    """An endpoint at another address than the refused one does not stand in a start's way."""
+def test_the_address_of_an_earlier_name_is_taken_back() -> None:
+    """A container that was renamed while it was stopped has no claim to it any more."""
     holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
-    elsewhere = IPv6Address("2001:470:b080:103:1::77")
-    stopped = container(network="he_ipv6", endpoints=(endpoint(None, elsewhere, ours=True),))
-    assert planned(facts(stopped, holder), stopped) is None
+    earlier = IPv6Address("2001:470:b080:103:1::77")
+    stopped = container(network="he_ipv6", endpoints=(endpoint(None, earlier, ours=True),))
+    assert planned(facts(stopped, holder), stopped) == replace(on_he_ipv6(Release), address=earlier)
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [(), (network(network_id="made-anew"),), (network(subnet=None),)],
+    ids=["gone", "made anew", "without IPv6"],
+)
+def test_an_address_on_a_network_that_is_gone_is_taken_back(networks: tuple[Network, ...]) -> None:
+    """The container could not be started; one that the user attached is left to the user."""
+    for ours, expected in ((True, Release), (None, Release), (False, None)):
+        stopped = container(network="he_ipv6", endpoints=(endpoint(None, MON_CONTAINER, ours=ours),))
+        action = planned(facts(stopped, networks=networks), stopped)
+        if expected is None:
+            assert not isinstance(action, Release)
+        else:
+            assert isinstance(action, Release)
+
+
+def test_what_a_user_set_on_a_network_that_was_made_anew_is_carried_over() -> None:
+    """It stands under the network's name, so the container is moved rather than connected."""
+    stopped = container(network="he_ipv6", endpoints=(endpoint(None, None, ours=False),))
+    anew = network(network_id="made-anew")
+    action = planned(facts(stopped, networks=(anew,)), stopped)
+    assert action == replace(on_he_ipv6(Reconnect), network_id="made-anew")
+
+
+def test_a_container_that_is_being_restarted_or_removed_is_left_alone() -> None:
+    """The engine would do half of what it is asked."""
+    restarting = replace(container(network="he_ipv6"), in_transition=True)
+    assert planned(facts(restarting), restarting) is None
+
+
+def test_what_was_begun_is_finished_first() -> None:
+    """Whatever else is wanted; `plan` says so too."""
+    which = container(network="he_ipv6", running=True)
+    given = facts(which)
+    desired = Desired(Settings())
+    desired.update(given, [which.id])
+    plan = plan_all(desired, given, {}, Settings(), {which.id})
+    assert plan.endpoints == (Restore(which.id, "mon_container"),)
