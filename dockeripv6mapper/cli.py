@@ -18,7 +18,12 @@ from rich.console import Console
 from dockeripv6mapper import __version__
 from dockeripv6mapper import settings as defaults
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.settings import ProxyMode, Scheme, Settings
+from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
+
+PIPED_COLUMNS = 250
+"""Width of a table that a program reads, which must not be cut."""
+FWMARK_BITS = 32
+"""Width of the kernel's packet mark."""
 
 ENVIRONMENT_PREFIX = "DOCKERIPV6MAPPER"
 """Every option's environment variable: the prefix, and the option's name in capitals."""
@@ -30,13 +35,15 @@ class Exit(IntEnum):
     DONE = 0
     ERROR = 1
     USAGE = 2
+    DEGRADED = 3
 
 
 app = typer.Typer(
     name="DockerIPV6Mapper.py",
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 error, 2 usage. Results go to stdout, logs to stderr.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (says status). "
+    "Results go to stdout, logs to stderr.",
 )
 
 
@@ -89,6 +96,12 @@ def run(
     trust_image_labels: Annotated[
         bool, typer.Option("--trust-image-labels", help="Let labels count that an image brings along.")
     ] = False,
+    firewall: Annotated[
+        FirewallMode, typer.Option(help="Open what labels ask for; also close what they do not; or neither.")
+    ] = FirewallMode.ENGINE,
+    fwmark: Annotated[
+        str, typer.Option(metavar="BIT", help="The packet mark that opens the engine's firewall.")
+    ] = f"{defaults.DEFAULT_FWMARK:#010x}",
     sysctl: Annotated[bool, typer.Option(help="Set the sysctls that proxying needs.")] = True,
     resync: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, max=86400, help="Look at everything afresh this often.")
@@ -115,6 +128,8 @@ def run(
         scheme=scheme,
         allow_networks=frozenset(allow_network or ()),
         trust_image_labels=trust_image_labels,
+        firewall=firewall,
+        fwmark=_one_bit(fwmark),
         sysctl=sysctl,
         resync=resync,
         state_dir=state_dir,
@@ -177,28 +192,78 @@ def plan(
         typer.echo(json.dumps(report.as_json(seen.plan, seen.facts, seen.desired), indent=2))
         return
     table = report.as_table(seen.plan, seen.facts, seen.desired)
-    Console().print(table if table.row_count else "nothing to do: all is as it should be")
+    _console().print(table if table.row_count else "nothing to do: all is as it should be")
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show every labelled container: wanted and actual address, where proxied, what is open, or why not.
+
+    Exit code 3 where something is refused or not done yet.
+    """
+    from dockeripv6mapper import daemon, observation
+    from dockeripv6mapper.mapping.desired import all_uplinks
+    from dockeripv6mapper.report import status as report
+
+    settings: Settings = context.obj
+    seen = observation.observe(settings)
+    rows = report.rows(seen.facts, seen.desired)
+    if daemon.runs(settings.state_dir) is False:
+        typer.echo(
+            f"no daemon runs (none has {settings.state_dir}): this is how things are without one", err=True
+        )
+    if as_json:
+        uplinks = all_uplinks(seen.facts, settings)
+        typer.echo(json.dumps(report.as_json(rows, uplinks, seen.sysctls), indent=2))
+    else:
+        Console().print(
+            report.as_table(rows) if rows else "no container carries the label ipv6.mapper.network"
+        )
+    if seen.plan or not all(row.is_well for row in rows):
+        raise typer.Exit(Exit.DEGRADED)
 
 
 @app.command()
 def cleanup(context: typer.Context) -> None:
-    """Remove every proxy entry that carries the mapper's mark, and nothing else."""
+    """Remove every proxy entry and firewall object that carries the mapper's mark, and nothing else."""
+    from dockeripv6mapper.kernel import firewall
     from dockeripv6mapper.kernel.host import Kernel
 
     settings: Settings = context.obj
     kernel = Kernel(settings.state_dir)
     try:
-        ours = [entry for entry, is_ours in kernel.observe().entries.items() if is_ours]
-        outcome = kernel.remove_proxies(() if settings.dry_run else sorted(ours))
+        ours = sorted(entry for entry, is_ours in kernel.observe().entries.items() if is_ours)
+        outcome = kernel.remove_proxies(() if settings.dry_run else ours)
     finally:
         kernel.close()
-    if not ours:
-        typer.echo("nothing to remove: no proxy entry carries the mapper's mark")
-    for entry in sorted(ours) if settings.dry_run else outcome.done:
-        typer.echo(f"{'would remove' if settings.dry_run else 'removed'} proxy entry {entry}")
-    if errors := list(outcome.failed.values()):
-        failures = "; ".join(map(str, errors))
-        raise MapperError(f"{len(errors)} of {len(ours)} proxy entries stay: {failures}", hint=errors[0].hint)
+    objects = [f"proxy entry {entry}" for entry in (ours if settings.dry_run else outcome.done)]
+    removed, errors = firewall.cleanup(settings.fwmark, dry_run=settings.dry_run)
+    objects += removed
+    for each in objects:
+        typer.echo(f"{'would remove' if settings.dry_run else 'removed'} {each}")
+    errors += outcome.failed.values()
+    if errors:
+        raise MapperError(f"not all was removed: {'; '.join(map(str, errors))}", hint=errors[0].hint)
+    if not objects:
+        typer.echo("nothing to remove: nothing carries the mapper's mark")
+
+
+def _console() -> Console:
+    """Where tables go: as wide as the terminal, and wide enough for anything where there is none."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+
+
+def _one_bit(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = 0
+    if mark.bit_count() != 1 or mark >> FWMARK_BITS:
+        raise typer.BadParameter(f"{text} is not one bit of {FWMARK_BITS}", param_hint="--fwmark")
+    return mark
 
 
 def _subnet(text: str) -> IPv6Network:

@@ -58,6 +58,20 @@ def run(settings: Settings) -> None:
             alone.close()
 
 
+def runs(state_dir: Path) -> bool | None:
+    """Whether a daemon runs with this state directory; None: one may not look."""
+    try:
+        with (state_dir / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False
+
+
 def _lock(state_dir: Path) -> IO[str]:
     """Be the only daemon here, until the file is closed: two would undo each other's work."""
     lock = (state_dir / "lock").open("w")

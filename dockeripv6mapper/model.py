@@ -92,6 +92,26 @@ class ProxyEntry:
         return f"{self.address} on {self.uplink}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Opening:
+    """Ports of an address, first to last, that new connections from outside may reach."""
+
+    address: IPv6Address
+    protocol: str
+    """`tcp`, `udp` or `sctp`."""
+    first: int
+    last: int
+
+    @property
+    def ports(self) -> str:
+        """As a label names them: `80/tcp`, `8000-8100/udp`."""
+        ports = f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{ports}/{self.protocol}"
+
+    def __str__(self) -> str:
+        return f"{self.ports} of {self.address}"
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """The host's side of the picture."""
@@ -105,6 +125,28 @@ class Host:
     """The gateways of the host's IPv6 routes."""
     entries: MappingOf[ProxyEntry, bool] = field(default_factory=dict)
     """Every NDP proxy entry, and whether it carries our mark."""
+    openings: frozenset[Opening] = frozenset()
+    """The ports that our table in the firewall opens; seen only where a command looks once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRules:
+    """What our table in the kernel's firewall is to hold, or holds."""
+
+    mark: int = 0
+    """One bit of the packet mark: set on what may pass."""
+    openings: frozenset[Opening] = frozenset()
+    closed: frozenset[IPv6Address] = frozenset()
+    """Addresses that nothing but `openings` may reach from `uplinks`."""
+    uplinks: tuple[str, ...] = ()
+
+    @property
+    def closes(self) -> bool:
+        """Whether anything is closed at all."""
+        return bool(self.closed and self.uplinks)
+
+    def __bool__(self) -> bool:
+        return bool(self.openings or self.closes)
 
 
 # --- wanted -----------------------------------------------------------------------------------------------

@@ -3,18 +3,22 @@
 It is the daemon's own observe → desired → plan, so the two never disagree.
 """
 
+import logging
+from collections.abc import Mapping as MappingOf
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.journal import Journal
-from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.errors import GoneError, KernelRefusedError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.mapping.desired import Desired, Facts
 from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, sysctls_for
-from dockeripv6mapper.model import ImageWanted, Release
+from dockeripv6mapper.model import Host, ImageWanted, Release
 from dockeripv6mapper.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Observation:
     facts: Facts
     desired: Desired
     plan: Plan
+    sysctls: MappingOf[str, str | None]
 
 
 def observe(settings: Settings) -> Observation:
@@ -35,7 +40,7 @@ def observe(settings: Settings) -> Observation:
         snapshot = client.snapshot()
         inventory.replace_networks(snapshot.networks)
         inventory.replace_containers(snapshot.containers, inventory.epoch)
-        facts = Facts(inventory.containers, inventory.networks, inventory.images, kernel.observe())
+        facts = Facts(inventory.containers, inventory.networks, inventory.images, _observe_host(kernel))
         desired = Desired(settings)
         desired.update(facts, list(facts.containers))
         _look_at_images(client, inventory, facts, desired)
@@ -43,9 +48,19 @@ def observe(settings: Settings) -> Observation:
         sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
         journal = Journal(settings.state_dir)
         unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
-        return Observation(facts, desired, plan_all(desired, facts, sysctls, settings, unfinished))
+        plan = plan_all(desired, facts, sysctls, settings, unfinished)
+        return Observation(facts, desired, plan, sysctls)
     finally:
         kernel.close()
+
+
+def _observe_host(kernel: Kernel) -> Host:
+    host = kernel.observe()
+    try:
+        return replace(host, openings=kernel.observe_firewall().openings)
+    except KernelRefusedError as error:
+        log.warning("%s; taking no port to be open", error)
+        return host
 
 
 def _look_at_images(client: Client, inventory: Inventory, facts: Facts, desired: Desired) -> None:

@@ -20,6 +20,19 @@ class ProxyMode(Enum):
     OFF = "off"
 
 
+class FirewallMode(Enum):
+    """What is done about new connections to mapped addresses."""
+
+    ENGINE = "engine"
+    """The engine's rules stand, and what labels ask for is let through them."""
+    CLOSED = "closed"
+    """Besides, whatever no label opened is dropped where it comes in from an uplink."""
+    OFF = "off"
+    """The firewall is never touched."""
+
+
+DEFAULT_FWMARK = 0x01000000
+"""One bit of the packet mark; other software on the host may use others."""
 DEFAULT_STATE_DIR = Path("/run/dockeripv6mapper")
 DEFAULT_RESYNC_SECONDS = 30.0
 
@@ -37,6 +50,8 @@ class Settings:
     allow_networks: frozenset[str] = frozenset()
     """Names or IDs of the networks that a label may name; empty: any."""
     trust_image_labels: bool = False
+    firewall: FirewallMode = FirewallMode.ENGINE
+    fwmark: int = DEFAULT_FWMARK
     sysctl: bool = True
     """Set the sysctls that proxying needs; else only say which are wrong."""
     resync: float = DEFAULT_RESYNC_SECONDS

@@ -3,6 +3,7 @@
 loop        messages in, passes out: when what is looked at
 passes      observe → desired → plan → apply
 host_side   the kernel's side of a pass: sysctls, proxy entries
+firewall_side  the firewall's side of a pass: ports
 jobs        the engine calls under way: at most one action for each container
 timers      what is done later
 logbook     says each thing once

@@ -8,7 +8,15 @@ from typing import Protocol
 
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.kernel.proxies import Outcome
-from dockeripv6mapper.model import Container, EndpointAction, Host, Network, ProxyEntry, SysctlChange
+from dockeripv6mapper.model import (
+    Container,
+    EndpointAction,
+    FirewallRules,
+    Host,
+    Network,
+    ProxyEntry,
+    SysctlChange,
+)
 
 
 class EngineLists(Protocol):
@@ -38,3 +46,6 @@ class HostKernel(Protocol):
     def write_sysctl(self, change: SysctlChange) -> None: ...
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome: ...
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome: ...
+    def observe_firewall(self) -> FirewallRules: ...
+    def apply_firewall(self, rules: FirewallRules) -> None: ...
+    def check_hooks(self, mark: int) -> list[str]: ...

@@ -39,6 +39,10 @@ class Logbook:
             case Mapping() if isinstance(before, Refusal) and before.reason.is_fault:
                 log.info("container %s can be mapped now", container.name)
 
+    def ports_refused(self, container: Container, refusal: Refusal) -> None:
+        """Say once that none of a container's ports are opened."""
+        self.once(container.id, f"container {container.name}: no port is opened: {refusal.detail}")
+
     def ignored(self, container: Container, given: Iterable[str]) -> None:
         """Say once of each label that it does not count, since it is the image's own."""
         for label in given:

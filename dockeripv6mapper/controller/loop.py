@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
+from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import Job, Jobs, ListNetworks, Look, LookAtImage, TakeSnapshot
 from dockeripv6mapper.controller.logbook import Logbook
@@ -59,6 +60,7 @@ class Controller:
             jobs=self._jobs,
             endpoints=endpoints,
             host=HostSide(kernel, settings, self._logbook, watch),
+            firewall=FirewallSide(kernel, settings, self._logbook),
             timers=self._timers,
             logbook=self._logbook,
             settings=settings,

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 
 from dockeripv6mapper.controller.boundary import EngineEndpoints
+from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListNetworks, Look, LookAtImage
 from dockeripv6mapper.controller.logbook import Logbook
@@ -31,6 +32,7 @@ class Passes:
         jobs: Jobs,
         endpoints: EngineEndpoints,
         host: HostSide,
+        firewall: FirewallSide,
         timers: Timers,
         logbook: Logbook,
         settings: Settings,
@@ -39,6 +41,7 @@ class Passes:
         self._jobs = jobs
         self._endpoints = endpoints
         self._host = host
+        self._firewall = firewall
         self._timers = timers
         self._logbook = logbook
         self._settings = settings
@@ -126,13 +129,17 @@ class Passes:
             return
         facts = self._facts()
         affected = self._desired.update(facts, container_ids)
-        for container_id in affected:
-            self._act(facts, container_id)
+        # First the host's side: what a dead container had open is closed before its address can go on.
         held = {container_id for container_id in affected if self._held(container_id)}
+        self._firewall.settle(facts, self._desired, affected - held)
         self._host.settle(facts, self._desired, affected - held)
         if whole:
             endpoints = (each for container_id in held for each in facts.containers[container_id].endpoints)
-            self._host.settle_all(spared={each.address for each in endpoints if each.address})
+            spared = {each.address for each in endpoints if each.address}
+            self._firewall.settle_all(facts, spared)
+            self._host.settle_all(spared)
+        for container_id in affected:
+            self._act(facts, container_id)
 
     def _held(self, container_id: str) -> bool:
         """Whether a container's proxy entries stay as they are for the moment.

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dockeripv6mapper.kernel import sysctls
+from dockeripv6mapper.kernel import firewall, sysctls
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.uplinks import observe_topology
-from dockeripv6mapper.model import Host, Link, ProxyEntry, SysctlChange
+from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry, SysctlChange
 
 
 class Kernel:
@@ -16,6 +16,7 @@ class Kernel:
     def __init__(self, state_dir: Path) -> None:
         self._rtnetlink = open_rtnetlink()
         self._proxies = ProxyTable(self._rtnetlink, state_dir / "proxies")
+        self._firewall = firewall.Firewall()
         self._links: Mapping[str, Link] = {}
 
     def observe(self) -> Host:
@@ -45,6 +46,18 @@ class Kernel:
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         """Remove proxy entries of ours."""
         return self._proxies.remove(entries, self._links)
+
+    def observe_firewall(self) -> FirewallRules:
+        """What our table holds. Raises `KernelRefusedError`."""
+        return self._firewall.observe()
+
+    def apply_firewall(self, rules: FirewallRules) -> None:
+        """Make our table as `rules` say, going by what was seen last. Raises `KernelRefusedError`."""
+        self._firewall.apply(rules)
+
+    def check_hooks(self, mark: int) -> list[str]:
+        """Put our accepting rules where they are missing; returns where. Raises `KernelRefusedError`."""
+        return [str(hook) for hook in firewall.put_hooks(mark)]
 
     def close(self) -> None:
         """Close the netlink socket."""

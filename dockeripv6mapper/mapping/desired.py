@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 
 from dockeripv6mapper.mapping import addressing, labels
 from dockeripv6mapper.mapping.networks import Networks, check_connectable, mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.ports import parse_ports
 from dockeripv6mapper.mapping.reservations import Reservations, Stake
 from dockeripv6mapper.model import (
     Container,
@@ -21,12 +22,13 @@ from dockeripv6mapper.model import (
     Link,
     Mapping,
     Network,
+    Opening,
     ProxyEntry,
     Reason,
     Refusal,
     RefusedError,
 )
-from dockeripv6mapper.settings import ProxyMode, Scheme, Settings
+from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,27 @@ class Desired:
             for link in network_uplinks(network, facts, self._settings)
             if link.neighbour_discovery
         )
+
+    def openings(self, facts: Facts, container_id: str) -> tuple[Opening, ...]:
+        """The ports that a mapped, running container wants open at its address.
+
+        Raises `RefusedError` where its label cannot be understood: then none is, and the mapping stands.
+        """
+        container = facts.containers.get(container_id)
+        decision = self.decision(container_id)
+        if container is None or not container.running or not isinstance(decision, Mapping):
+            return ()
+        text = _counting_labels(container, facts, self._settings).get(labels.PORTS)
+        if text is None or all(each.address != decision.address for each in container.endpoints):
+            return ()
+        return parse_ports(text, decision.address)
+
+    def closed(self, facts: Facts, container_id: str) -> IPv6Address | None:
+        """The address of a container that is closed to what no label opened."""
+        decision = self.decision(container_id)
+        if self._settings.firewall is not FirewallMode.CLOSED or container_id not in facts.containers:
+            return None
+        return decision.address if isinstance(decision, Mapping) else None
 
     def _proxied(self, facts: Facts, container: Container) -> Iterable[tuple[Network, IPv6Address]]:
         """A running container's addresses that are to be answered for on the uplinks."""

@@ -17,11 +17,12 @@ Labels: TypeAlias = Mapping[str, str]
 PREFIX = "ipv6.mapper."
 NETWORK = PREFIX + "network"
 SUFFIX = PREFIX + "suffix"
+PORTS = PREFIX + "ports"
 PROXY = PREFIX + "proxy"
 UPLINK = PREFIX + "uplink"
 SCHEME = PREFIX + "scheme"
 
-CONTAINER_LABELS = (NETWORK, SUFFIX, PROXY)
+CONTAINER_LABELS = (NETWORK, SUFFIX, PORTS, PROXY)
 NETWORK_LABELS = (UPLINK, SCHEME)
 
 SWARM_TASK_ID = "com.docker.swarm.task.id"
@@ -121,7 +122,7 @@ def scheme(labels: Labels, default: Scheme) -> Scheme:
 
 
 def oddities(labels: Labels, known: tuple[str, ...]) -> list[str]:
-    """A sentence for each of the mapper's labels that does nothing: a misspelt one, a lonely suffix."""
+    """A sentence for each of the mapper's labels that does nothing: a misspelt one, one without a network."""
     sentences = []
     for label in sorted(labels):
         if not label.startswith(PREFIX) or label in known:
@@ -129,8 +130,9 @@ def oddities(labels: Labels, known: tuple[str, ...]) -> list[str]:
         nearest = difflib.get_close_matches(label, known, n=1, cutoff=0.0)
         meant = f"; did you mean {nearest[0]}?" if nearest else ""
         sentences.append(f"label {shown(label)} is not known{meant}")
-    if SUFFIX in labels and NETWORK not in labels and SUFFIX in known:
-        sentences.append(f"label {SUFFIX} does nothing without {NETWORK}")
+    lonely = (label for label in (SUFFIX, PORTS) if label in labels and label in known)
+    if NETWORK not in labels:
+        sentences += [f"label {label} does nothing without {NETWORK}" for label in lonely]
     return sentences
 
 
@@ -140,5 +142,5 @@ def shown(text: str) -> str:
 
 
 def invalid(label: str, value: str, expected: str) -> RefusedError:
-    """The error for a value that cannot be understood."""
+    """The error for a value, or one item of it, that cannot be understood."""
     return RefusedError(Reason.INVALID_LABEL, f"label {label}={shown(value)}: expected {expected}")

@@ -6,6 +6,7 @@ An action that is planned twice does no harm, and none is planned where all is w
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dockeripv6mapper.mapping.desired import Desired, Facts, all_uplinks
@@ -19,15 +20,17 @@ from dockeripv6mapper.model import (
     Link,
     Mapping,
     Network,
+    Opening,
     ProxyEntry,
     Reason,
     Reconnect,
     Refusal,
+    RefusedError,
     Release,
     Restore,
     SysctlChange,
 )
-from dockeripv6mapper.settings import ProxyMode, Settings
+from dockeripv6mapper.settings import FirewallMode, ProxyMode, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,14 @@ class Plan:
 
     endpoints: tuple[EndpointAction, ...]
     proxies: ProxyPlan
+    opened: tuple[Opening, ...]
+    closed: tuple[Opening, ...]
+    """Ports to open, and ports to close."""
     sysctls: tuple[SysctlChange, ...]
 
     def __bool__(self) -> bool:
-        return bool(self.endpoints or self.proxies.add or self.proxies.remove or self.sysctls)
+        ports = self.opened or self.closed
+        return bool(self.endpoints or self.proxies.add or self.proxies.remove or ports or self.sysctls)
 
 
 def plan_endpoint(
@@ -156,6 +163,16 @@ def sysctls_for(
     return wanted_sysctls(all_uplinks(facts, settings), proxying=proxying)
 
 
+def wanted_openings(desired: Desired, facts: Facts, settings: Settings) -> AbstractSet[Opening]:
+    """All ports that labels ask for, where they can be understood and the firewall may be touched."""
+    openings: set[Opening] = set()
+    if settings.firewall is not FirewallMode.OFF:
+        for container_id in facts.containers:
+            with suppress(RefusedError):
+                openings.update(desired.openings(facts, container_id))
+    return openings
+
+
 def plan_all(
     desired: Desired,
     facts: Facts,
@@ -171,8 +188,11 @@ def plan_all(
     wanted: set[ProxyEntry] = set()
     for container_id in facts.containers:
         wanted |= desired.entries(facts, container_id)
+    openings = wanted_openings(desired, facts, settings)
     return Plan(
         endpoints=tuple(action for action in actions if action),
         proxies=plan_proxies(wanted, facts.host.entries),
+        opened=tuple(sorted(openings - facts.host.openings)),
+        closed=tuple(sorted(facts.host.openings - openings)),
         sysctls=plan_sysctls(sysctls_for(desired, facts, settings), sysctls),
     )

@@ -1,4 +1,5 @@
 """Facts → tables and JSON, for people and for programs. No I/O of its own.
 
-plan   what one pass would do
+status  every labelled container
+plan    what one pass would do
 """

@@ -12,13 +12,17 @@ from dockeripv6mapper.model import EndpointAction, EndpointChange, ProxyEntry, R
 
 
 def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
-    """`{"endpoints": […], "proxies": {"add": […], "remove": […]}, "sysctls": […], "refusals": […]}`."""
+    """The plan, with the keys `endpoints`, `proxies`, `ports`, `sysctls` and `refusals`.
+
+    Every list below them is empty where all is well.
+    """
     return {
         "endpoints": [_endpoint(action) for action in plan.endpoints],
         "proxies": {
             "add": [_entry(entry) for entry in plan.proxies.add],
             "remove": [_entry(entry) for entry in plan.proxies.remove],
         },
+        "ports": {"open": list(map(str, plan.opened)), "close": list(map(str, plan.closed))},
         "sysctls": [{"key": each.key, "old": each.old, "new": each.new} for each in plan.sysctls],
         "refusals": [
             {"container": name, "reason": refusal.reason.value, "detail": refusal.detail}
@@ -36,6 +40,10 @@ def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
         table.add_row("proxy", Text(str(entry)))
     for entry in plan.proxies.remove:
         table.add_row("unproxy", Text(str(entry)))
+    for opening in plan.opened:
+        table.add_row("open", Text(str(opening)))
+    for opening in plan.closed:
+        table.add_row("close", Text(str(opening)))
     for change in plan.sysctls:
         table.add_row("sysctl", Text(f"net/ipv6/{change.key}: {change.old} → {change.new}"))
     for name, refusal in _refusals(facts, desired):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -103,6 +104,9 @@ class Host:
         ):
             if found := docker(*listing).split():
                 docker(*removal, *found)
+        if docker("info", "--format", "{{.LiveRestoreEnabled}}") == "true":
+            self.engine.restart()
+        self.namespace.run(sys.executable, "-m", "dockeripv6mapper", "cleanup")
         for address, interface in self.proxy_entries():
             self.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", interface)
         for key, value in UNTOUCHED.items():

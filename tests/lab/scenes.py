@@ -22,7 +22,13 @@ WEB_SERVER = ("sh", "-c", "echo welcome > index.html && httpd -f -p 80")
 
 LABEL = ("--label", "ipv6.mapper.network=he_ipv6")
 
-NOTHING = {"endpoints": [], "proxies": {"add": [], "remove": []}, "sysctls": [], "refusals": []}
+NOTHING = {
+    "endpoints": [],
+    "proxies": {"add": [], "remove": []},
+    "ports": {"open": [], "close": []},
+    "sysctls": [],
+    "refusals": [],
+}
 """What `plan --json` prints when all is well."""
 
 

@@ -74,7 +74,7 @@ def test_wrong_usage_is_exit_code_2(args: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("args", [("plan",), ("address", "nginx", "--network", "he_ipv6")])
+@pytest.mark.parametrize("args", [("plan",), ("status",), ("address", "nginx", "--network", "he_ipv6")])
 def test_an_engine_that_is_not_there_is_an_error_and_not_a_traceback(args: tuple[str, ...]) -> None:
     """With the cause that the system gave."""
     done = dockeripv6mapper("--docker-host", "unix:///nonexistent/docker.sock", *args)
@@ -86,5 +86,5 @@ def test_an_engine_that_is_not_there_is_an_error_and_not_a_traceback(args: tuple
 def test_help_names_exit_codes_and_every_command() -> None:
     """What a user can do is there to be found."""
     done = dockeripv6mapper("--help", COLUMNS="200")
-    for text in ("address", "plan", "cleanup", "--dry-run", "Exit codes"):
+    for text in ("address", "plan", "status", "cleanup", "--dry-run", "Exit codes"):
         assert text in done.stdout

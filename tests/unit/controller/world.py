@@ -18,6 +18,7 @@ from dockeripv6mapper.model import (
     Container,
     EndpointAction,
     EndpointChange,
+    FirewallRules,
     Host,
     Network,
     ProxyEntry,
@@ -48,6 +49,9 @@ class World:
     """Called before each inspection of an image: raise to have it fail."""
     begun: set[str] = field(default_factory=set)
     """Containers on which an earlier process began something."""
+    firewall: FirewallRules = field(default_factory=FirewallRules)
+    filtering: Callable[[FirewallRules], None] = lambda _: None
+    """Called before each change of the firewall: raise to have it fail."""
     removed: list[ProxyEntry] = field(default_factory=list)
     pruning: Callable[[Iterable[str]], None] = lambda _: None
     """Called at each full pass, on the controller's own thread."""
@@ -113,6 +117,16 @@ class World:
         added = [entry for entry in wanted if entry not in self.entries]
         self.entries.update(dict.fromkeys(added, True))
         return Outcome(done=added, found=[entry for entry in wanted if entry not in added])
+
+    def observe_firewall(self) -> FirewallRules:
+        return self.firewall
+
+    def apply_firewall(self, rules: FirewallRules) -> None:
+        self.filtering(rules)
+        self.firewall = rules
+
+    def check_hooks(self, mark: int) -> list[str]:
+        return []
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         removed = list(entries)

@@ -115,9 +115,10 @@ def test_an_unknown_label_names_the_nearest_known_one() -> None:
     assert "did you mean ipv6.mapper.network?" in sentence
 
 
-def test_a_suffix_without_a_network_is_remarked_upon() -> None:
+@pytest.mark.parametrize("label", [labels.SUFFIX, labels.PORTS])
+def test_a_label_that_needs_a_network_is_remarked_upon_without_one(label: str) -> None:
     """It would do nothing, silently."""
-    (sentence,) = labels.oddities({labels.SUFFIX: "5"}, labels.CONTAINER_LABELS)
+    (sentence,) = labels.oddities({label: "5"}, labels.CONTAINER_LABELS)
     assert labels.NETWORK in sentence
 
 

@@ -1,0 +1,172 @@
+"""The firewall: our own nftables table, and one rule in each of the engine's hooks that accepts its mark.
+
+The engine's rules are iptables rules, so the accepting ones are too; the engine may use either of its
+backends, nft or legacy. Nothing of anybody else's is changed. What the table says is `ruleset`'s.
+"""
+
+import logging
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.kernel import ruleset
+from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
+from dockeripv6mapper.model import FirewallRules
+
+log = logging.getLogger(__name__)
+
+IPTABLES = ("ip6tables", "ip6tables-legacy")
+"""The command of the machine's choice, and the other backend's where the engine uses that."""
+RAW = ("raw", "PREROUTING")
+ENGINE_HOOKS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
+"""Where forwarded packets are accepted: the first of these chains that there is."""
+
+NO_SUCH_TABLE = "No such file or directory"
+
+COMMAND_SECONDS = 10
+"""xtables waits for its lock; nothing else here takes longer than milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A place for an accepting rule."""
+
+    command: str
+    table: str
+    chain: str
+
+    def __str__(self) -> str:
+        return f"{self.command} -t {self.table} {self.chain}"
+
+
+class Firewall:
+    """Our table, in the network namespace that this process is in."""
+
+    def __init__(self) -> None:
+        self._structure: str | None = None
+        """The structure of the table as last seen or written; None: it has to be built."""
+        self._rules = FirewallRules()
+
+    def observe(self) -> FirewallRules:
+        """Look at the table; returns what it holds, which is nothing where there is none.
+
+        Raises `KernelRefusedError`.
+        """
+        self._structure, self._rules = read_table() or (None, FirewallRules())
+        return self._rules
+
+    def apply(self, rules: FirewallRules) -> None:
+        """Make the table as `rules` say, or remove it where they are empty. Raises `KernelRefusedError`.
+
+        It is taken to be as it was last seen or written: `observe` first, where that may not be so.
+        """
+        structure = ruleset.structure(rules)
+        if not rules:
+            text = ruleset.remove() if self._rules or self._structure else ""
+        elif structure == self._structure:
+            text = ruleset.change(rules, self._rules)
+        else:
+            text = ruleset.rebuild(rules)
+        self._structure = None
+        if text:
+            _run(["nft", "-f", "-"], stdin=text)
+        self._structure, self._rules = structure if rules else None, rules
+
+
+def read_table() -> tuple[str | None, FirewallRules] | None:
+    """The table's structure and elements; None where there is no table. Raises `KernelRefusedError`."""
+    argv = ["nft", "-j", "list", "table", *ruleset.TABLE.split()]
+    listed = _run(argv, check=False)
+    if listed.returncode:
+        if NO_SUCH_TABLE in listed.stderr:
+            return None
+        raise KernelRefusedError(f"running {' '.join(argv)}: {listed.stderr.strip()}", hint=PERMISSION_HINT)
+    try:
+        return ruleset.read(listed.stdout)
+    except (ValueError, KeyError, TypeError) as error:
+        raise KernelRefusedError(f"reading table {ruleset.TABLE}: {error!r}") from error
+
+
+def missing_hooks(mark: int) -> list[Hook]:
+    """Where an accepting rule has to stand and does not. Raises `KernelRefusedError`."""
+    return [hook for hook in _hooks() if not _has_rule(hook, mark)]
+
+
+def put_hooks(mark: int) -> list[Hook]:
+    """Put an accepting rule first wherever one is missing; returns where. Raises `KernelRefusedError`."""
+    missing = missing_hooks(mark)
+    for hook in missing:
+        _run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_rule(mark)])
+    return missing
+
+
+def cleanup(mark: int, *, dry_run: bool = False) -> tuple[list[str], list[KernelRefusedError]]:
+    """Remove the table and every accepting rule, in either backend; goes on after a failure.
+
+    Returns what was removed (or would be), and the errors.
+    """
+    done: list[str] = []
+    errors: list[KernelRefusedError] = []
+    hooks = [Hook(command, *each) for command in IPTABLES for each in (RAW, *ENGINE_HOOKS)]
+    try:
+        if shutil.which("nft") and read_table() is not None:
+            if not dry_run:
+                _run(["nft", "-f", "-"], stdin=ruleset.remove())
+            done.append(f"table {ruleset.TABLE}")
+    except KernelRefusedError as error:
+        errors.append(error)
+    for hook in hooks:
+        try:
+            if shutil.which(hook.command) and _has_rule(hook, mark):
+                if not dry_run:
+                    _run([hook.command, "-w", "-t", hook.table, "-D", hook.chain, *_rule(mark)])
+                done.append(f"rule in {hook}")
+        except KernelRefusedError as error:
+            errors.append(error)
+    return done, errors
+
+
+def _hooks() -> list[Hook]:
+    """The hooks of the backend that the engine uses: the one with its chains, else the machine's choice."""
+    found = [command for command in IPTABLES if shutil.which(command)]
+    engines = [command for command in found if _has_chain(command, "filter", "DOCKER")]
+    hooks = []
+    for command in engines or found[:1]:
+        hooks.append(Hook(command, *RAW))
+        hooks.append(next(Hook(command, *each) for each in ENGINE_HOOKS if _has_chain(command, *each)))
+    return hooks
+
+
+def _has_chain(command: str, table: str, chain: str) -> bool:
+    return _run([command, "-w", "-t", table, "-n", "-L", chain], check=False).returncode == 0
+
+
+def _has_rule(hook: Hook, mark: int) -> bool:
+    return (
+        _run([hook.command, "-w", "-t", hook.table, "-C", hook.chain, *_rule(mark)], check=False).returncode
+        == 0
+    )
+
+
+def _rule(mark: int) -> tuple[str, ...]:
+    bit = f"{mark:#x}/{mark:#x}"
+    return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", "DockerIPV6Mapper", "-j", "ACCEPT")
+
+
+def _run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+    doing = f"running {' '.join(argv)}"
+    try:
+        done = subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
+    except FileNotFoundError as error:
+        raise KernelRefusedError(
+            f"{doing}: not installed", hint="apt-get install nftables iptables"
+        ) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KernelRefusedError(f"{doing}: {error}") from error
+    if check and done.returncode:
+        raise KernelRefusedError(f"{doing}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+    return done

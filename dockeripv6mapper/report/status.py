@@ -1,0 +1,167 @@
+"""Every labelled container: wanted and actual address, where it is proxied, what is open, or why not.
+
+The same facts and decisions as the daemon's, looked at once; so it tells the truth without a daemon too.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv6Address
+from typing import Any
+
+from rich.console import Group
+from rich.table import Column, Table
+from rich.text import Text
+
+from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal
+from dockeripv6mapper.model import Mapping as Wanted
+
+REMEDIES = {
+    Reason.INVALID_LABEL: "create the container again with a label that can be read",
+    Reason.IMAGE_GONE: "create the container again from an image that is there",
+    Reason.NETWORK_NOT_FOUND: "docker network create --ipv6 --subnet PREFIX::/80 NETWORK",
+    Reason.NETWORK_AMBIGUOUS: "name the network by its ID",
+    Reason.NETWORK_NOT_ALLOWED: "run the mapper with --allow-network NETWORK",
+    Reason.NETWORK_WITHOUT_IPV6: "make the network again with --ipv6 --subnet PREFIX::/80",
+    Reason.NETWORK_PREDEFINED: "make a network of your own, and name that",
+    Reason.NOT_CONNECTABLE: "create the container again without --network host, none or container:…",
+    Reason.SUFFIX_TOO_WIDE: "a shorter ipv6.mapper.suffix, or a larger subnet",
+    Reason.SUBNET_ROUTER_ANYCAST: "another ipv6.mapper.suffix",
+    Reason.GATEWAY: "another ipv6.mapper.suffix",
+    Reason.AUXILIARY: "another ipv6.mapper.suffix",
+    Reason.HOST_ADDRESS: "another ipv6.mapper.suffix",
+    Reason.NEXT_HOP: "another ipv6.mapper.suffix",
+    Reason.ADDRESS_HELD: "another ipv6.mapper.suffix, or remove the other container",
+}
+"""What to do about a refusal that is a fault."""
+
+
+class State(Enum):
+    """How far a container's mapping has come."""
+
+    MAPPED = "mapped"
+    PENDING = "pending"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled container."""
+
+    container: Container
+    network: str
+    wanted: IPv6Address | None
+    actual: IPv6Address | None
+    state: State
+    refusal: Refusal | None
+    proxied: tuple[str, ...]
+    open: tuple[Opening, ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nobody need do anything about it."""
+        if self.refusal is not None:
+            return not self.refusal.reason.is_fault
+        return self.state is State.MAPPED
+
+
+def rows(facts: Facts, desired: Desired) -> list[Row]:
+    """A row for each container that names a network, by name."""
+    found = (_row(container, facts, desired) for container in facts.containers.values())
+    return sorted((row for row in found if row), key=lambda row: row.container.name)
+
+
+def as_json(
+    found: Iterable[Row], uplinks: Iterable[Link], sysctls: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """`{"uplinks": [{name, proxy_ndp, …}], "containers": [{id, name, …}]}`."""
+    return {
+        "uplinks": [
+            {
+                "name": link.name,
+                "proxy_ndp": sysctls.get(f"conf/{link.name}/proxy_ndp"),
+                "forwarding": sysctls.get("conf/all/forwarding"),
+                "accept_ra": sysctls.get(f"conf/{link.name}/accept_ra"),
+            }
+            for link in uplinks
+        ],
+        "containers": [
+            {
+                "id": row.container.id,
+                "name": row.container.name,
+                "network": row.network,
+                "address": _text(row.wanted),
+                "actual": _text(row.actual),
+                "state": row.state.value,
+                "reason": row.refusal.reason.value if row.refusal else None,
+                "detail": row.refusal.detail if row.refusal else None,
+                "proxied": list(row.proxied),
+                "ports": [opening.ports for opening in row.open],
+            }
+            for row in found
+        ],
+    }
+
+
+def as_table(found: Iterable[Row]) -> Group:
+    """One line for each container, and a sentence below for each that is refused."""
+    notes: list[Text] = []
+    # An address is there to be copied: whatever else gets narrow, it does not.
+    address_column = Column("address", no_wrap=True)
+    table = Table(
+        "container", "network", address_column, "state", "proxied on", "open", box=None, pad_edge=False
+    )
+    for row in found:
+        address = _text(row.actual or row.wanted) or "-"
+        if row.actual and row.wanted and row.actual != row.wanted:
+            address = f"{row.actual}, not {row.wanted}"
+        table.add_row(
+            Text(row.container.name),
+            Text(row.network),
+            Text(address),
+            row.state.value,
+            " ".join(row.proxied) or "-",
+            " ".join(opening.ports for opening in row.open) or "-",
+        )
+        if row.refusal is not None:
+            said = f"{row.container.name}: {row.refusal.detail} [{row.refusal.reason.value}]"
+            remedy = REMEDIES.get(row.refusal.reason)
+            notes.append(Text(f"{said}; try: {remedy}" if remedy else said))
+    return Group(table, *notes)
+
+
+def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
+    decision = desired.decision(container.id)
+    if decision is None:
+        return None
+    named = container.labels.get(labels.NETWORK, "")
+    refusal = decision if isinstance(decision, Refusal) else None
+    wanted = decision.address if isinstance(decision, Wanted | Refusal) else None
+    actual = next(_addresses(container, wanted), None)
+    if refusal is not None:
+        state = State.REFUSED if refusal.reason.is_fault else State.PENDING
+    else:
+        configured = any(each.requested == wanted for each in container.endpoints)
+        state = State.MAPPED if actual == wanted or (configured and not container.running) else State.PENDING
+    return Row(
+        container=container,
+        network=decision.network if isinstance(decision, Wanted) else named,
+        wanted=wanted,
+        actual=actual,
+        state=state,
+        refusal=refusal,
+        proxied=tuple(sorted(entry.uplink for entry in facts.host.entries if entry.address == actual)),
+        open=tuple(sorted(opening for opening in facts.host.openings if opening.address == actual)),
+    )
+
+
+def _addresses(container: Container, wanted: IPv6Address | None) -> Iterator[IPv6Address]:
+    """The container's global addresses, the wanted one first."""
+    addresses = [each.address for each in container.endpoints if each.address is not None]
+    yield from sorted(addresses, key=lambda address: address != wanted)
+
+
+def _text(address: IPv6Address | None) -> str | None:
+    return None if address is None else str(address)

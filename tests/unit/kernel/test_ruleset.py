@@ -1,0 +1,71 @@
+"""The ruleset as text; that nft takes it, and what it does to packets, is tested in the lab."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from dockeripv6mapper.kernel import ruleset
+from dockeripv6mapper.model import FirewallRules, Opening
+from tests.unit.builders import MON_CONTAINER, NGINX
+
+WEB = Opening(MON_CONTAINER, "tcp", 80, 80)
+RANGE = Opening(MON_CONTAINER, "udp", 8000, 8100)
+RULES = FirewallRules(0x01000000, frozenset({WEB, RANGE}))
+CLOSING = replace(RULES, closed=frozenset({MON_CONTAINER, NGINX}), uplinks=("eth0",))
+
+
+def listing(rules: FirewallRules, *, rule_count: int = 1, comment: str | None = None) -> str:
+    """What `nft -j list table` prints of a table with these elements."""
+    elements = [
+        {"concat": [str(WEB.address), "tcp", 80]},
+        {"concat": [str(RANGE.address), "udp", {"range": [8000, 8100]}]},
+    ]
+    marked = comment or f"{ruleset.STRUCTURE} {ruleset.structure(rules)} 1"
+    rule = {"rule": {"chain": "prerouting", "comment": marked}}
+    others = [{"rule": {"chain": "prerouting"}}] * (rule_count - 1)
+    sets = [{"set": {"name": "open", "elem": elements}}, {"set": {"name": "mapped", "elem": [str(NGINX)]}}]
+    return json.dumps({"nftables": [{"metainfo": {}}, *sets, rule, *others]})
+
+
+def test_what_is_listed_is_read_back() -> None:
+    """Single ports, ranges, closed addresses, and what identifies the rules."""
+    structure, seen = ruleset.read(listing(RULES))
+    assert structure == ruleset.structure(RULES)
+    assert seen.openings == RULES.openings
+    assert seen.closed == {NGINX}
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [listing(RULES, rule_count=2), listing(RULES, comment="hello"), json.dumps({"nftables": []})],
+    ids=["one rule more", "another comment", "no rule"],
+)
+def test_rules_that_somebody_changed_are_not_taken_for_ours(tampered: str) -> None:
+    """They are built anew then."""
+    assert ruleset.read(tampered)[0] is None
+
+
+def test_only_differences_are_sent_and_closing_comes_first() -> None:
+    """An unrelated change touches nobody's connections."""
+    other = Opening(NGINX, "tcp", 443, 443)
+    text = ruleset.change(replace(RULES, openings=frozenset({RANGE, other})), RULES)
+    assert text.splitlines() == [
+        f"delete element {ruleset.TABLE} open {{ {MON_CONTAINER} . tcp . 80 }}",
+        f"add element {ruleset.TABLE} open {{ {NGINX} . tcp . 443 }}",
+    ]
+    assert not ruleset.change(RULES, RULES)
+
+
+def test_the_structure_depends_on_rules_and_not_on_elements() -> None:
+    """Mark, closing and uplinks are rules; openings and closed addresses are elements."""
+    same = replace(CLOSING, openings=frozenset(), closed=frozenset({NGINX}))
+    assert ruleset.structure(same) == ruleset.structure(CLOSING)
+    for other in (RULES, replace(CLOSING, mark=2), replace(CLOSING, uplinks=("eth1",))):
+        assert ruleset.structure(other) != ruleset.structure(CLOSING)
+
+
+def test_nothing_is_dropped_unless_it_is_to_be_closed() -> None:
+    """With `--firewall engine` our table only marks."""
+    assert "drop" not in ruleset.rebuild(RULES)
+    assert "drop" in ruleset.rebuild(CLOSING)

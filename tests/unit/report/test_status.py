@@ -1,0 +1,83 @@
+"""What `status` says of each container, from facts and decisions alone."""
+
+from dataclasses import replace
+
+import pytest
+
+from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.model import Container, Opening, ProxyEntry, Reason
+from dockeripv6mapper.report import status
+from dockeripv6mapper.settings import Settings
+from tests.unit import builders
+from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host
+
+RUNNING = container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+OPEN = Opening(MON_CONTAINER, "tcp", 80, 80)
+HOST = replace(host(entries={ProxyEntry(MON_CONTAINER, "eth0"): True}), openings=frozenset({OPEN}))
+
+
+def rows(given: Facts) -> list[status.Row]:
+    """The rows where all containers are known."""
+    desired = Desired(Settings())
+    desired.update(given, given.containers)
+    return status.rows(given, desired)
+
+
+def test_a_mapped_container_is_shown_with_all_that_it_has() -> None:
+    """The JSON is a contract with other programs."""
+    found = rows(facts(RUNNING, of_host=HOST))
+    sysctls = {"conf/eth0/proxy_ndp": "1", "conf/all/forwarding": "1", "conf/eth0/accept_ra": "2"}
+    assert status.as_json(found, [builders.UPLINK], sysctls) == {
+        "uplinks": [{"name": "eth0", "proxy_ndp": "1", "forwarding": "1", "accept_ra": "2"}],
+        "containers": [
+            {
+                "id": "id-of-mon_container",
+                "name": "mon_container",
+                "network": "he_ipv6",
+                "address": str(MON_CONTAINER),
+                "actual": str(MON_CONTAINER),
+                "state": "mapped",
+                "reason": None,
+                "detail": None,
+                "proxied": ["eth0"],
+                "ports": ["80/tcp"],
+            }
+        ],
+    }
+    assert found[0].is_well
+
+
+@pytest.mark.parametrize(
+    ("which", "state", "well"),
+    [
+        (RUNNING, "mapped", True),
+        (container(network="he_ipv6", endpoints=(endpoint(None, MON_CONTAINER),)), "mapped", True),
+        (container(network="he_ipv6"), "pending", False),
+        (container(network="he_ipv6", running=True, endpoints=(endpoint(NGINX, NGINX),)), "pending", False),
+        (container(network="nope"), "refused", False),
+    ],
+    ids=["running", "stopped and configured", "not attached", "at another address", "refused"],
+)
+def test_the_state_says_how_far_a_mapping_has_come(which: Container, state: str, well: bool) -> None:
+    """Only what is mapped, or configured until its next start, is well."""
+    (row,) = rows(facts(which))
+    assert (row.state.value, row.is_well) == (state, well)
+
+
+def test_a_container_that_only_waits_for_its_predecessor_is_no_fault() -> None:
+    """It is pending, and nobody need do anything."""
+    compose = {"com.docker.compose.project": "shop"}
+    new = container("0123456789ab_mon_container", network="he_ipv6", created=2000, other_labels=compose)
+    found = {row.container.name: row for row in rows(facts(RUNNING, new))}
+    assert found[new.name].state is status.State.PENDING
+    assert found[new.name].is_well
+
+
+def test_containers_that_ask_for_nothing_are_left_out() -> None:
+    """It is about labels."""
+    assert not rows(facts(container()))
+
+
+def test_every_fault_has_a_remedy() -> None:
+    """A reason without one would leave its reader alone."""
+    assert {reason for reason in Reason if reason.is_fault} == status.REMEDIES.keys()
