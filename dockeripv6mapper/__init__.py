@@ -8,8 +8,9 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     controller/   the one loop, and all that it keeps right: one queue, one owner of all state
     observation   one look at engine and kernel, for the commands that look once
     engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers
-    kernel/       all that speaks to Linux: uplinks, proxies, sysctls, watch
-    mapping/      the decisions, pure: labels, networks, addressing, reservations, desired, planner
+    kernel/       all that speaks to Linux: uplinks, proxies, sysctls, firewall, watch
+    mapping/      the decisions, pure: labels, trust, networks, addressing, ports, desired, planner
+    actions       the frozen types of what is to be done
     model         the frozen types that everything above shares
     settings      the settings, frozen
     errors        what can go wrong

@@ -212,14 +212,12 @@ def status(
     seen = observation.observe(settings)
     rows = report.rows(seen.facts, seen.desired)
     if daemon.runs(settings.state_dir) is False:
-        typer.echo(
-            f"no daemon runs (none has {settings.state_dir}): this is how things are without one", err=True
-        )
+        typer.echo(f"no daemon runs with {settings.state_dir}: this is how things are without one", err=True)
     if as_json:
         uplinks = all_uplinks(seen.facts, settings)
         typer.echo(json.dumps(report.as_json(rows, uplinks, seen.sysctls), indent=2))
     else:
-        Console().print(
+        _console().print(
             report.as_table(rows) if rows else "no container carries the label ipv6.mapper.network"
         )
     if seen.plan or not all(row.is_well for row in rows):

@@ -1,4 +1,4 @@
-"""The frozen types that every room shares: what was observed, what is wanted, what is to be done.
+"""The frozen types that every room shares: what was observed, and what is wanted.
 
 No behaviour beyond what a value says of itself, and nothing of a library's types.
 """
@@ -65,6 +65,8 @@ class Network:
     default_bridge: bool = False
     """The engine's predefined bridge, which takes no requested address."""
     ipvlan_mode: str | None = None
+    gateway_mode: str | None = None
+    """How a bridge of engine 28 or later treats IPv6 from outside: `nat`, `nat-unprotected`, `routed`."""
     labels: MappingOf[str, str] = field(default_factory=dict)
 
 
@@ -221,68 +223,3 @@ class RefusedError(Exception):
     def __init__(self, reason: Reason, detail: str, address: IPv6Address | None = None) -> None:
         super().__init__(detail)
         self.refusal = Refusal(reason, detail, address)
-
-
-# --- to be done -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointChange:
-    """Something to be done about a container's endpoint on a network, with an address."""
-
-    container_id: str
-    container: str
-    network_id: str
-    """Its name, where the network is gone."""
-    network: str
-    address: IPv6Address
-
-
-@dataclass(frozen=True, slots=True)
-class Connect(EndpointChange):
-    """Attach the container to the network at the address."""
-
-    def __str__(self) -> str:
-        return f"connect container {self.container} to network {self.network} at {self.address}"
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnect(EndpointChange):
-    """Move the container's endpoint on the network to the address, keeping all else that it has."""
-
-    def __str__(self) -> str:
-        return f"move container {self.container} on network {self.network} to {self.address}"
-
-
-@dataclass(frozen=True, slots=True)
-class Release(EndpointChange):
-    """Take our address from a container that is not running and may not keep it.
-
-    Its next start would fail, or take what is promised to somebody else.
-    """
-
-    def __str__(self) -> str:
-        return f"take {self.address} on network {self.network} back from container {self.container}"
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """Finish what was begun on a container's endpoint and not ended, whoever began it."""
-
-    container_id: str
-    container: str
-
-    def __str__(self) -> str:
-        return f"finish what was begun on container {self.container}"
-
-
-EndpointAction = Connect | Reconnect | Release | Restore
-
-
-@dataclass(frozen=True, slots=True)
-class SysctlChange:
-    """Set a sysctl; `old` is None where it could not be read."""
-
-    key: str
-    old: str | None
-    new: str

@@ -8,14 +8,16 @@ from collections.abc import Mapping as MappingOf
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from dockeripv6mapper.actions import Release
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import GoneError, KernelRefusedError
 from dockeripv6mapper.kernel.host import Kernel
-from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, sysctls_for
-from dockeripv6mapper.model import Host, ImageWanted, Release
+from dockeripv6mapper.model import Host, ImageWanted
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)

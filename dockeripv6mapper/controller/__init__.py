@@ -1,12 +1,12 @@
 """What keeps the host right over time: one loop, one queue, one owner of all state.
 
-loop        messages in, passes out: when what is looked at
-passes      observe → desired → plan → apply
-host_side   the kernel's side of a pass: sysctls, proxy entries
+loop           messages in, passes out: when what is looked at
+passes         observe → desired → plan → apply
+host_side      the kernel's side of a pass: sysctls, proxy entries
 firewall_side  the firewall's side of a pass: ports
-jobs        the engine calls under way: at most one action for each container
-timers      what is done later
-logbook     says each thing once
-messages    what the loop is told
-boundary    what all of these ask of engine and kernel
+jobs           the engine calls under way: at most one action for each container
+timers         what is done later
+logbook        says each thing once
+messages       what the loop is told
+boundary       what all of these ask of engine and kernel
 """

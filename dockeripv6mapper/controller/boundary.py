@@ -6,17 +6,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from dockeripv6mapper.actions import EndpointAction, SysctlChange
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.kernel.proxies import Outcome
-from dockeripv6mapper.model import (
-    Container,
-    EndpointAction,
-    FirewallRules,
-    Host,
-    Network,
-    ProxyEntry,
-    SysctlChange,
-)
+from dockeripv6mapper.model import Container, FirewallRules, Host, Network, ProxyEntry
 
 
 class EngineLists(Protocol):

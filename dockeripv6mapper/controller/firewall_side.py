@@ -8,7 +8,8 @@ from ipaddress import IPv6Address
 from dockeripv6mapper.controller.boundary import HostKernel
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.mapping.desired import Desired, Facts, all_uplinks
+from dockeripv6mapper.mapping.desired import Desired, all_uplinks
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import FirewallRules, Opening, RefusedError
 from dockeripv6mapper.settings import FirewallMode, Settings
 

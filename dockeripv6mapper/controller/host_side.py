@@ -10,7 +10,8 @@ from dockeripv6mapper.controller.boundary import HostKernel
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.mapping.desired import Desired, Facts, all_uplinks
+from dockeripv6mapper.mapping.desired import Desired, all_uplinks
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import ProxyPlan, plan_proxies, plan_sysctls, wanted_sysctls
 from dockeripv6mapper.model import Host, Link, ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
@@ -26,7 +27,7 @@ class HostSide:
         kernel: HostKernel,
         settings: Settings,
         logbook: Logbook,
-        watch: Callable[[frozenset[int]], None],
+        watch: Callable[[frozenset[int] | None], None],
     ) -> None:
         self._kernel = kernel
         self._settings = settings
@@ -55,7 +56,8 @@ class HostSide:
         links = all_uplinks(replace(facts, host=self.seen), self._settings)
         self._say_uplinks(links)
         self._say_missing_uplinks(facts)
-        self._watch(frozenset(link.index for link in links))
+        missing = [name for name in self._settings.uplinks if name not in self.seen.links]
+        self._watch(None if missing else frozenset(link.index for link in links))
         self._set_sysctls()
 
     def settle(self, facts: Facts, desired: Desired, container_ids: Iterable[str]) -> None:

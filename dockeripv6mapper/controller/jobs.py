@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
-from dockeripv6mapper.model import EndpointAction, EndpointChange, Restore
 
 
 @dataclass(frozen=True, slots=True)

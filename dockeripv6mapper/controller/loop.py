@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from dockeripv6mapper import backoff
+from dockeripv6mapper.actions import EndpointChange, Reconnect, Restore
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
@@ -23,7 +24,6 @@ from dockeripv6mapper.engine.events import Change, ContainerChanged, NetworksCha
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.engine.workers import Finished
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
-from dockeripv6mapper.model import EndpointChange, Reconnect, Restore
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Controller:
         endpoints: EngineEndpoints,
         kernel: HostKernel,
         settings: Settings,
-        watch: Callable[[frozenset[int]], None] = lambda _: None,
+        watch: Callable[[frozenset[int] | None], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._queue: SimpleQueue[Message] = SimpleQueue()

@@ -6,6 +6,7 @@ Here stands what is done with what was found out; when to find out more is `loop
 import logging
 from collections.abc import Iterable
 
+from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
@@ -14,9 +15,12 @@ from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.timers import Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
-from dockeripv6mapper.mapping.desired import Desired, Facts, labels_of_the_image
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.networks import inbound_trouble
 from dockeripv6mapper.mapping.planner import plan_endpoint
-from dockeripv6mapper.model import EndpointAction, ImageWanted
+from dockeripv6mapper.mapping.trust import labels_of_the_image
+from dockeripv6mapper.model import ImageWanted, Mapping
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -165,6 +169,8 @@ class Passes:
         decision = self._desired.decision(container_id)
         self._logbook.decision(container, decision)
         self._logbook.ignored(container, labels_of_the_image(container, facts, self._settings))
+        if isinstance(decision, Mapping):
+            self._warn_of(decision.network_id, facts)
         if isinstance(decision, ImageWanted) and RetryImage(decision.image) not in self._timers:
             self._jobs.ask(LookAtImage(decision.image))
         if container_id in self._jobs.actions or Retry(container_id) in self._timers:
@@ -175,6 +181,12 @@ class Passes:
             self._logbook.succeeded(container_id)
         elif self._ruled_out.get(container_id, (None, False))[0] != action:
             self._apply(action)
+
+    def _warn_of(self, network_id: str, facts: Facts) -> None:
+        """Say once of a network that is mapped to what keeps its containers from being reached."""
+        network = facts.networks.get(network_id)
+        if network is not None and (trouble := inbound_trouble(network)):
+            self._logbook.once(network_id, trouble)
 
     def _apply(self, action: EndpointAction) -> None:
         if self._settings.dry_run:

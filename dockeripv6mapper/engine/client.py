@@ -99,7 +99,8 @@ class Client:
         """All networks."""
         with self.speaking("listing networks") as api:
             items = api.networks()
-        return _translated(items, network_from_list)
+        version = self.api_version()
+        return _translated(items, lambda item: network_from_list(item, version))
 
     def container(self, container_id: str) -> Container | None:
         """One container as it is now; None where it is gone.

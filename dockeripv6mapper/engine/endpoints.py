@@ -5,39 +5,31 @@ address that was requested here carries a mark among the endpoint's driver optio
 keeps and the network drivers ignore: so that only our own is ever taken back.
 """
 
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv6Address
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import NoReturn
 
+from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Release, Restore
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.endpoint_settings import (
+    ADDED,
+    MOVED,
+    Json,
+    has_address,
+    is_attached,
+    kept,
+    moved,
+    on_network,
+    only_ipv6,
+    unmoved,
+)
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.translate import MARK, ipv6
+from dockeripv6mapper.engine.translate import MARK
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.mapping.networks import has_own_network
-from dockeripv6mapper.model import (
-    Connect,
-    EndpointAction,
-    EndpointChange,
-    Reconnect,
-    Release,
-    Restore,
-)
-
-ADDED = "added"
-"""Value of the mark on an endpoint that is ours altogether."""
-MOVED = "moved:"
-"""Its beginning on an endpoint of the user's; the address that the user asked for follows, if any."""
-
-KEPT_FIELDS = ("Links", "DriverOpts", "GwPriority")
-"""What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
 
 MAC_IS_THE_ENDPOINTS = (1, 44)
 """API since which a MAC address belongs to an endpoint, and no connect can give it one; engines before that
 apply the container's to every endpoint."""
-
-SHORT_ID_DIGITS = 12
-
-Json = Mapping[str, Any]
 
 
 class Endpoints:
@@ -80,9 +72,9 @@ class Endpoints:
         except EngineRefusedError as refused:
             # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)
-            left = _on_network(inspected, action.network_id, action.network)
+            left = on_network(inspected, action.network_id, action.network)
             if has_own_network(inspected["HostConfig"]["NetworkMode"]) and not (
-                left and _is_attached(left, inspected)
+                left and is_attached(left, inspected)
             ):
                 self._undo(action, refused)
             self._journal.erase(action.container_id)
@@ -111,12 +103,12 @@ class Endpoints:
 
     def _reconnect(self, action: Reconnect) -> bool:
         inspected = self._client.inspect(action.container_id)
-        found = _on_network(inspected, action.network_id, action.network)
-        if found is None or _has_address(found, inspected, action):
+        found = on_network(inspected, action.network_id, action.network)
+        if found is None or has_address(found, inspected, action):
             return False
         self._check_mac_is_kept(action, found, inspected)
         old = kept(found, inspected)
-        self._exchange(action, old=old, new=_moved(old, action.address))
+        self._exchange(action, old=old, new=moved(old, action.address))
         return True
 
     def _check_mac_is_kept(self, action: Reconnect, endpoint: Json, inspected: Json) -> None:
@@ -134,7 +126,7 @@ class Endpoints:
 
     def _release(self, action: Release) -> bool:
         inspected = self._client.inspect(action.container_id)
-        found = _on_network(inspected, action.network_id, action.network)
+        found = on_network(inspected, action.network_id, action.network)
         if found is None or inspected["State"]["Running"]:
             return False
         mark = (found.get("DriverOpts") or {}).get(MARK)
@@ -143,7 +135,7 @@ class Endpoints:
             self._client.disconnect(action.container_id, action.network_id, doing)
         elif mark is not None:
             old = kept(found, inspected)
-            self._exchange(action, old=old, new=_unmoved(old, mark.removeprefix(MOVED)))
+            self._exchange(action, old=old, new=unmoved(old, mark.removeprefix(MOVED)))
         return mark is not None
 
     def _exchange(self, action: EndpointChange, *, old: Json, new: Json) -> None:
@@ -157,7 +149,7 @@ class Endpoints:
             if "IPv4Address" in addresses:
                 # A connect that is refused for its IPv6 address burns the IPv4 address that came with it
                 # until the engine restarts (seen on 20.10 and 28.5): ask for the one alone first.
-                self._client.connect(container_id, network_id, _only_ipv6(addresses), doing)
+                self._client.connect(container_id, network_id, only_ipv6(addresses), doing)
                 self._client.disconnect(container_id, network_id, doing)
             self._client.connect(container_id, network_id, new, doing)
         except EngineRefusedError:
@@ -173,8 +165,8 @@ class Endpoints:
         if (unfinished := self._journal.read(container_id)) is None:
             return False
         inspected = self._client.inspect(container_id)
-        found = _on_network(inspected, unfinished.network_id, unfinished.network)
-        if found is not None and _is_attached(found, inspected):
+        found = on_network(inspected, unfinished.network_id, unfinished.network)
+        if found is not None and is_attached(found, inspected):
             done = False
         elif unfinished.endpoint is not None:
             self._put_back(container_id, unfinished, unfinished.endpoint)
@@ -195,64 +187,3 @@ class Endpoints:
             # Somebody else may have taken an address meanwhile; being attached matters more than where.
             unaddressed = {key: value for key, value in endpoint.items() if key != "IPAMConfig"}
             self._client.connect(container_id, network_id, unaddressed, doing)
-
-
-def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
-    """What the user set on an endpoint, as the API takes it.
-
-    The engine adds the container's short ID to the aliases itself.
-    """
-    settings = {field: endpoint[field] for field in KEPT_FIELDS if endpoint.get(field)}
-    if addresses := endpoint.get("IPAMConfig"):
-        settings["IPAMConfig"] = dict(addresses)
-    short_id = inspected["Id"][:SHORT_ID_DIGITS]
-    if aliases := [alias for alias in endpoint.get("Aliases") or () if alias != short_id]:
-        settings["Aliases"] = aliases
-    return settings
-
-
-def _moved(old: Json, address: IPv6Address) -> dict[str, Any]:
-    """`old` at our address, marked with the one that the user asked for, if any."""
-    addresses = dict(old.get("IPAMConfig") or {})
-    options = dict(old.get("DriverOpts") or {})
-    options.setdefault(MARK, MOVED + addresses.get("IPv6Address", ""))
-    return {
-        **old,
-        "IPAMConfig": {**addresses, "IPv6Address": str(address)},
-        "DriverOpts": options,
-    }
-
-
-def _unmoved(old: Json, users_address: str) -> dict[str, Any]:
-    """`old` as it was before `_moved`."""
-    addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key != "IPv6Address"}
-    if users_address:
-        addresses["IPv6Address"] = users_address
-    options = {key: value for key, value in (old.get("DriverOpts") or {}).items() if key != MARK}
-    return {**old, "IPAMConfig": addresses, "DriverOpts": options}
-
-
-def _only_ipv6(addresses: Json) -> Json:
-    return {"IPAMConfig": {key: value for key, value in addresses.items() if key == "IPv6Address"}}
-
-
-def _on_network(inspected: Json, network_id: str, network: str) -> Json | None:
-    """The endpoint on a network, or what a stopped container has of an earlier one of that name."""
-    for key, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
-        if endpoint and (endpoint.get("NetworkID") == network_id or key in (network_id, network)):
-            found: Json = endpoint
-            return found
-    return None
-
-
-def _has_address(endpoint: Json, inspected: Json, action: Reconnect) -> bool:
-    """Whether somebody was faster, so that a move would only be an outage."""
-    requested = ipv6((endpoint.get("IPAMConfig") or {}).get("IPv6Address"))
-    running = inspected["State"]["Running"]
-    has = ipv6(endpoint.get("GlobalIPv6Address")) if running else requested
-    return requested == has == action.address and endpoint.get("NetworkID") in ("", action.network_id)
-
-
-def _is_attached(endpoint: Json, inspected: Json) -> bool:
-    """Whether an endpoint is more than configuration, where the container runs."""
-    return bool(endpoint.get("EndpointID")) or not inspected["State"]["Running"]

@@ -16,6 +16,10 @@ Json = Mapping[str, Any]
 MARK = "ipv6.mapper.endpoint"
 """Driver option of an endpoint whose address the mapper requested (see `endpoints`)."""
 
+GATEWAY_MODE_OPTION = "com.docker.network.bridge.gateway_mode_ipv6"
+FILTERS_BY_GATEWAY_MODE = (1, 48)
+"""API of engine 28, since which a gateway mode decides what comes in; older engines ignore the option."""
+
 IN_TRANSITION = ("restarting", "removing", "dead")
 """States of a container in which the engine does half of what it is asked, or undoes it."""
 
@@ -88,8 +92,8 @@ def endpoint(network: str, settings: Json) -> Endpoint:
     )
 
 
-def network_from_list(item: Json) -> Network:
-    """An item of `GET /networks`."""
+def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
+    """An item of `GET /networks`, as an engine of this API version means it."""
     configs = (item.get("IPAM") or {}).get("Config") or ()
     configs = [each for each in configs if ":" in (each.get("Subnet") or "")]
     options = item.get("Options") or {}
@@ -105,6 +109,7 @@ def network_from_list(item: Json) -> Network:
         internal=bool(item.get("Internal")),
         default_bridge=options.get("com.docker.network.bridge.default_bridge") == "true",
         ipvlan_mode=options.get("ipvlan_mode"),
+        gateway_mode=_gateway_mode(item, api_version),
         labels=relevant(item.get("Labels") or {}),
     )
 
@@ -134,6 +139,12 @@ def _own_name(names: Iterable[str]) -> str:
 def _gateway(config: Json, subnet: IPv6Network) -> IPv6Address:
     """The subnet's gateway; one that the engine chose is not listed."""
     return ipv6(config.get("Gateway")) or default_gateway(subnet)
+
+
+def _gateway_mode(network: Json, api_version: tuple[int, int]) -> str | None:
+    if network.get("Driver") != "bridge" or api_version < FILTERS_BY_GATEWAY_MODE:
+        return None
+    return (network.get("Options") or {}).get(GATEWAY_MODE_OPTION) or "nat"
 
 
 def _auxiliary(configs: Iterable[Json]) -> Iterable[IPv6Address]:

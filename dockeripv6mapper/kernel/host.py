@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.kernel import firewall, sysctls
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.uplinks import observe_topology
-from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry, SysctlChange
+from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry
 
 
 class Kernel:

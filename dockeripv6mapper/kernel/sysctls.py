@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.model import SysctlChange
 
 log = logging.getLogger(__name__)
 

@@ -48,9 +48,14 @@ def messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
         offset += length + 3 & ~3
 
 
-def concerns(kind: int, body: bytes, uplinks: Container[int]) -> bool:
-    """Whether a message tells of an uplink, by index, or of a default route."""
+def concerns(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
+    """Whether a message tells of an uplink, by index, or of a default route.
+
+    `uplinks` None: one is awaited whose index nobody knows yet, so that any new link may be it.
+    """
     try:
+        if uplinks is None:
+            return kind in (RTM_NEWLINK, RTM_NEWROUTE)
         if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
             return INDEX_AT_4.unpack_from(body)[0] in uplinks
         if kind in (RTM_NEWROUTE, RTM_DELROUTE):
@@ -68,7 +73,7 @@ class Watcher:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._uplinks: frozenset[int] = frozenset()
+        self._uplinks: frozenset[int] | None = frozenset()
         self._wake_reader, self._wake_writer = os.pipe()
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._socket.bind((0, GROUPS))
@@ -78,8 +83,8 @@ class Watcher:
         """Begin to listen."""
         self._thread.start()
 
-    def watch(self, uplinks: frozenset[int]) -> None:
-        """Whose changes matter from now on, by index."""
+    def watch(self, uplinks: frozenset[int] | None) -> None:
+        """Whose changes matter from now on, by index; None: those of any link."""
         self._uplinks = uplinks
 
     def stop(self) -> None:

@@ -1,9 +1,12 @@
 """The heart: facts in, decisions out. No I/O, no clock, no logging.
 
-labels       what a container's labels and name say: network, suffix, proxy, identity
-networks     which network a label means, and what kind of network it is
+facts         all that was observed, as one record
+labels        what a container's labels and name say: network, suffix, ports, proxy, identity
+trust         which labels were said by the user, and which by the image
+networks      which network a label means, and what kind of network it is
+addressing    identity or suffix + subnet → address, and the addresses that nobody may have
 ports         what a label asks to be opened
-addressing   identity or suffix + subnet → address, and the addresses that nobody may have
-desired      all containers together: who gets which address, and what is proxied where
-planner      desired against observed → actions
+reservations  who wants, asked for or holds each address, and which of them has it
+desired       all containers together: who gets which address, what is proxied where, what is open
+planner       desired against observed → actions
 """

@@ -5,15 +5,15 @@ fetch nothing; what follows from a decision is `planner`'s.
 """
 
 from collections.abc import Iterable
-from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.mapping import addressing, labels
-from dockeripv6mapper.mapping.networks import Networks, check_connectable, mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet, needs_proxy
 from dockeripv6mapper.mapping.ports import parse_ports
 from dockeripv6mapper.mapping.reservations import Reservations, Stake
+from dockeripv6mapper.mapping.trust import ImageUnknownError, counting_labels
 from dockeripv6mapper.model import (
     Container,
     Decision,
@@ -31,23 +31,12 @@ from dockeripv6mapper.model import (
 from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that was observed, as it is now."""
-
-    containers: MappingOf[str, Container]
-    networks: Networks = field(default_factory=Networks)
-    images: MappingOf[str, MappingOf[str, str] | None] = field(default_factory=dict)
-    """The labels of images by ID or name; None: the engine does not have the image any more."""
-    host: Host = field(default_factory=Host)
-
-
 def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
     """What the labels of one container come to, other containers left aside."""
     if not any(label.startswith(labels.PREFIX) for label in container.labels):
         return None
     try:
-        given = _counting_labels(container, facts, settings)
+        given = counting_labels(container, facts, settings)
         asked = labels.request(given)
         if asked is None:
             return None
@@ -59,7 +48,7 @@ def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
         addressing.check_host(address, facts.host)
     except RefusedError as no:
         return no.refusal
-    except _ImageUnknownError:
+    except ImageUnknownError:
         return ImageWanted(container.image)
     return Mapping(network.id, network.name, address, identity)
 
@@ -176,7 +165,7 @@ class Desired:
         decision = self.decision(container_id)
         if container is None or not container.running or not isinstance(decision, Mapping):
             return ()
-        text = _counting_labels(container, facts, self._settings).get(labels.PORTS)
+        text = counting_labels(container, facts, self._settings).get(labels.PORTS)
         if text is None or all(each.address != decision.address for each in container.endpoints):
             return ()
         return parse_ports(text, decision.address)
@@ -207,42 +196,14 @@ def _may_be_proxied(address: IPv6Address, host: Host) -> bool:
     return not (address.is_link_local or address in host.addresses or address in host.next_hops)
 
 
-class _ImageUnknownError(Exception):
-    """The image's labels have to be known first."""
-
-
-def _counting_labels(container: Container, facts: Facts, settings: Settings) -> MappingOf[str, str]:
-    """The container's labels as far as they count. Raises `RefusedError`, `_ImageUnknownError`."""
-    if settings.trust_image_labels:
-        return container.labels
-    if container.image not in facts.images:
-        raise _ImageUnknownError
-    if (image_labels := facts.images[container.image]) is None:
-        raise RefusedError(
-            Reason.IMAGE_GONE,
-            f"image {container.image} was removed, so its own labels cannot be told from the container's: "
-            "recreate the container, or run the mapper with --trust-image-labels",
-        )
-    return labels.of_the_user(container.labels, image_labels)
-
-
-def labels_of_the_image(container: Container, facts: Facts, settings: Settings) -> list[str]:
-    """The mapper's labels that do not count, since they merely repeat what the image brought along."""
-    image_labels = facts.images.get(container.image)
-    if settings.trust_image_labels or not image_labels:
-        return []
-    ours = {label for label in container.labels if label.startswith(labels.PREFIX)}
-    return sorted(ours - labels.of_the_user(container.labels, image_labels).keys())
-
-
 def _effective_mode(container: Container, facts: Facts, settings: Settings) -> ProxyMode:
     """The daemon's mode, or what the container's own label makes of it; OFF while that is not known."""
     if labels.PROXY not in container.labels:
         return settings.proxy
     try:
-        given = _counting_labels(container, facts, settings)
+        given = counting_labels(container, facts, settings)
         override = labels.proxy_override(given)
-    except (RefusedError, _ImageUnknownError):
+    except (RefusedError, ImageUnknownError):
         return ProxyMode.OFF
     if override is None or (override and settings.proxy is ProxyMode.ALL):
         return settings.proxy

@@ -42,6 +42,10 @@ class Networks:
             )
         return found[0]
 
+    def get(self, network_id: str) -> Network | None:
+        """The network of an ID."""
+        return self._by_id.get(network_id)
+
     def of(self, endpoint: Endpoint) -> Network | None:
         """The network that an endpoint is on; None where it is gone, or its name not unique."""
         if endpoint.network_id:
@@ -84,6 +88,17 @@ def needs_proxy(network: Network) -> bool:
     if network.driver == "bridge":
         return not network.internal
     return network.driver == "ipvlan" and network.ipvlan_mode in ("l3", "l3s")
+
+
+def inbound_trouble(network: Network) -> str | None:
+    """Why nothing comes in from outside but what a label opens, and what to do; None: nothing is known to."""
+    if network.gateway_mode != "nat":
+        return None
+    return (
+        f"network {network.name} is in the engine's gateway mode nat, which drops what comes from outside "
+        "unless ipv6.mapper.ports opens it (or the engine runs with --allow-direct-routing): make it with "
+        "docker network create -o com.docker.network.bridge.gateway_mode_ipv6=routed …"
+    )
 
 
 def has_own_network(mode: str) -> bool:

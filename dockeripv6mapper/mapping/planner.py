@@ -9,26 +9,22 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dockeripv6mapper.mapping.desired import Desired, Facts, all_uplinks
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, SysctlChange
+from dockeripv6mapper.mapping.desired import Desired, all_uplinks
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
 from dockeripv6mapper.model import (
-    Connect,
     Container,
     Decision,
     Endpoint,
-    EndpointAction,
     Link,
     Mapping,
     Network,
     Opening,
     ProxyEntry,
     Reason,
-    Reconnect,
     Refusal,
     RefusedError,
-    Release,
-    Restore,
-    SysctlChange,
 )
 from dockeripv6mapper.settings import FirewallMode, ProxyMode, Settings
 

@@ -6,9 +6,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.actions import EndpointAction, EndpointChange
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan
-from dockeripv6mapper.model import EndpointAction, EndpointChange, ProxyEntry, Refusal
+from dockeripv6mapper.model import ProxyEntry, Refusal
 
 
 def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:

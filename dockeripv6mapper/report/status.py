@@ -14,7 +14,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal
 from dockeripv6mapper.model import Mapping as Wanted
 

@@ -108,6 +108,22 @@ def test_a_default_route_that_comes_later_makes_the_uplink(lab: Lab, host: Host)
         assert reaches(lab.router, mapped(host))
 
 
+def test_an_uplink_that_is_made_anew_is_followed(lab: Lab, host: Host) -> None:
+    """It has another index then, and the kernel has forgotten its entries."""
+    host.namespace.add_cable("up1", lab.router.namespace, "second", "link0")
+    try:
+        with Mapper(host, "--uplink", "up1") as mapper:
+            mapper.wait_for_log("uplink up1: proxying")
+            run_labelled(host, "mon_container")
+            eventually(lambda: host.proxy_entries(MARK) == {(host.subnet[SUFFIX], "up1")})
+            host.namespace.run("ip", "link", "del", "up1")
+            mapper.wait_for_log("WARNING.*there is no link up1")
+            host.namespace.add_cable("up1", lab.router.namespace, "second", "link0")
+            eventually(lambda: host.proxy_entries(MARK) == {(host.subnet[SUFFIX], "up1")}, within=5)
+    finally:
+        host.namespace.run("ip", "link", "del", "up1")
+
+
 def test_sysctls_are_set_said_and_set_again(host: Host) -> None:
     """Each change with its old and new value; the kernel tells of most, and the next pass finds the rest."""
     for key in SYSCTLS:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from dockeripv6mapper.actions import Connect, Reconnect
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineRefusedError
-from dockeripv6mapper.model import Connect, Reconnect
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper

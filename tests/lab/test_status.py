@@ -39,7 +39,7 @@ def test_a_mapped_container_is_shown_as_it_is(host: Host, mapper: Mapper) -> Non
     ]
     assert (code, besides) == (0, "")
     table = run_command(host, "status").stdout
-    for part in ("mon_container", address, "mapped", UPLINK, "80/tcp"):
+    for part in ("mon_container", address, "mapped", UPLINK, "80/tcp 53/udp"):
         assert part in table
 
 

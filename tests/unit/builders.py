@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import IPv6Address, IPv6Network
 
-from dockeripv6mapper.mapping.desired import Facts
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import Networks
 from dockeripv6mapper.model import Container, Endpoint, Host, Link, Network, ProxyEntry
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from dockeripv6mapper.actions import Connect
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.model import Connect, FirewallRules, Opening
+from dockeripv6mapper.model import FirewallRules, Opening
 from dockeripv6mapper.settings import DEFAULT_FWMARK, FirewallMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore
 from dockeripv6mapper.controller.messages import HostChanged
 from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
-from dockeripv6mapper.model import Connect, Container, EndpointAction, ProxyEntry, Reconnect, Release, Restore
+from dockeripv6mapper.model import Container, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders

@@ -8,23 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from dockeripv6mapper.actions import EndpointAction, EndpointChange, Release, SysctlChange
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Stop
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.proxies import Outcome
-from dockeripv6mapper.model import (
-    Container,
-    EndpointAction,
-    EndpointChange,
-    FirewallRules,
-    Host,
-    Network,
-    ProxyEntry,
-    Release,
-    SysctlChange,
-)
+from dockeripv6mapper.model import Container, FirewallRules, Host, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 

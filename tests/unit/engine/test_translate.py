@@ -96,7 +96,8 @@ def test_a_create_event_makes_a_container_that_does_not_run() -> None:
 def network(config: list[dict[str, object]]) -> Network:
     """A network with this IPAM configuration."""
     return translate.network_from_list(
-        {"Id": "0253", "Name": "he_ipv6", "Driver": "bridge", "EnableIPv6": True, "IPAM": {"Config": config}}
+        {"Id": "0253", "Name": "he_ipv6", "Driver": "bridge", "EnableIPv6": True, "IPAM": {"Config": config}},
+        (1, 41),
     )
 
 
@@ -123,6 +124,23 @@ def test_a_gateway_that_the_user_named_and_auxiliary_addresses_are_kept() -> Non
     found = network([config])
     assert found.gateways == {IPv6Address("2001:db8::fe")}
     assert found.auxiliary == {IPv6Address("2001:db8::a")}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "options", "mode"),
+    [
+        ((1, 51), {}, "nat"),
+        ((1, 51), {translate.GATEWAY_MODE_OPTION: "routed"}, "routed"),
+        ((1, 47), {translate.GATEWAY_MODE_OPTION: "routed"}, None),
+        ((1, 9), {}, None),
+    ],
+)
+def test_a_gateway_mode_means_something_since_engine_28(
+    api_version: tuple[int, int], options: dict[str, str], mode: str | None
+) -> None:
+    """Older engines accept the option and ignore it; 1.9 is older than 1.48."""
+    item = {"Id": "0253", "Name": "he_ipv6", "Driver": "bridge", "Options": options}
+    assert translate.network_from_list(item, api_version).gateway_mode == mode
 
 
 def test_the_smallest_subnets_do_not_trip_the_gateway_rule() -> None:

@@ -54,6 +54,12 @@ def test_only_uplinks_and_default_routes_concern_us(kind: int, body: bytes, conc
     assert watch.concerns(kind, body, UPLINKS) is concerned
 
 
+@pytest.mark.parametrize(("kind", "concerned"), [(watch.RTM_NEWLINK, True), (watch.RTM_DELLINK, False)])
+def test_any_new_link_may_be_the_uplink_that_is_awaited(kind: int, concerned: bool) -> None:
+    """One that was named and is not there, or that was made anew with another index."""
+    assert watch.concerns(kind, link(VETH), None) is concerned
+
+
 def message(kind: int, body: bytes) -> bytes:
     """A netlink message with its header, padded to four bytes."""
     length = watch.HEADER.size + len(body)

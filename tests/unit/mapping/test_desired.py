@@ -5,7 +5,8 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockeripv6mapper.mapping.desired import Desired, Facts, uplinks
+from dockeripv6mapper.mapping.desired import Desired, uplinks
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import (
     Container,
     Decision,

@@ -5,7 +5,9 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Release, Restore
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import (
     plan_all,
     plan_endpoint,
@@ -13,17 +15,7 @@ from dockeripv6mapper.mapping.planner import (
     plan_sysctls,
     wanted_sysctls,
 )
-from dockeripv6mapper.model import (
-    Connect,
-    Container,
-    EndpointAction,
-    EndpointChange,
-    Network,
-    ProxyEntry,
-    Reconnect,
-    Release,
-    Restore,
-)
+from dockeripv6mapper.model import Container, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host, network

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dockeripv6mapper.mapping.desired import Desired, Facts
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Container, Opening, ProxyEntry, Reason
 from dockeripv6mapper.report import status
 from dockeripv6mapper.settings import Settings

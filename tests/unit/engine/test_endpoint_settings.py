@@ -1,6 +1,6 @@
 """What the user set on an endpoint is carried over; the calls themselves are tested on real engines."""
 
-from dockeripv6mapper.engine.endpoints import kept
+from dockeripv6mapper.engine.endpoint_settings import kept
 
 FULL_ID = "2842547631d19e5ab6117708ced8812d8ed5e532f2d1907cfbb54270967a8caf"
 
