@@ -2,7 +2,7 @@
 
 Data goes one way, observe → desired → plan → apply, and imports go down this list:
 
-    cli           the commands: parse, call, render
+    cli/          the commands: parse, call, render
     daemon        the process: signals, permission, the threads that feed the controller
     report/       facts → tables and JSON
     controller/   the one loop, and all that it keeps right: one queue, one owner of all state

@@ -1,6 +1,6 @@
 """What can go wrong, in the few kinds that callers tell apart.
 
-Adapters turn every exception of a library into one of these; only `cli` turns one into an exit code.
+Adapters turn every exception of a library into one of these; only `cli/` turns one into an exit code.
 """
 
 

@@ -1,4 +1,4 @@
-"""The daemon's settings, as one frozen record. How options and environment fill it stands in `cli`."""
+"""The daemon's settings, as one frozen record. How options and environment fill it stands in `cli/`."""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -83,6 +83,16 @@ def test_an_engine_that_is_not_there_is_an_error_and_not_a_traceback(args: tuple
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("args", [("--help",), ("address", "nginx", "--subnet", SUBNET)])
+def test_what_needs_neither_engine_nor_kernel_does_not_load_their_libraries(args: tuple[str, ...]) -> None:
+    """They take most of the time that a script would wait for an address."""
+    argv = (sys.executable, "-X", "importtime", "-m", "dockeripv6mapper", *args)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, env={})
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "dockeripv6mapper.cli" in loaded
+    assert not loaded & {"docker", "pyroute2"}
+
+
 def test_help_names_exit_codes_and_every_command() -> None:
     """What a user can do is there to be found."""
     done = dockeripv6mapper("--help", COLUMNS="200")

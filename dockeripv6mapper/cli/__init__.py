@@ -1,0 +1,46 @@
+"""The command line: parse, call, render. The only place that exits.
+
+    run       the program itself, its options, and the daemon in the foreground
+    address   the address of a name
+    reports   plan, status
+    cleanup   what carries our mark, removed
+    output    exit codes, and where results go
+
+Docker's and netlink's libraries are imported inside the commands that use them, so that `--help` and
+`address --subnet` need not wait for them.
+"""
+
+import logging
+import sys
+
+import typer
+
+from dockeripv6mapper.cli import address, cleanup, reports, run
+from dockeripv6mapper.cli.output import Exit
+from dockeripv6mapper.errors import MapperError
+
+ENVIRONMENT_PREFIX = "DOCKERIPV6MAPPER"
+"""Every option's environment variable: the prefix, and the option's name in capitals."""
+
+app = typer.Typer(
+    name="DockerIPV6Mapper.py",
+    pretty_exceptions_enable=False,
+    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (says status). "
+    "Results go to stdout, logs to stderr.",
+)
+app.callback(invoke_without_command=True)(run.run)
+for command in (address.address, reports.plan, reports.status, cleanup.cleanup):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes a sentence and exit code 1."""
+    try:
+        app()
+    except MapperError as error:
+        logging.getLogger(__name__).debug("in full:", exc_info=error)
+        typer.echo(f"error: {error}", err=True)
+        if error.hint:
+            typer.echo(f"  try: {error.hint}", err=True)
+        sys.exit(Exit.ERROR)

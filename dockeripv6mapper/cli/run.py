@@ -1,0 +1,105 @@
+"""The program itself: the options that stand before a command, and the daemon in the foreground."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dockeripv6mapper import __version__
+from dockeripv6mapper import settings as defaults
+from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
+
+FWMARK_BITS = 32
+"""Width of the kernel's packet mark."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"DockerIPV6Mapper {__version__}")
+        raise typer.Exit
+
+
+def run(
+    context: typer.Context,
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything.")] = False,
+    info: Annotated[bool, typer.Option("--info", help="Log every change (the default).")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Log only what is wrong.")] = False,
+    docker_host: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The engine; default: DOCKER_HOST, else the local socket."),
+    ] = None,
+    uplink: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LINK", help="Proxy on this interface; default: each with an IPv6 default route."
+        ),
+    ] = None,
+    proxy: Annotated[
+        ProxyMode,
+        typer.Option(help="Whose addresses are proxied: mapped containers', all containers', nobody's."),
+    ] = ProxyMode.MAPPED,
+    scheme: Annotated[
+        Scheme, typer.Option(help="How a name becomes a suffix, where the network's label does not say.")
+    ] = Scheme.MD5_24,
+    allow_network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="A network that labels may name; default: any."),
+    ] = None,
+    trust_image_labels: Annotated[
+        bool, typer.Option("--trust-image-labels", help="Let labels count that an image brings along.")
+    ] = False,
+    firewall: Annotated[
+        FirewallMode, typer.Option(help="Open what labels ask for; also close what they do not; or neither.")
+    ] = FirewallMode.ENGINE,
+    fwmark: Annotated[
+        str, typer.Option(metavar="BIT", help="The packet mark that opens the engine's firewall.")
+    ] = f"{defaults.DEFAULT_FWMARK:#010x}",
+    sysctl: Annotated[bool, typer.Option(help="Set the sysctls that proxying needs.")] = True,
+    resync: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, max=86400, help="Look at everything afresh this often.")
+    ] = defaults.DEFAULT_RESYNC_SECONDS,
+    state_dir: Annotated[
+        Path, typer.Option(metavar="DIRECTORY", help="Keeps what must outlive the process, until a reboot.")
+    ] = defaults.DEFAULT_STATE_DIR,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Give labelled containers stable IPv6 addresses that are reachable from outside.
+
+    Without a command: run in the foreground until interrupted.
+    """
+    level = logging.DEBUG if debug else logging.INFO if info or not quiet else logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(message)s")
+    logging.getLogger("dockeripv6mapper").setLevel(level)
+    context.obj = Settings(
+        docker_host=docker_host,
+        uplinks=tuple(uplink or ()),
+        proxy=proxy,
+        scheme=scheme,
+        allow_networks=frozenset(allow_network or ()),
+        trust_image_labels=trust_image_labels,
+        firewall=firewall,
+        fwmark=_one_bit(fwmark),
+        sysctl=sysctl,
+        resync=resync,
+        state_dir=state_dir,
+        dry_run=dry_run,
+    )
+    if context.invoked_subcommand is None:
+        from dockeripv6mapper import daemon
+
+        daemon.run(context.obj)
+
+
+def _one_bit(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = 0
+    if mark.bit_count() != 1 or mark >> FWMARK_BITS:
+        raise typer.BadParameter(f"{text} is not one bit of {FWMARK_BITS}", param_hint="--fwmark")
+    return mark
