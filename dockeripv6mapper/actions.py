@@ -62,5 +62,11 @@ class SysctlChange:
     """Set a sysctl; `old` is None where it could not be read."""
 
     key: str
+    """A path below net/ipv6: a link's name may hold dots."""
     old: str | None
     new: str
+
+    @property
+    def name(self) -> str:
+        """The key as `sysctl` takes it, which writes a dot in a link's name as a slash."""
+        return "net.ipv6." + ".".join(part.replace(".", "/") for part in self.key.split("/"))

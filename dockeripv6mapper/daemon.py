@@ -16,6 +16,7 @@ from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
+from dockeripv6mapper.examination import survey
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import require_net_admin
 from dockeripv6mapper.kernel.watch import Watcher
@@ -32,7 +33,9 @@ def run(settings: Settings) -> None:
     kernel = Kernel(settings.state_dir)
     endpoints = Endpoints(client, Journal(settings.state_dir))
     watcher = Watcher(lambda: controller.post(HostChanged()))
-    controller = Controller(client, endpoints, kernel, settings, watcher.watch)
+    controller = Controller(
+        client, endpoints, kernel, settings, survey=lambda: survey(client), watch=watcher.watch
+    )
     reader = EventReader(client, controller.post)
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -65,6 +65,9 @@ class Network:
     default_bridge: bool = False
     """The engine's predefined bridge, which takes no requested address."""
     ipvlan_mode: str | None = None
+    bridge: str | None = None
+    """The bridge's name on the host; None: of another driver, or not of this host."""
+    ipv4: bool = False
     gateway_mode: str | None = None
     """How a bridge of engine 28 or later treats IPv6 from outside: `nat`, `nat-unprotected`, `routed`."""
     labels: MappingOf[str, str] = field(default_factory=dict)
@@ -125,6 +128,8 @@ class Host:
     """The host's own addresses, on any link."""
     next_hops: frozenset[IPv6Address] = frozenset()
     """The gateways of the host's IPv6 routes."""
+    on_link: frozenset[tuple[IPv6Network, str]] = frozenset()
+    """The prefixes whose addresses are looked for on a link, with that link's name."""
     entries: MappingOf[ProxyEntry, bool] = field(default_factory=dict)
     """Every NDP proxy entry, and whether it carries our mark."""
     openings: frozenset[Opening] = frozenset()

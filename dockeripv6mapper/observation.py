@@ -56,6 +56,17 @@ def observe(settings: Settings) -> Observation:
         kernel.close()
 
 
+def observe_host(settings: Settings) -> Observation:
+    """Look at the host alone, as where the engine cannot be spoken to. Raises `MapperError`."""
+    kernel = Kernel(settings.state_dir)
+    try:
+        facts, desired = Facts({}, host=_observe_host(kernel)), Desired(settings)
+        sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
+        return Observation(facts, desired, plan_all(desired, facts, sysctls, settings), sysctls)
+    finally:
+        kernel.close()
+
+
 def _observe_host(kernel: Kernel) -> Host:
     host = kernel.observe()
     try:

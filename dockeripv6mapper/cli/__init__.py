@@ -2,7 +2,7 @@
 
     run       the program itself, its options, and the daemon in the foreground
     address   the address of a name
-    reports   plan, status
+    reports   plan, status, doctor
     cleanup   what carries our mark, removed
     output    exit codes, and where results go
 
@@ -26,11 +26,11 @@ app = typer.Typer(
     name="DockerIPV6Mapper.py",
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (says status). "
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (say status and doctor). "
     "Results go to stdout, logs to stderr.",
 )
 app.callback(invoke_without_command=True)(run.run)
-for command in (address.address, reports.plan, reports.status, cleanup.cleanup):
+for command in (address.address, reports.plan, reports.status, reports.doctor, cleanup.cleanup):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""`plan` and `status`: what one look at engine and kernel shows, changing nothing."""
+"""`plan`, `status` and `doctor`: what one look at engine and kernel shows, changing nothing."""
 
 import json
 from typing import Annotated
@@ -50,4 +50,25 @@ def status(
             report.as_table(rows) if rows else "no container carries the label ipv6.mapper.network"
         )
     if seen.plan or not all(row.is_well for row in rows):
+        raise typer.Exit(Exit.DEGRADED)
+
+
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check the host, the engine and each labelled network: what is wrong, why it matters, what to paste.
+
+    The commands that it prints are for root's shell. Exit code 3 where something is not well.
+    """
+    from dockeripv6mapper import examination
+    from dockeripv6mapper.checks.finding import Level
+    from dockeripv6mapper.report import doctor as report
+
+    findings = examination.examine(context.obj)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(findings), indent=2))
+    else:
+        console().print(report.as_text(findings), soft_wrap=True)
+    if any(finding.level is not Level.OK for finding in findings):
         raise typer.Exit(Exit.DEGRADED)

@@ -61,7 +61,12 @@ def run(
         float, typer.Option(metavar="SECONDS", min=1, max=86400, help="Look at everything afresh this often.")
     ] = defaults.DEFAULT_RESYNC_SECONDS,
     state_dir: Annotated[
-        Path, typer.Option(metavar="DIRECTORY", help="Keeps what must outlive the process, until a reboot.")
+        Path,
+        typer.Option(
+            metavar="DIRECTORY",
+            readable=False,  # is not asked for by commands that only look, which anybody may run
+            help="Keeps what must outlive the process, until a reboot.",
+        ),
     ] = defaults.DEFAULT_STATE_DIR,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")

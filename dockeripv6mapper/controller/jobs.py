@@ -12,6 +12,7 @@ from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,16 @@ class LookAtImage:
     image: str
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Look at what decides whether a network's containers are reached. Brings `Surroundings`."""
+
+
 QUESTIONERS = 2
 ACTORS = 8
 """Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
 
-Question = TakeSnapshot | ListNetworks | Look | LookAtImage
+Question = TakeSnapshot | ListNetworks | Look | LookAtImage | Survey
 Job = Question | EndpointAction
 """An action brings the container as it is afterwards."""
 
@@ -66,6 +72,7 @@ class Jobs:
         lists: EngineLists,
         endpoints: EngineEndpoints,
         inventory: Inventory,
+        survey: Callable[[], Surroundings],
     ) -> None:
         # Actions may hang for as long as a container's start does: questions do not queue behind them.
         self._questioners: Workers[Job] = Workers(QUESTIONERS, deliver)
@@ -73,6 +80,7 @@ class Jobs:
         self._lists = lists
         self._endpoints = endpoints
         self._inventory = inventory
+        self._survey = survey
         self._asked: set[Job] = set()
         self.actions: dict[str, EndpointAction] = {}
         """What the engine is changing, by container."""
@@ -119,6 +127,8 @@ class Jobs:
                 return Answer(self._inventory.epoch, self._lists.networks())
             case TakeSnapshot():
                 return Answer(self._inventory.epoch, self._lists.snapshot())
+            case Survey():
+                return Answer(self._inventory.epoch, self._survey())
 
 
 def _image_labels(image: str, lists: EngineLists) -> Mapping[str, str] | None:

@@ -15,7 +15,7 @@ from dockeripv6mapper.actions import EndpointChange, Reconnect, Restore
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
-from dockeripv6mapper.controller.jobs import Job, Jobs, ListNetworks, Look, LookAtImage, TakeSnapshot
+from dockeripv6mapper.controller.jobs import Job, Jobs, ListNetworks, Look, LookAtImage, Survey, TakeSnapshot
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow, Stop
 from dockeripv6mapper.controller.passes import Passes
@@ -25,6 +25,7 @@ from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.engine.workers import Finished
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
 from dockeripv6mapper.settings import Settings
+from dockeripv6mapper.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,14 @@ class Controller:
         endpoints: EngineEndpoints,
         kernel: HostKernel,
         settings: Settings,
+        *,
+        survey: Callable[[], Surroundings],
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._inventory = Inventory()
-        self._jobs = Jobs(self.post, lists, endpoints, self._inventory)
+        self._jobs = Jobs(self.post, lists, endpoints, self._inventory, survey)
         self._logbook = Logbook()
         self._timers = Timers()
         self._passes = Passes(
@@ -172,6 +175,8 @@ class Controller:
                 self._passes.take_image(image, finished.result)
             case Look(container_id):
                 self._passes.take_container(container_id, finished.result)
+            case Survey():
+                self._passes.take_survey(finished.result.found)
             case EndpointChange() | Restore():
                 if finished.result.changed:
                     log.info("done: %s", job)

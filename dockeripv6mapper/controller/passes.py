@@ -12,16 +12,17 @@ from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListNetworks, Look, LookAtImage
 from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.reachability import Reachability
 from dockeripv6mapper.controller.timers import Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.networks import inbound_trouble
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.mapping.trust import labels_of_the_image
 from dockeripv6mapper.model import ImageWanted, Mapping
 from dockeripv6mapper.settings import Settings
+from dockeripv6mapper.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Passes:
         self._logbook = logbook
         self._settings = settings
         self._desired = Desired(settings)
+        self._reachability = Reachability(jobs, logbook, settings)
         self._ruled_out: dict[str, tuple[EndpointAction, bool]] = {}
         """Actions that did nothing, or only harm, by container; True: until something changes."""
         self._listed = False
@@ -105,6 +107,10 @@ class Passes:
         """An image was looked at, for which containers wait."""
         self._inventory.images[image] = answer.found
         self._evaluate([each.id for each in self._inventory.containers.values() if each.image == image])
+
+    def take_survey(self, surroundings: Surroundings) -> None:
+        """It was looked at what decides whether containers are reached."""
+        self._reachability.judge(surroundings, self._facts(), self._desired)
 
     def rule_out(self, action: EndpointAction, *, lasting: bool) -> None:
         """Do not plan just this action again, until the next full pass, or something about it changes."""
@@ -169,8 +175,8 @@ class Passes:
         decision = self._desired.decision(container_id)
         self._logbook.decision(container, decision)
         self._logbook.ignored(container, labels_of_the_image(container, facts, self._settings))
-        if isinstance(decision, Mapping):
-            self._warn_of(decision.network_id, facts)
+        if isinstance(decision, Mapping) and container.running:
+            self._reachability.ask(container, decision)
         if isinstance(decision, ImageWanted) and RetryImage(decision.image) not in self._timers:
             self._jobs.ask(LookAtImage(decision.image))
         if container_id in self._jobs.actions or Retry(container_id) in self._timers:
@@ -181,12 +187,6 @@ class Passes:
             self._logbook.succeeded(container_id)
         elif self._ruled_out.get(container_id, (None, False))[0] != action:
             self._apply(action)
-
-    def _warn_of(self, network_id: str, facts: Facts) -> None:
-        """Say once of a network that is mapped to what keeps its containers from being reached."""
-        network = facts.networks.get(network_id)
-        if network is not None and (trouble := inbound_trouble(network)):
-            self._logbook.once(network_id, trouble)
 
     def _apply(self, action: EndpointAction) -> None:
         if self._settings.dry_run:

@@ -5,6 +5,8 @@ are made for stands in `endpoints` and `events`.
 """
 
 import logging
+import os
+import pwd
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from docker.types import CancellableStream
 from docker.utils import kwargs_from_env, parse_host
 from urllib3.exceptions import HTTPError
 
+from dockeripv6mapper.engine.peer import peer_process
+from dockeripv6mapper.engine.recipes import engine_from_info, recipe_from_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
@@ -31,6 +35,7 @@ from dockeripv6mapper.errors import (
     PermissionMissingError,
 )
 from dockeripv6mapper.model import Container, Network
+from dockeripv6mapper.surroundings import Engine, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,9 @@ EVENT_FILTERS = {
 }
 """What the engine is asked to send: health checks alone would else be most of the stream."""
 
+
+UNIX = "http+unix://"
+"""How Docker's library writes the address of a local socket."""
 
 Events: TypeAlias = "CancellableStream[dict[str, Any]]"
 """An iterator of events, which another thread may `close()`."""
@@ -137,6 +145,22 @@ class Client:
         """Detach a container from a network."""
         self._post(f"/networks/{network_id}/disconnect", {"Container": container_id}, doing)
 
+    def about(self) -> Engine:
+        """What the engine says of itself."""
+        with self.speaking("asking the engine about itself") as api:
+            info = api.info()
+        return engine_from_info(info, self.api_version(), peer_process(self._socket_path()))
+
+    def recipes(self) -> Mapping[str, Recipe]:
+        """How each network was made, by its ID."""
+        with self.speaking("listing networks") as api:
+            items = api.networks()
+        return {item["Id"]: recipe_from_list(item) for item in items}
+
+    def _socket_path(self) -> str | None:
+        address = str(parse_host(self._host or kwargs_from_env().get("base_url")))
+        return address.removeprefix(UNIX) if address.startswith(UNIX) else None
+
     def events(self) -> Events:
         """The event stream, from now on: an iterator of dicts, ended by its `close()`."""
         with self.speaking("subscribing to events") as api:
@@ -196,12 +220,19 @@ def _raise_unreachable(doing: str, error: BaseException) -> None:
     if isinstance(cause, PermissionError):
         raise PermissionMissingError(
             f"{doing}: permission denied on the engine's socket",
-            hint="run as root, or as a user of the group docker: sudo usermod -aG docker USER",
+            hint=f"usermod -aG docker {_user()}  # and log in again, or run as root",
         ) from error
     raise EngineUnavailableError(
-        f"{doing}: {(cause and cause.strerror) or error}",
-        hint="is the engine running? systemctl status docker",
+        f"{doing}: {(cause and cause.strerror) or error}", hint="systemctl start docker"
     ) from error
+
+
+def _user() -> str:
+    """Who this process runs as; by number where the machine knows no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _system_error(error: BaseException) -> OSError | None:

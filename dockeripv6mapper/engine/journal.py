@@ -51,8 +51,11 @@ class Journal:
                 return None
 
     def has(self, container_id: str) -> bool:
-        """Whether a reconnect of the container was begun and not finished."""
-        return self._path(container_id).exists()
+        """Whether a reconnect of the container was begun and not finished; not, to who may not look."""
+        try:
+            return self._path(container_id).exists()
+        except PermissionError:
+            return False
 
     def erase(self, container_id: str) -> None:
         """Forget a container's reconnect."""

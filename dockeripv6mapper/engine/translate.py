@@ -7,6 +7,7 @@ from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from itertools import islice
 from typing import Any
 
+from dockeripv6mapper.engine.recipes import has_ipv4
 from dockeripv6mapper.mapping.addressing import default_gateway
 from dockeripv6mapper.mapping.labels import KNOWN, PREFIX
 from dockeripv6mapper.model import Container, Endpoint, Network
@@ -16,6 +17,9 @@ Json = Mapping[str, Any]
 MARK = "ipv6.mapper.endpoint"
 """Driver option of an endpoint whose address the mapper requested (see `endpoints`)."""
 
+BRIDGE_OPTION = "com.docker.network.bridge.name"
+BRIDGE_DIGITS = 12
+"""Of a network's ID, in the name of a bridge that nobody named."""
 GATEWAY_MODE_OPTION = "com.docker.network.bridge.gateway_mode_ipv6"
 FILTERS_BY_GATEWAY_MODE = (1, 48)
 """API of engine 28, since which a gateway mode decides what comes in; older engines ignore the option."""
@@ -109,6 +113,8 @@ def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
         internal=bool(item.get("Internal")),
         default_bridge=options.get("com.docker.network.bridge.default_bridge") == "true",
         ipvlan_mode=options.get("ipvlan_mode"),
+        bridge=_bridge(item, options),
+        ipv4=has_ipv4(item),
         gateway_mode=_gateway_mode(item, api_version),
         labels=relevant(item.get("Labels") or {}),
     )
@@ -139,6 +145,12 @@ def _own_name(names: Iterable[str]) -> str:
 def _gateway(config: Json, subnet: IPv6Network) -> IPv6Address:
     """The subnet's gateway; one that the engine chose is not listed."""
     return ipv6(config.get("Gateway")) or default_gateway(subnet)
+
+
+def _bridge(network: Json, options: Mapping[str, str]) -> str | None:
+    if network.get("Driver") != "bridge":
+        return None
+    return options.get(BRIDGE_OPTION) or f"br-{network['Id'][:BRIDGE_DIGITS]}"
 
 
 def _gateway_mode(network: Json, api_version: tuple[int, int]) -> str | None:

@@ -71,14 +71,14 @@ class Firewall:
             text = ruleset.rebuild(rules)
         self._structure = None
         if text:
-            _run(["nft", "-f", "-"], stdin=text)
+            run(["nft", "-f", "-"], stdin=text)
         self._structure, self._rules = structure if rules else None, rules
 
 
 def read_table() -> tuple[str | None, FirewallRules] | None:
     """The table's structure and elements; None where there is no table. Raises `KernelRefusedError`."""
     argv = ["nft", "-j", "list", "table", *ruleset.TABLE.split()]
-    listed = _run(argv, check=False)
+    listed = run(argv, check=False)
     if listed.returncode:
         if NO_SUCH_TABLE in listed.stderr:
             return None
@@ -98,7 +98,7 @@ def put_hooks(mark: int) -> list[Hook]:
     """Put an accepting rule first wherever one is missing; returns where. Raises `KernelRefusedError`."""
     missing = missing_hooks(mark)
     for hook in missing:
-        _run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_rule(mark)])
+        run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_rule(mark)])
     return missing
 
 
@@ -113,7 +113,7 @@ def cleanup(mark: int, *, dry_run: bool = False) -> tuple[list[str], list[Kernel
     try:
         if shutil.which("nft") and read_table() is not None:
             if not dry_run:
-                _run(["nft", "-f", "-"], stdin=ruleset.remove())
+                run(["nft", "-f", "-"], stdin=ruleset.remove())
             done.append(f"table {ruleset.TABLE}")
     except KernelRefusedError as error:
         errors.append(error)
@@ -121,7 +121,7 @@ def cleanup(mark: int, *, dry_run: bool = False) -> tuple[list[str], list[Kernel
         try:
             if shutil.which(hook.command) and _has_rule(hook, mark):
                 if not dry_run:
-                    _run([hook.command, "-w", "-t", hook.table, "-D", hook.chain, *_rule(mark)])
+                    run([hook.command, "-w", "-t", hook.table, "-D", hook.chain, *_rule(mark)])
                 done.append(f"rule in {hook}")
         except KernelRefusedError as error:
             errors.append(error)
@@ -140,12 +140,12 @@ def _hooks() -> list[Hook]:
 
 
 def _has_chain(command: str, table: str, chain: str) -> bool:
-    return _run([command, "-w", "-t", table, "-n", "-L", chain], check=False).returncode == 0
+    return run([command, "-w", "-t", table, "-n", "-L", chain], check=False).returncode == 0
 
 
 def _has_rule(hook: Hook, mark: int) -> bool:
     return (
-        _run([hook.command, "-w", "-t", hook.table, "-C", hook.chain, *_rule(mark)], check=False).returncode
+        run([hook.command, "-w", "-t", hook.table, "-C", hook.chain, *_rule(mark)], check=False).returncode
         == 0
     )
 
@@ -155,7 +155,8 @@ def _rule(mark: int) -> tuple[str, ...]:
     return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", "DockerIPV6Mapper", "-j", "ACCEPT")
 
 
-def _run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. Raises `KernelRefusedError`."""
     doing = f"running {' '.join(argv)}"
     try:
         done = subprocess.run(

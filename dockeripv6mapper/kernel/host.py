@@ -29,6 +29,7 @@ class Kernel:
             default_route_links=topology.default_route_links,
             addresses=topology.addresses,
             next_hops=topology.next_hops,
+            on_link=topology.on_link,
             entries=self._proxies.observe(topology.links),
         )
 

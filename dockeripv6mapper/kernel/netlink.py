@@ -11,8 +11,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from dockeripv6mapper.errors import KernelRefusedError, MapperError, PermissionMissingError
 
-CAP_NET_ADMIN = 12
-"""Bit in a capability set (`linux/capability.h`)."""
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+"""Bits in a capability set (`linux/capability.h`)."""
 
 PERMISSION_HINT = "run as root, or with the capability CAP_NET_ADMIN, as the systemd unit does"
 
@@ -37,11 +37,16 @@ def speaking(doing: str) -> Iterator[None]:
         raise KernelRefusedError(f"{doing}: {error.strerror or error}") from error
 
 
-def require_net_admin() -> None:
-    """Raise `PermissionMissingError` where the process may not change the kernel's tables."""
+def capabilities() -> frozenset[str]:
+    """Of the capabilities that the mapper has a use for, those that this process has."""
     status = Path("/proc/self/status").read_text().splitlines()
     effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
-    if not effective >> CAP_NET_ADMIN & 1:
+    return frozenset(name for name, bit in CAPABILITIES.items() if effective >> bit & 1)
+
+
+def require_net_admin() -> None:
+    """Raise `PermissionMissingError` where the process may not change the kernel's tables."""
+    if "CAP_NET_ADMIN" not in capabilities():
         raise PermissionMissingError(
             "changing the kernel's neighbour table: CAP_NET_ADMIN is missing", hint=PERMISSION_HINT
         )

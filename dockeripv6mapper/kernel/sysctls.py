@@ -26,15 +26,10 @@ def write(change: SysctlChange) -> None:
         (ROOT / change.key).write_text(change.new)
     except OSError as error:
         raise KernelRefusedError(
-            f"setting {name(change.key)} to {change.new}: {error.strerror}",
-            hint=f"sysctl -w {name(change.key)}={change.new}",
+            f"setting {change.name} to {change.new}: {error.strerror}",
+            hint=f"sysctl -w {change.name}={change.new}",
         ) from error
-    log.info("sysctl %s: %s → %s", name(change.key), change.old, change.new)
-
-
-def name(key: str) -> str:
-    """The key as `sysctl` takes it, which writes a dot in a link's name as a slash."""
-    return "net.ipv6." + ".".join(part.replace(".", "/") for part in key.split("/"))
+    log.info("sysctl %s: %s → %s", change.name, change.old, change.new)
 
 
 def _read(key: str) -> str | None:

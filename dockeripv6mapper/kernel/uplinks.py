@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6
 from typing import Any, TypeAlias
 
@@ -30,6 +30,7 @@ class Topology:
     default_route_links: tuple[str, ...]
     addresses: frozenset[IPv6Address]
     next_hops: frozenset[IPv6Address]
+    on_link: frozenset[tuple[IPv6Network, str]]
 
 
 def observe_topology(rtnetlink: IPRoute) -> Topology:
@@ -45,6 +46,7 @@ def observe_topology(rtnetlink: IPRoute) -> Topology:
         default_route_links=tuple(sorted({names[index] for index in defaults if index in names})),
         addresses=frozenset(addresses),
         next_hops=frozenset(hop["gateway"] for route in routes for hop in _hops(route) if hop["gateway"]),
+        on_link=frozenset(_on_link(routes, names)),
     )
 
 
@@ -55,6 +57,16 @@ def _link(message: Message) -> Link:
         index=message["index"],
         neighbour_discovery=not flags & NO_NEIGHBOUR_DISCOVERY,
     )
+
+
+def _on_link(routes: Iterable[Message], names: Mapping[int, str]) -> Iterable[tuple[IPv6Network, str]]:
+    """The prefixes whose addresses are neighbours, each with its link; no link-local or multicast ones."""
+    for route in routes:
+        for hop in _hops(route):
+            if hop["gateway"] is None and route["dst_len"] and hop["oif"] in names:
+                prefix = IPv6Network((route.get("dst"), route["dst_len"]))
+                if not prefix.is_link_local and not prefix.is_multicast:
+                    yield prefix, names[hop["oif"]]
 
 
 def _hops(route: Message) -> Iterable[Mapping[str, Any]]:

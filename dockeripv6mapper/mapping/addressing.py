@@ -24,13 +24,23 @@ def hashed_suffix(identity: str, subnet: IPv6Network, scheme: Scheme) -> int:
     `md5-24` needs 48 host bits; a subnet that has fewer always uses `wide`.
     """
     digest = hashlib.md5(identity.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-    host_bits = ADDRESS_BITS - subnet.prefixlen
-    if scheme is Scheme.WIDE or host_bits < MD5_24_HEXTETS * 16:
-        return int.from_bytes(digest) >> (MD5_BITS - min(host_bits, WIDE_MOST_BITS))
+    if _is_wide(subnet, scheme):
+        return int.from_bytes(digest) >> (MD5_BITS - hash_bits(subnet, scheme))
     suffix = 0
     for byte in digest[:MD5_24_HEXTETS]:
         suffix = suffix << 16 | byte
     return suffix
+
+
+def hash_bits(subnet: IPv6Network, scheme: Scheme) -> int:
+    """How many bits of a digest make an address there: two to their power is how many there are."""
+    if _is_wide(subnet, scheme):
+        return min(ADDRESS_BITS - subnet.prefixlen, WIDE_MOST_BITS)
+    return MD5_24_HEXTETS * 8
+
+
+def _is_wide(subnet: IPv6Network, scheme: Scheme) -> bool:
+    return scheme is Scheme.WIDE or ADDRESS_BITS - subnet.prefixlen < MD5_24_HEXTETS * 16
 
 
 def suffix_text(suffix: int) -> str:

@@ -90,17 +90,6 @@ def needs_proxy(network: Network) -> bool:
     return network.driver == "ipvlan" and network.ipvlan_mode in ("l3", "l3s")
 
 
-def inbound_trouble(network: Network) -> str | None:
-    """Why nothing comes in from outside but what a label opens, and what to do; None: nothing is known to."""
-    if network.gateway_mode != "nat":
-        return None
-    return (
-        f"network {network.name} is in the engine's gateway mode nat, which drops what comes from outside "
-        "unless ipv6.mapper.ports opens it (or the engine runs with --allow-direct-routing): make it with "
-        "docker network create -o com.docker.network.bridge.gateway_mode_ipv6=routed …"
-    )
-
-
 def has_own_network(mode: str) -> bool:
     """Whether a container of this `HostConfig.NetworkMode` can be connected to networks."""
     return mode not in ("host", "none") and not mode.startswith("container:")

@@ -40,6 +40,11 @@ class Router:
         argv = ("ping", "-6", "-n", "-q", "-i", "0.2", "-c", str(count), "-W", str(timeout), str(address))
         return self.namespace.run(*argv, check=False, timeout=count + timeout + 10).returncode == 0
 
+    def reaches(self, address: IPv6Address, port: int) -> bool:
+        """Whether a TCP connection is answered, be it by a refusal, and not left alone by a firewall."""
+        scan = (sys.executable, "-m", "tests.lab.scan", str(address), "tcp", str(port))
+        return bool(self.namespace.run(*scan).stdout.strip())
+
     def http_get(self, url: str, timeout: int = 2) -> str:
         """Return the body at `url`; raises `CommandError` after `timeout` seconds, or at any HTTP error."""
         return self.namespace.run(sys.executable, "-c", HTTP_GET, url, str(timeout)).stdout

@@ -148,7 +148,7 @@ def test_a_container_without_the_label_gets_nothing_opened(lab: Lab, mode: Mode,
         assert bool(scan(lab, address, "tcp", [80, 8050])) != mode.filters
         assert not table(host)
         assert not rules_of_ours(host)
-        warned = mapper.log().count("network he_ipv6 is in the engine's gateway mode nat")
+        warned = mapper.log().count("network he_ipv6: the network is in the engine's gateway mode nat")
         assert warned == (1 if mode.gateway_mode == "nat" else 0)
 
 

@@ -17,6 +17,7 @@ from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import Container, FirewallRules, Host, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
+from dockeripv6mapper.surroundings import Surroundings
 from tests.unit import builders
 
 
@@ -46,10 +47,16 @@ class World:
     removed: list[ProxyEntry] = field(default_factory=list)
     pruning: Callable[[Iterable[str]], None] = lambda _: None
     """Called at each full pass, on the controller's own thread."""
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    surveys: int = 0
     listing: Callable[[], None] = lambda: None
     """Called before each full list: raise to have it fail."""
 
     # --- the engine ---------------------------------------------------------------------------------------
+
+    def survey(self) -> Surroundings:
+        self.surveys += 1
+        return self.surroundings
 
     def snapshot(self) -> Snapshot:
         self.listing()
@@ -135,7 +142,7 @@ def event(container: Container, change: Change) -> ContainerChanged:
 @contextmanager
 def running(world: World, settings: Settings | None = None) -> Iterator[Controller]:
     """A controller at work in the world, from its first subscription to its clean end."""
-    controller = Controller(world, world, world, settings or Settings())
+    controller = Controller(world, world, world, settings or Settings(), survey=world.survey)
     thread = threading.Thread(target=controller.run)
     thread.start()
     try:

@@ -1,13 +1,10 @@
 """Which network a label means, and what follows from its kind."""
 
-from dataclasses import replace
-
 import pytest
 
 from dockeripv6mapper.mapping.networks import (
     Networks,
     check_connectable,
-    inbound_trouble,
     mapped_subnet,
     needs_proxy,
 )
@@ -86,14 +83,6 @@ def test_only_routed_networks_need_proxying(
     """Macvlan and ipvlan L2 answer for themselves on the uplink's link."""
     network = builders.network(driver=driver, internal=internal, ipvlan_mode=ipvlan_mode)
     assert needs_proxy(network) is needed
-
-
-@pytest.mark.parametrize(("mode", "trouble"), [("nat", True), ("routed", False), (None, False)])
-def test_a_network_into_which_nothing_comes_is_known(mode: str | None, trouble: bool) -> None:
-    """With the option that makes one into which something does."""
-    said = inbound_trouble(replace(builders.network(), gateway_mode=mode))
-    assert bool(said) is trouble
-    assert said is None or "gateway_mode_ipv6=routed" in said
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "container:0123456789ab"])

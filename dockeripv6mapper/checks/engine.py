@@ -1,0 +1,43 @@
+"""The engine: can it be spoken to, and is it one that the mapper knows."""
+
+from collections.abc import Iterator
+
+from dockeripv6mapper.checks.examined import Examined
+from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
+from dockeripv6mapper.checks.fixes import PROGRAM
+from dockeripv6mapper.errors import EngineUnavailableError, MapperError, PermissionMissingError
+
+OLDEST_API = (1, 41)
+"""Of engine 20.10, the oldest that the mapper is tested with."""
+
+
+def check(examined: Examined) -> Iterator[Finding]:
+    """Reachable, and of which version; or what kept it from being looked at."""
+    for error in examined.surroundings.unseen:
+        yield _unseen(error)
+    if (engine := examined.surroundings.engine) is None:
+        return
+    api = ".".join(map(str, engine.api))
+    said = f"engine {engine.version} answers, and speaks API {api}"
+    if engine.api < OLDEST_API:
+        yield warn(
+            "engine-version",
+            "engine",
+            said,
+            why="the mapper is tested with engine 20.10 (API 1.41) and later",
+            fix="apt-get update && apt-get install docker.io",
+        )
+    else:
+        yield ok("engine-version", "engine", said)
+
+
+def _unseen(error: MapperError) -> Finding:
+    fix = error.hint or f"{PROGRAM} doctor  # as root"
+    match error:
+        case PermissionMissingError():
+            why = "without it the mapper can neither see nor connect a container"
+            return fail("permission", "engine", str(error), why=why, fix=fix)
+        case EngineUnavailableError():
+            why = "while the engine is away, nothing is mapped; what is mapped stays"
+            return fail("engine", "engine", str(error), why=why, fix=fix)
+    return warn("examination", "host", str(error), why="what could not be looked at was not checked", fix=fix)

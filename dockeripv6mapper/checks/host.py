@@ -1,0 +1,116 @@
+"""The host: permissions, the network namespace, uplinks, sysctls."""
+
+from collections.abc import Iterator
+
+from dockeripv6mapper.checks.examined import Examined
+from dockeripv6mapper.checks.finding import Finding, Level, fail, ok, warn
+from dockeripv6mapper.checks.fixes import PROGRAM
+from dockeripv6mapper.mapping.desired import all_uplinks, uplinks
+from dockeripv6mapper.mapping.planner import plan_sysctls, sysctls_for
+
+SUBJECT = "host"
+
+CAPABILITIES = {
+    "CAP_NET_ADMIN": "proxy entries, sysctls and the firewall cannot be changed without it",
+    "CAP_NET_RAW": "nothing can be announced to the router without it",
+}
+
+SYSCTLS = {
+    "accept_ra": "a host that forwards takes no router advertisements then, and loses its own default route",
+    "forwarding": "no packet gets from the uplink to a container, and the kernel answers for no address",
+    "proxy_ndp": "the kernel answers for no container's address on this link",
+    "proxy_delay": "the first packet to an address waits for up to this many hundredths of a second",
+}
+"""Why each of the wanted sysctls matters, by the last part of its name."""
+ALL_PROXY_NDP = "a router's unicast probe stays unanswered, so that its neighbour entries go stale"
+FORGIVABLE = ("proxy_delay", "all/proxy_ndp")
+"""Sysctls without which an address can be reached, only less well."""
+
+
+def check(examined: Examined) -> Iterator[Finding]:
+    """Everything about the host that does not depend on a network or a container."""
+    yield from _capabilities(examined)
+    yield from _namespace(examined)
+    yield from _uplinks(examined)
+    yield from _sysctls(examined)
+
+
+def _capabilities(examined: Examined) -> Iterator[Finding]:
+    missing = [each for each in CAPABILITIES if each not in examined.surroundings.capabilities]
+    for name in missing:
+        yield Finding(
+            "capability",
+            SUBJECT,
+            Level.FAIL if name == "CAP_NET_ADMIN" else Level.WARN,
+            f"this process does not have {name}",
+            CAPABILITIES[name],
+            f"# as root; in a container, with --cap-add {name.removeprefix('CAP_')}:\n{PROGRAM} doctor",
+        )
+    if not missing:
+        yield ok("capability", SUBJECT, f"this process has {' and '.join(CAPABILITIES)}")
+
+
+def _namespace(examined: Examined) -> Iterator[Finding]:
+    bridges = [network.bridge for network in examined.facts.networks if network.bridge]
+    if not bridges:
+        return
+    if any(bridge in examined.facts.host.links for bridge in bridges):
+        yield ok("namespace", SUBJECT, "the engine's bridges are in this network namespace")
+        return
+    engine = examined.surroundings.engine
+    pid = engine.pid if engine and engine.pid else '"$(pgrep -o dockerd)"'
+    yield fail(
+        "namespace",
+        SUBJECT,
+        f"none of the engine's bridges ({', '.join(sorted(bridges))}) is in this network namespace",
+        why="what the mapper sets here is not where the containers' traffic passes",
+        fix=f"# a container needs --network host; a shell, the engine's own namespace:\n"
+        f"nsenter --net=/proc/{pid}/ns/net {PROGRAM} doctor",
+    )
+
+
+def _uplinks(examined: Examined) -> Iterator[Finding]:
+    facts, settings = examined.facts, examined.settings
+    for name in settings.uplinks:
+        if name not in facts.host.links:
+            yield _uplink_failure(examined, f"uplink {name}", f"there is no link {name}")
+    found = all_uplinks(facts, settings)
+    if not settings.uplinks and not uplinks(facts, settings):
+        yield _uplink_failure(examined, SUBJECT, "no link has an IPv6 default route")
+    for link in found:
+        does = "does" if link.neighbour_discovery else "does no"
+        yield ok("uplink", f"uplink {link.name}", f"{link.name} {does} neighbour discovery")
+
+
+def _uplink_failure(examined: Examined, subject: str, found: str) -> Finding:
+    likely = sorted({link for _, link in examined.facts.host.on_link} - _bridges(examined))
+    return fail(
+        "uplink",
+        subject,
+        found,
+        why="nothing answers for the containers' addresses",
+        fix="\n".join(f"{PROGRAM} --uplink {link} doctor" for link in likely[:1])
+        or "ip -6 route add default via ROUTER dev LINK",
+    )
+
+
+def _bridges(examined: Examined) -> set[str]:
+    return {network.bridge for network in examined.facts.networks if network.bridge}
+
+
+def _sysctls(examined: Examined) -> Iterator[Finding]:
+    wanted = sysctls_for(examined.desired, examined.facts, examined.settings)
+    changes = plan_sysctls(wanted, examined.sysctls)
+    for change in changes:
+        last = change.key.rpartition("/")[2]
+        forgivable = any(change.key.endswith(each) for each in FORGIVABLE)
+        yield (warn if forgivable else fail)(
+            "sysctl",
+            SUBJECT,
+            f"{change.name} is {change.old}, and has to be {change.new}",
+            why=ALL_PROXY_NDP if change.key.endswith("all/proxy_ndp") else SYSCTLS[last],
+            fix=f"sysctl -w {change.name}={change.new}",
+        )
+    if wanted and not changes:
+        names = ", ".join(dict.fromkeys(key.rpartition("/")[2] for key, *_ in wanted))
+        yield ok("sysctl", SUBJECT, f"{names} are as they have to be")

@@ -1,0 +1,218 @@
+"""Networks: each one that a label names, or that carries a label of the mapper's."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from dockeripv6mapper.checks import fixes, inbound
+from dockeripv6mapper.checks.examined import Examined
+from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
+from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.desired import network_uplinks
+from dockeripv6mapper.mapping.networks import mapped_subnet, needs_proxy
+from dockeripv6mapper.model import Network, Reason, RefusedError
+from dockeripv6mapper.settings import ProxyMode
+from dockeripv6mapper.surroundings import Recipe
+
+DRIVERS = ("bridge", "macvlan", "ipvlan")
+"""Of which the mapper knows whether their addresses need proxying."""
+USUAL_NAME = "he_ipv6"
+"""Of a network that is proposed: the name that the manual uses."""
+BRIDGE_PREFIX, BRIDGE_DIGITS = "br-", 12
+"""How the engine names the bridge of a network: with the beginning of its ID."""
+
+
+def check(examined: Examined) -> Iterator[Finding]:
+    """Every network that matters, and every name that leads to none."""
+    for reference in examined.labelled():
+        try:
+            examined.facts.networks.find(reference)
+        except RefusedError as no:
+            yield _not_found(examined, reference, no)
+    for network in examined.networks():
+        yield from _check_one(examined, network)
+
+
+def _not_found(examined: Examined, reference: str, no: RefusedError) -> Finding:
+    named_by = ", ".join(container.name for container in examined.labelled()[reference])
+    if no.refusal.reason is Reason.NETWORK_AMBIGUOUS:
+        fix = _remove_namesakes(examined, reference)
+    else:
+        fix = fixes.create(examined, reference)
+    return fail(
+        "network",
+        f"network {labels.shown(reference)}",
+        f"{no.refusal.detail}, which is named by a label of {named_by}",
+        why="these containers are not mapped",
+        fix=fix,
+    )
+
+
+def _remove_namesakes(examined: Examined, name: str) -> str:
+    """Remove all networks of a name but that with the most containers running."""
+    named = [network for network in examined.facts.networks if network.name == name]
+    named.sort(key=lambda network: len(examined.running_on(network)))
+    return "\n".join(f"docker network rm {network.id}" for network in named[:-1])
+
+
+def _check_one(examined: Examined, network: Network) -> Iterator[Finding]:
+    subject, recipe = f"network {network.name}", examined.surroundings.recipes.get(network.id)
+    for oddity in labels.oddities(network.labels, labels.NETWORK_LABELS):
+        yield _label(examined, network, recipe, oddity)
+    if network.driver not in DRIVERS:
+        of = f"is of the driver {network.driver}" if network.driver else "has no driver: it could not be made"
+        yield fail(
+            "driver",
+            subject,
+            f"the network {of}",
+            why="nobody outside reaches its addresses through this host's uplinks",
+            fix=fixes.create_other(examined, USUAL_NAME, examined.naming(network)),
+        )
+        return
+    try:
+        labels.scheme(network.labels, examined.settings.scheme)
+        subnet = mapped_subnet(network)
+    except RefusedError as no:
+        yield _unusable(examined, network, recipe, no)
+        return
+    yield ok("network", subject, f"{network.driver} network with the IPv6 subnet {subnet}")
+    yield from _uplink_label(examined, network, recipe)
+    yield from _place(examined, network, subnet)
+    yield from _overlap(examined, network, recipe, subnet)
+    yield from _dual_stack(examined, network, recipe)
+    yield from inbound.check(examined, network)
+
+
+def _label(examined: Examined, network: Network, recipe: Recipe | None, oddity: str) -> Finding:
+    known = {key: value for key, value in network.labels.items() if key in labels.NETWORK_LABELS}
+    kept = recipe and replace(recipe, labels=_without_ours(recipe) | known)
+    return warn(
+        "label",
+        f"network {network.name}",
+        oddity,
+        why="the label does nothing",
+        fix=fixes.recreate(examined, network, kept) if kept else "",
+    )
+
+
+def _without_ours(recipe: Recipe) -> dict[str, str]:
+    return {key: value for key, value in recipe.labels.items() if not key.startswith(labels.PREFIX)}
+
+
+def _unusable(examined: Examined, network: Network, recipe: Recipe | None, no: RefusedError) -> Finding:
+    match no.refusal.reason:
+        case Reason.NETWORK_WITHOUT_IPV6 if recipe:
+            usable = fixes.advised(fixes.with_ipv6(recipe, examined), examined, network)
+            fix = fixes.recreate(examined, network, usable)
+        case Reason.INVALID_LABEL if recipe:
+            fix = fixes.recreate(examined, network, replace(recipe, labels=_without_ours(recipe)))
+        case _:
+            fix = fixes.create_other(examined, USUAL_NAME, examined.naming(network))
+    return fail(
+        "network",
+        f"network {network.name}",
+        no.refusal.detail,
+        why="no container can be mapped there",
+        fix=fix,
+    )
+
+
+def _uplink_label(examined: Examined, network: Network, recipe: Recipe | None) -> Iterator[Finding]:
+    name = network.labels.get(labels.UPLINK)
+    if name is None or network_uplinks(network, examined.facts, examined.settings) or recipe is None:
+        return
+    kept = {key: value for key, value in recipe.labels.items() if key != labels.UPLINK}
+    yield fail(
+        "uplink",
+        f"network {network.name}",
+        f"label {labels.UPLINK}={labels.shown(name)}: there is no such link",
+        why="nothing answers for the network's addresses",
+        fix=fixes.recreate(examined, network, replace(recipe, labels=kept)),
+    )
+
+
+def _place(examined: Examined, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
+    """Whether the router looks for the subnet's addresses on the link, or sends them to this host."""
+    subject = f"network {network.name}"
+    names = {link.name for link in network_uplinks(network, examined.facts, examined.settings)}
+    holding = sorted(
+        (prefix, link)
+        for prefix, link in examined.facts.host.on_link
+        if link in names and subnet.subnet_of(prefix)
+    )
+    if not holding:
+        yield ok(
+            "subnet",
+            subject,
+            f"{subnet} is inside no uplink's prefix: somebody has to route it to this host (not looked at)",
+        )
+        return
+    prefix, link = holding[0]
+    where = f"{subnet} is inside {prefix}, the prefix of {link}"
+    if not needs_proxy(network):
+        yield ok("subnet", subject, f"{where}, and its containers answer there themselves")
+    elif examined.settings.proxy is ProxyMode.OFF:
+        yield warn(
+            "subnet",
+            subject,
+            f"{where}, and --proxy off has nothing answer for it there",
+            why="a router looks for these addresses on the link",
+            fix=f"{fixes.PROGRAM} --proxy mapped doctor",
+        )
+    else:
+        yield ok("subnet", subject, f"{where}, where its addresses are proxied")
+
+
+def _overlap(
+    examined: Examined, network: Network, recipe: Recipe | None, subnet: IPv6Network
+) -> Iterator[Finding]:
+    """Routes of other links that take the subnet's packets away; an uplink's shorter prefix does not."""
+    ours = {link.name for link in network_uplinks(network, examined.facts, examined.settings)}
+    known = {each.bridge for each in examined.facts.networks}
+    for prefix, link in sorted(examined.facts.host.on_link):
+        shorter = prefix.prefixlen < subnet.prefixlen
+        if link == network.bridge or not prefix.overlaps(subnet) or shorter or not needs_proxy(network):
+            continue
+        abandoned = _is_engines(link) and link not in known and link not in ours
+        if abandoned:
+            fix = f"ip link delete {link}"
+        elif recipe is not None:
+            fix = fixes.recreate(examined, network, fixes.with_another_subnet(recipe, examined))
+        else:
+            continue
+        yield fail(
+            "overlap",
+            f"network {network.name}",
+            f"{prefix} is on {link}, too{', a bridge that the engine has left behind' if abandoned else ''}",
+            why=f"packets to the network's addresses may go to {link}",
+            fix=fix,
+        )
+
+
+def _is_engines(link: str) -> bool:
+    digits = link.removeprefix(BRIDGE_PREFIX)
+    return digits != link and len(digits) == BRIDGE_DIGITS and set(digits) <= set("0123456789abcdef")
+
+
+def _dual_stack(examined: Examined, network: Network, recipe: Recipe | None) -> Iterator[Finding]:
+    """A network with IPv4 takes over the IPv4 default route of the containers that are connected to it."""
+    if not network.ipv4 or network.internal or recipe is None:
+        return
+    moved = [
+        container.name
+        for container, _ in examined.mapped(network)
+        if any(examined.facts.networks.of(each) != network for each in container.endpoints)
+    ]
+    if not moved:
+        return
+    found = f"the network has IPv4, too, which {', '.join(moved)} now sends through it"
+    if not fixes.knows_gateway_modes(examined):
+        yield ok("dual-stack", f"network {network.name}", f"{found}; from engine 28 on it can do without")
+        return
+    yield warn(
+        "dual-stack",
+        f"network {network.name}",
+        found,
+        why="connecting a container moves its IPv4 default route to this network",
+        fix=fixes.recreate(examined, network, fixes.without_ipv4(recipe)),
+    )

@@ -1,0 +1,104 @@
+"""Filtering: what everybody's rules of ip6tables and nftables are, for who wants to know what they do.
+
+Read as text, by pure functions, and never changed here. Our own rules are `firewall`'s.
+"""
+
+import json
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.kernel.firewall import run
+from dockeripv6mapper.surroundings import BaseChain, Chain, Chains, Rule
+
+SAVE_COMMANDS = ("ip6tables-save", "ip6tables-legacy-save")
+"""Of the machine's choice, and of the older backend where that is another: packets pass both."""
+IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
+"""Tables of the family ip6 that ip6tables keeps its rules in, if it is the nft one."""
+ENGINE_TABLE = "docker-bridges"
+"""Of an engine of version 29 or later with the nftables backend."""
+
+Json = Mapping[str, Any]
+
+
+def observe_chains(command: str) -> Chains:
+    """The chains of one backend of ip6tables; none where it is not installed. Raises `KernelRefusedError`."""
+    return read_chains(run([command]).stdout) if shutil.which(command) else {}
+
+
+def observe_nftables() -> tuple[tuple[BaseChain, ...], frozenset[int]]:
+    """Chains of nftables that drop what is forwarded, and the marks that an engine's tables accept.
+
+    Raises `KernelRefusedError`.
+    """
+    if not shutil.which("nft"):
+        return (), frozenset()
+    try:
+        objects = json.loads(run(["nft", "-j", "list", "ruleset"]).stdout)["nftables"]
+        return tuple(dropping(objects)), engine_accepts(objects)
+    except (ValueError, KeyError, TypeError) as error:
+        raise KernelRefusedError(f"reading the rules of nftables: {error!r}") from error
+
+
+def read_chains(saved: str) -> Chains:
+    """The output of `ip6tables-save`."""
+    policies: dict[tuple[str, str], str | None] = {}
+    rules: dict[tuple[str, str], list[Rule]] = {}
+    table = ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(":"):
+            chain, policy, *_ = line[1:].split()
+            policies[table, chain] = None if policy == "-" else policy
+        elif line.startswith("-A"):
+            _, chain, *words = shlex.split(line)
+            rules.setdefault((table, chain), []).append(Rule(line, tuple(words)))
+    return {key: Chain(policy, tuple(rules.get(key, ()))) for key, policy in policies.items()}
+
+
+def dropping(objects: Iterable[Json]) -> Iterator[BaseChain]:
+    """Of `nft -j list ruleset`, the chains of others than ip6tables and the engine that drop by policy."""
+    listed = list(objects)
+    for each in listed:
+        chain = each.get("chain", {})
+        if chain.get("hook") != "forward" or chain.get("policy") != "drop":
+            continue
+        if chain["family"] not in ("ip6", "inet") or chain["table"] == ENGINE_TABLE:
+            continue
+        if chain["family"] == "ip6" and chain["table"] in IPTABLES_TABLES:
+            continue
+        place = (chain["family"], chain["table"], chain["name"])
+        yield BaseChain(*place, marks=_accepted_marks(listed, place))
+
+
+def engine_accepts(objects: Iterable[Json]) -> frozenset[int]:
+    """Of `nft -j list ruleset`, the marks that an engine's own tables accept."""
+    listed = list(objects)
+    chains = [each["chain"] for each in listed if "chain" in each]
+    places = [("ip6", ENGINE_TABLE, each["name"]) for each in chains if each["table"] == ENGINE_TABLE]
+    return frozenset(mark for place in places for mark in _accepted_marks(listed, place))
+
+
+def _accepted_marks(objects: Iterable[Json], place: tuple[str, str, str]) -> frozenset[int]:
+    """The marks of the rules in one chain that accept on a mark alone."""
+    marks = set[int]()
+    for each in objects:
+        rule = each.get("rule", {})
+        if (rule.get("family"), rule.get("table"), rule.get("chain")) != place:
+            continue
+        matches = [item["match"] for item in rule["expr"] if "match" in item]
+        if len(matches) == 1 and any("accept" in item for item in rule["expr"]):
+            marks |= _mark_of(matches[0])
+    return frozenset(marks)
+
+
+def _mark_of(match: Json) -> set[int]:
+    """`meta mark and M == M` → M."""
+    left, right = match["left"], match["right"]
+    masked = left.get("&") if isinstance(left, dict) else None
+    if masked and masked[0] == {"meta": {"key": "mark"}} and masked[1] == right:
+        return {right}
+    return {right} if left == {"meta": {"key": "mark"}} and isinstance(right, int) else set()

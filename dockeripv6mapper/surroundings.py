@@ -1,0 +1,107 @@
+"""The frozen types of what no pass needs and a check does: the engine itself, how networks were made, rules.
+
+`examination` fills them in, `checks` judges them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dockeripv6mapper.errors import MapperError
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the engine says of itself."""
+
+    version: str
+    api: tuple[int, int]
+    firewall_backend: str | None = None
+    """`iptables` or `nftables`; None from engines that know but one."""
+    pid: int | None = None
+    """The process that listens on the engine's socket; None where it is not on this machine, or hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One subnet of a network with what its maker said of it, as the engine writes it; "" for nothing."""
+
+    subnet: str
+    gateway: str = ""
+    ip_range: str = ""
+    auxiliary: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it is of IPv6."""
+        return ":" in self.subnet
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that it takes to make a network again."""
+
+    name: str
+    driver: str
+    pools: tuple[Pool, ...] = ()
+    ipv4: bool = True
+    ipv6: bool = True
+    internal: bool = False
+    attachable: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of ip6tables."""
+
+    text: str
+    """As `ip6tables-save` writes it: `-A FORWARD -o br-1234 -j DOCKER`."""
+    words: tuple[str, ...]
+    """What follows the chain's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain of ip6tables."""
+
+    policy: str | None
+    """`ACCEPT` or `DROP` of a built-in chain; None: a user's, which returns at its end."""
+    rules: tuple[Rule, ...] = ()
+
+
+Chains = Mapping[tuple[str, str], Chain]
+"""The chains of one ip6tables backend, by table and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseChain:
+    """A chain of nftables at the forward hook that drops what none of its rules accepts."""
+
+    family: str
+    table: str
+    name: str
+    marks: frozenset[int] = frozenset()
+    """Packet marks that its rules accept."""
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an examination saw. What it could not see stands in `unseen`, and is None or empty."""
+
+    engine: Engine | None = None
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    """By the network's ID."""
+    chains: tuple[Chains, ...] = ()
+    """Of each backend of ip6tables that could be looked at."""
+    dropping: tuple[BaseChain, ...] = ()
+    engine_accepts: frozenset[int] = frozenset()
+    """Packet marks that the tables of an engine's nftables backend accept."""
+    tools: frozenset[str] = frozenset()
+    """Of the commands that ports by label need, those that are there."""
+    capabilities: frozenset[str] = frozenset()
+    """Of the capabilities that the mapper needs, those that this process has."""
+    unseen: tuple[MapperError, ...] = ()

@@ -1,0 +1,448 @@
+"""`doctor`: each thing is broken in turn, exactly that is found, and the fix as printed makes it good."""
+
+import http.client
+import json
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.lab.clinic import Clinic
+from tests.lab.engines import Flavour
+from tests.lab.hosts import UPLINK
+from tests.lab.mapper import run_command
+from tests.lab.scenes import SUFFIX
+from tests.lab.topology import Lab
+from tests.lab.waiting import eventually
+
+SUBNET = "2001:db8:103:0:77::/80"
+"""Inside the uplink's prefix, and nobody's."""
+
+
+@pytest.fixture(scope="module")
+def clinics(lab: Lab) -> Iterator[dict[Flavour, Clinic]]:
+    """A clinic on each host; a test that leaves all well passes it on to the next."""
+    found = {host.engine.flavour: Clinic(host) for host in lab.hosts}
+    yield found
+    for clinic in found.values():
+        clinic.leave()
+
+
+@pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
+def clinic(clinics: dict[Flavour, Clinic], request: pytest.FixtureRequest) -> Clinic:
+    """Each host in turn."""
+    found = clinics[request.param]
+    found.cure()
+    return found
+
+
+@pytest.fixture
+def modern(clinics: dict[Flavour, Clinic]) -> Clinic:
+    """The newer engine's host, for what does not depend on the engine, or is the newer one's alone."""
+    clinics[Flavour.MODERN].cure()
+    return clinics[Flavour.MODERN]
+
+
+def test_a_fresh_host_is_put_right_by_what_is_printed(lab: Lab) -> None:
+    """Before any daemon: whatever sysctls the kernel starts with, the fixes leave nothing to find."""
+    host = lab.host(Flavour.MODERN)
+    host.reset()
+    fresh = Clinic(host)
+    found = fresh.findings()
+    assert {each.check for each in found} == {"sysctl"}
+    for finding in found:
+        fresh.paste(finding.fix)
+    assert not fresh.findings()
+    table = run_command(host, "doctor")
+    assert table.returncode == 0
+    assert "accept_ra, forwarding, proxy_ndp, proxy_delay are as they have to be" in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("net.ipv6.conf.all.forwarding", "0"),
+        (f"net.ipv6.conf.{UPLINK}.accept_ra", "1"),
+        (f"net.ipv6.conf.{UPLINK}.proxy_ndp", "0"),
+        ("net.ipv6.conf.all.proxy_ndp", "0"),
+        (f"net.ipv6.neigh.{UPLINK}.proxy_delay", "80"),
+    ],
+)
+def test_a_sysctl_that_was_reset(modern: Clinic, key: str, value: str) -> None:
+    """By somebody's `sysctl -p`, say."""
+    modern.host.namespace.set_sysctl(key, value)
+    finding = modern.assert_only("sysctl", "host")
+    assert key in finding.found
+    modern.assert_cured_by(finding.fix)
+    modern.is_well = True
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """One thing that is broken on the host, and what must be found."""
+
+    name: str
+    commands: str
+    """What breaks it, in the host's own shell."""
+    check: str
+    subject: str
+    said: str
+    """Part of what is found."""
+    tidy: str = "true"
+    """What is to be done after the fix, to leave all as it was."""
+    on: tuple[Flavour, ...] = (Flavour.MODERN,)
+    """On which engines it is tried: on both where what is made depends on the engine."""
+
+
+def web(*labels: str, name: str = "web") -> str:
+    """The command that runs a container with labels of the mapper's."""
+    options = " ".join(f"--label ipv6.mapper.{label}" for label in labels)
+    return f"docker run -d --name {name} {options} busybox:lab"
+
+
+BREAKAGES = [
+    Breakage(
+        "network-missing",
+        web("network=missing"),
+        "network",
+        "network 'missing'",
+        "there is no network 'missing', which is named by a label of web",
+        "docker rm -f web; docker network rm missing",
+        on=tuple(Flavour),
+    ),
+    Breakage(
+        "network-without-ipv6",
+        f"docker network create plain; {web('network=plain')}",
+        "network",
+        "network plain",
+        "has no IPv6 subnet",
+        "docker rm -f web; docker network rm plain",
+        on=tuple(Flavour),
+    ),
+    Breakage(
+        "network-predefined",
+        web("network=bridge"),
+        "network",
+        "network bridge",
+        "takes no requested address",
+        "docker network rm he_ipv62",
+    ),
+    Breakage(
+        "network-internal",
+        f"docker network create --internal --ipv6 --subnet {SUBNET} inside; {web('network=inside')}",
+        "inbound",
+        "network inside",
+        "the network is internal",
+        "docker rm -f web; docker network rm inside",
+        on=tuple(Flavour),
+    ),
+    Breakage(
+        "gateway-mode-nat",
+        f"docker network create --ipv4=false --ipv6 --subnet {SUBNET} closed; {web('network=closed')}",
+        "gateway-mode",
+        "network closed",
+        "-A PREROUTING -d 2001:db8:103:0:77:",
+        "docker rm -f web; docker network rm closed",
+    ),
+    Breakage(
+        "masquerade",
+        "docker network create --ipv4=false -o com.docker.network.bridge.gateway_mode_ipv6=nat-unprotected "
+        f"--ipv6 --subnet {SUBNET} hidden; {web('network=hidden')}",
+        "masquerade",
+        "network hidden",
+        "-j MASQUERADE",
+        "docker rm -f web; docker network rm hidden",
+    ),
+    Breakage(
+        "dual-stack",
+        "docker network create -o com.docker.network.bridge.gateway_mode_ipv6=routed "
+        f"--ipv6 --subnet {SUBNET} both; {web('network=both')}",
+        "dual-stack",
+        "network both",
+        "web now sends through it",
+        "docker rm -f web; docker network rm both",
+    ),
+    Breakage(
+        "driver",
+        "docker swarm init --advertise-addr {address} >/dev/null; docker network create -d overlay "
+        f"--attachable --ipv6 --subnet {SUBNET} over; {web('network=over')}",
+        "driver",
+        "network over",
+        "has no driver: it could not be made",
+        "docker network rm he_ipv62 over; docker swarm leave --force",
+    ),
+    Breakage(
+        "bridge-left-behind",
+        "ip link add br-0123456789ab type bridge; ip link set br-0123456789ab up; "
+        "ip address add 2001:db8:103:0:{number}:5::1/96 dev br-0123456789ab nodad",
+        "overlap",
+        "network he_ipv6",
+        "a bridge that the engine has left behind",
+        on=tuple(Flavour),
+    ),
+    Breakage(
+        "subnet-on-another-link",
+        f"docker network create {{routed}} --ipv6 --subnet {SUBNET} twice; {web('network=twice')}; "
+        "ip link add other type bridge; ip link set other up; "
+        f"ip address add {SUBNET.replace('::/', '::2/')} dev other nodad",
+        "overlap",
+        "network twice",
+        f"{SUBNET} is on other, too",
+        "docker rm -f web; docker network rm twice; ip link delete other",
+        on=tuple(Flavour),
+    ),
+    Breakage(
+        "label-of-a-network",
+        f"docker network create {{routed}} --ipv6 --subnet {SUBNET} --label ipv6.mapper.schema=wide typo",
+        "label",
+        "network typo",
+        "did you mean ipv6.mapper.scheme?",
+        "docker network rm typo",
+    ),
+    Breakage(
+        "scheme-unreadable",
+        f"docker network create {{routed}} --ipv6 --subnet {SUBNET} --label ipv6.mapper.scheme=sha odd; "
+        f"{web('network=odd')}",
+        "network",
+        "network odd",
+        "expected md5-24 or wide",
+        "docker rm -f web; docker network rm odd",
+    ),
+    Breakage(
+        "uplink-label",
+        f"docker network create {{routed}} --ipv6 --subnet {SUBNET} --label ipv6.mapper.uplink=eth7 lost",
+        "uplink",
+        "network lost",
+        "ipv6.mapper.uplink='eth7': there is no such link",
+        "docker network rm lost",
+    ),
+    Breakage(
+        "collisions",
+        "docker network create {routed} --ipv6 --subnet 2001:db8:103:0:77::/122 small; "
+        + "; ".join(web("network=small", name=name) for name in ("web", "nginx", "mail")),
+        "collisions",
+        "network small",
+        "the chance that two of 3 names come to the same 6 bits is 0.05",
+        "docker rm -f web nginx mail; docker network rm small",
+    ),
+    Breakage(
+        "label-unknown",
+        web("network=he_ipv6", "sufix=5"),
+        "label",
+        "container web",
+        "did you mean ipv6.mapper.suffix?",
+    ),
+    Breakage(
+        "label-unreadable",
+        web("network=he_ipv6", "suffix=wxyz"),
+        "mapping",
+        "container web",
+        "[invalid-label]",
+    ),
+    Breakage(
+        "ports-unreadable",
+        web("network=he_ipv6", "ports=80,0"),
+        "ports",
+        "container web",
+        "ipv6.mapper.ports='0'",
+    ),
+    Breakage(
+        "address-of-the-gateway",
+        web("network=he_ipv6", "suffix=1"),
+        "mapping",
+        "container web",
+        "[gateway]",
+    ),
+    Breakage(
+        "address-held",
+        web("network=he_ipv6", "suffix=3d:7a:30"),
+        "mapping",
+        "container web",
+        "is held by container mon_container [address-held]",
+    ),
+    Breakage(
+        "host-network",
+        web("network=he_ipv6", name="web --network host"),
+        "mapping",
+        "container web",
+        "[not-connectable]",
+    ),
+    Breakage(
+        "nftables-of-another",
+        "nft add table inet mine; nft add chain inet mine forward "
+        "'{{ type filter hook forward priority 10; policy drop; }}'",
+        "nftables",
+        "firewall",
+        "chain inet mine forward drops",
+        "nft delete table inet mine",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("clinic", "breakage"),
+    [
+        pytest.param(flavour, breakage, id=f"{breakage.name}-{flavour.release}")
+        for flavour in Flavour
+        for breakage in BREAKAGES
+        if flavour in breakage.on
+    ],
+    indirect=["clinic"],
+)
+def test_what_is_broken_is_found_and_its_fix_mends_it(clinic: Clinic, breakage: Breakage) -> None:
+    """Exactly the one finding, and none after its fix was pasted as printed."""
+    is_modern = clinic.host.engine.flavour is Flavour.MODERN
+    routed = "--ipv4=false -o com.docker.network.bridge.gateway_mode_ipv6=routed" if is_modern else ""
+    number = clinic.host.subnet.network_address.packed[9]
+    given = {"routed": routed, "number": number, "address": clinic.host.address}
+    clinic.paste(breakage.commands.format(**given))
+    finding = clinic.await_only(breakage.check, breakage.subject)
+    assert breakage.said in finding.found
+    clinic.assert_cured_by(finding.fix)
+    clinic.paste(breakage.tidy)
+    clinic.is_well = True
+
+
+@pytest.mark.parametrize(("table", "chain"), [("filter", "FORWARD"), ("raw", "PREROUTING")])
+def test_rules_that_drop_are_named_and_the_fix_comes_before_them(
+    lab: Lab, modern: Clinic, table: str, chain: str
+) -> None:
+    """A ping, and what a label opens, get through again."""
+    rule = f"{chain} -d {modern.host.subnet} -j DROP"
+    modern.paste(f"ip6tables -t {table} -I {rule}")
+    found = modern.findings()
+    assert [(each.check, each.level) for each in found] == [("inbound", "warn"), ("inbound", "fail")]
+    assert all(f"-t {table} -A {rule}" in each.found for each in found)
+    address = modern.host.subnet[SUFFIX]
+    assert not lab.router.ping(address)
+    assert not lab.router.reaches(address, 80)
+    for finding in found:
+        modern.paste(finding.fix)
+    assert modern.findings() == []
+    assert lab.router.ping(address)
+    assert lab.router.reaches(address, 80)
+    modern.paste(f"ip6tables -t {table} -D {rule}")
+    for finding in found:
+        modern.paste(finding.fix.replace(" -I ", " -D "))
+    modern.is_well = True
+
+
+def test_a_20_10_engine_that_filters_ipv6(lab: Lab, clinics: dict[Flavour, Clinic]) -> None:
+    """It drops even pings, and masquerades: the daemon warns of both as doctor does, and both are mended."""
+    clinic = clinics[Flavour.DISTRO]
+    clinic.leave()
+    host = clinic.host
+    host.engine.ip6tables = True
+    host.engine.restart()
+    try:
+        clinic.open()
+        found = clinic.findings()
+        assert [each.check for each in found] == ["inbound", "masquerade"]
+        for finding in found:
+            clinic.mapper.wait_for_log(re.escape(f"{finding.subject}: {finding.found}: {finding.why} (try: "))
+        assert not lab.router.ping(host.subnet[SUFFIX])
+        for finding in found:
+            clinic.paste(finding.fix)
+        clinic.await_wellness()
+        assert lab.router.ping(host.subnet[SUFFIX], timeout=5)
+    finally:
+        clinic.leave()
+
+
+def test_an_uplink_that_is_not_there(lab: Lab, modern: Clinic) -> None:
+    """Without a default route, or named and missing: the fix names the link that has the host's prefix."""
+    finding = modern.assert_only("uplink", "uplink eth7", "--uplink", "eth7")
+    assert "no link eth7" in finding.found
+    assert "FAIL" not in modern.paste(finding.fix)
+    modern.host.namespace.run("ip", "-6", "route", "del", "default")
+    finding = modern.assert_only("uplink", "host")
+    assert "no link has an IPv6 default route" in finding.found
+    assert "FAIL" not in modern.paste(finding.fix)
+    modern.host.restore_uplink(lab.router.address)
+    modern.is_well = True
+
+
+def test_proxy_off_where_a_router_looks_for_the_addresses_on_the_link(modern: Clinic) -> None:
+    """The command that is printed looks with proxying, and finds nothing."""
+    finding = modern.assert_only("subnet", "network he_ipv6", "--proxy", "off")
+    assert "WARN" not in modern.paste(finding.fix)
+    modern.is_well = True
+
+
+def test_a_network_that_is_not_allowed(modern: Clinic) -> None:
+    """The command that is printed allows it besides those that were."""
+    finding = modern.assert_only("mapping", "container mon_container", "--allow-network", "other")
+    assert finding.fix == "DockerIPV6Mapper.py --allow-network other --allow-network he_ipv6 doctor"
+    assert "FAIL" not in modern.paste(finding.fix)
+    modern.is_well = True
+
+
+def test_a_capability_that_is_missing(modern: Clinic) -> None:
+    """It keeps the older ip6tables from being asked, too; pasted into root's shell, each fix looks again."""
+    without = ("setpriv", "--bounding-set", "-net_raw")
+    rules, capability = modern.findings(wrapper=without)
+    assert "ip6tables-legacy-save" in rules.found
+    assert "CAP_NET_RAW" in capability.found
+    for finding in (rules, capability):
+        assert not {"WARN", "FAIL"} & set(modern.paste(finding.fix).split())
+    modern.is_well = True
+
+
+def test_another_network_namespace_than_the_engines(clinic: Clinic, lab: Lab) -> None:
+    """As in a container without `--network host`: the fix enters the engine's own."""
+    elsewhere = ("nsenter", f"--net={lab.router.namespace.path}")
+    found = {each.check: each for each in clinic.findings(wrapper=elsewhere)}
+    assert "none of the engine's bridges" in found["namespace"].found
+    assert "FAIL" not in clinic.paste(found["namespace"].fix, *elsewhere)
+    clinic.is_well = True
+
+
+def test_a_tool_that_ports_need_and_is_not_there(modern: Clinic) -> None:
+    """Hidden here, not removed: the machine's own package manager then has nothing left to do."""
+    hiding = ("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/sbin/nft && exec "$@"', "sh")
+    finding = modern.assert_only("tool", "firewall", wrapper=hiding)
+    assert "the command nft is not installed" in finding.found
+    modern.assert_cured_by(finding.fix)
+    modern.is_well = True
+
+
+def test_a_socket_that_the_user_may_not_open(modern: Clinic) -> None:
+    """The fix makes the user one of the group that may, here in an /etc that is a copy."""
+    modern.paste(f"chgrp docker {modern.host.engine.socket}")
+    user = "setpriv --reuid nobody --regid nogroup --init-groups --inh-caps +net_admin,+net_raw "
+    user += "--ambient-caps +net_admin,+net_raw --"
+    finding = modern.findings(wrapper=tuple(user.split()))[0]
+    assert (finding.check, finding.subject) == ("permission", "engine")
+    assert "permission denied on the engine's socket" in finding.found
+    copied = "mount -t tmpfs none /mnt; cp -a /etc /mnt; mount --bind /mnt/etc /etc"
+    script = f"{copied}; {finding.fix}\n{user} DockerIPV6Mapper.py doctor"
+    assert "FAIL" not in modern.paste(script, "unshare", "--mount")
+
+
+def test_an_engine_that_is_away(clinic: Clinic) -> None:
+    """What is printed asks the service manager for it, which is played by the lab here."""
+    clinic.host.engine.kill()
+    finding = clinic.assert_only("engine", "engine")
+    assert finding.fix == "systemctl start docker"
+    clinic.host.engine.start()
+    eventually(lambda: "engine" not in {each.check for each in clinic.findings()}, within=10)
+
+
+def test_two_networks_of_one_name(clinics: dict[Flavour, Clinic]) -> None:
+    """Which only 20.10 allows, through its API: the one that nobody is on is removed by its ID."""
+    clinic = clinics[Flavour.DISTRO]
+    clinic.cure()
+    link = http.client.HTTPConnection("engine")
+    link.sock = socket.socket(socket.AF_UNIX)
+    link.sock.connect(str(clinic.host.engine.socket))
+    link.request(
+        "POST", "/networks/create", json.dumps({"Name": "he_ipv6"}), {"Content-Type": "application/json"}
+    )
+    assert link.getresponse().status == 201
+    link.close()
+    finding = clinic.await_only("network", "network 'he_ipv6'")
+    assert "2 networks are called 'he_ipv6'" in finding.found
+    clinic.assert_cured_by(finding.fix)
+    clinic.is_well = True
