@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import ruleset
@@ -17,8 +18,12 @@ from dockeripv6mapper.model import FirewallRules
 
 log = logging.getLogger(__name__)
 
-IPTABLES = ("ip6tables", "ip6tables-legacy")
-"""The command of the machine's choice, and the other backend's where the engine uses that."""
+IPTABLES = "ip6tables"
+"""The command of whichever backend is the machine's choice."""
+NFT, LEGACY = "ip6tables-nft", "ip6tables-legacy"
+"""Each backend's own command: an engine that was started before the choice changed uses the other."""
+LEGACY_TABLES = Path("/proc/net/ip6_tables_names")
+"""The legacy backend's tables. Its command makes the table that it is asked about, so look here first."""
 RAW = ("raw", "PREROUTING")
 ENGINE_HOOKS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
 """Where forwarded packets are accepted: the first of these chains that there is."""
@@ -109,7 +114,7 @@ def cleanup(mark: int, *, dry_run: bool = False) -> tuple[list[str], list[Kernel
     """
     done: list[str] = []
     errors: list[KernelRefusedError] = []
-    hooks = [Hook(command, *each) for command in IPTABLES for each in (RAW, *ENGINE_HOOKS)]
+    hooks = [Hook(command, *each) for command in _backends() for each in (RAW, *ENGINE_HOOKS)]
     try:
         if shutil.which("nft") and read_table() is not None:
             if not dry_run:
@@ -119,7 +124,7 @@ def cleanup(mark: int, *, dry_run: bool = False) -> tuple[list[str], list[Kernel
         errors.append(error)
     for hook in hooks:
         try:
-            if shutil.which(hook.command) and _has_rule(hook, mark):
+            if _has_rule(hook, mark):
                 if not dry_run:
                     run([hook.command, "-w", "-t", hook.table, "-D", hook.chain, *_rule(mark)])
                 done.append(f"rule in {hook}")
@@ -130,13 +135,30 @@ def cleanup(mark: int, *, dry_run: bool = False) -> tuple[list[str], list[Kernel
 
 def _hooks() -> list[Hook]:
     """The hooks of the backend that the engine uses: the one with its chains, else the machine's choice."""
-    found = [command for command in IPTABLES if shutil.which(command)]
-    engines = [command for command in found if _has_chain(command, "filter", "DOCKER")]
+    engines = [command for command in _backends() if _has_chain(command, "filter", "DOCKER")]
     hooks = []
-    for command in engines or found[:1]:
-        hooks.append(Hook(command, *RAW))
-        hooks.append(next(Hook(command, *each) for each in ENGINE_HOOKS if _has_chain(command, *each)))
+    for command in engines or [IPTABLES]:
+        accepting = next((each for each in ENGINE_HOOKS if _has_chain(command, *each)), ENGINE_HOOKS[-1])
+        hooks += [Hook(command, *RAW), Hook(command, *accepting)]
     return hooks
+
+
+def _backends() -> list[str]:
+    """The commands of the backends that may hold a rule; before iptables 1.8 one command was all."""
+    named = [command for command in (NFT, LEGACY) if shutil.which(command)]
+    if LEGACY in named and not _legacy_is_used():
+        named.remove(LEGACY)
+    if not named and shutil.which(IPTABLES):
+        return [IPTABLES]
+    return named
+
+
+def _legacy_is_used() -> bool:
+    try:
+        return bool(LEGACY_TABLES.read_text())
+    except (FileNotFoundError, PermissionError):
+        # The kernel does not have it; or this process may not look, and then may not change it either.
+        return False
 
 
 def _has_chain(command: str, table: str, chain: str) -> bool:

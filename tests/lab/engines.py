@@ -8,7 +8,7 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from tests.lab.boxes import SHARED, Box
+from tests.lab.boxes import ENVIRONMENT, SHARED, Box
 from tests.lab.commands import DEFAULT_TIMEOUT, run
 from tests.lab.namespaces import Namespace
 from tests.lab.processes import only_child
@@ -51,8 +51,9 @@ class Engine:
     """One engine in one namespace.
 
     `workdir` is its alone and holds everything of it that outlives a stop: data, socket, log.
-    `ip6tables` and further `flags` of dockerd may be changed, and count from the next start. An engine
-    before 27 has IPv6 filtering off by default, and with it lets in no more than published ports.
+    `ip6tables`, `legacy` and further `flags` of dockerd may be changed, and count from the next start. An
+    engine before 27 has IPv6 filtering off by default, and with it lets in no more than published ports.
+    With `legacy` it writes its rules with iptables' legacy backend, whatever the machine's choice is.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Engine:
         self.namespace = namespace
         self.workdir = workdir
         self.ip6tables = ip6tables
+        self.legacy = False
         self.flags = flags
         self._box = Box(namespace, flavour.root, workdir)
         self._parent: subprocess.Popen[bytes] | None = None
@@ -159,8 +161,12 @@ class Engine:
 
     def _lay_out(self) -> None:
         """Write what the engine and its client read."""
-        for directory in ("bin", "client", "data"):
+        for directory in ("bin", "client", "data", "legacy"):
             (self.workdir / directory).mkdir(parents=True, exist_ok=True)
+        for command in ("iptables", "ip6tables"):
+            link = self.workdir / "legacy" / command
+            if not link.is_symlink():
+                link.symlink_to(f"/usr/sbin/{command}-legacy")
         self._configure(live_restore=False)
         client = self.workdir / "bin/docker"
         if not client.is_symlink():
@@ -179,13 +185,14 @@ class Engine:
     def _command(self) -> tuple[str, ...]:
         # Engines since 27 filter IPv6 by default, and know no experiment of that name.
         filtering = self.ip6tables and self.flavour is Flavour.DISTRO
+        path = ("env", f"PATH={SHARED}/legacy:{ENVIRONMENT['PATH']}") if self.legacy else ()
         run_files = ("--exec-root=/run/docker", "--pidfile=/run/docker.pid")
         shared = (f"--host=unix://{SHARED}/docker.sock", f"--data-root={SHARED}/data", "--group=root")
         # The cgroups are ours to remove; a service manager of the machine has no part in them.
         cgroups = ("--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent=/{self.namespace.name}")
         # With an init, `sleep` as a container's first process obeys a stop at once, not after 10 s.
         return (
-            *("dockerd", f"--config-file={SHARED}/daemon.json", "--init"),
+            *(*path, "dockerd", f"--config-file={SHARED}/daemon.json", "--init"),
             *(*run_files, *shared, *cgroups, *self.flags),
             *(("--ip6tables", "--experimental") if filtering else ()),
         )

@@ -12,6 +12,19 @@ from tests.lab.namespaces import Namespace
 
 UPLINK = "up0"
 
+NO_RULES = """
+*raw
+COMMIT
+*nat
+COMMIT
+*filter
+:INPUT ACCEPT
+:FORWARD ACCEPT
+:OUTPUT ACCEPT
+COMMIT
+"""
+"""What iptables-restore makes of the tables that an engine fills: no chain of its own, no rule."""
+
 UNTOUCHED = {
     f"net.ipv6.conf.{UPLINK}.accept_ra": "1",
     f"net.ipv6.conf.{UPLINK}.proxy_ndp": "0",
@@ -89,10 +102,10 @@ class Host:
 
         The engine is started if it does not run, so that a test may leave the host in any state.
         """
-        if self.engine.ip6tables:
+        if self.engine.ip6tables or self.engine.legacy:
             self.engine.stop()
-            self.namespace.run("nft", "flush", "ruleset")
-            self.engine.ip6tables = False
+            self._flush_firewall()
+            self.engine.ip6tables = self.engine.legacy = False
         if not self.engine.running:
             self.engine.start()
         docker = self.engine.docker
@@ -112,3 +125,9 @@ class Host:
         for key, value in UNTOUCHED.items():
             self.namespace.set_sysctl(key, value)
         shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    def _flush_firewall(self) -> None:
+        """Empty both backends: a stopped engine leaves its rules."""
+        self.namespace.run("nft", "flush", "ruleset")
+        for restore in ("iptables-legacy-restore", "ip6tables-legacy-restore") if self.engine.legacy else ():
+            self.namespace.run(restore, stdin=NO_RULES)

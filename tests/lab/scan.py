@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 SILENCE_SECONDS = 1.0
 """How long an answer may take on one machine."""
-AT_ONCE = 100
+AT_ONCE = 500
 
 
 async def reached(address: str, protocol: str, ports: Sequence[int]) -> list[int]:

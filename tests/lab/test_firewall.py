@@ -1,11 +1,13 @@
 """Ports by label: exactly what was asked for is open, in every mode of the engine, and no longer."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,8 @@ class Mode:
     flavour: Flavour
     gateway_mode: str | None = None
     ip6tables: bool = False
+    legacy: bool = False
+    """Whether the engine's iptables is the legacy backend's, while the machine's is nft's."""
     filters: bool = True
     """Whether the engine keeps new connections out where nothing is asked for."""
 
@@ -37,6 +41,7 @@ class Mode:
 MODES = [
     Mode("20.10", Flavour.DISTRO, filters=False),
     Mode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True),
+    Mode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True),
     Mode("28-nat", Flavour.MODERN, gateway_mode="nat"),
     Mode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
     Mode("28-routed", Flavour.MODERN, gateway_mode="routed"),
@@ -51,8 +56,10 @@ def staged(lab: Lab, mode: Mode) -> Iterator[Host]:
     lab.router.flush_neighbours()
     if mode.ip6tables:
         host.engine.ip6tables = True
+        host.engine.legacy = mode.legacy
         host.engine.restart()
     host.create_network("he_ipv6", gateway_mode=mode.gateway_mode)
+    assert (":DOCKER " in host.namespace.run("iptables-legacy-save").stdout) == mode.legacy
     try:
         yield host
     finally:
@@ -134,7 +141,8 @@ def table(host: Host) -> str:
 
 def rules_of_ours(host: Host) -> int:
     """How many rules among the engine's carry our name."""
-    return host.namespace.run("ip6tables-save").stdout.count("DockerIPV6Mapper")
+    saved = (host.namespace.run(command).stdout for command in ("ip6tables-save", "ip6tables-legacy-save"))
+    return sum(rules.count("DockerIPV6Mapper") for rules in saved)
 
 
 def test_a_container_without_the_label_gets_nothing_opened(lab: Lab, mode: Mode, host: Host) -> None:
@@ -252,6 +260,29 @@ def test_cleanup_removes_table_and_rules(plain: Host) -> None:
     assert not rules_of_ours(plain)
     assert str(address) in plain.namespace.run("ip6tables-save").stdout
     assert not table(plain)
+
+
+def test_the_backend_that_the_engine_does_not_use_is_left_alone(lab: Lab) -> None:
+    """Though it be the machine's choice: its mere listing would make tables that other programs warn of."""
+    with staged(lab, MODES[-1]) as host:
+        path = {"PATH": f"{host.engine.workdir / 'legacy'}:{os.environ['PATH']}"}
+        with Mapper(host, environment=path) as mapper:
+            mapper.wait_for_log("proxying neighbour discovery")
+            serve(host, "mon_container", "--label", "ipv6.mapper.ports=80")
+            mapper.wait_for_log("accepting marked packets in ip6tables-nft -t filter DOCKER-USER")
+        assert not host.namespace.run("cat", "/proc/net/ip6_tables_names").stdout
+
+
+def test_ip6tables_that_fails_keeps_no_container_from_its_address(lab: Lab, tmp_path: Path) -> None:
+    """As the legacy backend does on a kernel without it: said, and tried again."""
+    for command in ("ip6tables", "ip6tables-nft", "ip6tables-legacy"):
+        (tmp_path / command).symlink_to("/bin/false")
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with staged(lab, MODES[-1]) as host, Mapper(host, "--resync", "1", environment=path) as mapper:
+        mapper.wait_for_log("proxying neighbour discovery")
+        serve(host, "mon_container", "--label", "ipv6.mapper.ports=80")
+        mapped(host)
+        mapper.wait_for_log("WARNING .*ip6tables -w -t raw -I PREROUTING 1 .*: exit code 1")
 
 
 @pytest.mark.parametrize(
