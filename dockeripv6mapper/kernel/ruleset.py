@@ -4,6 +4,7 @@
         set open       (address, protocol, port) that new connections may reach
         set mapped     with `--firewall closed`: addresses that nothing else may reach from an uplink
         prerouting     marks what goes to `open`, before the engine's own rules look at it
+    replies        marks what comes back from there: engine 20.10 keeps its networks apart in both directions
         forward        with `--firewall closed`: drops what is new, from an uplink, and not marked
 
 What changes often stands in the sets, whose elements come and go in one transaction; the rules stay.
@@ -21,6 +22,8 @@ TABLE = "ip6 dockeripv6mapper"
 
 MARKING_PRIORITY = -310
 """Before the engine's rules in `raw` (-300)."""
+REPLY_PRIORITY = -150
+"""After routing, which may go by somebody's mark, and before the engine's rules in `filter` (0)."""
 CLOSING_PRIORITY = -10
 """Before the engine's rules in `filter` (0): a drop is final where an accept is not."""
 
@@ -89,12 +92,17 @@ def _table(rules: FirewallRules) -> str:
 
 
 def _chains(rules: FirewallRules) -> list[str]:
+    marked = f"@open meta mark set meta mark or {rules.mark:#x}"
     lines = [
         "set open { type ipv6_addr . inet_proto . inet_service; flags interval; }",
         "set mapped { type ipv6_addr; }",
         "chain prerouting {",
         f"  type filter hook prerouting priority {MARKING_PRIORITY}; policy accept;",
-        f"  ip6 daddr . meta l4proto . th dport @open meta mark set meta mark or {rules.mark:#x}",
+        f"  ip6 daddr . meta l4proto . th dport {marked}",
+        "}",
+        "chain replies {",
+        f"  type filter hook forward priority {REPLY_PRIORITY}; policy accept;",
+        f"  ct direction reply ip6 saddr . meta l4proto . th sport {marked}",
         "}",
     ]
     if rules.closes:

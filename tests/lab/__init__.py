@@ -28,6 +28,9 @@ machine's own namespace, its engine and its files are not touched.
     topology    the drawing above, brought up and taken down
     mapper      the daemon under test, on a host of the lab
     scenes      what tests and demo put on a host, and what they then see of it
+    modes       the ways in which an engine may filter
+    ports       what a container serves, and which ports are reached from where
+    scan, echo  programs that run in a namespace: a port scan, a UDP echo server
     __main__    python -m tests.lab up|down|shell|prepare
     picture     one host as it is, drawn
     narration   how the demo speaks

@@ -104,6 +104,11 @@ class Box:
             start_new_session=True,
         )
 
+    def seen(self, path: str) -> Path:
+        """A path inside as the machine sees it, /proc with the box's own process numbers included."""
+        assert self._process is not None, "the box is not open"
+        return Path(f"/proc/{only_child(self._process.pid)}/root{path}")
+
     def close(self) -> None:
         """End everything inside at once. May be repeated."""
         if self._process is None:

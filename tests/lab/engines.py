@@ -159,6 +159,11 @@ class Engine:
         client = str(self.workdir / "bin/docker")
         return run(client, *args, check=check, timeout=timeout, env=self.environment).stdout.strip()
 
+    def inside(self, container: str, *argv: str) -> tuple[str, ...]:
+        """Return the command that runs the machine's `argv` in a running container's network namespace."""
+        pid = self.docker("inspect", "--format", "{{.State.Pid}}", container)
+        return ("nsenter", f"--net={self._box.seen(f'/proc/{pid}/ns/net')}", *argv)
+
     def _lay_out(self) -> None:
         """Write what the engine and its client read."""
         for directory in ("bin", "client", "data", "legacy"):

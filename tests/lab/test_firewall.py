@@ -3,67 +3,31 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from ipaddress import IPv6Address
+from collections.abc import Iterator
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
 
-from tests.lab.engines import IMAGE, Flavour
+from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
-from tests.lab.mapper import CHECKOUT, Mapper, run_command
-from tests.lab.scenes import LABEL, SUFFIX, mapped, reaches
+from tests.lab.mapper import Mapper, run_command
+from tests.lab.modes import MODES, PLAIN, ROUTED, Mode, staged
+from tests.lab.ports import Place, echoing, inside, outside, scan, serve
+from tests.lab.scenes import LABEL, SUFFIX, mapped, reaches, run
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 SCANNED = [*range(1, 300), 443, *range(7990, 8110), 9000, 65535]
+SCANNED_UDP = [52, 53, 54, 80]
+ECHOED = (53, 54)
+"""UDP ports on which somebody echoes; the others refuse."""
+NEARBY = {"tcp": (79, 80, 81, 443, 8050, 8101), "udp": (52, 53, 54, 80)}
+"""What is scanned from other containers of the host."""
 PORTS = "80/tcp,443,53/udp,8000-8100/tcp"
 OPEN_TCP = {80, 443, *range(8000, 8101)}
 OPEN_UDP = {53}
-
-
-@dataclass(frozen=True)
-class Mode:
-    """One way in which an engine may filter."""
-
-    name: str
-    flavour: Flavour
-    gateway_mode: str | None = None
-    ip6tables: bool = False
-    legacy: bool = False
-    """Whether the engine's iptables is the legacy backend's, while the machine's is nft's."""
-    filters: bool = True
-    """Whether the engine keeps new connections out where nothing is asked for."""
-
-
-MODES = [
-    Mode("20.10", Flavour.DISTRO, filters=False),
-    Mode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True),
-    Mode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True),
-    Mode("28-nat", Flavour.MODERN, gateway_mode="nat"),
-    Mode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
-    Mode("28-routed", Flavour.MODERN, gateway_mode="routed"),
-]
-
-
-@contextmanager
-def staged(lab: Lab, mode: Mode) -> Iterator[Host]:
-    """A host whose engine and network are in that mode."""
-    host = lab.host(mode.flavour)
-    host.reset()
-    lab.router.flush_neighbours()
-    if mode.ip6tables:
-        host.engine.ip6tables = True
-        host.engine.legacy = mode.legacy
-        host.engine.restart()
-    host.create_network("he_ipv6", gateway_mode=mode.gateway_mode)
-    assert (":DOCKER " in host.namespace.run("iptables-legacy-save").stdout) == mode.legacy
-    try:
-        yield host
-    finally:
-        host.reset()
+OPEN_NEARBY = {("tcp", 80), ("tcp", 443), ("tcp", 8050), ("udp", 53)}
 
 
 @pytest.fixture(params=MODES, ids=lambda mode: mode.name)
@@ -80,36 +44,19 @@ def host(lab: Lab, mode: Mode) -> Iterator[Host]:
         yield host
 
 
-@pytest.fixture(
-    params=[each for each in MODES if each.name in ("20.10", "28-routed")], ids=lambda each: each.name
-)
+@pytest.fixture(params=[PLAIN, ROUTED], ids=lambda mode: mode.name)
 def plain(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
     """A host of each engine, in the mode that the README recommends."""
     with staged(lab, request.param) as host:
         yield host
 
 
-def serve(host: Host, name: str, *options: str) -> None:
-    """Run a container that echoes on TCP ports 80 and 8050, and refuses what else reaches it."""
-    servers = "nc -ll -p 8050 -e cat & exec nc -ll -p 80 -e cat"
-    host.engine.docker("run", "-d", "--name", name, *LABEL, *options, IMAGE, "sh", "-c", servers)
-
-
-def scan(lab: Lab, address: IPv6Address, protocol: str, ports: Iterable[int]) -> set[int]:
-    """The ports that the router reaches."""
-    argv = (sys.executable, "-m", "tests.lab.scan", str(address), protocol, ",".join(map(str, ports)))
-    entered = lab.router.namespace.entered(*argv)
-    done = subprocess.run(entered, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60)
-    return {int(port) for port in done.stdout.split()}
-
-
-def assert_exactly_open(lab: Lab, mode: Mode, address: IPv6Address) -> None:
+def assert_exactly_open(lab: Lab, mode: Mode, host: Host, address: IPv6Address) -> None:
     """What the label names and nothing else, or everything where the engine filters nothing."""
-    if mode.filters:
-        assert scan(lab, address, "tcp", SCANNED) == OPEN_TCP
-        assert scan(lab, address, "udp", [52, 53, 54, 80]) == OPEN_UDP
-    else:
-        assert scan(lab, address, "tcp", SCANNED) == set(SCANNED)
+    assert scan(outside(lab), address, "tcp", SCANNED) == (OPEN_TCP if mode.filters else set(SCANNED))
+    with echoing(host, "mon_container", *ECHOED):
+        found = scan(outside(lab), address, "udp", SCANNED_UDP)
+    assert found == (OPEN_UDP if mode.filters else set(SCANNED_UDP))
 
 
 def test_exactly_the_labelled_ports_are_open_before_during_and_after_restarts(
@@ -118,20 +65,57 @@ def test_exactly_the_labelled_ports_are_open_before_during_and_after_restarts(
     """Of the daemon, and of the engine, which builds its chains anew; and none when the container is gone."""
     with Mapper(host, "--resync", "1") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(host, "mon_container", "--restart", "always", "--label", f"ipv6.mapper.ports={PORTS}")
+        serve(host, "mon_container", *LABEL, "--restart", "always", "--label", f"ipv6.mapper.ports={PORTS}")
         address = mapped(host)
         mapper.wait_for_log(f"opened 8000-8100/tcp of {address}")
-        eventually(lambda: scan(lab, address, "tcp", [80]), within=5)
-        assert_exactly_open(lab, mode, address)
+        eventually(lambda: scan(outside(lab), address, "tcp", [80]), within=5)
+        assert_exactly_open(lab, mode, host, address)
         mapper.kill()
-        assert_exactly_open(lab, mode, address)
+        assert_exactly_open(lab, mode, host, address)
         mapper.start()
         host.engine.restart()
         assert mapped(host) == address
-        eventually(lambda: scan(lab, address, "tcp", [80]), within=10)
-        assert_exactly_open(lab, mode, address)
+        eventually(lambda: scan(outside(lab), address, "tcp", [80]), within=10)
+        assert_exactly_open(lab, mode, host, address)
         host.engine.docker("rm", "-f", "mon_container")
         eventually(lambda: str(address) not in table(host), within=2)
+
+
+def test_between_containers_the_engine_decides_and_labelled_ports_answer(mode: Mode, host: Host) -> None:
+    """On the same network and on another, a peer reaches what it reached before, and what is opened."""
+    other = create_other_network(host, mode)
+    address = host.subnet[SUFFIX]
+    attached = ("--network", "he_ipv6", "--ip6", str(address))
+    serve(host, "mon_container", *LABEL, *attached, "--label", f"ipv6.mapper.ports={PORTS}")
+    run(host, "neighbour", "--network", "he_ipv6")
+    run(host, "stranger", "--network", "other")
+    peers = [inside(host, "neighbour"), inside(host, "stranger")]
+    eventually(lambda: scan(peers[0], address, "tcp", [80]))
+    eventually(lambda: host.engine.docker("exec", "stranger", "ping", "-c", "1", "-W", "1", str(other[1])))
+    with echoing(host, "mon_container", *ECHOED):
+        before = [reached_nearby(peer, address) for peer in peers]
+        assert before[0] == {(protocol, port) for protocol in NEARBY for port in NEARBY[protocol]}
+        with Mapper(host) as mapper:
+            mapper.wait_for_log(f"opened 8000-8100/tcp of {address}")
+            assert [reached_nearby(peer, address) for peer in peers] == [
+                each | OPEN_NEARBY for each in before
+            ]
+
+
+def reached_nearby(peer: Place, address: IPv6Address) -> set[tuple[str, int]]:
+    """What a container reaches of `NEARBY`."""
+    return {
+        (protocol, port) for protocol in NEARBY for port in scan(peer, address, protocol, NEARBY[protocol])
+    }
+
+
+def create_other_network(host: Host, mode: Mode) -> IPv6Network:
+    """A network beside the labelled one, of the same mode; returns its subnet."""
+    subnet = IPv6Network((int(host.subnet.network_address) | 0xA0 << 48, host.subnet.prefixlen))
+    options = ("-o", f"com.docker.network.bridge.gateway_mode_ipv6={mode.gateway_mode}")
+    given = options if mode.gateway_mode else ()
+    host.engine.docker("network", "create", "--ipv6", "--subnet", str(subnet), *given, "other")
+    return subnet
 
 
 def table(host: Host) -> str:
@@ -149,11 +133,11 @@ def test_a_container_without_the_label_gets_nothing_opened(lab: Lab, mode: Mode,
     """And nothing is installed where nobody asks."""
     with Mapper(host) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(host, "mon_container")
+        serve(host, "mon_container", *LABEL)
         address = mapped(host)
         # The first container's bridge takes its time: whether the ping passes is the engine's business.
         lab.router.ping(address, timeout=3)
-        assert bool(scan(lab, address, "tcp", [80, 8050])) != mode.filters
+        assert bool(scan(outside(lab), address, "tcp", [80, 8050])) != mode.filters
         assert not table(host)
         assert not rules_of_ours(host)
         warned = mapper.log().count("network he_ipv6: the network is in the engine's gateway mode nat")
@@ -164,32 +148,32 @@ def test_a_flushed_firewall_is_put_right_by_the_next_pass(lab: Lab, plain: Host)
     """As after `iptables -F`, or a reload of somebody's firewall."""
     with Mapper(plain, "--resync", "1") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", "--label", "ipv6.mapper.ports=80")
+        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         address = mapped(plain)
-        eventually(lambda: scan(lab, address, "tcp", [80]), within=5)
+        eventually(lambda: scan(outside(lab), address, "tcp", [80]), within=5)
         chain = "DOCKER-USER" if plain.engine.flavour is Flavour.MODERN else "FORWARD"
         plain.namespace.run("ip6tables", "-t", "raw", "-F", "PREROUTING")
         plain.namespace.run("ip6tables", "-F", chain)
         plain.namespace.run("nft", "delete", "table", "ip6", "dockeripv6mapper")
         eventually(lambda: str(address) in table(plain), within=5)
         eventually(lambda: rules_of_ours(plain) == 2, within=5)
-        eventually(lambda: scan(lab, address, "tcp", [80, 81]) >= {80}, within=5)
+        eventually(lambda: scan(outside(lab), address, "tcp", [80, 81]) >= {80}, within=5)
 
 
 def test_established_connections_survive_restarts_and_unrelated_changes(lab: Lab, plain: Host) -> None:
     """One connection, echoing throughout."""
     with Mapper(plain) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", "--label", "ipv6.mapper.ports=80")
+        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         address = mapped(plain)
-        eventually(lambda: scan(lab, address, "tcp", [80]), within=5)
+        eventually(lambda: scan(outside(lab), address, "tcp", [80]), within=5)
         client = lab.router.namespace.entered(sys.executable, "-c", ECHO_CLIENT, str(address))
         with subprocess.Popen(client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as connection:
             assert echoed(connection, "before") == "before"
             assert mapper.stop() == 0
             assert echoed(connection, "stopped") == "stopped"
             mapper.start()
-            serve(plain, "nginx", "--label", "ipv6.mapper.ports=all")
+            serve(plain, "nginx", *LABEL, "--label", "ipv6.mapper.ports=all")
             mapped(plain, "nginx", 0xEE_0043_0040)
             mapper.wait_for_log("opened 1-65535/udp")
             assert echoed(connection, "after") == "after"
@@ -220,13 +204,13 @@ def test_closed_drops_what_no_label_opened_and_nothing_else(lab: Lab, plain: Hos
     """Ping, what is opened, and everything between containers and on the way out goes on."""
     with Mapper(plain, "--firewall", "closed") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", "--label", "ipv6.mapper.ports=80")
-        serve(plain, "nginx")
+        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        serve(plain, "nginx", *LABEL)
         address, other = mapped(plain), mapped(plain, "nginx", 0xEE_0043_0040)
-        eventually(lambda: scan(lab, address, "tcp", [80]), within=5)
-        assert scan(lab, address, "tcp", [79, 80, 81, 8050]) == {80}
-        assert scan(lab, address, "udp", [53]) == set()
-        assert scan(lab, other, "tcp", [80, 8050]) == set()
+        eventually(lambda: scan(outside(lab), address, "tcp", [80]), within=5)
+        assert scan(outside(lab), address, "tcp", [79, 80, 81, 8050]) == {80}
+        assert scan(outside(lab), address, "udp", [53]) == set()
+        assert scan(outside(lab), other, "tcp", [80, 8050]) == set()
         assert reaches(lab.router, address)
         docker = plain.engine.docker
         docker("exec", "nginx", "nc", "-w", "2", str(address), "8050", "-e", "true")
@@ -239,7 +223,7 @@ def test_off_touches_nothing(plain: Host) -> None:
     """Whatever labels ask for."""
     with Mapper(plain, "--firewall", "off") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", "--label", "ipv6.mapper.ports=80")
+        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         mapped(plain)
         assert not table(plain)
         assert not rules_of_ours(plain)
@@ -249,7 +233,7 @@ def test_cleanup_removes_table_and_rules(plain: Host) -> None:
     """Ours, and only those."""
     with Mapper(plain) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", "--label", "ipv6.mapper.ports=80")
+        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         address = mapped(plain)
         mapper.wait_for_log(f"opened 80/tcp of {address}")
     plain.namespace.run("ip6tables", "-I", "FORWARD", "-d", str(plain.subnet[SUFFIX]), "-j", "ACCEPT")
@@ -264,11 +248,11 @@ def test_cleanup_removes_table_and_rules(plain: Host) -> None:
 
 def test_the_backend_that_the_engine_does_not_use_is_left_alone(lab: Lab) -> None:
     """Though it be the machine's choice: its mere listing would make tables that other programs warn of."""
-    with staged(lab, MODES[-1]) as host:
+    with staged(lab, ROUTED) as host:
         path = {"PATH": f"{host.engine.workdir / 'legacy'}:{os.environ['PATH']}"}
         with Mapper(host, environment=path) as mapper:
             mapper.wait_for_log("proxying neighbour discovery")
-            serve(host, "mon_container", "--label", "ipv6.mapper.ports=80")
+            serve(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
             mapper.wait_for_log("accepting marked packets in ip6tables-nft -t filter DOCKER-USER")
         assert not host.namespace.run("cat", "/proc/net/ip6_tables_names").stdout
 
@@ -278,9 +262,9 @@ def test_ip6tables_that_fails_keeps_no_container_from_its_address(lab: Lab, tmp_
     for command in ("ip6tables", "ip6tables-nft", "ip6tables-legacy"):
         (tmp_path / command).symlink_to("/bin/false")
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    with staged(lab, MODES[-1]) as host, Mapper(host, "--resync", "1", environment=path) as mapper:
+    with staged(lab, ROUTED) as host, Mapper(host, "--resync", "1", environment=path) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(host, "mon_container", "--label", "ipv6.mapper.ports=80")
+        serve(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         mapped(host)
         mapper.wait_for_log("WARNING .*ip6tables -w -t raw -I PREROUTING 1 .*: exit code 1")
 
@@ -299,7 +283,7 @@ def test_ports_that_cannot_be_understood_leave_the_mapping_alone(plain: Host, po
     """The item is named, and none of the label's ports is opened."""
     with Mapper(plain) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", "--label", f"ipv6.mapper.ports={ports}")
+        serve(plain, "mon_container", *LABEL, "--label", f"ipv6.mapper.ports={ports}")
         mapped(plain)
         warning = mapper.wait_for_log("WARNING.*container mon_container: no port is opened.*")[0]
         assert f"ipv6.mapper.ports={item}" in warning

@@ -1,0 +1,54 @@
+"""Modes: the ways in which an engine may filter, and a host brought into one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.lab.engines import Flavour
+from tests.lab.hosts import Host
+from tests.lab.topology import Lab
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way in which an engine may filter."""
+
+    name: str
+    flavour: Flavour
+    gateway_mode: str | None = None
+    ip6tables: bool = False
+    legacy: bool = False
+    """Whether the engine's iptables is the legacy backend's, while the machine's is nft's."""
+    filters: bool = True
+    """Whether the engine keeps new connections out where nothing is asked for."""
+
+
+PLAIN = Mode("20.10", Flavour.DISTRO, filters=False)
+ROUTED = Mode("28-routed", Flavour.MODERN, gateway_mode="routed")
+"""These two are what the README recommends."""
+MODES = [
+    PLAIN,
+    Mode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True),
+    Mode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True),
+    Mode("28-nat", Flavour.MODERN, gateway_mode="nat"),
+    Mode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
+    ROUTED,
+]
+
+
+@contextmanager
+def staged(lab: Lab, mode: Mode) -> Iterator[Host]:
+    """A host whose engine and network are in that mode."""
+    host = lab.host(mode.flavour)
+    host.reset()
+    lab.router.flush_neighbours()
+    if mode.ip6tables:
+        host.engine.ip6tables = True
+        host.engine.legacy = mode.legacy
+        host.engine.restart()
+    host.create_network("he_ipv6", gateway_mode=mode.gateway_mode)
+    assert (":DOCKER " in host.namespace.run("iptables-legacy-save").stdout) == mode.legacy
+    try:
+        yield host
+    finally:
+        host.reset()
