@@ -2,7 +2,8 @@
 
     run       the program itself, its options, and the daemon in the foreground
     address   the address of a name
-    reports   plan, status, doctor
+    status    every labelled container, in several forms
+    reports   plan, doctor
     cleanup   what carries our mark, removed
     output    exit codes, and where results go
 
@@ -15,7 +16,7 @@ import sys
 
 import typer
 
-from dockeripv6mapper.cli import address, cleanup, reports, run
+from dockeripv6mapper.cli import address, cleanup, reports, run, status
 from dockeripv6mapper.cli.output import Exit
 from dockeripv6mapper.errors import MapperError
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     "Results go to stdout, logs to stderr.",
 )
 app.callback(invoke_without_command=True)(run.run)
-for command in (address.address, reports.plan, reports.status, reports.doctor, cleanup.cleanup):
+for command in (address.address, reports.plan, status.status, reports.doctor, cleanup.cleanup):
     app.command()(command)
 
 

@@ -141,6 +141,11 @@ def shown(text: str) -> str:
     return ascii(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
 
 
+def plain(text: str) -> str:
+    """`text` unquoted where it can stand in a line as it is, else as `shown` has it."""
+    return text if text.isprintable() and len(text) <= _SHOWN_CHARACTERS else shown(text)
+
+
 def invalid(label: str, value: str, expected: str) -> RefusedError:
     """The error for a value, or one item of it, that cannot be understood."""
     return RefusedError(Reason.INVALID_LABEL, f"label {label}={shown(value)}: expected {expected}")

@@ -52,6 +52,8 @@ class Row:
     """One labelled container."""
 
     container: Container
+    identity: str | None
+    """What the address is computed from; None where it did not come to one."""
     network: str
     wanted: IPv6Address | None
     actual: IPv6Address | None
@@ -79,15 +81,7 @@ def as_json(
 ) -> dict[str, Any]:
     """`{"uplinks": [{name, proxy_ndp, …}], "containers": [{id, name, …}]}`."""
     return {
-        "uplinks": [
-            {
-                "name": link.name,
-                "proxy_ndp": sysctls.get(f"conf/{link.name}/proxy_ndp"),
-                "forwarding": sysctls.get("conf/all/forwarding"),
-                "accept_ra": sysctls.get(f"conf/{link.name}/accept_ra"),
-            }
-            for link in uplinks
-        ],
+        "uplinks": [uplink_as_json(link, sysctls) for link in uplinks],
         "containers": [
             {
                 "id": row.container.id,
@@ -106,6 +100,16 @@ def as_json(
     }
 
 
+def uplink_as_json(link: Link, sysctls: Mapping[str, str | None]) -> dict[str, str | None]:
+    """An uplink's name, and the sysctls that proxying on it depends on; None where one is not there."""
+    return {
+        "name": link.name,
+        "proxy_ndp": sysctls.get(f"conf/{link.name}/proxy_ndp"),
+        "forwarding": sysctls.get("conf/all/forwarding"),
+        "accept_ra": sysctls.get(f"conf/{link.name}/accept_ra"),
+    }
+
+
 def as_table(found: Iterable[Row]) -> Group:
     """One line for each container, and a sentence below for each that is refused."""
     notes: list[Text] = []
@@ -115,22 +119,31 @@ def as_table(found: Iterable[Row]) -> Group:
         "container", "network", address_column, "state", "proxied on", "open", box=None, pad_edge=False
     )
     for row in found:
-        address = _text(row.actual or row.wanted) or "-"
-        if row.actual and row.wanted and row.actual != row.wanted:
-            address = f"{row.actual}, not {row.wanted}"
         table.add_row(
             Text(row.container.name),
-            Text(row.network),
-            Text(address),
+            Text(labels.plain(row.network)),
+            Text(address_of(row)),
             row.state.value,
             " ".join(row.proxied) or "-",
             " ".join(opening.ports for opening in row.open) or "-",
         )
         if row.refusal is not None:
-            said = f"{row.container.name}: {row.refusal.detail} [{row.refusal.reason.value}]"
-            remedy = REMEDIES.get(row.refusal.reason)
-            notes.append(Text(f"{said}; try: {remedy}" if remedy else said))
+            notes.append(Text(f"{row.container.name}: {refusal_of(row.refusal)}"))
     return Group(table, *notes)
+
+
+def address_of(row: Row) -> str:
+    """The container's address, with the wanted one where that is another."""
+    if row.actual and row.wanted and row.actual != row.wanted:
+        return f"{row.actual}, not {row.wanted}"
+    return _text(row.actual or row.wanted) or "-"
+
+
+def refusal_of(refusal: Refusal) -> str:
+    """A refusal's reason, with what to do about it where that is for somebody to do."""
+    remedy = REMEDIES.get(refusal.reason)
+    said = f"{refusal.detail} [{refusal.reason.value}]"
+    return f"{said}; try: {remedy}" if remedy else said
 
 
 def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
@@ -148,6 +161,7 @@ def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
         state = State.MAPPED if actual == wanted or (configured and not container.running) else State.PENDING
     return Row(
         container=container,
+        identity=decision.identity if isinstance(decision, Wanted) else None,
         network=decision.network if isinstance(decision, Wanted) else named,
         wanted=wanted,
         actual=actual,

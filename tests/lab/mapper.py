@@ -39,7 +39,7 @@ class Mapper:
     ) -> None:
         """`wrapper`: a command that runs the daemon, as `setpriv` does; `environment`: added to ours."""
         self.host = host
-        self._command = _command(host, level, "--state-dir", str(host.state_dir), *options, wrapper=wrapper)
+        self._command = command(host, level, "--state-dir", str(host.state_dir), *options, wrapper=wrapper)
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         handle, name = tempfile.mkstemp(prefix="mapper-", suffix=".log", dir=host.workdir)
@@ -137,7 +137,7 @@ def run_command(
 
     Its exit code is the caller's to judge.
     """
-    argv = _command(host, "--state-dir", str(host.state_dir), *args, wrapper=wrapper)
+    argv = command(host, "--state-dir", str(host.state_dir), *args, wrapper=wrapper)
     return subprocess.run(
         argv,
         cwd=CHECKOUT,
@@ -149,6 +149,7 @@ def run_command(
     )
 
 
-def _command(host: Host, *args: str, wrapper: tuple[str, ...]) -> tuple[str, ...]:
+def command(host: Host, *args: str, wrapper: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The command that runs the program on `host`, for the host's engine."""
     program = (sys.executable, "-m", "dockeripv6mapper", "--docker-host", host.engine.url)
     return host.namespace.entered(*wrapper, *program, *args)

@@ -1,10 +1,16 @@
 """`status`: what there is, told by engine and kernel, with or without a daemon."""
 
 import json
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.mapper import Mapper, run_command
+from tests.lab.mapper import CHECKOUT, Mapper, command, run_command
 from tests.lab.scenes import SUFFIX, mapped, run_labelled
 from tests.lab.waiting import eventually
 
@@ -66,3 +72,69 @@ def test_it_tells_the_truth_without_a_daemon_and_says_that_there_is_none(host: H
         eventually(lambda: status(host)[0] == 0)
         assert "no daemon" not in status(host)[2]
     assert "no daemon runs" in status(host)[2]
+
+
+def test_names_are_printed_as_hosts_lines_and_as_zone_records(host: Host, mapper: Mapper) -> None:
+    """What is no host name is left out, with a word on stderr."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    run_labelled(host, "mon_container")
+    run_labelled(host, "nginx")
+    mapped(host)
+    address = mapped(host, "nginx", 0xEE_0043_0040)
+    for name_format, line in (("hosts", f"{address} nginx\n"), ("zone", f"nginx IN AAAA {address}\n")):
+        done = run_command(host, "status", "--format", name_format)
+        assert (done.returncode, done.stdout) == (0, line)
+        assert "left out: 'mon_container' is no host name" in done.stderr
+
+
+def test_the_tree_shows_the_host_as_it_is(host: Host, mapper: Mapper) -> None:
+    """Uplink, network and container, from engine and kernel."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    run_labelled(host, "mon_container")
+    address = mapped(host)
+    tree = run_command(host, "status", "--tree").stdout
+    assert f"uplink {UPLINK} proxy_ndp=1 forwarding=1 accept_ra=2" in tree
+    assert f"network he_ipv6 {host.subnet}" in tree
+    assert f"mon_container {address} mapped, proxied on {UPLINK}" in tree
+
+
+def test_watch_draws_what_changes_and_ends_with_ctrl_c(host: Host) -> None:
+    """It outlives the engine, and the code is 0: there is no other way to end it."""
+    run_labelled(host, "mon_container")
+    with watching(host) as (process, screen):
+        eventually(lambda: "pending" in screen() and "no daemon runs" in screen())
+        with Mapper(host):
+            mapped(host)
+            eventually(lambda: "mapped" in screen())
+        host.engine.stop()
+        eventually(lambda: "trying again" in screen())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert "Traceback" not in screen()
+
+
+@contextmanager
+def watching(host: Host) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[], str]]]:
+    """Run `status --watch` on a terminal of its own; yields it, and what reads all that it drew."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    drawn = bytearray()
+
+    def screen() -> str:
+        with suppress(BlockingIOError):
+            drawn.extend(os.read(ours, 1 << 16))
+        return drawn.decode(errors="replace")
+
+    argv = command(host, "--state-dir", str(host.state_dir), "status", "--watch")
+    wide = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
+    try:
+        with subprocess.Popen(
+            argv, cwd=CHECKOUT, env=wide, stdin=theirs, stdout=theirs, stderr=theirs
+        ) as process:
+            try:
+                yield process, screen
+            finally:
+                process.kill()
+    finally:
+        os.close(theirs)
+        os.close(ours)

@@ -64,6 +64,12 @@ def test_a_refused_address_is_one_sentence_and_exit_code_1(args: tuple[str, ...]
         ("--proxy", "some"),
         ("--resync", "0"),
         ("no-such-command",),
+        ("status", "--json", "--tree"),
+        ("status", "--tree", "--format", "hosts"),
+        ("status", "--format", "zone", "--json"),
+        ("status", "--format", "bind"),
+        ("status", "--watch", "--json"),
+        ("status", "--watch"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(args: tuple[str, ...]) -> None:

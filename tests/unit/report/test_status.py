@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
@@ -77,6 +78,15 @@ def test_a_container_that_only_waits_for_its_predecessor_is_no_fault() -> None:
 def test_containers_that_ask_for_nothing_are_left_out() -> None:
     """It is about labels."""
     assert not rows(facts(container()))
+
+
+def test_a_label_cannot_speak_to_the_terminal() -> None:
+    """An escape sequence is shown, and not obeyed."""
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(status.as_table(rows(facts(container(network="\x1b]0;owned\x07")))))
+    assert "\x1b" not in capture.get()
+    assert r"\x1b]0;owned" in capture.get()
 
 
 def test_every_fault_has_a_remedy() -> None:
