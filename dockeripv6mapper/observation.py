@@ -14,10 +14,12 @@ from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import GoneError, KernelRefusedError
 from dockeripv6mapper.kernel.host import Kernel
+from dockeripv6mapper.kernel.netlink import open_rtnetlink
+from dockeripv6mapper.kernel.uplinks import observe_topology
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, sysctls_for
-from dockeripv6mapper.model import Host, ImageWanted
+from dockeripv6mapper.model import Container, Decision, Host, ImageWanted
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,14 +40,8 @@ def observe(settings: Settings) -> Observation:
     client = Client(settings.docker_host)
     kernel = Kernel(settings.state_dir)
     try:
-        inventory = Inventory()
-        snapshot = client.snapshot()
-        inventory.replace_networks(snapshot.networks)
-        inventory.replace_containers(snapshot.containers, inventory.epoch)
-        facts = Facts(inventory.containers, inventory.networks, inventory.images, _observe_host(kernel))
-        desired = Desired(settings)
-        desired.update(facts, list(facts.containers))
-        _look_at_images(client, inventory, facts, desired)
+        inventory = _observe_engine(client)
+        facts, desired = _decide(client, inventory, _observe_host(kernel), settings)
         _look_at_marks(client, inventory, facts, desired)
         sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
         journal = Journal(settings.state_dir)
@@ -65,6 +61,40 @@ def observe_host(settings: Settings) -> Observation:
         return Observation(facts, desired, plan_all(desired, facts, sysctls, settings), sysctls)
     finally:
         kernel.close()
+
+
+def foresee(settings: Settings, container: Container) -> Decision:
+    """What the daemon would decide on a container that is still to be created. Raises `MapperError`.
+
+    One that has its name already counts as gone. It takes no privilege beyond the engine's socket: proxy
+    entries and ports have no part in a decision.
+    """
+    client = Client(settings.docker_host)
+    with open_rtnetlink() as rtnetlink:
+        topology = observe_topology(rtnetlink)
+    host = Host(addresses=topology.addresses, next_hops=topology.next_hops)
+    inventory = _observe_engine(client)
+    others = {each.id: each for each in inventory.containers.values() if each.name != container.name}
+    inventory.containers = {**others, container.id: container}
+    inventory.images[container.image] = {}
+    _, desired = _decide(client, inventory, host, settings)
+    return desired.decision(container.id)
+
+
+def _observe_engine(client: Client) -> Inventory:
+    inventory = Inventory()
+    snapshot = client.snapshot()
+    inventory.replace_networks(snapshot.networks)
+    inventory.replace_containers(snapshot.containers, inventory.epoch)
+    return inventory
+
+
+def _decide(client: Client, inventory: Inventory, host: Host, settings: Settings) -> tuple[Facts, Desired]:
+    facts = Facts(inventory.containers, inventory.networks, inventory.images, host)
+    desired = Desired(settings)
+    desired.update(facts, list(facts.containers))
+    _look_at_images(client, inventory, facts, desired)
+    return facts, desired
 
 
 def _observe_host(kernel: Kernel) -> Host:

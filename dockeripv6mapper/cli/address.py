@@ -1,11 +1,16 @@
 """`address`: the address that a container of some name would get."""
 
-from ipaddress import IPv6Network
+import sys
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated
 
 import typer
 
 from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.mapping import addressing, desired, labels
+from dockeripv6mapper.model import Container, Mapping, Network, Refusal, RefusedError
+from dockeripv6mapper.report.status import REMEDIES
 from dockeripv6mapper.settings import Scheme, Settings
 
 
@@ -19,30 +24,47 @@ def address(
     suffix: Annotated[str | None, typer.Option(help="As the label ipv6.mapper.suffix.")] = None,
     scheme: Annotated[Scheme | None, typer.Option(help="As the daemon's option.")] = None,
 ) -> None:
-    """Print the address that a container of this name would get."""
-    from dockeripv6mapper.mapping import desired, labels
-    from dockeripv6mapper.mapping.addressing import default_gateway
-    from dockeripv6mapper.model import Network, RefusedError
+    """Print the address that a container of this name would get.
 
+    With --network the daemon's own rules decide, so an address that is the host's, a router's or another
+    container's is an error.
+    """
     settings: Settings = context.obj
-    if (network is None) == (subnet is None):
-        raise typer.BadParameter("give one of --network and --subnet")
+    settings = replace(settings, scheme=scheme or settings.scheme)
     try:
-        if subnet is not None:
-            prefix = _subnet(subnet)
-            found = Network(
-                "", subnet, "bridge", subnets=(prefix,), gateways=frozenset({default_gateway(prefix)})
-            )
+        if network is not None and subnet is None:
+            result = _on_network(name, network, suffix, settings)
+        elif subnet is not None and network is None:
+            result = _in_subnet(name, _subnet(subnet), suffix, settings)
         else:
-            from dockeripv6mapper.engine.client import Client
-            from dockeripv6mapper.mapping.networks import Networks
-
-            found = Networks(Client(settings.docker_host).networks()).find(str(network))
-        number = None if suffix is None else labels.parse_suffix(suffix)
-        result = desired.address_of(name, found, number, scheme or settings.scheme)
+            raise typer.BadParameter("give one of --network and --subnet")
     except RefusedError as no:
-        raise MapperError(f"computing the address of {name}: {no.refusal.detail}") from no
+        hint = REMEDIES.get(no.refusal.reason)
+        raise MapperError(f"computing the address of {name}: {no.refusal.detail}", hint=hint) from no
     typer.echo(str(result))
+
+
+def _in_subnet(name: str, subnet: IPv6Network, suffix: str | None, settings: Settings) -> IPv6Address:
+    gateways = frozenset({addressing.default_gateway(subnet)})
+    network = Network("", str(subnet), "bridge", subnets=(subnet,), gateways=gateways)
+    number = None if suffix is None else labels.parse_suffix(suffix)
+    return desired.address_of(name, network, number, settings.scheme)
+
+
+def _on_network(name: str, network: str, suffix: str | None, settings: Settings) -> IPv6Address:
+    from dockeripv6mapper import observation
+
+    given = {labels.NETWORK: network} | ({} if suffix is None else {labels.SUFFIX: suffix})
+    newest = Container(id="", name=name, labels=given, image="", created=sys.maxsize, running=False)
+    match observation.foresee(settings, newest):
+        case Mapping(address=found):
+            return found
+        case Refusal(address=IPv6Address() as found, reason=reason) if not reason.is_fault:
+            return found  # its predecessor's, which it will take over
+        case Refusal() as refusal:
+            raise RefusedError(refusal.reason, refusal.detail, refusal.address)
+        case other:
+            raise AssertionError(f"no decision on {name}: {other}")
 
 
 def _subnet(text: str) -> IPv6Network:

@@ -1,6 +1,7 @@
 """A Docker host of the lab: its namespace, its uplink, its engine."""
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Host:
         return self.namespace.sysctl(key)
 
     def reset(self) -> None:
-        """Remove containers, networks, proxy entries and the mapper's state; put sysctls back.
+        """Remove containers, networks, proxy entries and the mapper's state; put sysctls and the socket back.
 
         The engine is started if it does not run, so that a test may leave the host in any state.
         """
@@ -108,6 +109,7 @@ class Host:
             self.engine.ip6tables = self.engine.legacy = False
         if not self.engine.running:
             self.engine.start()
+        os.chown(self.engine.socket, 0, 0)
         docker = self.engine.docker
         if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
             docker("swarm", "leave", "--force")

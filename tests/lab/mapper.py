@@ -19,6 +19,9 @@ CHECKOUT = Path(__file__).parents[2]
 STOP_TIMEOUT = 10.0
 """Seconds that the daemon has to finish what is in flight."""
 
+NOBODY = 65534
+"""An ordinary user, and a group of that number."""
+
 LOG_TAIL = 4000
 """Characters of the log that an error shows."""
 
@@ -153,3 +156,10 @@ def command(host: Host, *args: str, wrapper: tuple[str, ...] = ()) -> tuple[str,
     """The command that runs the program on `host`, for the host's engine."""
     program = (sys.executable, "-m", "dockeripv6mapper", "--docker-host", host.engine.url)
     return host.namespace.entered(*wrapper, *program, *args)
+
+
+def setpriv(*capabilities: str) -> tuple[str, ...]:
+    """The command that runs another as an ordinary user, with these capabilities and no others."""
+    kept = ",".join(["-all", *(f"+{each}" for each in capabilities)])
+    user = ("--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
+    return ("setpriv", *user, "--inh-caps", kept, "--ambient-caps", kept, "--")

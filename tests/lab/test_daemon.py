@@ -7,13 +7,11 @@ import subprocess
 import pytest
 
 from tests.lab.hosts import Host
-from tests.lab.mapper import Mapper, run_command
+from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.router import Router
 from tests.lab.scenes import SUFFIX, addresses_inside, mapped, reaches, run_labelled
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -25,13 +23,6 @@ def router(lab: Lab) -> Router:
 def as_nobody(host: Host, *capabilities: str) -> subprocess.CompletedProcess[str]:
     """Run the daemon as an ordinary user with these capabilities, where it is to end by itself."""
     return run_command(host, wrapper=setpriv(*capabilities))
-
-
-def setpriv(*capabilities: str) -> tuple[str, ...]:
-    """The command that runs another as an ordinary user, with these capabilities and no others."""
-    kept = ",".join(["-all", *(f"+{each}" for each in capabilities)])
-    user = ("--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
-    return ("setpriv", *user, "--inh-caps", kept, "--ambient-caps", kept, "--")
 
 
 def test_without_the_right_to_change_the_kernels_tables_it_says_what_to_do(host: Host) -> None:
@@ -123,15 +114,6 @@ def test_quiet_says_nothing_while_all_is_well(host: Host) -> None:
         mapped(host)
         assert mapper.stop() == 0
         assert not mapper.log()
-
-
-def test_address_asks_the_engine_for_the_network(host: Host) -> None:
-    """By name; a network that is not there is an error."""
-    found = run_command(host, "address", "mon_container", "--network", "he_ipv6")
-    assert found.stdout == f"{host.subnet[SUFFIX]}\n"
-    missing = run_command(host, "address", "mon_container", "--network", "nope")
-    assert missing.returncode == 1
-    assert "there is no network 'nope'" in missing.stderr
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(host: Host, mapper: Mapper) -> None:
