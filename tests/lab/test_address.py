@@ -63,7 +63,8 @@ def test_the_daemons_own_options_count(host: Host) -> None:
 
 
 def test_an_ordinary_user_with_the_engines_socket_may_ask(host: Host) -> None:
-    """Looking at addresses takes no privilege."""
+    """Looking at addresses takes no privilege, nor the state of the daemon that runs."""
+    host.state_dir.mkdir(mode=0o700)
     os.chown(host.engine.socket, -1, NOBODY)
     done = address(host, "mon_container", wrapper=setpriv())
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{host.subnet[SUFFIX]}\n", "")
