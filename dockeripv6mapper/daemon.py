@@ -14,6 +14,7 @@ from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
+from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.examination import survey
@@ -31,12 +32,20 @@ def run(settings: Settings) -> None:
     _check(client, settings)
     alone = None if settings.dry_run else _lock(settings.state_dir)
     kernel = Kernel(settings.state_dir)
-    endpoints = Endpoints(client, Journal(settings.state_dir))
+    journal = Journal(settings.state_dir)
+    fast_path = FastPath(client, journal)
     watcher = Watcher(lambda: controller.post(HostChanged()))
+    endpoints = Endpoints(client, journal)
     controller = Controller(
-        client, endpoints, kernel, settings, survey=lambda: survey(client), watch=watcher.watch
+        client,
+        endpoints,
+        kernel,
+        settings,
+        survey=lambda: survey(client),
+        watch=watcher.watch,
+        publish=fast_path.publish,
     )
-    reader = EventReader(client, controller.post)
+    reader = EventReader(client, fast_path, controller.post)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         log.info("stopping on %s: addresses and proxy entries stay", signal.Signals(number).name)

@@ -84,6 +84,8 @@ class Link:
     index: int
     neighbour_discovery: bool
     """False on point-to-point and NOARP links, and on the loopback: nobody asks for addresses there."""
+    mac: bytes = b""
+    """Its link-layer address, six bytes on Ethernet; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

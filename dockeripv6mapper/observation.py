@@ -86,6 +86,7 @@ def _observe_engine(client: Client) -> Inventory:
     snapshot = client.snapshot()
     inventory.replace_networks(snapshot.networks)
     inventory.replace_containers(snapshot.containers, inventory.epoch)
+    inventory.replace_images(snapshot.images)
     return inventory
 
 

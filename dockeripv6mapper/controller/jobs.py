@@ -9,6 +9,7 @@ from typing import Any
 
 from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
+from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
@@ -23,6 +24,11 @@ class TakeSnapshot:
 @dataclass(frozen=True, slots=True)
 class ListNetworks:
     """List the networks. Brings a tuple of `Network`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListImages:
+    """List the images. Brings their labels, by ID and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ QUESTIONERS = 2
 ACTORS = 8
 """Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
 
-Question = TakeSnapshot | ListNetworks | Look | LookAtImage | Survey
+Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage | Survey
 Job = Question | EndpointAction
 """An action brings the container as it is afterwards."""
 
@@ -96,11 +102,17 @@ class Jobs:
         self.actions[action.container_id] = action
         self._submit(self._actors, action)
 
+    def follow(self, sent: Sent) -> None:
+        """Await what became of an action that was begun already."""
+        self.actions[sent.action.container_id] = sent.action
+        self._actors.submit(sent.action, lambda: self._changed(sent.action, self._endpoints.conclude(sent)))
+
     def done(self, job: Job) -> None:
         """A job came to its end."""
         match job:
             case EndpointChange() | Restore():
-                del self.actions[job.container_id]
+                # A list may have shown a container before its create event was read: there were two then.
+                self.actions.pop(job.container_id, None)
             case _:
                 self._asked.discard(job)
 
@@ -114,21 +126,29 @@ class Jobs:
 
     def _carry_out(self, job: Job) -> Answer:
         """Do one job, on a worker's thread: of the inventory it may only read the epoch."""
-        match job:
-            case EndpointChange() | Restore():
-                changed = self._endpoints.apply(job)
-                asked = self._inventory.epoch
-                return Answer(asked, self._lists.container(job.container_id), changed=changed)
+        if isinstance(job, EndpointChange | Restore):
+            return self._changed(job, self._endpoints.apply(job))
+        asked = self._inventory.epoch
+        return Answer(asked, self._find_out(job))
+
+    def _find_out(self, question: Question) -> object:
+        match question:
             case Look(container_id):
-                return Answer(self._inventory.epoch, self._lists.container(container_id))
+                return self._lists.container(container_id)
             case LookAtImage(image):
-                return Answer(self._inventory.epoch, _image_labels(image, self._lists))
+                return _image_labels(image, self._lists)
             case ListNetworks():
-                return Answer(self._inventory.epoch, self._lists.networks())
+                return self._lists.networks()
+            case ListImages():
+                return self._lists.images()
             case TakeSnapshot():
-                return Answer(self._inventory.epoch, self._lists.snapshot())
+                return self._lists.snapshot()
             case Survey():
-                return Answer(self._inventory.epoch, self._survey())
+                return self._survey()
+
+    def _changed(self, action: EndpointAction, changed: bool) -> Answer:
+        asked = self._inventory.epoch
+        return Answer(asked, self._lists.container(action.container_id), changed=changed)
 
 
 def _image_labels(image: str, lists: EngineLists) -> Mapping[str, str] | None:

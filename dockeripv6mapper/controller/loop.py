@@ -15,15 +15,32 @@ from dockeripv6mapper.actions import EndpointChange, Reconnect, Restore
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
-from dockeripv6mapper.controller.jobs import Job, Jobs, ListNetworks, Look, LookAtImage, Survey, TakeSnapshot
+from dockeripv6mapper.controller.jobs import (
+    Job,
+    Jobs,
+    ListImages,
+    ListNetworks,
+    Look,
+    LookAtImage,
+    Survey,
+    TakeSnapshot,
+)
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow, Stop
 from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timer, Timers, Verify
-from dockeripv6mapper.engine.events import Change, ContainerChanged, NetworksChanged, StreamLost, Subscribed
+from dockeripv6mapper.engine.events import (
+    Change,
+    ContainerChanged,
+    ImagesChanged,
+    NetworksChanged,
+    StreamLost,
+    Subscribed,
+)
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.engine.workers import Finished
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
+from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 
@@ -51,6 +68,7 @@ class Controller:
         *,
         survey: Callable[[], Surroundings],
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
+        publish: Callable[[Outlook], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._queue: SimpleQueue[Message] = SimpleQueue()
@@ -66,6 +84,7 @@ class Controller:
             firewall=FirewallSide(kernel, settings, self._logbook),
             timers=self._timers,
             logbook=self._logbook,
+            publish=publish,
             settings=settings,
         )
         self._stopping = False
@@ -117,6 +136,9 @@ class Controller:
             case NetworksChanged():
                 self._inventory.touch(NETWORKS)
                 self._jobs.ask(ListNetworks())
+            case ImagesChanged():
+                self._inventory.images_changed()
+                self._jobs.ask(ListImages())
             case Finished():
                 self._finished(message)
             case HostChanged():
@@ -124,6 +146,7 @@ class Controller:
             case Subscribed():
                 log.info("connected to the engine")
                 self._timers.cancel_retries()
+                self._inventory.images_changed()
                 self._resync()
             case StreamLost():
                 self._logbook.failed(ENGINE, message.error)
@@ -135,14 +158,14 @@ class Controller:
     def _container_changed(self, message: ContainerChanged) -> None:
         container_id = message.container_id
         self._inventory.touch(container_id)
+        if message.sent is not None:
+            self._passes.follow(message.sent)
         if message.change is not Change.ENDPOINT:
             # Whatever failed before may succeed now. Endpoints change by our own actions too.
             self._timers.cancel(Retry(container_id))
             self._passes.reconsider(container_id)
         match message.change:
             case Change.CREATED if message.created and container_id not in self._inventory.containers:
-                # An image's name may mean another image than it did before.
-                self._inventory.images.pop(message.created.image, None)
                 self._inventory.put(message.created)
                 self._passes.take_change(container_id)
                 return
@@ -151,7 +174,8 @@ class Controller:
                 self._passes.take_change(container_id)
                 return
             case Change.STARTED:
-                self._inventory.may_run(container_id)
+                if self._inventory.mark_started(container_id):
+                    self._passes.take_change(container_id)
             case Change.DIED:
                 self._inventory.mark_dead(container_id)
                 self._timers.set(Verify(container_id), VERIFY_SECONDS)
@@ -171,6 +195,8 @@ class Controller:
                 self._passes.take_snapshot(finished.result)
             case ListNetworks():
                 self._passes.take_networks(finished.result)
+            case ListImages():
+                self._passes.take_images(finished.result)
             case LookAtImage(image):
                 self._passes.take_image(image, finished.result)
             case Look(container_id):
@@ -198,7 +224,7 @@ class Controller:
                 self._timers.set(Retry(container_id), backoff.delay(count))
             case LookAtImage(image):
                 self._timers.set(RetryImage(image), backoff.delay(count))
-            case TakeSnapshot() | ListNetworks():
+            case TakeSnapshot() | ListNetworks() | ListImages():
                 self._timers.hasten(Resync(), backoff.delay(count))
                 self._passes.without_engine()
 

@@ -4,20 +4,22 @@ Here stands what is done with what was found out; when to find out more is `loop
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
-from dockeripv6mapper.controller.jobs import Answer, Jobs, ListNetworks, Look, LookAtImage
+from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, LookAtImage
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.reachability import Reachability
 from dockeripv6mapper.controller.timers import Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.engine.client import Snapshot
-from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
+from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.mapping.trust import labels_of_the_image
 from dockeripv6mapper.model import ImageWanted, Mapping
@@ -40,6 +42,7 @@ class Passes:
         firewall: FirewallSide,
         timers: Timers,
         logbook: Logbook,
+        publish: Callable[[Outlook], None],
         settings: Settings,
     ) -> None:
         self._inventory = inventory
@@ -49,11 +52,14 @@ class Passes:
         self._firewall = firewall
         self._timers = timers
         self._logbook = logbook
+        self._publish = publish
         self._settings = settings
         self._desired = Desired(settings)
         self._reachability = Reachability(jobs, logbook, settings)
         self._ruled_out: dict[str, tuple[EndpointAction, bool]] = {}
         """Actions that did nothing, or only harm, by container; True: until something changes."""
+        self._connects = 0
+        """How many connects were begun by an outlook."""
         self._listed = False
         """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
 
@@ -70,7 +76,7 @@ class Passes:
         }
         for container_id in merged.stale:
             self._jobs.ask(Look(container_id))
-        self._inventory.prune_images()
+        self._take_images(Answer(answer.asked, snapshot.images))
         self._endpoints.prune(self._inventory.containers.keys() | self._jobs.actions.keys())
         for network in snapshot.networks:
             self._logbook.network(network)
@@ -92,6 +98,12 @@ class Passes:
         self._ruled_out.clear()
         self._evaluate(list(self._inventory.containers))
 
+    def take_images(self, answer: Answer) -> None:
+        """All images were listed: evaluate what waits for one."""
+        self._take_images(answer)
+        decisions = ((each, self._desired.decision(each)) for each in self._inventory.containers)
+        self._evaluate([each for each, decision in decisions if isinstance(decision, ImageWanted)])
+
     def take_container(self, container_id: str, answer: Answer) -> None:
         """A container was looked at."""
         if self._inventory.is_stale(container_id, answer.asked):
@@ -105,12 +117,18 @@ class Passes:
 
     def take_image(self, image: str, answer: Answer) -> None:
         """An image was looked at, for which containers wait."""
-        self._inventory.images[image] = answer.found
+        self._inventory.put_image(image, answer.found)
         self._evaluate([each.id for each in self._inventory.containers.values() if each.image == image])
 
     def take_survey(self, surroundings: Surroundings) -> None:
         """It was looked at what decides whether containers are reached."""
         self._reachability.judge(surroundings, self._facts(), self._desired)
+
+    def follow(self, sent: Sent) -> None:
+        """A container that the inventory may not have yet is being connected."""
+        self._connects += 1
+        log.debug("asked the engine %.2f ms after the event: %s", sent.lag_ms, sent.action)
+        self._jobs.follow(sent)
 
     def rule_out(self, action: EndpointAction, *, lasting: bool) -> None:
         """Do not plan just this action again, until the next full pass, or something about it changes."""
@@ -123,6 +141,12 @@ class Passes:
     def take_change(self, container_id: str) -> None:
         """The inventory has something new of a container."""
         self._evaluate([container_id])
+
+    def _take_images(self, answer: Answer) -> None:
+        if self._inventory.is_stale(IMAGES, answer.asked):
+            self._jobs.ask(ListImages())
+        else:
+            self._inventory.replace_images(answer.found)
 
     # --- desired, plan, apply -----------------------------------------------------------------------------
 
@@ -150,6 +174,19 @@ class Passes:
             self._host.settle_all(spared)
         for container_id in affected:
             self._act(facts, container_id)
+        if not self._settings.dry_run:
+            self._publish(self._outlook(facts))
+
+    def _outlook(self, facts: Facts) -> Outlook:
+        return Outlook(
+            settings=self._settings,
+            networks=facts.networks,
+            images=facts.images,
+            host=facts.host,
+            taken=self._desired.taken(),
+            images_as_of=self._inventory.images_as_of,
+            connects=self._connects,
+        )
 
     def _held(self, container_id: str) -> bool:
         """Whether a container's proxy entries stay as they are for the moment.

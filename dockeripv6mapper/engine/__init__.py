@@ -3,6 +3,8 @@
 client             the connection: lists, inspections, connect and disconnect; errors become ours
 translate          the engine's JSON → `model`
 events             the event stream, as hints that something changed
+fast_path          the connect of a container just created, asked for by the thread that reads of it
+raw_socket         connections to the local socket, open before they are needed
 inventory          the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
 endpoint_settings  what the user set on an endpoint: kept, marked, given back

@@ -25,6 +25,7 @@ from dockeripv6mapper.engine.recipes import engine_from_info, recipe_from_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
+    images_from_list,
     network_from_list,
 )
 from dockeripv6mapper.errors import (
@@ -41,19 +42,24 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Json: TypeAlias = Mapping[str, Any]
+Images: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Labels of images, by ID and by name."""
 
 CALL_SECONDS = 60
 """How long an engine call may take. A connect waits for a start of the same container to end."""
 
+UNIX = "http+unix://"
+"""How the library writes the URL of a local socket."""
+
 EVENT_FILTERS = {
-    "type": ["container", "network"],
-    "event": ["create", "start", "die", "destroy", "rename", "connect", "disconnect", "remove", "update"],
+    "type": ["container", "network", "image"],
+    "event": [
+        *("create", "start", "die", "destroy", "rename", "connect", "disconnect", "remove", "update"),
+        *("pull", "tag", "untag", "delete", "import", "load"),
+    ],
 }
 """What the engine is asked to send: health checks alone would else be most of the stream."""
 
-
-UNIX = "http+unix://"
-"""How Docker's library writes the address of a local socket."""
 
 Events: TypeAlias = "CancellableStream[dict[str, Any]]"
 """An iterator of events, which another thread may `close()`."""
@@ -65,6 +71,7 @@ class Snapshot:
 
     containers: tuple[Container, ...]
     networks: tuple[Network, ...]
+    images: Images
 
 
 class Client:
@@ -85,6 +92,11 @@ class Client:
         self._api: docker.APIClient | None = None
         self._opening = threading.Lock()
 
+    def socket_path(self) -> str | None:
+        """The engine's socket, where it is a local one."""
+        url = str(parse_host(self._host or kwargs_from_env().get("base_url")))
+        return url.removeprefix(UNIX) if url.startswith(UNIX) else None
+
     def ping(self) -> None:
         """Raise what keeps the engine from being used, if anything does."""
         with self.speaking("speaking to the engine") as api:
@@ -97,11 +109,11 @@ class Client:
             return int(major), int(minor)
 
     def snapshot(self) -> Snapshot:
-        """All containers and networks."""
-        networks = self.networks()
+        """All containers, networks and images."""
+        networks, images = self.networks(), self.images()
         with self.speaking("listing containers") as api:
             items = api.containers(all=True)
-        return Snapshot(_translated(items, container_from_list), networks)
+        return Snapshot(_translated(items, container_from_list), networks, images)
 
     def networks(self) -> tuple[Network, ...]:
         """All networks."""
@@ -109,6 +121,12 @@ class Client:
             items = api.networks()
         version = self.api_version()
         return _translated(items, lambda item: network_from_list(item, version))
+
+    def images(self) -> Images:
+        """The labels of all images, by ID and by every name."""
+        with self.speaking("listing images") as api:
+            items = api.images()
+        return images_from_list(items)
 
     def container(self, container_id: str) -> Container | None:
         """One container as it is now; None where it is gone.
@@ -149,17 +167,13 @@ class Client:
         """What the engine says of itself."""
         with self.speaking("asking the engine about itself") as api:
             info = api.info()
-        return engine_from_info(info, self.api_version(), peer_process(self._socket_path()))
+        return engine_from_info(info, self.api_version(), peer_process(self.socket_path()))
 
     def recipes(self) -> Mapping[str, Recipe]:
         """How each network was made, by its ID."""
         with self.speaking("listing networks") as api:
             items = api.networks()
         return {item["Id"]: recipe_from_list(item) for item in items}
-
-    def _socket_path(self) -> str | None:
-        address = str(parse_host(self._host or kwargs_from_env().get("base_url")))
-        return address.removeprefix(UNIX) if address.startswith(UNIX) else None
 
     def events(self) -> Events:
         """The event stream, from now on: an iterator of dicts, ended by its `close()`."""

@@ -37,6 +37,11 @@ def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
     return settings
 
 
+def added(address: IPv6Address) -> dict[str, Any]:
+    """An endpoint that is ours altogether."""
+    return {"IPAMConfig": {"IPv6Address": str(address)}, "DriverOpts": {MARK: ADDED}}
+
+
 def moved(old: Json, address: IPv6Address) -> dict[str, Any]:
     """`old` at our address, marked with the one that the user asked for, if any."""
     addresses = dict(old.get("IPAMConfig") or {})

@@ -5,7 +5,8 @@ address that was requested here carries a mark among the endpoint's driver optio
 keeps and the network drivers ignore: so that only our own is ever taken back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Release, Restore
@@ -14,6 +15,7 @@ from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
     MOVED,
     Json,
+    added,
     has_address,
     is_attached,
     kept,
@@ -22,6 +24,7 @@ from dockeripv6mapper.engine.endpoint_settings import (
     only_ipv6,
     unmoved,
 )
+from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.translate import MARK
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
@@ -41,7 +44,7 @@ class Endpoints:
 
     def apply(self, action: EndpointAction) -> bool:
         """Carry out one action; returns whether it did anything, since somebody may have been faster."""
-        try:
+        with self._forgetting_the_gone(action.container_id):
             match action:
                 case Restore():
                     return self._restore(action.container_id)
@@ -51,9 +54,13 @@ class Endpoints:
                     return self._reconnect(action)
                 case Connect():
                     return self._connect(action)
-        except GoneError:
-            self._journal.erase(action.container_id)
-            return False
+        return False
+
+    def conclude(self, sent: Sent) -> bool:
+        """Await the answer to a connect that was asked for already; returns and raises as `apply` does."""
+        with self._forgetting_the_gone(sent.action.container_id):
+            return self._conclude(sent.action, sent.exchange.result)
+        return False
 
     def unfinished(self, container_id: str) -> bool:
         """Whether a reconnect of the container was begun and not ended: `Restore` comes first then."""
@@ -63,12 +70,27 @@ class Endpoints:
         """Forget the unfinished reconnects of all containers but these."""
         self._journal.prune(container_ids)
 
-    def _connect(self, action: Connect) -> bool:
-        endpoint = {"IPAMConfig": {"IPv6Address": str(action.address)}, "DriverOpts": {MARK: ADDED}}
-        doing = f"connecting {action.container} to {action.network} at {action.address}"
-        self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
+    @contextmanager
+    def _forgetting_the_gone(self, container_id: str) -> Iterator[None]:
+        """Take it that a container which is gone needs nothing, and leaves nothing to finish."""
         try:
-            self._client.connect(action.container_id, action.network_id, endpoint, doing)
+            yield
+        except GoneError:
+            self._journal.erase(container_id)
+
+    def _connect(self, action: Connect) -> bool:
+        self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
+        endpoint = added(action.address)
+        return self._conclude(
+            action,
+            lambda doing: self._client.connect(action.container_id, action.network_id, endpoint, doing),
+        )
+
+    def _conclude(self, action: Connect, result: Callable[[str], None]) -> bool:
+        """Await the `result` of a connect that is in the journal, and leave nothing behind if it is a no."""
+        doing = f"connecting {action.container} to {action.network} at {action.address}"
+        try:
+            result(doing)
         except EngineRefusedError as refused:
             # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)

@@ -1,18 +1,20 @@
 """The event stream: hints that something changed, as messages for the controller.
 
-An event is never taken for the truth, except that a container was created, or died: what it is like now is
-looked up. The stream is subscribed to anew whenever it ends, and every subscription is announced, since
-whatever happened before it has to be listed.
+An event is never taken for the truth, except that a container was created, started or died: what it is
+like now is looked up. The stream is subscribed to anew whenever it ends, and every subscription is
+announced, since whatever happened before it has to be listed. What must precede a start is begun here, by
+the `fast_path`.
 """
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.engine.client import Client, Events
+from dockeripv6mapper.engine.fast_path import FastPath, Sent
 from dockeripv6mapper.engine.translate import container_from_event
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.model import Container
@@ -42,11 +44,18 @@ class ContainerChanged:
     change: Change
     created: Container | None = None
     """What a create event tells of it."""
+    sent: Sent | None = None
+    """The connect that the engine was asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworksChanged:
     """A network came, went, or was altered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesChanged:
+    """An image came, went, or got another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ class StreamLost:
     error: MapperError
 
 
-EventMessage = ContainerChanged | NetworksChanged | Subscribed | StreamLost
+EventMessage = ContainerChanged | NetworksChanged | ImagesChanged | Subscribed | StreamLost
 
 _CONTAINER_CHANGES = {
     "create": Change.CREATED,
@@ -82,6 +91,8 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
             return NetworksChanged()
         container_id = attributes.get("container")
         return ContainerChanged(container_id, Change.ENDPOINT) if container_id else None
+    if event.get("Type") == "image":
+        return ImagesChanged()
     if event.get("Type") != "container" or not (container_id := actor.get("ID")):
         return None
     change = _CONTAINER_CHANGES.get(action, Change.OTHER)
@@ -94,8 +105,9 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
 class EventReader:
     """Reads the stream on a thread of its own, for as long as it is not stopped."""
 
-    def __init__(self, client: Client, deliver: Callable[[EventMessage], None]) -> None:
+    def __init__(self, client: Client, fast_path: FastPath, deliver: Callable[[EventMessage], None]) -> None:
         self._client = client
+        self._fast_path = fast_path
         self._deliver = deliver
         self._stopping = threading.Event()
         self._stream: Events | None = None
@@ -124,14 +136,24 @@ class EventReader:
         try:
             self._stream = stream = self._client.events()
             began = True
+            self._fast_path.subscribed()
             self._deliver(Subscribed())
             with self._client.speaking("reading events"):
                 for event in stream:
                     if (message := translate(event)) is not None:
-                        self._deliver(message)
+                        self._deliver(self._act_at_once(message, event))
             error: MapperError = EngineUnavailableError("the engine ended the event stream")
         except MapperError as caught:
             error = caught
         if not self._stopping.is_set():
             self._deliver(StreamLost(error))
         return began
+
+    def _act_at_once(self, message: EventMessage, event: Mapping[str, Any]) -> EventMessage:
+        """Do what cannot wait for the controller; returns the message that tells it of that."""
+        match message:
+            case ContainerChanged(created=Container() as created):
+                return replace(message, sent=self._fast_path.connect(created, event.get("timeNano", 0)))
+            case ImagesChanged():
+                self._fast_path.images_changed()
+        return message

@@ -12,7 +12,11 @@ from dockeripv6mapper.mapping.networks import Networks
 from dockeripv6mapper.model import Container, Endpoint, Network
 
 NETWORKS = "networks"
-"""What the list of networks is touched and asked about under, as a container is under its ID."""
+IMAGES = "images"
+"""What these lists are touched and asked about under, as a container is under its ID."""
+
+IMAGE_ID = "sha256:"
+"""What an image's ID begins with; its labels never change, while a name may pass to another image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Inventory:
         self.networks = Networks()
         self.images: dict[str, Mapping[str, str] | None] = {}
         """Labels of images, by ID or by the name in a create event; None: the image is gone."""
+        self.image_changes = self.images_as_of = 0
+        """How often images changed, and how many of these changes `images` accounts for."""
         self.epoch = 0
         """The number of events so far. Other threads may read it, to say when they asked."""
         self._touched: dict[str, int] = {}
@@ -65,6 +71,20 @@ class Inventory:
             self._dead.add(container_id)
             self.put(container)
 
+    def mark_started(self, container_id: str) -> bool:
+        """Take in that a container was started; returns whether its addresses are known by that.
+
+        They are where it was configured with one: the engine starts it with that or not at all.
+        """
+        self.may_run(container_id)
+        container = self.containers.get(container_id)
+        if container is None or not any(each.requested for each in container.endpoints):
+            return False
+        endpoints = (replace(each, address=each.address or each.requested) for each in container.endpoints)
+        started = replace(container, running=True, in_transition=False, endpoints=tuple(endpoints))
+        self.containers[container_id] = started
+        return True
+
     def may_run(self, container_id: str) -> None:
         """Believe the lists again on whether a container runs."""
         self._dead.discard(container_id)
@@ -95,15 +115,27 @@ class Inventory:
         self._touched = {
             each: epoch
             for each, epoch in self._touched.items()
-            if each in self.containers or epoch > self._listed_before or each == NETWORKS
+            if each in self.containers or epoch > self._listed_before or each in (NETWORKS, IMAGES)
         }
         self._listed_before, self._listed = self._listed, asked
         return Merged(frozenset(listed.keys() | before.keys()), frozenset(stale))
 
-    def prune_images(self) -> None:
-        """Forget the images that no container is made from."""
-        used = {container.image for container in self.containers.values()}
-        self.images = {image: known for image, known in self.images.items() if image in used}
+    def images_changed(self) -> None:
+        """Any image's name may mean another image now."""
+        self.touch(IMAGES)
+        self.image_changes += 1
+        self.images = {image: known for image, known in self.images.items() if image.startswith(IMAGE_ID)}
+
+    def replace_images(self, images: Mapping[str, Mapping[str, str]]) -> None:
+        """Take in all images as they are now; of others, those are kept that a container is made from."""
+        used = {each.image for each in self.containers.values() if each.image.startswith(IMAGE_ID)}
+        kept = {image: known for image, known in self.images.items() if image in used}
+        self.images = {**kept, **images}
+        self.images_as_of = self.image_changes
+
+    def put_image(self, image: str, labels: Mapping[str, str] | None) -> None:
+        """Take in one image as it is now; None: it is gone."""
+        self.images = {**self.images, image: labels}
 
 
 def _without_addresses(container: Container) -> Container:

@@ -31,6 +31,10 @@ UNKNOWN_LABELS_KEPT = 10
 LABEL_CHARACTERS_KEPT = 200
 """Of the mapper's labels that are not known, as many and as much as is worth a warning."""
 
+LATEST = ":latest"
+NO_NAME = "<none>"
+"""Stands in an image's names where there is none."""
+
 NANOSECONDS = 10**9
 SECONDS = len("2006-01-02T15:04:05")
 """Of the engine's times, which go on with a fraction and `Z`."""
@@ -118,6 +122,22 @@ def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
         gateway_mode=_gateway_mode(item, api_version),
         labels=relevant(item.get("Labels") or {}),
     )
+
+
+def images_from_list(items: Iterable[Json]) -> dict[str, dict[str, str]]:
+    """`GET /images/json`: the labels that matter, by the image's ID and by each of its names.
+
+    A name without a tag means the tag `latest`, and is known as both. Other ways to write a name, as
+    with `docker.io/` before it, are not.
+    """
+    images: dict[str, dict[str, str]] = {}
+    for item in items:
+        labels = relevant(item.get("Labels") or {})
+        names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
+        images[item["Id"]] = labels
+        images |= {name: labels for name in names if NO_NAME not in name}
+        images |= {name.removesuffix(LATEST): labels for name in names if name.endswith(LATEST)}
+    return images
 
 
 def relevant(labels: Mapping[str, str]) -> dict[str, str]:

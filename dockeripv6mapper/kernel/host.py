@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.kernel import firewall, sysctls
+from dockeripv6mapper.kernel.ndp import Announcer
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.uplinks import observe_topology
@@ -17,6 +18,7 @@ class Kernel:
     def __init__(self, state_dir: Path) -> None:
         self._rtnetlink = open_rtnetlink()
         self._proxies = ProxyTable(self._rtnetlink, state_dir / "proxies")
+        self._announcer = Announcer()
         self._firewall = firewall.Firewall()
         self._links: Mapping[str, Link] = {}
 
@@ -49,6 +51,10 @@ class Kernel:
         """Remove proxy entries of ours."""
         return self._proxies.remove(entries, self._links)
 
+    def announce(self, entries: Iterable[ProxyEntry]) -> None:
+        """Tell the neighbours of proxy entries that were added. Raises `KernelRefusedError`."""
+        self._announcer.announce(entries, self._links)
+
     def observe_firewall(self) -> FirewallRules:
         """What our table holds. Raises `KernelRefusedError`."""
         return self._firewall.observe()
@@ -62,5 +68,6 @@ class Kernel:
         return [str(hook) for hook in firewall.put_hooks(mark)]
 
     def close(self) -> None:
-        """Close the netlink socket."""
+        """Close the sockets."""
+        self._announcer.close()
         self._rtnetlink.close()

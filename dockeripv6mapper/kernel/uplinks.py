@@ -56,6 +56,7 @@ def _link(message: Message) -> Link:
         name=message.get("ifname"),
         index=message["index"],
         neighbour_discovery=not flags & NO_NEIGHBOUR_DISCOVERY,
+        mac=bytes.fromhex((message.get("address") or "").replace(":", "")),
     )
 
 

@@ -9,4 +9,5 @@ ports         what a label asks to be opened
 reservations  who wants, asked for or holds each address, and which of them has it
 desired       all containers together: who gets which address, what is proxied where, what is open
 planner       desired against observed → actions
+outlook       what a create event can be answered by at once
 """

@@ -126,6 +126,10 @@ class Desired:
         self._stakes[container_id] = stake = Stake(container, identity)
         return self._reservations.put(stake, (each for each in addresses if each is not None))
 
+    def taken(self) -> frozenset[IPv6Address]:
+        """Every address that a container has, asked for, or is to have."""
+        return self._reservations.addresses()
+
     def decision(self, container_id: str) -> Decision:
         """What is wanted of a container, the others considered."""
         resolved = self._resolved.get(container_id)

@@ -63,6 +63,10 @@ class Reservations:
                 del self._stakes[address]
         return before
 
+    def addresses(self) -> frozenset[IPv6Address]:
+        """Every address that anybody has a stake in."""
+        return frozenset(self._stakes)
+
     def staked(self, addresses: Iterable[IPv6Address]) -> set[str]:
         """IDs of the containers with a stake in any of `addresses`."""
         return {container for address in addresses for container in self._stakes.get(address, ())}

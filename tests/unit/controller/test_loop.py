@@ -4,23 +4,29 @@ import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore
 from dockeripv6mapper.controller.messages import HostChanged
-from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost, Subscribed
-from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
+from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
+from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.raw_socket import Exchange
+from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, KernelRefusedError
+from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
-from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint
+from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
 from tests.unit.controller.world import World, event, running
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
 RUNNING = replace(CREATED, running=True)
+NOT_AWAITED = cast("Exchange", None)
+"""The world answers in place of the engine."""
 
 
 def world_with(*containers: Container) -> World:
@@ -332,11 +338,13 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would_do(caplog: pytest.LogC
     """Neither endpoints nor entries nor sysctls."""
     world = world_with(RUNNING, container("nginx", running=True, endpoints=(endpoint(NGINX),)))
     world.entries = {ProxyEntry(NGINX, "eth0"): True}
-    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True)):
+    outlooks: list[Outlook] = []
+    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True), outlooks.append):
         eventually(lambda: "would stop proxying" in caplog.text)
     assert "would connect container mon_container to network he_ipv6" in caplog.text
     assert not world.actions
     assert not world.written
+    assert not outlooks, "nobody else may act on what is known"
     assert world.entries == {ProxyEntry(NGINX, "eth0"): True}
 
 
@@ -382,7 +390,7 @@ def test_a_misspelt_label_is_remarked_upon_though_nothing_else_is_asked_for(
 def test_a_label_that_is_the_images_own_is_said_not_to_count(caplog: pytest.LogCaptureFixture) -> None:
     """Whoever wonders why nothing happens finds it in the log."""
     world = world_with(CREATED)
-    world.images = {builders.IMAGE: {"ipv6.mapper.network": "he_ipv6"}}
+    world.images_there = {builders.IMAGE: {"ipv6.mapper.network": "he_ipv6"}}
     with caplog.at_level(logging.INFO), running(world):
         eventually(lambda: "is its image's own, and does not count" in caplog.text)
     assert not world.actions
@@ -406,7 +414,7 @@ def test_an_unexpected_error_ends_a_turn_and_not_the_daemon(caplog: pytest.LogCa
 def test_an_image_that_cannot_be_looked_at_exposes_nobody() -> None:
     """Its labels are unknown, so the container's do not count."""
     world = world_with(RUNNING)
-    world.images = {}
+    world.images_there = {}
     with running(world, Settings(resync=0.05)):
         eventually(lambda: world.written)
         passes = threading.Event()
@@ -414,3 +422,60 @@ def test_an_image_that_cannot_be_looked_at_exposes_nobody() -> None:
         assert passes.wait(timeout=10)
     assert not world.actions
     assert not world.entries
+
+
+def test_an_outlook_knows_of_the_connects_that_were_begun_by_an_earlier_one() -> None:
+    """And of the images that names mean now, no longer of those that they meant before."""
+    world = World(lists_images=True)
+    outlooks: list[Outlook] = []
+    with running(world, publish=outlooks.append) as controller:
+        eventually(lambda: outlooks and outlooks[-1].images_as_of == 1)
+        assert not outlooks[-1].taken
+        world.containers[CREATED.id] = CREATED
+        action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
+        controller.post(replace(event(CREATED, Change.CREATED), sent=Sent(action, NOT_AWAITED, 0.5)))
+        eventually(lambda: outlooks[-1].connects == 1 and MON_CONTAINER in outlooks[-1].taken)
+        controller.post(ImagesChanged())
+        eventually(lambda: outlooks[-1].images_as_of == 2)
+    assert world.actions == [action]
+
+
+def test_only_what_is_ours_is_announced() -> None:
+    """Once, when its entry is made; an entry of somebody else's is none of our business."""
+    other = container("nginx", network="he_ipv6", running=True)
+    world = world_with(RUNNING, other)
+    world.entries = {ProxyEntry(NGINX, "eth0"): False}
+    announced: list[ProxyEntry] = []
+    world.announcing = announced.extend
+    with running(world, Settings(resync=0.05)):
+        eventually(lambda: len(world.actions) == 2 and ENTRY in world.entries)
+        passes = threading.Event()
+        world.listing = passes.set
+        assert passes.wait(timeout=10)
+    assert announced == [ENTRY]
+
+
+def test_an_announcement_that_fails_is_one_warning_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """Without CAP_NET_RAW, everything else is done all the same."""
+    other = container("nginx", network="he_ipv6", running=True)
+    world = world_with(RUNNING, other)
+
+    def refuse(_: Iterable[ProxyEntry]) -> None:
+        raise KernelRefusedError("announcing: Operation not permitted")
+
+    world.announcing = refuse
+    with running(world):
+        eventually(lambda: len(world.entries) == 2)
+    assert caplog.text.count("announcing: Operation not permitted") == 1
+
+
+def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
+    """The address is the one that the container was configured with."""
+    world = world_with(replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),)))
+    looking = threading.Event()
+    world.looking = looking.wait
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(CREATED, Change.STARTED))
+        eventually(lambda: ENTRY in world.entries)
+        looking.set()

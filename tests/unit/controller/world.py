@@ -13,8 +13,10 @@ from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Stop
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
+from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.proxies import Outcome
+from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, FirewallRules, Host, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
@@ -27,7 +29,7 @@ class World:
 
     containers: dict[str, Container] = field(default_factory=dict)
     networks_there: tuple[Network, ...] = field(default_factory=lambda: (builders.network(),))
-    images: dict[str, Mapping[str, str]] = field(default_factory=lambda: {builders.IMAGE: {}})
+    images_there: dict[str, Mapping[str, str]] = field(default_factory=lambda: {builders.IMAGE: {}})
     entries: dict[ProxyEntry, bool] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     actions: list[EndpointAction] = field(default_factory=list)
@@ -35,8 +37,12 @@ class World:
     failing: Callable[[EndpointAction], None] = lambda _: None
     """Called before each action: raise to have it fail, wait to have it take long."""
     looked: list[str] = field(default_factory=list)
+    looking: Callable[[], object] = lambda: None
+    """Called before each look at a container: wait to have it take long."""
     inert: bool = False
     """Whether actions do nothing, and say so."""
+    lists_images: bool = False
+    """Whether images are listed: else each has to be inspected."""
     inspecting: Callable[[], None] = lambda: None
     """Called before each inspection of an image: raise to have it fail."""
     begun: set[str] = field(default_factory=set)
@@ -44,6 +50,8 @@ class World:
     firewall: FirewallRules = field(default_factory=FirewallRules)
     filtering: Callable[[FirewallRules], None] = lambda _: None
     """Called before each change of the firewall: raise to have it fail."""
+    announcing: Callable[[Iterable[ProxyEntry]], None] = lambda _: None
+    """Called at each announcement: raise to have it fail."""
     removed: list[ProxyEntry] = field(default_factory=list)
     pruning: Callable[[Iterable[str]], None] = lambda _: None
     """Called at each full pass, on the controller's own thread."""
@@ -60,19 +68,23 @@ class World:
 
     def snapshot(self) -> Snapshot:
         self.listing()
-        return Snapshot(tuple(self.containers.values()), self.networks_there)
+        return Snapshot(tuple(self.containers.values()), self.networks_there, self.images())
 
     def networks(self) -> tuple[Network, ...]:
         return self.networks_there
 
     def container(self, container_id: str) -> Container | None:
+        self.looking()
         self.looked.append(container_id)
         return self.containers.get(container_id)
+
+    def images(self) -> Mapping[str, Mapping[str, str]]:
+        return self.images_there if self.lists_images else {}
 
     def image_labels(self, image: str) -> Mapping[str, str]:
         self.inspecting()
         try:
-            return self.images[image]
+            return self.images_there[image]
         except KeyError as error:
             raise GoneError(f"no image {image}") from error
 
@@ -91,6 +103,9 @@ class World:
         attached = others if isinstance(action, Release) else [*others, endpoint]
         self.containers[container.id] = replace(container, endpoints=tuple(attached))
         return True
+
+    def conclude(self, sent: Sent) -> bool:
+        return self.apply(sent.action)
 
     def unfinished(self, container_id: str) -> bool:
         return container_id in self.begun
@@ -116,6 +131,9 @@ class World:
         self.entries.update(dict.fromkeys(added, True))
         return Outcome(done=added, found=[entry for entry in wanted if entry not in added])
 
+    def announce(self, entries: Iterable[ProxyEntry]) -> None:
+        self.announcing(entries)
+
     def observe_firewall(self) -> FirewallRules:
         return self.firewall
 
@@ -140,9 +158,11 @@ def event(container: Container, change: Change) -> ContainerChanged:
 
 
 @contextmanager
-def running(world: World, settings: Settings | None = None) -> Iterator[Controller]:
+def running(
+    world: World, settings: Settings | None = None, publish: Callable[[Outlook], None] = lambda _: None
+) -> Iterator[Controller]:
     """A controller at work in the world, from its first subscription to its clean end."""
-    controller = Controller(world, world, world, settings or Settings(), survey=world.survey)
+    controller = Controller(world, world, world, settings or Settings(), survey=world.survey, publish=publish)
     thread = threading.Thread(target=controller.run)
     thread.start()
     try:

@@ -1,6 +1,12 @@
 """Events as hints: which container, and what kind of change."""
 
-from dockeripv6mapper.engine.events import Change, ContainerChanged, NetworksChanged, translate
+from dockeripv6mapper.engine.events import (
+    Change,
+    ContainerChanged,
+    ImagesChanged,
+    NetworksChanged,
+    translate,
+)
 
 
 def test_a_create_event_brings_the_container() -> None:
@@ -33,8 +39,13 @@ def test_a_networks_own_event_is_about_all_networks() -> None:
     assert translate({"Type": "network", "Action": "destroy", "Actor": {"ID": "net"}}) == NetworksChanged()
 
 
+def test_an_images_event_is_about_all_images() -> None:
+    """A name may have passed from one to another."""
+    assert translate({"Type": "image", "Action": "tag", "Actor": {"ID": "x"}}) == ImagesChanged()
+
+
 def test_an_event_that_says_nothing_here_is_dropped() -> None:
     """Other types, and events without a subject."""
-    assert translate({"Type": "image", "Action": "pull", "Actor": {"ID": "x"}}) is None
+    assert translate({"Type": "volume", "Action": "create", "Actor": {"ID": "x"}}) is None
     assert translate({"Type": "container", "Action": "start", "Actor": {}}) is None
     assert translate({}) is None

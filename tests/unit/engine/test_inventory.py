@@ -95,10 +95,21 @@ def test_a_death_of_somebody_unknown_is_not_remembered() -> None:
     assert inventory.containers["id-of-web"].running
 
 
-def test_images_that_no_container_is_made_from_are_forgotten() -> None:
+def test_of_images_that_are_not_listed_only_those_in_use_are_kept() -> None:
     """The cache does not grow with every image that ever was."""
     inventory = Inventory()
     inventory.put(container())
     inventory.images = {container().image: {}, "sha256:unused": {}}
-    inventory.prune_images()
+    inventory.replace_images({"nginx": {}})
+    assert set(inventory.images) == {container().image, "nginx"}
+
+
+def test_when_images_change_their_names_are_forgotten_at_once() -> None:
+    """A name may mean another image now; an ID cannot."""
+    inventory = Inventory()
+    inventory.images = {container().image: {}, "nginx": {}}
+    inventory.images_changed()
     assert set(inventory.images) == {container().image}
+    assert inventory.images_as_of != inventory.image_changes
+    inventory.replace_images({})
+    assert inventory.images_as_of == inventory.image_changes

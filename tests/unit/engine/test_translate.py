@@ -146,3 +146,21 @@ def test_a_gateway_mode_means_something_since_engine_28(
 def test_the_smallest_subnets_do_not_trip_the_gateway_rule() -> None:
     """A /128 has no first address besides its only one."""
     assert network([{"Subnet": "2001:db8::5/128"}]).gateways == {IPv6Address("2001:db8::5")}
+
+
+def test_images_are_known_by_their_id_and_by_each_name_that_a_container_may_be_made_from() -> None:
+    """A tag `latest` may be left out; engine 20.10 lists what has no name as `<none>`."""
+    labels = {"ipv6.mapper.network": "he_ipv6"}
+    listed: list[dict[str, Any]] = [
+        {
+            "Id": "sha256:1",
+            "RepoTags": ["nginx:latest", "host:5000/web:1"],
+            "Labels": {**labels, "other": "x"},
+        },
+        {"Id": "sha256:2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["web@sha256:3"]},
+    ]
+    assert translate.images_from_list(listed) == {
+        **dict.fromkeys(("sha256:1", "nginx:latest", "nginx", "host:5000/web:1"), labels),
+        "sha256:2": {},
+        "web@sha256:3": {},
+    }

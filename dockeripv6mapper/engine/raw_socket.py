@@ -1,0 +1,117 @@
+"""Raw connections: to the engine's local socket, open before they are needed, one write for a request.
+
+Docker's library takes one to two milliseconds for a call; the start that a connect has to precede comes
+within three. An answer is read by whoever has the time.
+"""
+
+import json
+import socket
+from collections.abc import Mapping
+from http.client import HTTPException, HTTPResponse
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, GoneError
+
+SPARES = 8
+"""As many as there are threads that await answers: a burst beyond that waits for one of them anyway."""
+ANSWER_SECONDS = 60
+"""How long an answer may take: a connect waits for a start of the same container to end."""
+
+PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
+"""The engine drops a connection on which no request came for five minutes; after a first one it does not."""
+NOT_FOUND = 404
+FIRST_ERROR = 400
+
+
+class Exchange:
+    """One request and its answer, on a connection that goes back to the spare ones then."""
+
+    def __init__(self, connection: socket.socket, spares: "SpareConnections") -> None:
+        self._connection = connection
+        self._spares = spares
+
+    def post(self, path: str, body: Mapping[str, Any]) -> None:
+        """Write the request. Raises `OSError` where the engine has closed the connection."""
+        content = json.dumps(body)
+        head = f"POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length:"
+        self._connection.sendall(f"{head} {len(content)}\r\n\r\n{content}".encode("ascii"))
+
+    def close(self) -> None:
+        """End it, and with it the connection."""
+        self._connection.close()
+
+    def result(self, doing: str) -> None:
+        """Wait for the answer; raise what it says went wrong.
+
+        `doing` begins the message of the `EngineRefusedError`, `GoneError` or `EngineUnavailableError`.
+        """
+        try:
+            status, body, reusable = _answer(self._connection)
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise EngineUnavailableError(f"{doing}: {error or 'the engine ended the connection'}") from error
+        if reusable:
+            self._spares.put(self._connection)
+        else:
+            self.close()
+        if status == NOT_FOUND:
+            raise GoneError(f"{doing}: {_explanation(body)}")
+        if status >= FIRST_ERROR:
+            raise EngineRefusedError(f"{doing}: {_explanation(body)}")
+
+
+class SpareConnections:
+    """Connections to a socket, of which any thread may take one or give one back."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._spares: SimpleQueue[socket.socket] = SimpleQueue()
+
+    def renew(self) -> None:
+        """Replace all by new ones: the engine may be another process now.
+
+        Raises `OSError`, `HTTPException`.
+        """
+        self.close()
+        for _ in range(SPARES):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(self._path)
+            connection.sendall(PING)
+            _answer(connection)
+            self.put(connection)
+
+    def put(self, connection: socket.socket) -> None:
+        """Take a connection back that nothing is under way on."""
+        self._spares.put(connection)
+
+    def take(self) -> Exchange | None:
+        """An exchange to begin; None where there is no connection to spare."""
+        try:
+            return Exchange(self._spares.get_nowait(), self)
+        except Empty:
+            return None
+
+    def close(self) -> None:
+        """Close what is spare now."""
+        try:
+            while True:
+                self._spares.get_nowait().close()
+        except Empty:
+            return
+
+
+def _answer(connection: socket.socket) -> tuple[int, bytes, bool]:
+    """Status and body of the next answer, and whether the connection may be used again."""
+    with HTTPResponse(connection) as response:
+        response.begin()
+        return response.status, response.read(), not response.will_close
+
+
+def _explanation(body: bytes) -> str:
+    """The engine's own words; as they are, where they are not what its API says they are."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, LookupError, TypeError):
+        return body.decode(errors="replace").strip() or "no explanation"

@@ -1,0 +1,63 @@
+"""The benchmark's command line: `python -m tests.benchmark [ROW …]`."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tests.benchmark.outcomes import Outcome
+from tests.benchmark.report import table, write_json
+from tests.benchmark.rows import ROWS
+from tests.benchmark.stage import Stage
+from tests.lab.__main__ import Engines
+from tests.lab.roots import missing
+from tests.lab.topology import Lab
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main(
+    row: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(ROWS)}; default: all")] = None,
+    *,
+    engine: Annotated[Engines, typer.Option(help="on which engines")] = Engines.BOTH,
+    repetitions: Annotated[int | None, typer.Option("-n", min=1, help="default: each row's own")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="write every value there")] = None,
+) -> None:
+    """Measure the mapper on real engines; takes down all that it brings up."""
+    names = row or list(ROWS)
+    if unknown := [name for name in names if name not in ROWS]:
+        raise typer.BadParameter(f"no such row: {', '.join(unknown)}")
+    if lack := missing():
+        console.print(f"the benchmark needs {lack}: run tests/bench as root, which installs it")
+        raise typer.Exit(1)
+    outcomes: list[Outcome] = []
+    with Lab(*engine.flavours, purpose="bench", progress=console.print) as lab:
+        machine = describe_machine(lab)
+        console.print(machine)
+        for name in names:
+            stage = Stage(lab, tuple(lab.hosts), partial(console.print, f"{name}:"))
+            outcomes += ROWS[name].measure(stage, repetitions or ROWS[name].repetitions)
+    console.print(table(outcomes))
+    console.print(machine)
+    if json is not None:
+        write_json(json, machine, outcomes)
+    raise typer.Exit(1 if any(each.passed is False for each in outcomes) else 0)
+
+
+def describe_machine(lab: Lab) -> str:
+    """What was measured on: date, cores, load, kernel, engines."""
+    engines = (host.engine.docker("version", "--format", "{{.Server.Version}}") for host in lab.hosts)
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {len(os.sched_getaffinity(0))} cores, "
+        f"load {os.getloadavg()[0]:.1f} before, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, Docker Engine {' and '.join(engines)}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

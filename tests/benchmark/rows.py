@@ -1,0 +1,26 @@
+"""The rows, in the order in which they are shown."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tests.benchmark import first_process, latency
+from tests.benchmark.outcomes import Outcome
+from tests.benchmark.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing to measure."""
+
+    measure: Callable[[Stage, int], Iterator[Outcome]]
+    """Plays on a stage, so many repetitions of it; an outcome for each condition."""
+    repetitions: int
+
+
+ROWS: Mapping[str, Row] = {
+    "docker-run": Row(first_process.docker_run, 200),
+    "create-start": Row(first_process.create_and_start, 40),
+    "start-to-echo": Row(latency.start_to_echo, 40),
+    "event-to-request": Row(latency.event_to_request, 100),
+    "death-to-removal": Row(latency.death_to_removal, 40),
+}

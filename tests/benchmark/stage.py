@@ -1,0 +1,146 @@
+"""The stage: what a row plays on: the lab's hosts, the mapper at a priority, a machine under load."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from itertools import count
+from pathlib import Path
+
+from dockeripv6mapper.mapping.addressing import hashed_suffix, place
+from dockeripv6mapper.settings import Scheme
+from tests.lab.engines import IMAGE
+from tests.lab.hosts import Host
+from tests.lab.mapper import Mapper
+from tests.lab.namespaces import Namespace
+from tests.lab.router import Router
+from tests.lab.scenes import LABEL, mapped
+from tests.lab.topology import Lab
+from tests.lab.waiting import eventually
+
+PROBES = Path(__file__).with_name("probes.py")
+
+UNIT_NICE = -15
+"""The priority that the systemd unit gives the daemon."""
+WARM_UP = 2
+"""Repetitions that do not count."""
+SPIN = "while True: pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a row is repeated under."""
+
+    host: Host
+    nice: int = UNIT_NICE
+    loaded: bool = False
+    """Whether every core is kept busy by somebody else, at the priority of any process."""
+
+    def __str__(self) -> str:
+        load = ", loaded" if self.loaded else ""
+        return f"{self.host.engine.flavour.release}, nice {self.nice}{load}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where all rows play."""
+
+    lab: Lab
+    hosts: tuple[Host, ...]
+    say: Callable[[str], None] = lambda _: None
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def router(self) -> Router:
+        """The world outside."""
+        return self.lab.router
+
+    def name(self) -> str:
+        """A container's name that was not used yet, so that its address was not either."""
+        return f"bench{next(self._numbers)}"
+
+    def conditions(self) -> Iterator[Condition]:
+        """Every host at the unit's priority on a quiet machine, then at none, then under load."""
+        for host in self.hosts:
+            yield Condition(host)
+            yield Condition(host, nice=0)
+            yield Condition(host, loaded=True)
+
+    @contextmanager
+    def mapper(self, condition: Condition, *, level: str = "--info") -> Iterator[Mapper]:
+        """The daemon at work, on a host whose bridge is up."""
+        self.say(str(condition))
+        with ExitStack() as stack:
+            prepare(condition.host)
+            self.router.flush_neighbours()
+            stack.callback(condition.host.reset)
+            wrapper = ("nice", "-n", str(condition.nice))
+            mapper = stack.enter_context(Mapper(condition.host, level=level, wrapper=wrapper))
+            mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
+            if condition.loaded:
+                stack.enter_context(load())
+            yield mapper
+
+
+def prepare(host: Host) -> None:
+    """A host with the network `he_ipv6`, whose bridge a container keeps up, and nothing else."""
+    host.reset()
+    host.create_network()
+    host.engine.docker("run", "-d", "--name", "holder", *LABEL, IMAGE)
+
+
+def repeat(measure: Callable[[], float], n: int) -> tuple[float, ...]:
+    """The values of `n` repetitions, after some that do not count."""
+    return tuple([measure() for _ in range(WARM_UP + n)][WARM_UP:])
+
+
+def address_suffix(host: Host, name: str) -> int:
+    """The suffix of a name on the host's network."""
+    return hashed_suffix(name, host.subnet, Scheme.MD5_24)
+
+
+def address_of(host: Host, name: str) -> IPv6Address:
+    """The address of a name on the host's network."""
+    return place(address_suffix(host, name), host.subnet)
+
+
+def event_time(host: Host, container: str, action: str, since: float) -> int:
+    """The `timeNano` of a container's event of some seconds ago, as the engine recorded it.
+
+    `since` is in seconds since the epoch.
+    """
+    filters = ("--filter", f"container={container}", "--filter", f"event={action}")
+    window = ("--since", f"{since:.9f}", "--until", f"{time.time():.9f}")
+
+    def recorded() -> list[str]:
+        return host.engine.docker("events", *window, *filters, "--format", "{{json .}}").splitlines()
+
+    return int(json.loads(eventually(recorded)[0])["timeNano"])
+
+
+@contextmanager
+def probe(namespace: Namespace, *argv: str) -> Iterator[Callable[[], int]]:
+    """A probe at work; yields what waits for its end, and returns the time that it noted."""
+    with namespace.popen(sys.executable, str(PROBES), *argv, stderr=subprocess.DEVNULL) as process:
+        stdout = process.stdout
+        assert stdout is not None
+        assert stdout.readline() == "ready\n", f"the probe {' '.join(argv)} ended"
+        yield lambda: int(stdout.readline())
+
+
+@contextmanager
+def load() -> Iterator[None]:
+    """Both cores busy: a process for each that does nothing else."""
+    cores = len(os.sched_getaffinity(0))
+    spinners = [subprocess.Popen((sys.executable, "-c", SPIN)) for _ in range(cores)]
+    try:
+        yield
+    finally:
+        for each in spinners:
+            each.kill()
+            each.wait()
