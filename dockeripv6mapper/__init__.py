@@ -3,8 +3,8 @@
 Data goes one way, observe → desired → plan → apply, and imports go down this list:
 
     cli/          the commands: parse, call, render
-    daemon        the process: signals, permission, the threads that feed the controller
-    report/       facts → tables and JSON
+    daemon/       the process: signals, permission, readiness, the threads that feed the controller
+    report/       facts → tables and JSON; records → log lines
     controller/   the one loop, and all that it keeps right: one queue, one owner of all state
     observation   one look at engine and kernel, for the commands that look once
     engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers

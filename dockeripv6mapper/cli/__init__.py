@@ -1,11 +1,12 @@
 """The command line: parse, call, render. The only place that exits.
 
-    run       the program itself, its options, and the daemon in the foreground
-    address   the address of a name
-    status    every labelled container, in several forms
-    reports   plan, doctor
-    cleanup   what carries our mark, removed
-    output    exit codes, and where results go
+    run         the program itself, its options, and the daemon in the foreground
+    background  -d start|stop|restart|status
+    address     the address of a name
+    status      every labelled container, in several forms
+    reports     plan, doctor
+    cleanup     what carries our mark, removed
+    output      exit codes, and where results go
 
 Docker's and netlink's libraries are imported inside the commands that use them, so that `--help` and
 `address --subnet` need not wait for them.
@@ -19,6 +20,7 @@ import typer
 from dockeripv6mapper.cli import address, cleanup, reports, run, status
 from dockeripv6mapper.cli.output import Exit
 from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.report import logs
 
 ENVIRONMENT_PREFIX = "DOCKERIPV6MAPPER"
 """Every option's environment variable: the prefix, and the option's name in capitals."""
@@ -41,7 +43,5 @@ def main() -> None:
         app()
     except MapperError as error:
         logging.getLogger(__name__).debug("in full:", exc_info=error)
-        typer.echo(f"error: {error}", err=True)
-        if error.hint:
-            typer.echo(f"  try: {error.hint}", err=True)
+        typer.echo(logs.last_words(error), err=True)
         sys.exit(Exit.ERROR)

@@ -1,4 +1,4 @@
-"""The program itself: the options that stand before a command, and the daemon in the foreground."""
+"""The program itself: the options that stand before a command, and the daemon in fore- or background."""
 
 import logging
 from pathlib import Path
@@ -8,6 +8,11 @@ import typer
 
 from dockeripv6mapper import __version__
 from dockeripv6mapper import settings as defaults
+from dockeripv6mapper.cli.background import carry_out
+from dockeripv6mapper.controller.audience import ServiceManager
+from dockeripv6mapper.daemon.background import DEFAULT_LOGFILE, DEFAULT_PIDFILE, Command
+from dockeripv6mapper.report import logs
+from dockeripv6mapper.report.logs import LogFormat
 from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
 
 FWMARK_BITS = 32
@@ -26,6 +31,25 @@ def run(
     debug: Annotated[bool, typer.Option("--debug", help="Log everything.")] = False,
     info: Annotated[bool, typer.Option("--info", help="Log every change (the default).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log only what is wrong.")] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(help="auto: colours on a terminal, priorities to the journal, else plain lines."),
+    ] = LogFormat.AUTO,
+    background: Annotated[
+        Command | None,
+        typer.Option(
+            "-d", "--daemon", help="Start, stop or restart it in the background, or say if it runs."
+        ),
+    ] = None,
+    pidfile: Annotated[
+        Path, typer.Option(metavar="FILE", help="Says which process runs in the background.")
+    ] = DEFAULT_PIDFILE,
+    logfile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help=f"Append the log to this file, not to stderr; with -d: {DEFAULT_LOGFILE}."
+        ),
+    ] = None,
     docker_host: Annotated[
         str | None,
         typer.Option(metavar="URL", help="The engine; default: DOCKER_HOST, else the local socket."),
@@ -77,9 +101,10 @@ def run(
 
     Without a command: run in the foreground until interrupted.
     """
+    if background is not None and context.invoked_subcommand is not None:
+        raise typer.BadParameter("is for the daemon, and not for a command", param_hint="-d")
     level = logging.DEBUG if debug else logging.INFO if info or not quiet else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(message)s")
-    logging.getLogger("dockeripv6mapper").setLevel(level)
+    logs.set_up(level, log_format, None if background else logfile)
     context.obj = Settings(
         docker_host=docker_host,
         uplinks=tuple(uplink or ()),
@@ -91,13 +116,25 @@ def run(
         fwmark=_one_bit(fwmark),
         sysctl=sysctl,
         resync=resync,
-        state_dir=state_dir,
+        state_dir=state_dir.absolute(),
         dry_run=dry_run,
     )
-    if context.invoked_subcommand is None:
-        from dockeripv6mapper import daemon
+    if context.invoked_subcommand is not None:
+        return
+    if background is None:
+        from dockeripv6mapper.daemon import process
 
-        daemon.run(context.obj)
+        process.run(context.obj)
+        return
+    file = (logfile or DEFAULT_LOGFILE).absolute()
+
+    def run_detached(service: ServiceManager) -> None:
+        from dockeripv6mapper.daemon import process
+
+        logs.set_up(level, log_format, file)
+        process.run(context.obj, service)
+
+    carry_out(background, pidfile.absolute(), file, run_detached)
 
 
 def _one_bit(text: str) -> int:

@@ -119,8 +119,8 @@ def _is_well(seen: "Observation") -> bool:
 
 
 def _daemon_note(settings: Settings) -> str | None:
-    from dockeripv6mapper import daemon
+    from dockeripv6mapper.daemon import process
 
-    if daemon.runs(settings.state_dir) is not False:
+    if process.runs(settings.state_dir) is not False:
         return None
     return f"no daemon runs with {settings.state_dir}: this is how things are without one"

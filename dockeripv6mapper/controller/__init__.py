@@ -4,9 +4,14 @@ loop           messages in, passes out: when what is looked at
 passes         observe → desired → plan → apply
 host_side      the kernel's side of a pass: sysctls, proxy entries
 firewall_side  the firewall's side of a pass: ports
+outcomes       what is done about what the engine calls bring, or fail with
+reachability   a warning of networks that let nothing in
 jobs           the engine calls under way: at most one action for each container
 timers         what is done later
 logbook        says each thing once
 messages       what the loop is told
+races          whether a new container's address is there before its first process runs
+bulletin       how things are, said to the audience
+audience       who is told how the daemon does: service manager, metrics
 boundary       what all of these ask of engine and kernel
 """

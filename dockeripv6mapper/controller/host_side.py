@@ -47,6 +47,11 @@ class HostSide:
         self._proxying = settings.proxy is not ProxyMode.OFF
         """Whether anything is proxied at all: with `--proxy off`, only what a container's label asks for."""
 
+    @property
+    def count(self) -> int:
+        """How many of the proxy entries that are there are ours."""
+        return sum(self._present.values())
+
     def observe(self, facts: Facts) -> None:
         """Look at everything afresh, and set the sysctls right."""
         try:

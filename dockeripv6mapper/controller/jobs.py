@@ -116,6 +116,11 @@ class Jobs:
             case _:
                 self._asked.discard(job)
 
+    @property
+    def idle(self) -> bool:
+        """Whether none is under way."""
+        return not (self._asked or self.actions)
+
     def stop(self) -> None:
         """Take no more jobs."""
         self._questioners.stop()

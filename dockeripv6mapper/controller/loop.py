@@ -2,7 +2,8 @@
 
 Level-triggered: whatever happens, what is wanted is worked out from what is there, and the difference is
 acted upon. Events only say where to look first; every `resync` seconds everything is looked at afresh.
-Engine calls are made by workers and come back as messages; the kernel is quick enough to be asked directly.
+Engine calls are made by workers and come back as messages, whose `outcomes` are another room; the kernel is
+quick enough to be asked directly.
 """
 
 import logging
@@ -11,24 +12,24 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from dockeripv6mapper import backoff
-from dockeripv6mapper.actions import EndpointChange, Reconnect, Restore
+from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
+from dockeripv6mapper.controller.bulletin import Bulletin
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import (
-    Job,
     Jobs,
     ListImages,
     ListNetworks,
     Look,
     LookAtImage,
-    Survey,
     TakeSnapshot,
 )
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow, Stop
+from dockeripv6mapper.controller.outcomes import ENGINE, Outcomes
 from dockeripv6mapper.controller.passes import Passes
-from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timer, Timers, Verify
+from dockeripv6mapper.controller.timers import Report, Resync, Retry, RetryImage, Timer, Timers, Verify
 from dockeripv6mapper.engine.events import (
     Change,
     ContainerChanged,
@@ -39,7 +40,6 @@ from dockeripv6mapper.engine.events import (
 )
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.engine.workers import Finished
-from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
@@ -52,8 +52,6 @@ VERIFY_SECONDS = 1.0
 """How long after a death the engine's lists are believed again."""
 DRAIN_SECONDS = 10.0
 """How long a shutdown waits for the actions that are under way."""
-ENGINE = "engine"
-"""What fails where the engine cannot be reached, whatever it was asked."""
 
 
 class Controller:
@@ -69,8 +67,12 @@ class Controller:
         survey: Callable[[], Surroundings],
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
         publish: Callable[[Outlook], None] = lambda _: None,
+        service: ServiceManager | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._settings = settings
+        self._service = service or ServiceManager()
+        self._meter = meter or Meter()
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._inventory = Inventory()
         self._jobs = Jobs(self.post, lists, endpoints, self._inventory, survey)
@@ -85,8 +87,17 @@ class Controller:
             timers=self._timers,
             logbook=self._logbook,
             publish=publish,
+            meter=self._meter,
             settings=settings,
         )
+        self._outcomes = Outcomes(
+            jobs=self._jobs,
+            passes=self._passes,
+            timers=self._timers,
+            logbook=self._logbook,
+            meter=self._meter,
+        )
+        self._bulletin = Bulletin(self._service, self._meter, self._passes.tally)
         self._stopping = False
 
     def post(self, message: Message) -> None:
@@ -97,20 +108,24 @@ class Controller:
         """Work until `Stop` is posted."""
         self._timers.set(Resync(), self._settings.resync)
         while not self._stopping:
+            self._service.beat()
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001 - said, and made good by a full pass: the daemon goes on
                 count = self._logbook.failed(Controller, error)
                 self._timers.hasten(Resync(), backoff.delay(count))
+        self._service.stopping()
         self._drain()
         self._jobs.stop()
 
     def _turn(self) -> None:
         """Wait for a message or a timer, and deal with it."""
-        if (message := self._receive(self._timers.next_in())) is not None:
+        if (message := self._receive(min(self._timers.next_in(), self._service.beat_seconds))) is not None:
             self._handle(message)
         for timer in self._timers.due():
             self._ring(timer)
+        if self._passes.listed and self._jobs.idle:
+            self._bulletin.done()
 
     def _receive(self, seconds: float) -> Message | None:
         try:
@@ -140,16 +155,18 @@ class Controller:
                 self._inventory.images_changed()
                 self._jobs.ask(ListImages())
             case Finished():
-                self._finished(message)
+                self._outcomes.take(message)
             case HostChanged():
                 self._timers.hasten(Resync(), SETTLE_SECONDS)
             case Subscribed():
                 log.info("connected to the engine")
+                self._bulletin.set_connected(True)
                 self._timers.cancel_retries()
                 self._inventory.images_changed()
                 self._resync()
             case StreamLost():
                 self._logbook.failed(ENGINE, message.error)
+                self._bulletin.set_connected(False)
             case ResyncNow():
                 self._resync()
             case Stop():
@@ -157,6 +174,8 @@ class Controller:
 
     def _container_changed(self, message: ContainerChanged) -> None:
         container_id = message.container_id
+        if message.at is not None:
+            self._meter.event(time.time() - message.at)
         self._inventory.touch(container_id)
         if message.sent is not None:
             self._passes.follow(message.sent)
@@ -167,6 +186,7 @@ class Controller:
         match message.change:
             case Change.CREATED if message.created and container_id not in self._inventory.containers:
                 self._inventory.put(message.created)
+                self._passes.note_created(container_id)
                 self._passes.take_change(container_id)
                 return
             case Change.DESTROYED:
@@ -174,6 +194,7 @@ class Controller:
                 self._passes.take_change(container_id)
                 return
             case Change.STARTED:
+                self._passes.note_started(container_id)
                 if self._inventory.mark_started(container_id):
                     self._passes.take_change(container_id)
             case Change.DIED:
@@ -182,58 +203,14 @@ class Controller:
                 self._passes.take_change(container_id)
         self._jobs.ask(Look(container_id))
 
-    def _finished(self, finished: Finished[Job]) -> None:
-        job = finished.job
-        self._jobs.done(job)
-        if finished.error is not None:
-            self._failed(job, finished.error)
-            return
-        self._logbook.succeeded(ENGINE)
-        self._logbook.succeeded(_subject(job))
-        match job:
-            case TakeSnapshot():
-                self._passes.take_snapshot(finished.result)
-            case ListNetworks():
-                self._passes.take_networks(finished.result)
-            case ListImages():
-                self._passes.take_images(finished.result)
-            case LookAtImage(image):
-                self._passes.take_image(image, finished.result)
-            case Look(container_id):
-                self._passes.take_container(container_id, finished.result)
-            case Survey():
-                self._passes.take_survey(finished.result.found)
-            case EndpointChange() | Restore():
-                if finished.result.changed:
-                    log.info("done: %s", job)
-                else:
-                    self._passes.rule_out(job, lasting=False)
-                self._passes.take_container(job.container_id, finished.result)
-
-    def _failed(self, job: Job, error: Exception) -> None:
-        unavailable = isinstance(error, EngineUnavailableError)
-        count = self._logbook.failed(ENGINE if unavailable else _subject(job), error)
-        match job:
-            case EndpointChange() | Restore():
-                if isinstance(job, Reconnect) and isinstance(error, EngineRefusedError):
-                    # Each try takes the container off the network for a moment.
-                    self._passes.rule_out(job, lasting=True)
-                self._timers.set(Retry(job.container_id), backoff.delay(count))
-                self._jobs.ask(Look(job.container_id))
-            case Look(container_id):
-                self._timers.set(Retry(container_id), backoff.delay(count))
-            case LookAtImage(image):
-                self._timers.set(RetryImage(image), backoff.delay(count))
-            case TakeSnapshot() | ListNetworks() | ListImages():
-                self._timers.hasten(Resync(), backoff.delay(count))
-                self._passes.without_engine()
-
     # --- what is due --------------------------------------------------------------------------------------
 
     def _ring(self, timer: Timer) -> None:
         match timer:
             case Resync():
                 self._resync()
+            case Report():
+                self._bulletin.publish()
             case Retry(container_id):
                 self._jobs.ask(Look(container_id))
             case RetryImage(image):
@@ -245,8 +222,3 @@ class Controller:
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)
         self._jobs.ask(TakeSnapshot())
-
-
-def _subject(job: Job) -> object:
-    """What a job's failure is remembered under: an action's by its container, whatever the action was."""
-    return job.container_id if isinstance(job, EndpointChange | Restore) else job

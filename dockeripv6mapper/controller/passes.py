@@ -4,16 +4,19 @@ Here stands what is done with what was found out; when to find out more is `loop
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 
 from dockeripv6mapper.actions import EndpointAction
+from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, LookAtImage
 from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.races import Races
 from dockeripv6mapper.controller.reachability import Reachability
-from dockeripv6mapper.controller.timers import Retry, RetryImage, Timers, Verify
+from dockeripv6mapper.controller.timers import Report, Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
@@ -21,12 +24,17 @@ from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.planner import plan_endpoint
+from dockeripv6mapper.mapping.progress import Tally, tally
 from dockeripv6mapper.mapping.trust import labels_of_the_image
 from dockeripv6mapper.model import ImageWanted, Mapping
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
+
+
+REPORT_SECONDS = 1.0
+"""How old what is said of how things are may become: counting all is not for every event."""
 
 
 class Passes:
@@ -43,6 +51,7 @@ class Passes:
         timers: Timers,
         logbook: Logbook,
         publish: Callable[[Outlook], None],
+        meter: Meter,
         settings: Settings,
     ) -> None:
         self._inventory = inventory
@@ -53,6 +62,8 @@ class Passes:
         self._timers = timers
         self._logbook = logbook
         self._publish = publish
+        self._meter = meter
+        self._races = Races(meter)
         self._settings = settings
         self._desired = Desired(settings)
         self._reachability = Reachability(jobs, logbook, settings)
@@ -60,7 +71,7 @@ class Passes:
         """Actions that did nothing, or only harm, by container; True: until something changes."""
         self._connects = 0
         """How many connects were begun by an outlook."""
-        self._listed = False
+        self.listed = False
         """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
 
     # --- observe ------------------------------------------------------------------------------------------
@@ -80,7 +91,7 @@ class Passes:
         self._endpoints.prune(self._inventory.containers.keys() | self._jobs.actions.keys())
         for network in snapshot.networks:
             self._logbook.network(network)
-        self._listed = True
+        self.listed = True
         self._host.observe(self._facts())
         self._evaluate(merged.changed | self._desired.forgotten(self._facts()), whole=True)
 
@@ -148,6 +159,22 @@ class Passes:
         else:
             self._inventory.replace_images(answer.found)
 
+    # --- what is told -------------------------------------------------------------------------------------
+
+    def tally(self) -> Tally:
+        """Count what there is."""
+        return tally(self._facts(), self._desired, self._host.count)
+
+    def note_created(self, container_id: str) -> None:
+        """A container is new: whether it will be mapped before it is started is to be counted."""
+        self._races.created(container_id)
+
+    def note_started(self, container_id: str) -> None:
+        """A container was started: count whether it was mapped before."""
+        container = self._inventory.containers.get(container_id)
+        decision = self._desired.decision(container_id)
+        self._races.started(container, decision, acting=container_id in self._jobs.actions)
+
     # --- desired, plan, apply -----------------------------------------------------------------------------
 
     def _facts(self) -> Facts:
@@ -159,8 +186,9 @@ class Passes:
 
         `whole`: they are all there are, and what is proxied beyond them is to be removed.
         """
-        if not self._listed:
+        if not self.listed:
             return
+        began = time.monotonic()
         facts = self._facts()
         affected = self._desired.update(facts, container_ids)
         # First the host's side: what a dead container had open is closed before its address can go on.
@@ -176,6 +204,8 @@ class Passes:
             self._act(facts, container_id)
         if not self._settings.dry_run:
             self._publish(self._outlook(facts))
+        self._meter.passed(time.monotonic() - began, whole=whole)
+        self._timers.hasten(Report(), REPORT_SECONDS)
 
     def _outlook(self, facts: Facts) -> Outlook:
         return Outlook(
@@ -207,6 +237,7 @@ class Passes:
         if container is None:
             self._logbook.forget(container_id)
             self._ruled_out.pop(container_id, None)
+            self._races.gone(container_id)
             self._timers.cancel(Retry(container_id), Verify(container_id))
             return
         decision = self._desired.decision(container_id)

@@ -30,7 +30,12 @@ class RetryImage:
     image: str
 
 
-Timer = Resync | Retry | RetryImage | Verify
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Time to say how things are."""
+
+
+Timer = Resync | Retry | RetryImage | Verify | Report
 
 
 class Timers:

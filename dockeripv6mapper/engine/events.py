@@ -8,7 +8,7 @@ the `fast_path`.
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -46,6 +46,8 @@ class ContainerChanged:
     """What a create event tells of it."""
     sent: Sent | None = None
     """The connect that the engine was asked for at once."""
+    at: float | None = field(default=None, compare=False)
+    """When, in seconds since the epoch, by the engine's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
     created = None
     if change is Change.CREATED:
         created = container_from_event(container_id, attributes, event.get("timeNano", 0))
-    return ContainerChanged(container_id, change, created)
+    at = event["timeNano"] / 1e9 if "timeNano" in event else None
+    return ContainerChanged(container_id, change, created, at=at)
 
 
 class EventReader:

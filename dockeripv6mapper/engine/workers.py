@@ -5,6 +5,7 @@ the daemon from stopping.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -20,6 +21,8 @@ class Finished(Generic[Job]):
     job: Job
     result: Any = None
     error: Exception | None = None
+    seconds: float = 0.0
+    """How long it took, without its time in the queue."""
 
 
 class Workers(Generic[Job]):
@@ -47,8 +50,9 @@ class Workers(Generic[Job]):
     def _work(self) -> None:
         while (task := self._jobs.get()) is not None:
             job, call = task
+            began = time.monotonic()
             try:
-                finished = Finished(job, result=call())
+                finished = Finished(job, call(), None, time.monotonic() - began)
             except Exception as error:  # noqa: BLE001 - handed over, not swallowed: the controller logs it
-                finished = Finished(job, error=error)
+                finished = Finished(job, None, error, time.monotonic() - began)
             self._deliver(finished)

@@ -8,6 +8,7 @@ addressing    identity or suffix + subnet → address, and the addresses that no
 ports         what a label asks to be opened
 reservations  who wants, asked for or holds each address, and which of them has it
 desired       all containers together: who gets which address, what is proxied where, what is open
+progress      how far each mapping has come, and how many have come how far
 planner       desired against observed → actions
 outlook       what a create event can be answered by at once
 """

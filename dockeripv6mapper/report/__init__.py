@@ -1,7 +1,8 @@
-"""Facts → tables and JSON, for people and for programs. No I/O of its own.
+"""Facts → tables and JSON, records → lines, for people and for programs.
 
 status  every labelled container
 tree    the same, by uplinks and networks
 names   the same, for what resolves names
 plan    what one pass would do
+logs    log records → lines, for people, the journal and programs
 """

@@ -11,7 +11,8 @@ from enum import Enum
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.mapping.labels import shown
-from dockeripv6mapper.report.status import Row, State
+from dockeripv6mapper.mapping.progress import State
+from dockeripv6mapper.report.status import Row
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 """One label of a host name in small letters (RFC 1123 §2.1, RFC 1034 §3.5)."""

@@ -3,9 +3,8 @@
 The same facts and decisions as the daemon's, looked at once; so it tells the truth without a daemon too.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.text import Text
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.progress import State, actual_address, state
 from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal
 from dockeripv6mapper.model import Mapping as Wanted
 
@@ -37,14 +37,6 @@ REMEDIES = {
     Reason.ADDRESS_HELD: "another ipv6.mapper.suffix, or remove the other container",
 }
 """What to do about a refusal that is a fault."""
-
-
-class State(Enum):
-    """How far a container's mapping has come."""
-
-    MAPPED = "mapped"
-    PENDING = "pending"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,29 +145,18 @@ def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
     named = container.labels.get(labels.NETWORK, "")
     refusal = decision if isinstance(decision, Refusal) else None
     wanted = decision.address if isinstance(decision, Wanted | Refusal) else None
-    actual = next(_addresses(container, wanted), None)
-    if refusal is not None:
-        state = State.REFUSED if refusal.reason.is_fault else State.PENDING
-    else:
-        configured = any(each.requested == wanted for each in container.endpoints)
-        state = State.MAPPED if actual == wanted or (configured and not container.running) else State.PENDING
+    actual = actual_address(container, wanted)
     return Row(
         container=container,
         identity=decision.identity if isinstance(decision, Wanted) else None,
         network=decision.network if isinstance(decision, Wanted) else named,
         wanted=wanted,
         actual=actual,
-        state=state,
+        state=state(container, decision),
         refusal=refusal,
         proxied=tuple(sorted(entry.uplink for entry in facts.host.entries if entry.address == actual)),
         open=tuple(sorted(opening for opening in facts.host.openings if opening.address == actual)),
     )
-
-
-def _addresses(container: Container, wanted: IPv6Address | None) -> Iterator[IPv6Address]:
-    """The container's global addresses, the wanted one first."""
-    addresses = [each.address for each in container.endpoints if each.address is not None]
-    yield from sorted(addresses, key=lambda address: address != wanted)
 
 
 def _text(address: IPv6Address | None) -> str | None:

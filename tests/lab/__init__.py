@@ -27,6 +27,8 @@ machine's own namespace, its engine and its files are not touched.
     router      the router's side: ping, HTTP, neighbour cache
     topology    the drawing above, brought up and taken down
     mapper      the daemon under test, on a host of the lab
+    systemd     a machine with a service manager, on a host's network
+    manual      what the README tells to type
     scenes      what tests and demo put on a host, and what they then see of it
     modes       the ways in which an engine may filter
     ports       what a container serves, and which ports are reached from where

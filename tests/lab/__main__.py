@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
-from tests.lab.roots import ensure_modern_root, missing
+from tests.lab.roots import MODERN, SERVICE, ensure_root, ensure_wheelhouse, missing
 from tests.lab.runs import Run, known_runs
 from tests.lab.topology import Lab, hosts_of
 from tests.lab.waiting import eventually
@@ -90,8 +90,10 @@ def down(
 
 @app.command()
 def prepare() -> None:
-    """Make what the lab needs once and keeps: the modern engine's root."""
-    ensure_modern_root(console.print)
+    """Make what the lab needs once and keeps: two roots, and Python packages."""
+    for root in (MODERN, SERVICE):
+        ensure_root(root, console.print)
+    ensure_wheelhouse(console.print)
 
 
 def _hosts_up() -> list[Host]:

@@ -12,7 +12,7 @@ from tests.lab.boxes import ENVIRONMENT, SHARED, Box
 from tests.lab.commands import DEFAULT_TIMEOUT, run
 from tests.lab.namespaces import Namespace
 from tests.lab.processes import only_child
-from tests.lab.roots import modern_root
+from tests.lab.roots import MODERN
 from tests.lab.waiting import eventually
 
 IMAGE = "busybox:lab"
@@ -44,7 +44,7 @@ class Flavour(Enum):
     @property
     def root(self) -> Path:
         """The root file system that the engine runs on."""
-        return modern_root() if self is Flavour.MODERN else Path("/")
+        return MODERN.path if self is Flavour.MODERN else Path("/")
 
 
 class Engine:
@@ -176,7 +176,7 @@ class Engine:
         client = self.workdir / "bin/docker"
         if not client.is_symlink():
             client.symlink_to(self.flavour.root / "usr/bin/docker")
-        plugins = modern_root() / "usr/libexec/docker/cli-plugins"
+        plugins = MODERN.path / "usr/libexec/docker/cli-plugins"
         (self.workdir / "client/config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(plugins)]}))
 
     def _configure(self, *, live_restore: bool) -> bool:

@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Self
 
 from tests.lab.hosts import Host
+from tests.lab.roots import CHECKOUT
 from tests.lab.waiting import eventually
 
-CHECKOUT = Path(__file__).parents[2]
+__all__ = ["CHECKOUT", "Mapper", "run_command"]
+
 STOP_TIMEOUT = 10.0
 """Seconds that the daemon has to finish what is in flight."""
 

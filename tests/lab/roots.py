@@ -1,15 +1,21 @@
 """Roots: what the machine must have, what is made once and kept, and the lab's image.
 
-The modern engine comes from a newer Debian, as a root of its own beside the machine's.
+The modern engine comes from a newer Debian, as a root of its own beside the machine's. The service root is a
+small Debian with a service manager and a Python: the program is installed there as a user would, and images
+of it are built upon it.
 """
 
 import fcntl
+import hashlib
 import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.commands import run
@@ -17,29 +23,52 @@ from tests.lab.commands import run
 Progress = Callable[[str], None]
 """Receives one line about what is being done now."""
 
+CHECKOUT = Path(__file__).parents[2]
+FETCH_TIMEOUT = 300.0
+"""Seconds that the packages may take to be fetched."""
+
 TOOLS = (
     *("bash", "busybox", "debootstrap", "docker-init", "dockerd", "ip", "iptables", "nft", "nsenter"),
-    *("pgrep", "ping", "pivot_root", "tcpdump", "unshare"),
+    *("pgrep", "ping", "pivot_root", "systemd-nspawn", "tcpdump", "unshare"),
 )
 """What the lab and its tests run; `tests/bootstrap` installs it."""
 
-MODERN_SUITE = "forky"
-"""The Debian release whose docker.io is 28.5."""
-
-MODERN_PACKAGES = (
-    "docker.io",
-    "docker-cli",
-    "docker-compose",
-    "containerd",
-    "runc",
-    "iptables",
-    "nftables",
-    "iproute2",
-    "ca-certificates",
-    "kmod",
-)
 SUITE_SCRIPT = "sid"
 """debootstrap's recipe for a suite that is newer than debootstrap itself."""
+SERVICE_PYTHON = "3.11"
+"""The Python of the service root, for which packages are fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root file system that is made once and kept."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Where it is, once `ensure_root` has made it."""
+        return cache_directory() / self.name
+
+
+MODERN = Root(
+    "modern",
+    "forky",  # its docker.io is 28.5
+    (
+        *("docker.io", "docker-cli", "docker-compose", "containerd", "runc"),
+        *("iptables", "nftables", "iproute2", "ca-certificates", "kmod"),
+    ),
+)
+SERVICE = Root(
+    "service",
+    "bookworm",
+    (
+        *("systemd", "systemd-sysv", "dbus", "python3", "python3-venv"),
+        *("iptables", "nftables", "iproute2", "procps"),
+    ),
+)
 
 
 def missing() -> str:
@@ -54,27 +83,50 @@ def cache_directory() -> Path:
     return Path(os.environ.get("DIM_LAB_CACHE", "/var/cache/dockeripv6mapper-lab"))
 
 
-def modern_root() -> Path:
-    """Return the root that holds the modern engine; `ensure_modern_root` makes it."""
-    return cache_directory() / "modern"
+def wheelhouse() -> Path:
+    """Return where the packages are kept that the program is installed from without a network."""
+    pinned = hashlib.sha256((CHECKOUT / "requirements.txt").read_bytes()).hexdigest()
+    return cache_directory() / f"wheels-{pinned[:12]}"
 
 
-def ensure_modern_root(progress: Progress) -> None:
-    """Make the modern engine's root, unless it is there. It is there whole or not at all."""
+def ensure_root(root: Root, progress: Progress) -> None:
+    """Make a root, unless it is there. It is there whole or not at all."""
+    with _making(root.path) as (part, lock):
+        if part is not None:
+            progress(f"making a {root.suite} root, once: about a minute")
+            _debootstrap(root, part, progress, lock)
+
+
+def ensure_wheelhouse(progress: Progress) -> None:
+    """Fetch what `requirements.txt` pins, and what builds the program, for the service root's Python."""
+    with _making(wheelhouse()) as (part, _):
+        if part is not None:
+            progress("fetching Python packages, once")
+            kind = ("--python-version", SERVICE_PYTHON, "--only-binary=:all:", "--dest", str(part))
+            wanted = ("--requirement", str(CHECKOUT / "requirements.txt"), "setuptools>=68", "wheel")
+            run(sys.executable, "-m", "pip", "download", "--quiet", *kind, *wanted, timeout=FETCH_TIMEOUT)
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[tuple[Path | None, int]]:
+    """Yield where to make what `path` will be, or None where it is there; nobody else makes it meanwhile.
+
+    With it the file descriptor of the lock.
+    """
     cache_directory().mkdir(parents=True, exist_ok=True)
     with (cache_directory() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if modern_root().exists():
+        if path.exists():
+            yield None, lock.fileno()
             return
-        part = modern_root().with_suffix(".part")
+        part = path.with_name(f"{path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
-        progress(f"making a {MODERN_SUITE} root for the modern engine, once: about a minute")
         try:
-            _debootstrap(part, progress, lock.fileno())
+            yield part, lock.fileno()
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        part.rename(modern_root())
+        part.rename(path)
 
 
 def busybox_image() -> bytes:
@@ -99,12 +151,12 @@ def busybox_image() -> bytes:
     return buffer.getvalue()
 
 
-def _debootstrap(target: Path, progress: Progress, lock: int) -> None:
+def _debootstrap(root: Root, target: Path, progress: Progress, lock: int) -> None:
     """Run debootstrap, which ends with us; after a `kill -9` of us it holds `lock` until it is done."""
     argv = (
         # What it mounts in the target, and what it starts, ends with it.
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "debootstrap", "--variant=minbase"),
-        *(f"--include={','.join(MODERN_PACKAGES)}", MODERN_SUITE, str(target), _mirror(), SUITE_SCRIPT),
+        *(f"--include={','.join(root.packages)}", root.suite, str(target), _mirror(), SUITE_SCRIPT),
     )
     pipe = subprocess.PIPE
     tail = ""
@@ -119,7 +171,7 @@ def _debootstrap(target: Path, progress: Progress, lock: int) -> None:
             process.kill()
             raise
     if process.returncode:
-        raise ChildProcessError(f"debootstrap {MODERN_SUITE}: exit code {process.returncode}:\n{tail}")
+        raise ChildProcessError(f"debootstrap {root.suite}: exit code {process.returncode}:\n{tail}")
 
 
 def _mirror() -> str:

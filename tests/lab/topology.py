@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.lab.engines import IMAGE, Engine, Flavour
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.roots import Progress, busybox_image, ensure_modern_root
+from tests.lab.roots import MODERN, Progress, busybox_image, ensure_root
 from tests.lab.router import BRIDGE, Neighbour, Router
 from tests.lab.runs import Run, sweep_dead_runs
 from tests.lab.waiting import eventually
@@ -71,7 +71,7 @@ class Lab:
             for each in sweep_dead_runs():
                 self.progress(f"swept what process {each.pid} had left")
             if any(host.engine.flavour is Flavour.MODERN for host in self.hosts):
-                ensure_modern_root(self.progress)
+                ensure_root(MODERN, self.progress)
             stack.callback(self.run.sweep)
             self.run.claim()
             self._connect()

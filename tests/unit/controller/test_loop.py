@@ -339,7 +339,7 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would_do(caplog: pytest.LogC
     world = world_with(RUNNING, container("nginx", running=True, endpoints=(endpoint(NGINX),)))
     world.entries = {ProxyEntry(NGINX, "eth0"): True}
     outlooks: list[Outlook] = []
-    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True), outlooks.append):
+    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True), publish=outlooks.append):
         eventually(lambda: "would stop proxying" in caplog.text)
     assert "would connect container mon_container to network he_ipv6" in caplog.text
     assert not world.actions

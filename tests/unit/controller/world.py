@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from dockeripv6mapper.actions import EndpointAction, EndpointChange, Release, SysctlChange
+from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Stop
 from dockeripv6mapper.engine.client import Snapshot
@@ -159,10 +160,21 @@ def event(container: Container, change: Change) -> ContainerChanged:
 
 @contextmanager
 def running(
-    world: World, settings: Settings | None = None, publish: Callable[[Outlook], None] = lambda _: None
+    world: World,
+    settings: Settings | None = None,
+    *,
+    publish: Callable[[Outlook], None] = lambda _: None,
+    service: ServiceManager | None = None,
+    meter: Meter | None = None,
 ) -> Iterator[Controller]:
     """A controller at work in the world, from its first subscription to its clean end."""
-    controller = Controller(world, world, world, settings or Settings(), survey=world.survey, publish=publish)
+    controller = Controller(
+        *(world, world, world, settings or Settings()),
+        survey=world.survey,
+        publish=publish,
+        service=service,
+        meter=meter,
+    )
     thread = threading.Thread(target=controller.run)
     thread.start()
     try:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.progress import State
 from dockeripv6mapper.model import Container, Opening, ProxyEntry, Reason
 from dockeripv6mapper.report import status
 from dockeripv6mapper.settings import Settings
@@ -71,7 +72,7 @@ def test_a_container_that_only_waits_for_its_predecessor_is_no_fault() -> None:
     compose = {"com.docker.compose.project": "shop"}
     new = container("0123456789ab_mon_container", network="he_ipv6", created=2000, other_labels=compose)
     found = {row.container.name: row for row in rows(facts(RUNNING, new))}
-    assert found[new.name].state is status.State.PENDING
+    assert found[new.name].state is State.PENDING
     assert found[new.name].is_well
 
 

@@ -9,8 +9,10 @@ from types import FrameType
 from typing import IO
 
 from dockeripv6mapper import __version__
+from dockeripv6mapper.controller.audience import ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.daemon.notify import Notifier
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
@@ -26,8 +28,12 @@ from dockeripv6mapper.settings import ProxyMode, Settings
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> None:
-    """Run in the foreground until SIGTERM or SIGINT. Raises `MapperError` where it cannot begin."""
+def run(settings: Settings, service: ServiceManager | None = None) -> None:
+    """Run in the foreground until SIGTERM or SIGINT. Raises `MapperError` where it cannot begin.
+
+    `service` is told how the daemon does; None: the service manager that started it, if one did.
+    """
+    service = service or Notifier.of_environment()
     client = Client(settings.docker_host)
     _check(client, settings)
     alone = None if settings.dry_run else _lock(settings.state_dir)
@@ -44,6 +50,7 @@ def run(settings: Settings) -> None:
         survey=lambda: survey(client),
         watch=watcher.watch,
         publish=fast_path.publish,
+        service=service,
     )
     reader = EventReader(client, fast_path, controller.post)
 

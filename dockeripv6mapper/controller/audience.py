@@ -1,0 +1,53 @@
+"""The audience: who is told how the daemon does. Here nobody listens.
+
+`daemon.notify` tells the service manager, `report.metrics` counts. Both are called on the loop's own thread,
+and return at once.
+"""
+
+from math import inf
+
+from dockeripv6mapper.mapping.progress import Tally
+
+
+class ServiceManager:
+    """What started the daemon, and watches over it."""
+
+    beat_seconds: float = inf
+    """How often the loop has to give a sign of life, at least."""
+
+    def ready(self) -> None:
+        """The first full pass is done, and what followed from it."""
+
+    def beat(self) -> None:
+        """The loop is alive. May be called at any rate."""
+
+    def status(self, text: str) -> None:
+        """How things are, in one line."""
+
+    def stopping(self) -> None:
+        """The loop has begun to end."""
+
+
+class Meter:
+    """Numbers for whoever watches a fleet."""
+
+    def engine_connected(self, connected: bool) -> None:
+        """Events flow, or do not."""
+
+    def event(self, lag: float) -> None:
+        """An event was taken up, so many seconds after it happened."""
+
+    def passed(self, seconds: float, *, whole: bool) -> None:
+        """A pass was made: over everything, or over some containers."""
+
+    def acted(self, action: str, seconds: float, *, failed: bool) -> None:
+        """The engine ended a call that was to change an endpoint, so many seconds after its begin."""
+
+    def raced(self, *, won: bool) -> None:
+        """A new container was started: count whether its address was there before."""
+
+    def retrying(self) -> None:
+        """Something failed for a container, and will be tried again."""
+
+    def tallied(self, tally: Tally) -> None:
+        """How many there are of each kind now."""

@@ -1,0 +1,106 @@
+"""Outcomes: what is done about what the workers bring: answers, ended actions, and failures of either.
+
+A failure is said when it begins, and tried again ever more seldom; it keeps nobody else from being served.
+"""
+
+import logging
+
+from dockeripv6mapper import backoff
+from dockeripv6mapper.actions import EndpointAction, EndpointChange, Reconnect, Restore
+from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.controller.jobs import (
+    Answer,
+    Job,
+    Jobs,
+    ListImages,
+    ListNetworks,
+    Look,
+    LookAtImage,
+    Question,
+    Survey,
+    TakeSnapshot,
+)
+from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.passes import Passes
+from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
+from dockeripv6mapper.engine.workers import Finished
+from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
+
+log = logging.getLogger(__name__)
+
+ENGINE = "engine"
+"""What fails where the engine cannot be reached, whatever it was asked."""
+
+
+class Outcomes:
+    """Whatever comes back from the workers."""
+
+    def __init__(self, *, jobs: Jobs, passes: Passes, timers: Timers, logbook: Logbook, meter: Meter) -> None:
+        self._jobs = jobs
+        self._passes = passes
+        self._timers = timers
+        self._logbook = logbook
+        self._meter = meter
+
+    def take(self, finished: Finished[Job]) -> None:
+        """Take in what a job brought, or deal with its failure."""
+        job = finished.job
+        self._jobs.done(job)
+        if isinstance(job, EndpointChange):
+            self._meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)
+        if finished.error is not None:
+            self._failed(job, finished.error)
+            return
+        self._logbook.succeeded(ENGINE)
+        self._logbook.succeeded(_subject(job))
+        if isinstance(job, EndpointChange | Restore):
+            self._acted(job, finished.result)
+        else:
+            self._answered(job, finished.result)
+
+    def _acted(self, action: EndpointAction, answer: Answer) -> None:
+        if answer.changed:
+            log.info("done: %s", action)
+        else:
+            self._passes.rule_out(action, lasting=False)
+        self._passes.take_container(action.container_id, answer)
+
+    def _answered(self, question: Question, answer: Answer) -> None:
+        match question:
+            case TakeSnapshot():
+                self._passes.take_snapshot(answer)
+            case ListNetworks():
+                self._passes.take_networks(answer)
+            case ListImages():
+                self._passes.take_images(answer)
+            case LookAtImage(image):
+                self._passes.take_image(image, answer)
+            case Look(container_id):
+                self._passes.take_container(container_id, answer)
+            case Survey():
+                self._passes.take_survey(answer.found)
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        unavailable = isinstance(error, EngineUnavailableError)
+        count = self._logbook.failed(ENGINE if unavailable else _subject(job), error)
+        match job:
+            case EndpointChange() | Restore():
+                if isinstance(job, Reconnect) and isinstance(error, EngineRefusedError):
+                    # Each try takes the container off the network for a moment.
+                    self._passes.rule_out(job, lasting=True)
+                self._timers.set(Retry(job.container_id), backoff.delay(count))
+                self._meter.retrying()
+                self._jobs.ask(Look(job.container_id))
+            case Look(container_id):
+                self._timers.set(Retry(container_id), backoff.delay(count))
+                self._meter.retrying()
+            case LookAtImage(image):
+                self._timers.set(RetryImage(image), backoff.delay(count))
+            case TakeSnapshot() | ListNetworks() | ListImages():
+                self._timers.hasten(Resync(), backoff.delay(count))
+                self._passes.without_engine()
+
+
+def _subject(job: Job) -> object:
+    """What a job's failure is remembered under: an action's by its container, whatever the action was."""
+    return job.container_id if isinstance(job, EndpointChange | Restore) else job

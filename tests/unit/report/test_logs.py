@@ -1,0 +1,81 @@
+"""Log lines: one for each record, whatever a record says, in the form that its reader wants."""
+
+import io
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dockeripv6mapper.report.logs import Colours, JournalLines, JsonLines, Lines, escaped, is_journal
+
+HOSTILE = "two\nlines\r, \x1b[31mred\x1b[0m, [bold]markup[/bold], a \u202eturn, \u2028a separator, \udc80"
+"""What a label, a name or an engine's error might try."""
+
+
+def record(message: str, level: int = logging.WARNING) -> logging.LogRecord:
+    """A record that has the message as an argument, as ours have."""
+    return logging.LogRecord("dockeripv6mapper.test", level, __file__, 1, "saw %s", (message,), None)
+
+
+def test_nothing_in_a_message_begins_a_line_or_moves_the_cursor() -> None:
+    """Controls, separators and what hides or turns text are escaped; other languages are not."""
+    line = Lines().format(record(HOSTILE))
+    assert line.isprintable()
+    assert "two\\nlines\\r" in line
+    assert escaped("größer, 名前, ñ") == "größer, 名前, ñ"
+
+
+def test_markup_in_a_message_is_text_on_a_terminal() -> None:
+    """Somebody's label may look like ours."""
+    handler = Colours()
+    handler.console = Console(file=io.StringIO(), width=400, force_terminal=True, color_system=None)
+    handler.emit(record(HOSTILE))
+    assert isinstance(handler.console.file, io.StringIO)
+    shown = handler.console.file.getvalue()
+    assert "[bold]markup[/bold]" in shown
+    assert shown.count("\n") == 1
+    assert "\\x1b[31mred" in shown
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"),
+    [(logging.DEBUG, 7), (logging.INFO, 6), (logging.WARNING, 4), (logging.ERROR, 3), (logging.CRITICAL, 3)],
+)
+def test_the_journal_is_told_the_priority_of_each_line(level: int, priority: int) -> None:
+    """In the form that it takes off again; a message cannot bring one of its own."""
+    assert JournalLines().format(record("a\n<0>b", level)) == f"<{priority}>saw a\\n<0>b"
+
+
+def test_each_line_of_a_traceback_has_the_priority() -> None:
+    """Else the journal would take the rest for something else."""
+    broken = record("it", logging.ERROR)
+    try:
+        json.loads("no")
+    except ValueError as error:
+        broken.exc_info = (ValueError, error, error.__traceback__)
+    lines = JournalLines().format(broken).splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("<3>") for line in lines)
+
+
+def test_json_gives_each_record_as_one_object_on_one_line() -> None:
+    """With what it says unchanged."""
+    line = JsonLines().format(record(HOSTILE))
+    assert line.isprintable()
+    fields = json.loads(line)
+    assert fields.pop("time").endswith("+00:00")
+    assert fields == {"level": "warning", "logger": "dockeripv6mapper.test", "message": f"saw {HOSTILE}"}
+
+
+def test_the_journal_is_known_by_the_file_that_it_names(tmp_path: Path) -> None:
+    """The variable alone is inherited by whoever writes elsewhere."""
+    with (tmp_path / "stream").open("w") as stream, (tmp_path / "other").open("w") as other:
+        seen = os.fstat(stream.fileno())
+        environment = {"JOURNAL_STREAM": f"{seen.st_dev}:{seen.st_ino}"}
+        assert is_journal(stream, environment)
+        assert not is_journal(other, environment)
+        assert not is_journal(stream, {})
+    assert not is_journal(stream, environment)
