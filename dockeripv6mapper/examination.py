@@ -11,6 +11,7 @@ from typing import TypeVar
 from dockeripv6mapper.checks import containers, engine, firewall, host, networks
 from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding
+from dockeripv6mapper.engine import inspection
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.kernel import filtering
@@ -49,15 +50,17 @@ def survey(client: Client) -> Surroundings:
             unseen.append(error)
             return None
 
-    about = seen(client.about)
-    recipes = seen(client.recipes) if about else None
-    chains = [seen(partial(filtering.observe_chains, command)) for command in filtering.SAVE_COMMANDS]
+    about = seen(partial(inspection.about, client))
+    recipes = seen(partial(inspection.recipes, client)) if about else None
+    tenants = seen(partial(inspection.tenants, client)) if about else None
+    chains = {each: seen(partial(filtering.observe_chains, each)) for each in filtering.BACKENDS}
     nftables = seen(filtering.observe_nftables)
     dropping, engine_accepts = nftables or ((), frozenset[int]())
     return Surroundings(
         engine=about,
         recipes=recipes or {},
-        chains=tuple(filter(None, chains)),
+        tenants=tenants or {},
+        chains={backend: found for backend, found in chains.items() if found is not None},
         dropping=dropping,
         engine_accepts=engine_accepts,
         tools=frozenset(tool for tool in firewall.NEEDED if shutil.which(tool)),

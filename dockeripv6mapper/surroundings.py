@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from dockeripv6mapper.errors import MapperError
 
@@ -16,9 +17,14 @@ class Engine:
     version: str
     api: tuple[int, int]
     firewall_backend: str | None = None
-    """`iptables` or `nftables`; None from engines that know but one."""
+    """`iptables` or `nftables`, with firewalld `nftables+firewalld`; None from engines that know but one."""
     pid: int | None = None
     """The process that listens on the engine's socket; None where it is not on this machine, or hidden."""
+
+    @property
+    def filters_with_nftables(self) -> bool:
+        """Whether the engine's rules are tables of nftables rather than chains of ip6tables."""
+        return (self.firewall_backend or "").startswith("nftables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,13 @@ class Pool:
         """Whether it is of IPv6."""
         return ":" in self.subnet
 
+    def __contains__(self, address: str) -> bool:
+        return ip_address(address) in ip_network(self.subnet)
+
+
+DEFAULT_IPAM = "default"
+"""The engine's own driver of addresses, which nobody has to name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -49,6 +62,31 @@ class Recipe:
     attachable: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    ipam_driver: str = DEFAULT_IPAM
+    ipam_options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What was asked for where a container was attached to a network; "" and 0 for nothing."""
+
+    ipv4: str = ""
+    ipv6: str = ""
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    """`container:alias`."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A container, as far as its networks may be made again while it is stopped."""
+
+    transient: bool = False
+    """It is removed when it stops (`--rm`)."""
+    attachments: Mapping[str, Attachment] = field(default_factory=dict)
+    """By what the engine lists the network under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +133,10 @@ class Surroundings:
     engine: Engine | None = None
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     """By the network's ID."""
-    chains: tuple[Chains, ...] = ()
-    """Of each backend of ip6tables that could be looked at."""
+    tenants: Mapping[str, Tenant] = field(default_factory=dict)
+    """By the container's ID."""
+    chains: Mapping[str, Chains] = field(default_factory=dict)
+    """Of each backend of ip6tables that could be looked at, by the command that changes it."""
     dropping: tuple[BaseChain, ...] = ()
     engine_accepts: frozenset[int] = frozenset()
     """Packet marks that the tables of an engine's nftables backend accept."""

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from ipaddress import IPv6Address
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
 
 from dockeripv6mapper.checks import fixes
 from dockeripv6mapper.checks.examined import Examined
@@ -12,6 +13,8 @@ from dockeripv6mapper.mapping.addressing import hash_bits
 from dockeripv6mapper.mapping.ports import ALL, parse_ports
 from dockeripv6mapper.mapping.trust import labels_of_the_image
 from dockeripv6mapper.model import Container, Mapping, Network, Reason, Refusal, RefusedError
+from dockeripv6mapper.settings import Scheme
+from dockeripv6mapper.surroundings import Recipe
 
 SOME_ADDRESS = IPv6Address(0)
 """For a label that is only to be read."""
@@ -47,26 +50,26 @@ def check(examined: Examined) -> Iterator[Finding]:
 
 
 def _labels(examined: Examined, container: Container) -> Iterator[Finding]:
-    subject = f"container {container.name}"
-    for oddity in labels.oddities(container.labels, labels.CONTAINER_LABELS):
+    subject, given = f"container {container.name}", examined.given(container)
+    for oddity in labels.oddities(given, labels.CONTAINER_LABELS):
         yield warn(
             "label",
             subject,
             oddity,
             why="the label does nothing",
-            fix=fixes.run_again([container], "with the label that was meant"),
+            fix=fixes.run_again(examined, [container], "with the label that was meant"),
         )
     for label in labels_of_the_image(container, examined.facts, examined.settings):
         yield ok("label", subject, f"label {labels.shown(label)} is its image's own, and does not count")
     try:
-        parse_ports(container.labels.get(labels.PORTS, ALL), SOME_ADDRESS)
+        parse_ports(given.get(labels.PORTS, ALL), SOME_ADDRESS)
     except RefusedError as no:
         yield fail(
             "ports",
             subject,
             no.refusal.detail,
             why="none of its ports is opened",
-            fix=fixes.run_again([container], "with a label that can be read"),
+            fix=fixes.run_again(examined, [container], "with a label that can be read"),
         )
 
 
@@ -79,10 +82,9 @@ def _refusal(examined: Examined, container: Container) -> Iterator[Finding]:
     if decision.reason in SAID_OF_THE_NETWORK or _is_of_the_network(examined, container, decision):
         return
     if decision.reason is Reason.NETWORK_NOT_ALLOWED:
-        name = container.labels.get(labels.NETWORK, "")
-        fix = f"{fixes.PROGRAM} {allowing(examined, name)} doctor"
+        fix = fixes.with_options(_allowing(examined, container))
     else:
-        fix = fixes.run_again([container], REMEDIES.get(decision.reason, ANOTHER_SUFFIX))
+        fix = fixes.run_again(examined, [container], REMEDIES.get(decision.reason, ANOTHER_SUFFIX))
     yield fail(
         "mapping",
         f"container {container.name}",
@@ -96,17 +98,19 @@ def _is_of_the_network(examined: Examined, container: Container, refusal: Refusa
     """Whether it is the network's label that cannot be read."""
     if refusal.reason is not Reason.INVALID_LABEL:
         return False
+    given = examined.given(container)
     try:
-        network = examined.facts.networks.find(container.labels.get(labels.NETWORK, "").strip())
-        labels.request(container.labels)
+        network = examined.facts.networks.find(given.get(labels.NETWORK, "").strip())
+        labels.request(given)
     except RefusedError:
         return False
     return labels.SCHEME in network.labels
 
 
-def allowing(examined: Examined, name: str) -> str:
-    """The options that allow the networks that are allowed already, and one more."""
-    names = [*sorted(examined.settings.allow_networks), name.strip()]
+def _allowing(examined: Examined, container: Container) -> str:
+    """The options that allow the networks that are allowed already, and a container's."""
+    network = examined.facts.networks.find(examined.given(container)[labels.NETWORK].strip())
+    names = [*sorted(examined.settings.allow_networks), network.name]
     return " ".join(f"--allow-network {fixes.quoted(each)}" for each in names)
 
 
@@ -117,7 +121,7 @@ def _collisions(examined: Examined, network: Network) -> Iterator[Finding]:
         decision = examined.desired.decision(container.id)
         if not isinstance(decision, Mapping) or decision.network_id != network.id:
             continue
-        if labels.SUFFIX not in container.labels:
+        if labels.SUFFIX not in examined.given(container):
             identities.add(decision.identity)
     if len(identities) < TWO:
         return
@@ -129,14 +133,18 @@ def _collisions(examined: Examined, network: Network) -> Iterator[Finding]:
     if chance < LIKELY:
         yield ok("collisions", f"network {network.name}", found)
         return
-    recipe = examined.surroundings.recipes.get(network.id)
     yield warn(
         "collisions",
         f"network {network.name}",
         found,
         why="of two containers of one address, the later one is refused",
-        fix=fixes.recreate(examined, network, fixes.with_another_subnet(recipe, examined))
-        + "\n# which changes the addresses; or give the containers suffixes of their own"
-        if recipe
-        else "",
+        fix=f"# this changes its containers' addresses; labels {labels.SUFFIX}=… would do as well:\n"
+        + fixes.recreate(examined, network, partial(_with_more_bits, examined, network.subnets[0])),
     )
+
+
+def _with_more_bits(examined: Examined, subnet: IPv6Network, recipe: Recipe) -> Recipe:
+    """The same network, with room for more addresses: by the scheme, if that leaves any out."""
+    if hash_bits(subnet, Scheme.WIDE) > hash_bits(subnet, Scheme.MD5_24):
+        return fixes.with_scheme(recipe, Scheme.WIDE)
+    return fixes.with_another_subnet(recipe, examined)

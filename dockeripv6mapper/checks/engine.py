@@ -5,10 +5,20 @@ from collections.abc import Iterator
 from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
 from dockeripv6mapper.checks.fixes import PROGRAM
-from dockeripv6mapper.errors import EngineUnavailableError, MapperError, PermissionMissingError
+from dockeripv6mapper.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    MapperError,
+    PermissionMissingError,
+)
 
 OLDEST_API = (1, 41)
 """Of engine 20.10, the oldest that the mapper is tested with."""
+UPGRADE = """\
+# this restarts the engine, and with it its containers, unless it has `live-restore`:
+apt-get update && apt-get install --only-upgrade "$(dpkg -S "$(command -v dockerd)" | cut -d: -f1)"
+"""
+"""Of the package that is there: Debian's and Docker's own replace each other."""
 
 
 def check(examined: Examined) -> Iterator[Finding]:
@@ -25,7 +35,7 @@ def check(examined: Examined) -> Iterator[Finding]:
             "engine",
             said,
             why="the mapper is tested with engine 20.10 (API 1.41) and later",
-            fix="apt-get update && apt-get install docker.io",
+            fix=UPGRADE,
         )
     else:
         yield ok("engine-version", "engine", said)
@@ -40,4 +50,7 @@ def _unseen(error: MapperError) -> Finding:
         case EngineUnavailableError():
             why = "while the engine is away, nothing is mapped; what is mapped stays"
             return fail("engine", "engine", str(error), why=why, fix=fix)
+        case EngineRefusedError():
+            why = "what the engine does not tell was not checked"
+            return fail("engine", "engine", str(error), why=why, fix="journalctl --unit docker --lines 20")
     return warn("examination", "host", str(error), why="what could not be looked at was not checked", fix=fix)

@@ -7,10 +7,13 @@ from ipaddress import IPv6Address
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.trust import ImageUnknownError, counting_labels
 from dockeripv6mapper.model import Container, Network, RefusedError
 from dockeripv6mapper.model import Mapping as Wanted
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
+from dockeripv6mapper.surroundings import Surroundings, Tenant
+
+BRIDGE_PREFIX, BRIDGE_DIGITS = "br-", 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +30,16 @@ class Examined:
         """The containers that name a network, by the network's name or ID as they give it."""
         named: dict[str, list[Container]] = {}
         for container in sorted(self.facts.containers.values(), key=lambda each: each.name):
-            if (reference := container.labels.get(labels.NETWORK, "").strip()) and self.desired.decision(
-                container.id
-            ) is not None:
+            if reference := self.given(container).get(labels.NETWORK, "").strip():
                 named.setdefault(reference, []).append(container)
         return named
+
+    def given(self, container: Container) -> labels.Labels:
+        """A container's labels as far as they count; none where nobody can say."""
+        try:
+            return counting_labels(container, self.facts, self.settings)
+        except (RefusedError, ImageUnknownError):
+            return {}
 
     def networks(self) -> list[Network]:
         """The networks that labels name, or that carry one, by name."""
@@ -64,13 +72,37 @@ class Examined:
                 yield container, decision.address
 
     def running_on(self, network: Network) -> list[Container]:
-        """The containers that run on a network, for whatever reason, by name."""
+        """The containers that run on a network, for whatever reason, or are about to, by name."""
+        return [each for each in self.attached_to(network) if each.running or each.in_transition]
+
+    def attached_to(self, network: Network) -> list[Container]:
+        """The containers that are on a network when they run, by name."""
         on_it = (
             container
             for container in self.facts.containers.values()
-            if container.running and self.facts.networks.endpoint(container, network.id, network.name)
+            if self.facts.networks.endpoint(container, network.id, network.name)
         )
         return sorted(on_it, key=lambda each: each.name)
+
+    def is_transient(self, container: Container) -> bool:
+        """Whether a container is removed when it stops."""
+        return self.surroundings.tenants.get(container.id, Tenant()).transient
+
+    def relying_on_ipv4(self, network: Network) -> list[Container]:
+        """The containers to which a network gives the only IPv4 that they have."""
+        return [
+            container for container in self.attached_to(network) if not self._ipv4_beside(container, network)
+        ]
+
+    def _ipv4_beside(self, container: Container, network: Network) -> bool:
+        networks = filter(None, map(self.facts.networks.of, container.endpoints))
+        return any(each.ipv4 and not each.internal and each.id != network.id for each in networks)
+
+
+def is_called_by_an_id(link: str) -> bool:
+    """Whether a link is called as an engine calls a network's bridge that nobody named: `br-` and an ID."""
+    digits = link.removeprefix(BRIDGE_PREFIX)
+    return digits != link and len(digits) == BRIDGE_DIGITS and set(digits) <= set("0123456789abcdef")
 
 
 def _has_label(network: Network) -> bool:

@@ -29,6 +29,11 @@ class Finding:
     """Lines for root's shell. Where a line begins with `#`, it is for the reader alone."""
 
 
+def printable(text: str) -> str:
+    """`text` on one line, and with nothing in it that moves a cursor: names may be anybody's."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def ok(check: str, subject: str, found: str) -> Finding:
     """All is well."""
     return Finding(check, subject, Level.OK, found)

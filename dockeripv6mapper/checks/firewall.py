@@ -1,27 +1,25 @@
 """The firewall: what it takes to open ports by label, and who else drops packets."""
 
-import json
 from collections.abc import Iterator
 
 from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
+from dockeripv6mapper.checks.fixes import operands, quoted
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.settings import FirewallMode
 
 SUBJECT = "firewall"
 NEEDED = ("nft", "ip6tables")
-NFTABLES = "nftables"
+SETTINGS = "/etc/docker/daemon.json"
+"""Of the engine."""
 
 
 def check(examined: Examined) -> Iterator[Finding]:
-    """Everything that ports by label need, where any label names ports."""
-    asking = [
-        container.name
-        for containers in examined.labelled().values()
-        for container in containers
-        if labels.PORTS in container.labels
-    ]
-    if not asking or examined.settings.firewall is FirewallMode.OFF:
+    """Everything that it takes to open and close ports, where that is asked for."""
+    labelled = [container for containers in examined.labelled().values() for container in containers]
+    asking = any(labels.PORTS in examined.given(container) for container in labelled)
+    closing = labelled and examined.settings.firewall is FirewallMode.CLOSED
+    if examined.settings.firewall is FirewallMode.OFF or not (asking or closing):
         return
     yield from _tools(examined)
     yield from _engine_backend(examined)
@@ -35,7 +33,7 @@ def _tools(examined: Examined) -> Iterator[Finding]:
             "tool",
             SUBJECT,
             f"the command {tool} is not installed",
-            why="a label asks for ports, and without it none can be opened",
+            why="without it no port can be opened or closed",
             fix="apt-get install -y nftables iptables",
         )
     if not missing:
@@ -44,18 +42,32 @@ def _tools(examined: Examined) -> Iterator[Finding]:
 
 def _engine_backend(examined: Examined) -> Iterator[Finding]:
     engine, mark = examined.surroundings.engine, examined.settings.fwmark
-    if engine is None or engine.firewall_backend != NFTABLES:
+    if engine is None or not engine.filters_with_nftables:
         return
     if mark in examined.surroundings.engine_accepts:
         yield ok("engine-firewall", SUBJECT, f"the engine's tables of nftables accept the mark {mark:#x}")
         return
-    option = {"bridge-accept-fwmark": f"{mark:#x}/{mark:#x}"}
     yield fail(
         "engine-firewall",
         SUBJECT,
         f"the engine filters with nftables, and none of its rules accepts the mark {mark:#x}",
         why="with that backend no rule of ours can let in what a label opens; the engine has to be told",
-        fix=f"# add to /etc/docker/daemon.json: {json.dumps(option)[1:-1]}\nsystemctl restart docker",
+        fix=_set_option("bridge-accept-fwmark", f"{mark:#x}/{mark:#x}"),
+    )
+
+
+def _set_option(name: str, value: str) -> str:
+    """Add an option to the engine's settings, as far as the engine finds them good."""
+    script = (
+        f"import json, pathlib; old = pathlib.Path('{SETTINGS}'); "
+        "options = json.loads(old.read_text()) if old.exists() else {}; "
+        f"print(json.dumps(options | {{'{name}': '{value}'}}, indent=2))"
+    )
+    new = f"{SETTINGS}.new"
+    return (
+        "# this restarts the engine, and with it its containers, unless it has `live-restore`:\n"
+        f"python3 -c {quoted(script)} > {new} && dockerd --validate --config-file {new} && "
+        f"mv {new} {SETTINGS} && systemctl restart docker"
     )
 
 
@@ -71,5 +83,6 @@ def _others(examined: Examined) -> Iterator[Finding]:
             SUBJECT,
             f"chain {chain} drops what its rules do not accept, and none accepts the mark {mark:#x}",
             why="what a label opens may be dropped there",
-            fix=f"nft insert rule {chain} meta mark and {mark:#x} == {mark:#x} accept",
+            fix=f"nft insert rule {operands([chain.family, chain.table, chain.name])} "
+            f"meta mark and {mark:#x} == {mark:#x} accept",
         )

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from dockeripv6mapper.checks.examined import Examined
+from dockeripv6mapper.actions import SysctlChange
+from dockeripv6mapper.checks.examined import Examined, is_called_by_an_id
 from dockeripv6mapper.checks.finding import Finding, Level, fail, ok, warn
-from dockeripv6mapper.checks.fixes import PROGRAM
+from dockeripv6mapper.checks.fixes import PROGRAM, quoted, with_options
 from dockeripv6mapper.mapping.desired import all_uplinks, uplinks
 from dockeripv6mapper.mapping.planner import plan_sysctls, sysctls_for
 
@@ -52,10 +53,12 @@ def _capabilities(examined: Examined) -> Iterator[Finding]:
 
 def _namespace(examined: Examined) -> Iterator[Finding]:
     bridges = [network.bridge for network in examined.facts.networks if network.bridge]
+    # Bridges that are called by an ID are this engine's alone: there may be a docker0 anywhere.
+    bridges = [bridge for bridge in bridges if is_called_by_an_id(bridge)] or bridges
     if not bridges:
         return
-    if any(bridge in examined.facts.host.links for bridge in bridges):
-        yield ok("namespace", SUBJECT, "the engine's bridges are in this network namespace")
+    if here := sorted(bridge for bridge in bridges if bridge in examined.facts.host.links):
+        yield ok("namespace", SUBJECT, f"the engine's {', '.join(here)} are in this network namespace")
         return
     engine = examined.surroundings.engine
     pid = engine.pid if engine and engine.pid else '"$(pgrep -o dockerd)"'
@@ -83,19 +86,21 @@ def _uplinks(examined: Examined) -> Iterator[Finding]:
 
 
 def _uplink_failure(examined: Examined, subject: str, found: str) -> Finding:
-    likely = sorted({link for _, link in examined.facts.host.on_link} - _bridges(examined))
-    return fail(
-        "uplink",
-        subject,
-        found,
-        why="nothing answers for the containers' addresses",
-        fix="\n".join(f"{PROGRAM} --uplink {link} doctor" for link in likely[:1])
-        or "ip -6 route add default via ROUTER dev LINK",
+    host = examined.facts.host
+    bridges = {network.bridge for network in examined.facts.networks}
+    likely = sorted({link for prefix, link in host.on_link if not prefix.is_loopback} - bridges)
+    others = sorted(
+        each.name for each in host.links.values() if each.neighbour_discovery and each.name not in bridges
     )
-
-
-def _bridges(examined: Examined) -> set[str]:
-    return {network.bridge for network in examined.facts.networks if network.bridge}
+    if likely:
+        fix = with_options(f"--uplink {quoted(likely[0])}")
+    else:
+        fix = "# no link has an IPv6 prefix; by hand: ip -6 route add default via ROUTER dev LINK"
+        if others:
+            accept = SysctlChange(f"conf/{others[0]}/accept_ra", None, "2")
+            fix += f"\nsysctl -w {quoted(f'{accept.name}={accept.new}')}"
+    why = "nothing answers for the containers' addresses"
+    return fail("uplink", subject, found, why=why, fix=fix)
 
 
 def _sysctls(examined: Examined) -> Iterator[Finding]:
@@ -107,9 +112,10 @@ def _sysctls(examined: Examined) -> Iterator[Finding]:
         yield (warn if forgivable else fail)(
             "sysctl",
             SUBJECT,
-            f"{change.name} is {change.old}, and has to be {change.new}",
+            f"{change.name} {'cannot be read' if change.old is None else f'is {change.old}'}, "
+            f"and has to be {change.new}",
             why=ALL_PROXY_NDP if change.key.endswith("all/proxy_ndp") else SYSCTLS[last],
-            fix=f"sysctl -w {change.name}={change.new}",
+            fix=f"sysctl -w {quoted(f'{change.name}={change.new}')}",
         )
     if wanted and not changes:
         names = ", ".join(dict.fromkeys(key.rpartition("/")[2] for key, *_ in wanted))

@@ -11,9 +11,9 @@ from ipaddress import IPv6Address
 from dockeripv6mapper.checks import fixes
 from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
-from dockeripv6mapper.checks.traversal import Packet, Verdict, fate
+from dockeripv6mapper.checks.traversal import PING, REWRITING, Packet, Verdict, fate
 from dockeripv6mapper.mapping.desired import network_uplinks
-from dockeripv6mapper.model import Network, RefusedError
+from dockeripv6mapper.model import Container, Network, Opening, RefusedError
 from dockeripv6mapper.settings import FirewallMode
 from dockeripv6mapper.surroundings import Chains, Recipe
 
@@ -21,66 +21,82 @@ CHECK = "inbound"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 FORWARD = "FORWARD"
 USER_CHAIN = ("filter", "DOCKER-USER")
+NAT = "nat"
+"""The gateway mode of a network for which none was named, since engine 28."""
 
 
 def check(examined: Examined, network: Network) -> Iterator[Finding]:
     """What becomes of traffic from and to outside, on one network."""
-    subject, recipe = f"network {network.name}", examined.surroundings.recipes.get(network.id)
-    if recipe is None:
-        return
     if network.internal:
         yield fail(
             CHECK,
-            subject,
+            f"network {network.name}",
             "the network is internal",
             why="the engine lets nothing in or out",
             fix=fixes.recreate(
-                examined, network, fixes.advised(replace(recipe, internal=False), examined, network)
+                examined,
+                network,
+                lambda recipe: fixes.advised(replace(recipe, internal=False), examined, network),
             ),
         )
         return
     sample = next(examined.mapped(network), None)
-    if network.gateway_mode == "nat":
-        yield _filtered_by_mode(examined, network, recipe, sample[1] if sample else None)
-    if sample is None or network.bridge is None or not examined.surroundings.chains:
-        if network.gateway_mode != "nat":
-            yield ok(CHECK, subject, "no container is mapped there now, so no packet's way was looked at")
+    if sample is None or (unseen := _unseen(examined, network)):
+        why_not = "no container is mapped there now" if sample is None else unseen
+        if network.gateway_mode == NAT:
+            yield _filtered_by_mode(examined, network, f" (no packet's way was looked at: {why_not})")
+        else:
+            yield ok(CHECK, f"network {network.name}", f"no packet's way was looked at: {why_not}")
         return
+    links = [link.name for link in network_uplinks(network, examined.facts, examined.settings)]
+    # What decides is mostly the same for every uplink.
+    yield from dict.fromkeys(each for link in links for each in _from(examined, network, sample, link))
+
+
+def _unseen(examined: Examined, network: Network) -> str:
+    """Why a packet's way to a network cannot be followed; "" where it can."""
+    if network.bridge is None:
+        return "it does not lead through a bridge"
+    engine = examined.surroundings.engine
+    if engine is not None and engine.filters_with_nftables:
+        return "the engine filters with nftables, whose rules are not understood here"
+    return "" if examined.surroundings.chains else "the rules of ip6tables could not be seen"
+
+
+def _from(
+    examined: Examined, network: Network, sample: tuple[Container, IPv6Address], link: str
+) -> Iterator[Finding]:
+    """What becomes of packets that come from one uplink to one container, and back."""
     container, address = sample
-    for link in network_uplinks(network, examined.facts, examined.settings):
-        packet = Packet(from_link=link.name, to_link=network.bridge, destination=address)
-        if network.gateway_mode != "nat":
-            yield _unopened(examined, network, packet)
-        if _opens(examined, container.id):
-            yield from _opened(examined, network, packet)
-        yield from _masqueraded(examined, network, recipe, address, link.name)
+    packet = Packet(from_link=link, to_link=str(network.bridge), destination=address)
+    connection = _fate_inbound(examined, packet)
+    if network.gateway_mode == NAT and not connection.passes:
+        yield _filtered_by_mode(
+            examined, network, f", whose {connection} drops a new connection to {address}"
+        )
+    else:
+        yield _unopened(examined, network, packet, connection)
+        yield from _rewritten(examined, network, address, link)
+    for opening in _openings(examined, container.id):
+        yield _opened(examined, network, packet, opening)
 
 
-def _filtered_by_mode(
-    examined: Examined, network: Network, recipe: Recipe, address: IPv6Address | None
-) -> Finding:
+def _filtered_by_mode(examined: Examined, network: Network, seen: str) -> Finding:
     """The default mode of engine 28 and later."""
-    seen = ""
-    if address is not None and examined.surroundings.chains and network.bridge:
-        packet = Packet(from_link="", to_link=network.bridge, destination=address)
-        verdict = _fate_inbound(examined.surroundings.chains, packet)
-        seen = "" if verdict.passes else f", whose {verdict} drops a new connection to {address}"
     return warn(
         "gateway-mode",
         f"network {network.name}",
         f"the network is in the engine's gateway mode nat{seen}",
-        why="nothing comes in from outside but to the ports of the label ipv6.mapper.ports, not even a ping, "
-        "and what goes out has the host's address",
-        fix=fixes.recreate(examined, network, fixes.advised(recipe, examined, network)),
+        why="in this mode nothing comes in from outside but to the ports of the label ipv6.mapper.ports, not "
+        "even a ping, and what goes out has the host's address",
+        fix=fixes.recreate(examined, network, lambda recipe: fixes.advised(recipe, examined, network)),
     )
 
 
-def _unopened(examined: Examined, network: Network, packet: Packet) -> Finding:
+def _unopened(examined: Examined, network: Network, packet: Packet, connection: Verdict) -> Finding:
     """What comes in though no label asked for it."""
-    chains = examined.surroundings.chains
-    subject = f"network {network.name}"
-    to = f"to {packet.destination}"
-    ping = _fate_inbound(chains, replace(packet, protocol="ipv6-icmp"))
+    subject, to = f"network {network.name}", f"to {packet.destination}"
+    ping = _fate_inbound(examined, replace(packet, protocol=PING))
     if not ping.passes:
         return warn(
             CHECK,
@@ -88,9 +104,8 @@ def _unopened(examined: Examined, network: Network, packet: Packet) -> Finding:
             f"{ping} drops a ping {to}",
             why="nothing comes in but to the ports of the label ipv6.mapper.ports, and IPv6 needs more of "
             "ICMPv6 than that (RFC 4890)",
-            fix=_accept(chains, ping, f"-d {network.subnets[0]} -p ipv6-icmp"),
+            fix=_accept(examined, ping, f"-d {network.subnets[0]} -p {PING}"),
         )
-    connection = _fate_inbound(chains, packet)
     if connection.passes:
         return ok(
             CHECK, subject, f"every rule that was understood lets a new connection {to} in, on any port"
@@ -100,81 +115,76 @@ def _unopened(examined: Examined, network: Network, packet: Packet) -> Finding:
     )
 
 
-def _opened(examined: Examined, network: Network, packet: Packet) -> Iterator[Finding]:
+def _opened(examined: Examined, network: Network, packet: Packet, opening: Opening) -> Finding:
     """What comes in since a label asked for it: it bears our mark."""
     mark = examined.settings.fwmark
-    chains = examined.surroundings.chains
-    verdict = _fate_inbound(chains, replace(packet, mark=mark))
+    marked = replace(packet, mark=mark, protocol=opening.protocol, port=opening.first)
+    verdict = _fate_inbound(examined, marked)
     subject, to = f"network {network.name}", f"to {packet.destination}"
     if verdict.passes:
-        yield ok(CHECK, subject, f"what ipv6.mapper.ports opens gets through {to}")
-        return
-    bit = f"{mark:#x}/{mark:#x}"
-    yield fail(
+        return ok(CHECK, subject, f"what ipv6.mapper.ports opens gets through ip6tables {to}")
+    return fail(
         CHECK,
         subject,
         f"{verdict} drops what ipv6.mapper.ports opens {to}",
         why="ports that a label opens cannot be reached: the daemon's own rule is missing, or comes later",
-        fix=_accept(chains, verdict, f"-m mark --mark {bit}"),
+        fix=_accept(examined, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
     )
 
 
-def _masqueraded(
-    examined: Examined, network: Network, recipe: Recipe, address: IPv6Address, uplink: str
-) -> Iterator[Finding]:
+def _rewritten(examined: Examined, network: Network, address: IPv6Address, uplink: str) -> Iterator[Finding]:
     """What goes out under another address than the container's."""
-    if network.gateway_mode == "nat":
-        return
     packet = Packet(from_link=str(network.bridge), to_link=uplink, source=address)
-    verdict = next(
-        (
-            verdict
-            for chains in examined.surroundings.chains
-            if (verdict := fate(chains, "nat", "POSTROUTING", packet)).target == "MASQUERADE"
-        ),
-        None,
+    verdicts = (
+        replace(fate(chains, "nat", "POSTROUTING", packet), command=command)
+        for command, chains in examined.surroundings.chains.items()
     )
+    verdict = next((each for each in verdicts if each.target in REWRITING), None)
     if verdict is None:
         return
-    if fixes.knows_gateway_modes(examined):
-        changed = fixes.advised(recipe, examined, network)
-    else:
-        changed = replace(recipe, options={**recipe.options, MASQUERADE: "false"})
+
+    def unmasked(recipe: Recipe) -> Recipe:
+        if fixes.knows_gateway_modes(examined):
+            return fixes.advised(recipe, examined, network)
+        return replace(recipe, options={**recipe.options, MASQUERADE: "false"})
+
     yield warn(
         "masquerade",
         f"network {network.name}",
         f"{verdict} gives what {address} sends the host's address",
         why="others see the host, not the container, wherever the container begins the connection",
-        fix=fixes.recreate(examined, network, changed),
+        fix=fixes.recreate(examined, network, unmasked),
     )
 
 
-def _accept(backends: tuple[Chains, ...], dropped: Verdict, match: str) -> str:
+def _accept(examined: Examined, dropped: Verdict, match: str) -> str:
     """Accept packets ahead of what drops them, and in the chain that an engine's restart leaves alone."""
+    chains: Chains = examined.surroundings.chains[dropped.command]
     if dropped.table == "raw":
         chain = "PREROUTING"
-    elif dropped.is_rule_of(FORWARD) or not any(USER_CHAIN in each for each in backends):
+    elif dropped.is_rule_of(FORWARD) or USER_CHAIN not in chains:
         chain = FORWARD
     else:
         chain = USER_CHAIN[1]
-    return f"ip6tables -t {dropped.table} -I {chain} {match} -j ACCEPT"
+    return f"{dropped.command} -t {dropped.table} -I {chain} {match} -j ACCEPT"
 
 
-def _fate_inbound(backends: tuple[Chains, ...], packet: Packet) -> Verdict:
+def _fate_inbound(examined: Examined, packet: Packet) -> Verdict:
     """The first drop on the way in, of any backend; else the last acceptance."""
     verdict = Verdict("ACCEPT")
-    for chains in backends:
+    for command, chains in examined.surroundings.chains.items():
         for table, chain in (("raw", "PREROUTING"), ("filter", FORWARD)):
-            verdict = fate(chains, table, chain, packet)
+            verdict = replace(fate(chains, table, chain, packet), command=command)
             if not verdict.passes:
                 return verdict
     return verdict
 
 
-def _opens(examined: Examined, container_id: str) -> bool:
+def _openings(examined: Examined, container_id: str) -> tuple[Opening, ...]:
     if examined.settings.firewall is FirewallMode.OFF:
-        return False
+        return ()
     try:
-        return bool(examined.desired.openings(examined.facts, container_id))
+        return examined.desired.openings(examined.facts, container_id)
     except RefusedError:
-        return False
+        # `containers` says so.
+        return ()

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Network
 
 from dockeripv6mapper.checks import fixes, inbound
-from dockeripv6mapper.checks.examined import Examined
+from dockeripv6mapper.checks.examined import Examined, is_called_by_an_id
 from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import network_uplinks
@@ -18,8 +19,6 @@ DRIVERS = ("bridge", "macvlan", "ipvlan")
 """Of which the mapper knows whether their addresses need proxying."""
 USUAL_NAME = "he_ipv6"
 """Of a network that is proposed: the name that the manual uses."""
-BRIDGE_PREFIX, BRIDGE_DIGITS = "br-", 12
-"""How the engine names the bridge of a network: with the beginning of its ID."""
 
 
 def check(examined: Examined) -> Iterator[Finding]:
@@ -36,7 +35,7 @@ def check(examined: Examined) -> Iterator[Finding]:
 def _not_found(examined: Examined, reference: str, no: RefusedError) -> Finding:
     named_by = ", ".join(container.name for container in examined.labelled()[reference])
     if no.refusal.reason is Reason.NETWORK_AMBIGUOUS:
-        fix = _remove_namesakes(examined, reference)
+        fix = _without_namesakes(examined, reference)
     else:
         fix = fixes.create(examined, reference)
     return fail(
@@ -48,17 +47,27 @@ def _not_found(examined: Examined, reference: str, no: RefusedError) -> Finding:
     )
 
 
-def _remove_namesakes(examined: Examined, name: str) -> str:
-    """Remove all networks of a name but that with the most containers running."""
+def _without_namesakes(examined: Examined, name: str) -> str:
+    """Leave one network of a name, if the others are nobody's; else have the label name one by its ID."""
     named = [network for network in examined.facts.networks if network.name == name]
-    named.sort(key=lambda network: len(examined.running_on(network)))
-    return "\n".join(f"docker network rm {network.id}" for network in named[:-1])
+    named.sort(key=lambda network: (len(examined.attached_to(network)), network.ipv6), reverse=True)
+    kept, *others = named
+    if any(examined.attached_to(network) for network in others):
+        containers = examined.labelled()[name]
+        return fixes.run_again(examined, containers, f"with --label {labels.NETWORK}={kept.id}")
+    return f"docker network rm {fixes.operands(network.id for network in others)}"
 
 
 def _check_one(examined: Examined, network: Network) -> Iterator[Finding]:
-    subject, recipe = f"network {network.name}", examined.surroundings.recipes.get(network.id)
+    subject = f"network {network.name}"
     for oddity in labels.oddities(network.labels, labels.NETWORK_LABELS):
-        yield _label(examined, network, recipe, oddity)
+        yield warn(
+            "label",
+            subject,
+            oddity,
+            why="the label does nothing",
+            fix=fixes.recreate(examined, network, partial(_with_labels, known=labels.NETWORK_LABELS)),
+        )
     if network.driver not in DRIVERS:
         of = f"is of the driver {network.driver}" if network.driver else "has no driver: it could not be made"
         yield fail(
@@ -73,39 +82,35 @@ def _check_one(examined: Examined, network: Network) -> Iterator[Finding]:
         labels.scheme(network.labels, examined.settings.scheme)
         subnet = mapped_subnet(network)
     except RefusedError as no:
-        yield _unusable(examined, network, recipe, no)
+        yield _unusable(examined, network, no)
         return
     yield ok("network", subject, f"{network.driver} network with the IPv6 subnet {subnet}")
-    yield from _uplink_label(examined, network, recipe)
+    yield from _uplink_label(examined, network)
     yield from _place(examined, network, subnet)
-    yield from _overlap(examined, network, recipe, subnet)
-    yield from _dual_stack(examined, network, recipe)
+    yield from _overlap(examined, network, subnet)
+    yield from _dual_stack(examined, network)
     yield from inbound.check(examined, network)
 
 
-def _label(examined: Examined, network: Network, recipe: Recipe | None, oddity: str) -> Finding:
-    known = {key: value for key, value in network.labels.items() if key in labels.NETWORK_LABELS}
-    kept = recipe and replace(recipe, labels=_without_ours(recipe) | known)
-    return warn(
-        "label",
-        f"network {network.name}",
-        oddity,
-        why="the label does nothing",
-        fix=fixes.recreate(examined, network, kept) if kept else "",
-    )
+def _with_labels(recipe: Recipe, known: tuple[str, ...]) -> Recipe:
+    """The same network without any of the mapper's labels but these."""
+    kept = {
+        key: value
+        for key, value in recipe.labels.items()
+        if key in known or not key.startswith(labels.PREFIX)
+    }
+    return replace(recipe, labels=kept)
 
 
-def _without_ours(recipe: Recipe) -> dict[str, str]:
-    return {key: value for key, value in recipe.labels.items() if not key.startswith(labels.PREFIX)}
+def _unusable(examined: Examined, network: Network, no: RefusedError) -> Finding:
+    def with_ipv6(recipe: Recipe) -> Recipe:
+        return fixes.advised(fixes.with_ipv6(recipe, examined), examined, network)
 
-
-def _unusable(examined: Examined, network: Network, recipe: Recipe | None, no: RefusedError) -> Finding:
     match no.refusal.reason:
-        case Reason.NETWORK_WITHOUT_IPV6 if recipe:
-            usable = fixes.advised(fixes.with_ipv6(recipe, examined), examined, network)
-            fix = fixes.recreate(examined, network, usable)
-        case Reason.INVALID_LABEL if recipe:
-            fix = fixes.recreate(examined, network, replace(recipe, labels=_without_ours(recipe)))
+        case Reason.NETWORK_WITHOUT_IPV6:
+            fix = fixes.recreate(examined, network, with_ipv6)
+        case Reason.INVALID_LABEL:
+            fix = fixes.recreate(examined, network, partial(_with_labels, known=(labels.UPLINK,)))
         case _:
             fix = fixes.create_other(examined, USUAL_NAME, examined.naming(network))
     return fail(
@@ -117,17 +122,16 @@ def _unusable(examined: Examined, network: Network, recipe: Recipe | None, no: R
     )
 
 
-def _uplink_label(examined: Examined, network: Network, recipe: Recipe | None) -> Iterator[Finding]:
+def _uplink_label(examined: Examined, network: Network) -> Iterator[Finding]:
     name = network.labels.get(labels.UPLINK)
-    if name is None or network_uplinks(network, examined.facts, examined.settings) or recipe is None:
+    if name is None or network_uplinks(network, examined.facts, examined.settings):
         return
-    kept = {key: value for key, value in recipe.labels.items() if key != labels.UPLINK}
     yield fail(
         "uplink",
         f"network {network.name}",
         f"label {labels.UPLINK}={labels.shown(name)}: there is no such link",
         why="nothing answers for the network's addresses",
-        fix=fixes.recreate(examined, network, replace(recipe, labels=kept)),
+        fix=fixes.recreate(examined, network, partial(_with_labels, known=(labels.SCHEME,))),
     )
 
 
@@ -157,15 +161,13 @@ def _place(examined: Examined, network: Network, subnet: IPv6Network) -> Iterato
             subject,
             f"{where}, and --proxy off has nothing answer for it there",
             why="a router looks for these addresses on the link",
-            fix=f"{fixes.PROGRAM} --proxy mapped doctor",
+            fix=fixes.with_options("--proxy mapped"),
         )
     else:
         yield ok("subnet", subject, f"{where}, where its addresses are proxied")
 
 
-def _overlap(
-    examined: Examined, network: Network, recipe: Recipe | None, subnet: IPv6Network
-) -> Iterator[Finding]:
+def _overlap(examined: Examined, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
     """Routes of other links that take the subnet's packets away; an uplink's shorter prefix does not."""
     ours = {link.name for link in network_uplinks(network, examined.facts, examined.settings)}
     known = {each.bridge for each in examined.facts.networks}
@@ -173,39 +175,34 @@ def _overlap(
         shorter = prefix.prefixlen < subnet.prefixlen
         if link == network.bridge or not prefix.overlaps(subnet) or shorter or not needs_proxy(network):
             continue
-        abandoned = _is_engines(link) and link not in known and link not in ours
-        if abandoned:
-            fix = f"ip link delete {link}"
-        elif recipe is not None:
-            fix = fixes.recreate(examined, network, fixes.with_another_subnet(recipe, examined))
+        found = f"{prefix} is on {link}, too"
+        if is_called_by_an_id(link) and link not in known and link not in ours:
+            found += ", which is called like an engine's bridge, and is no network's of this engine"
+            # It may be another engine's: one to which anything is attached is in use.
+            fix = f'[ "$(ip link show master {link})" ] || ip link delete {link}'
         else:
-            continue
+            fix = fixes.recreate(
+                examined, network, lambda recipe: fixes.with_another_subnet(recipe, examined)
+            )
         yield fail(
             "overlap",
             f"network {network.name}",
-            f"{prefix} is on {link}, too{', a bridge that the engine has left behind' if abandoned else ''}",
+            found,
             why=f"packets to the network's addresses may go to {link}",
             fix=fix,
         )
 
 
-def _is_engines(link: str) -> bool:
-    digits = link.removeprefix(BRIDGE_PREFIX)
-    return digits != link and len(digits) == BRIDGE_DIGITS and set(digits) <= set("0123456789abcdef")
-
-
-def _dual_stack(examined: Examined, network: Network, recipe: Recipe | None) -> Iterator[Finding]:
+def _dual_stack(examined: Examined, network: Network) -> Iterator[Finding]:
     """A network with IPv4 takes over the IPv4 default route of the containers that are connected to it."""
-    if not network.ipv4 or network.internal or recipe is None:
+    if not network.ipv4 or network.internal:
         return
-    moved = [
-        container.name
-        for container, _ in examined.mapped(network)
-        if any(examined.facts.networks.of(each) != network for each in container.endpoints)
-    ]
+    relying = examined.relying_on_ipv4(network)
+    moved = [container for container, _ in examined.mapped(network) if container not in relying]
     if not moved:
         return
-    found = f"the network has IPv4, too, which {', '.join(moved)} now sends through it"
+    names = ", ".join(container.name for container in moved)
+    found = f"the network has IPv4, too, to which the engine moves the IPv4 default route of {names}"
     if not fixes.knows_gateway_modes(examined):
         yield ok("dual-stack", f"network {network.name}", f"{found}; from engine 28 on it can do without")
         return
@@ -213,6 +210,8 @@ def _dual_stack(examined: Examined, network: Network, recipe: Recipe | None) -> 
         "dual-stack",
         f"network {network.name}",
         found,
-        why="connecting a container moves its IPv4 default route to this network",
-        fix=fixes.recreate(examined, network, fixes.without_ipv4(recipe)),
+        why="what they send over IPv4 takes another way than without the mapper",
+        fix=fixes.create_other(examined, network.name, moved)
+        if relying
+        else fixes.recreate(examined, network, fixes.without_ipv4),
     )

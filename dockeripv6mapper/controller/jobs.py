@@ -49,6 +49,8 @@ class LookAtImage:
 class Survey:
     """Look at what decides whether a network's containers are reached. Brings `Surroundings`."""
 
+    network_id: str
+
 
 QUESTIONERS = 2
 ACTORS = 8

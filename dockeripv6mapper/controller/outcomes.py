@@ -77,8 +77,8 @@ class Outcomes:
                 self._passes.take_image(image, answer)
             case Look(container_id):
                 self._passes.take_container(container_id, answer)
-            case Survey():
-                self._passes.take_survey(answer.found)
+            case Survey(network_id):
+                self._passes.take_survey(network_id, answer.found)
 
     def _failed(self, job: Job, error: Exception) -> None:
         unavailable = isinstance(error, EngineUnavailableError)

@@ -131,9 +131,9 @@ class Passes:
         self._inventory.put_image(image, answer.found)
         self._evaluate([each.id for each in self._inventory.containers.values() if each.image == image])
 
-    def take_survey(self, surroundings: Surroundings) -> None:
-        """It was looked at what decides whether containers are reached."""
-        self._reachability.judge(surroundings, self._facts(), self._desired)
+    def take_survey(self, network_id: str, surroundings: Surroundings) -> None:
+        """It was looked at what decides whether a network's containers are reached."""
+        self._reachability.judge(network_id, surroundings, self._facts(), self._desired)
 
     def follow(self, sent: Sent) -> None:
         """A container that the inventory may not have yet is being connected."""

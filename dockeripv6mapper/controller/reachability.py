@@ -5,7 +5,7 @@ The same checks as `doctor`'s, asked when the first container runs there: before
 
 from dockeripv6mapper.checks import inbound
 from dockeripv6mapper.checks.examined import Examined
-from dockeripv6mapper.checks.finding import Finding, Level
+from dockeripv6mapper.checks.finding import Finding, Level, printable
 from dockeripv6mapper.controller.jobs import Jobs, Survey
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.mapping.desired import Desired
@@ -16,39 +16,35 @@ from dockeripv6mapper.surroundings import Surroundings
 
 
 class Reachability:
-    """Which networks have been judged, and which are to be."""
+    """Which networks have been judged."""
 
     def __init__(self, jobs: Jobs, logbook: Logbook, settings: Settings) -> None:
         self._jobs = jobs
         self._logbook = logbook
         self._settings = settings
         self._judged: set[str] = set()
-        self._waiting: set[str] = set()
 
     def ask(self, container: Container, mapping: Mapping) -> None:
         """A container runs that is to be mapped: once it is, have its network looked at."""
         if mapping.network_id in self._judged:
             return
         if any(endpoint.address == mapping.address for endpoint in container.endpoints):
-            self._waiting.add(mapping.network_id)
-            self._jobs.ask(Survey())
+            self._jobs.ask(Survey(mapping.network_id))
 
-    def judge(self, surroundings: Surroundings, facts: Facts, desired: Desired) -> None:
-        """Say what is wrong with the networks that were asked about."""
-        if surroundings.engine is None:
-            # It went away meanwhile: the next look at a container there asks again.
-            return
+    def judge(self, network_id: str, surroundings: Surroundings, facts: Facts, desired: Desired) -> None:
+        """Say what is wrong with the network that was asked about."""
         examined = Examined(self._settings, surroundings, facts, desired, {})
-        for network in filter(None, map(facts.networks.get, self._waiting)):
-            if not any(examined.mapped(network)):
-                continue
-            self._judged.add(network.id)
-            for finding in inbound.check(examined, network):
-                if finding.level is not Level.OK:
-                    self._logbook.once(network.id, _sentence(finding))
-        self._waiting.clear()
+        network = facts.networks.get(network_id)
+        if surroundings.engine is None or network is None or not any(examined.mapped(network)):
+            # The engine or the container went away meanwhile: the next look at a container there asks again.
+            return
+        self._judged.add(network_id)
+        for finding in inbound.check(examined, network):
+            if finding.level is not Level.OK:
+                self._logbook.once(network_id, _sentence(finding))
 
 
 def _sentence(finding: Finding) -> str:
-    commands = "; ".join(finding.fix.splitlines())
-    return f"{finding.subject}: {finding.found}: {finding.why} (try: {commands})"
+    """A finding in one line, its fix still a line for the shell: a comment would end it."""
+    commands = "; ".join(line for line in finding.fix.split("\n") if line and not line.startswith("#"))
+    return printable(f"{finding.subject}: {finding.found}: {finding.why} (try: {commands})")

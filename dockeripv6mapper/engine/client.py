@@ -20,8 +20,6 @@ from docker.types import CancellableStream
 from docker.utils import kwargs_from_env, parse_host
 from urllib3.exceptions import HTTPError
 
-from dockeripv6mapper.engine.peer import peer_process
-from dockeripv6mapper.engine.recipes import engine_from_info, recipe_from_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
@@ -36,7 +34,6 @@ from dockeripv6mapper.errors import (
     PermissionMissingError,
 )
 from dockeripv6mapper.model import Container, Network
-from dockeripv6mapper.surroundings import Engine, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +89,6 @@ class Client:
         self._api: docker.APIClient | None = None
         self._opening = threading.Lock()
 
-    def socket_path(self) -> str | None:
-        """The engine's socket, where it is a local one."""
-        url = str(parse_host(self._host or kwargs_from_env().get("base_url")))
-        return url.removeprefix(UNIX) if url.startswith(UNIX) else None
-
     def ping(self) -> None:
         """Raise what keeps the engine from being used, if anything does."""
         with self.speaking("speaking to the engine") as api:
@@ -113,14 +105,14 @@ class Client:
         networks, images = self.networks(), self.images()
         with self.speaking("listing containers") as api:
             items = api.containers(all=True)
-        return Snapshot(_translated(items, container_from_list), networks, images)
+        return Snapshot(translated(items, container_from_list), networks, images)
 
     def networks(self) -> tuple[Network, ...]:
         """All networks."""
         with self.speaking("listing networks") as api:
             items = api.networks()
         version = self.api_version()
-        return _translated(items, lambda item: network_from_list(item, version))
+        return translated(items, lambda item: network_from_list(item, version))
 
     def images(self) -> Images:
         """The labels of all images, by ID and by every name."""
@@ -163,17 +155,11 @@ class Client:
         """Detach a container from a network."""
         self._post(f"/networks/{network_id}/disconnect", {"Container": container_id}, doing)
 
-    def about(self) -> Engine:
-        """What the engine says of itself."""
-        with self.speaking("asking the engine about itself") as api:
-            info = api.info()
-        return engine_from_info(info, self.api_version(), peer_process(self.socket_path()))
-
-    def recipes(self) -> Mapping[str, Recipe]:
-        """How each network was made, by its ID."""
-        with self.speaking("listing networks") as api:
-            items = api.networks()
-        return {item["Id"]: recipe_from_list(item) for item in items}
+    @property
+    def socket_path(self) -> str | None:
+        """The path of the engine's local socket; None where it is spoken to in another way."""
+        address = str(parse_host(self._host or kwargs_from_env().get("base_url")))
+        return address.removeprefix(UNIX) if address.startswith(UNIX) else None
 
     def events(self) -> Events:
         """The event stream, from now on: an iterator of dicts, ended by its `close()`."""
@@ -216,7 +202,7 @@ class Client:
             return self._api
 
 
-def _translated(
+def translated(
     items: Iterable[Mapping[str, Any]], translate: Callable[[Mapping[str, Any]], T]
 ) -> tuple[T, ...]:
     """All items that can be read: one that cannot must not keep the others from being known."""

@@ -61,7 +61,7 @@ class FastPath:
         Raises `MapperError`.
         """
         self.images_changed()
-        path = self._client.socket_path()
+        path = self._client.socket_path
         if self._spares is not None:
             self._spares.close()
             self._spares = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dockeripv6mapper.surroundings import Engine, Pool, Recipe
+from dockeripv6mapper.surroundings import DEFAULT_IPAM, Engine, Pool, Recipe
 
 Json = Mapping[str, Any]
 
@@ -16,7 +16,8 @@ def engine_from_info(info: Json, api: tuple[int, int], pid: int | None) -> Engin
 
 def recipe_from_list(item: Json) -> Recipe:
     """An item of `GET /networks`."""
-    pools = tuple(map(_pool, (item.get("IPAM") or {}).get("Config") or ()))
+    ipam = item.get("IPAM") or {}
+    pools = tuple(_pool(config) for config in ipam.get("Config") or () if config.get("Subnet"))
     return Recipe(
         name=item["Name"],
         driver=item.get("Driver") or "",
@@ -27,18 +28,25 @@ def recipe_from_list(item: Json) -> Recipe:
         attachable=bool(item.get("Attachable")),
         options=item.get("Options") or {},
         labels=item.get("Labels") or {},
+        ipam_driver=ipam.get("Driver") or DEFAULT_IPAM,
+        ipam_options=ipam.get("Options") or {},
     )
+
+
+def can_be_made_again(item: Json) -> bool:
+    """Whether a recipe says all that it takes: not of a Swarm's networks, nor of those made from another."""
+    made_from = item.get("ConfigFrom") or {}
+    return item.get("Scope") != "swarm" and not made_from.get("Network") and not item.get("ConfigOnly")
 
 
 def has_ipv4(item: Json) -> bool:
     """Whether a network of `GET /networks` has IPv4: engines before 28 do not say, and always give it one."""
-    said: bool = item.get("EnableIPv4", True)
-    return said
+    return item.get("EnableIPv4") is not False
 
 
 def _pool(config: Json) -> Pool:
     return Pool(
-        subnet=config.get("Subnet") or "",
+        subnet=config["Subnet"],
         gateway=(config.get("Gateway") or "").partition("/")[0],
         ip_range=config.get("IPRange") or "",
         auxiliary=config.get("AuxAddress") or config.get("AuxiliaryAddresses") or {},

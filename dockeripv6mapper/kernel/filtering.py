@@ -1,6 +1,8 @@
 """Filtering: what everybody's rules of ip6tables and nftables are, for who wants to know what they do.
 
-Read as text, by pure functions, and never changed here. Our own rules are `firewall`'s.
+Read as text, by pure functions, and never changed here. Our own rules are `firewall`'s. Of nftables only
+policies are looked at: the rejecting rule at the end of firewalld's chain, say, is never met by what is for
+the engine's bridges, since the engine puts them into a zone that accepts.
 """
 
 import json
@@ -13,19 +15,31 @@ from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel.firewall import run
 from dockeripv6mapper.surroundings import BaseChain, Chain, Chains, Rule
 
-SAVE_COMMANDS = ("ip6tables-save", "ip6tables-legacy-save")
-"""Of the machine's choice, and of the older backend where that is another: packets pass both."""
+BACKENDS = ("ip6tables", "ip6tables-legacy")
+"""The machine's choice, and the older backend where that is another: packets pass both."""
 IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 """Tables of the family ip6 that ip6tables keeps its rules in, if it is the nft one."""
+RULE = "-A "
+"""How a rule's line begins."""
 ENGINE_TABLE = "docker-bridges"
 """Of an engine of version 29 or later with the nftables backend."""
+MARK = {"meta": {"key": "mark"}}
 
 Json = Mapping[str, Any]
 
 
-def observe_chains(command: str) -> Chains:
-    """The chains of one backend of ip6tables; none where it is not installed. Raises `KernelRefusedError`."""
-    return read_chains(run([command]).stdout) if shutil.which(command) else {}
+def observe_chains(backend: str) -> Chains | None:
+    """The chains of one backend of ip6tables; None where that is not installed.
+
+    Raises `KernelRefusedError`.
+    """
+    command = f"{backend}-save"
+    if not shutil.which(command):
+        return None
+    try:
+        return read_chains(run([command]).stdout)
+    except ValueError as error:
+        raise KernelRefusedError(f"reading what {command} prints: {error}") from error
 
 
 def observe_nftables() -> tuple[tuple[BaseChain, ...], frozenset[int]]:
@@ -43,20 +57,37 @@ def observe_nftables() -> tuple[tuple[BaseChain, ...], frozenset[int]]:
 
 
 def read_chains(saved: str) -> Chains:
-    """The output of `ip6tables-save`."""
+    """The output of `ip6tables-save`. Raises `ValueError` where it cannot be read."""
     policies: dict[tuple[str, str], str | None] = {}
     rules: dict[tuple[str, str], list[Rule]] = {}
     table = ""
-    for line in saved.splitlines():
+    for line in _whole(saved.split("\n")):
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
             chain, policy, *_ = line[1:].split()
             policies[table, chain] = None if policy == "-" else policy
-        elif line.startswith("-A"):
+        elif line.startswith(RULE):
             _, chain, *words = shlex.split(line)
             rules.setdefault((table, chain), []).append(Rule(line, tuple(words)))
     return {key: Chain(policy, tuple(rules.get(key, ()))) for key, policy in policies.items()}
+
+
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    """Lines, each rule in one, though its comment may not be. Raises `ValueError` where that never ends."""
+    begun = ""
+    for line in lines:
+        begun += line
+        try:
+            if begun.startswith(RULE):
+                shlex.split(begun)
+        except ValueError:
+            begun += "\n"
+            continue
+        yield begun
+        begun = ""
+    if begun:
+        raise ValueError(f"no end of {begun[:80]!r}")
 
 
 def dropping(objects: Iterable[Json]) -> Iterator[BaseChain]:
@@ -89,16 +120,18 @@ def _accepted_marks(objects: Iterable[Json], place: tuple[str, str, str]) -> fro
         rule = each.get("rule", {})
         if (rule.get("family"), rule.get("table"), rule.get("chain")) != place:
             continue
-        matches = [item["match"] for item in rule["expr"] if "match" in item]
-        if len(matches) == 1 and any("accept" in item for item in rule["expr"]):
-            marks |= _mark_of(matches[0])
+        match rule.get("expr"):
+            case [{"match": {"op": "==", "left": left, "right": int(mark)}}, *rest]:
+                tests = left in (MARK, {"&": [MARK, mark]})
+            case [{"match": {"op": "!=", "left": {"&": [left, int(mark)]}, "right": 0}}, *rest]:
+                tests = left == MARK
+            case _:
+                continue
+        if tests and _just_accepts(rest):
+            marks.add(mark)
     return frozenset(marks)
 
 
-def _mark_of(match: Json) -> set[int]:
-    """`meta mark and M == M` → M."""
-    left, right = match["left"], match["right"]
-    masked = left.get("&") if isinstance(left, dict) else None
-    if masked and masked[0] == {"meta": {"key": "mark"}} and masked[1] == right:
-        return {right}
-    return {right} if left == {"meta": {"key": "mark"}} and isinstance(right, int) else set()
+def _just_accepts(statements: Iterable[Json]) -> bool:
+    """Whether they accept, and at most count and log besides."""
+    return {name for each in statements for name in each} - {"counter", "log"} == {"accept"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from dockeripv6mapper.checks.finding import Finding, Level
+from dockeripv6mapper.checks.finding import Finding, Level, printable
 
 STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 INDENT = 6
@@ -37,10 +37,10 @@ def as_text(findings: Iterable[Finding]) -> Text:
     text = Text()
     for finding in findings:
         text.append(f"{finding.level.name:<{INDENT}}", STYLES[finding.level])
-        text.append(f"{finding.subject}: {finding.found}\n")
+        text.append(f"{printable(f'{finding.subject}: {finding.found}')}\n")
         if finding.why:
-            text.append(f"{' ' * INDENT}{finding.why}\n", "dim")
-        for line in finding.fix.splitlines():
-            text.append(f"{' ' * INDENT}  {line}\n", "bold")
+            text.append(f"{' ' * INDENT}{printable(finding.why)}\n", "dim")
+        for line in filter(None, finding.fix.split("\n")):
+            text.append(f"{' ' * INDENT}  {printable(line)}\n", "bold")
     text.rstrip()
     return text

@@ -28,6 +28,9 @@ def network(
     internal: bool = False,
     default_bridge: bool = False,
     ipvlan_mode: str | None = None,
+    bridge: str | None = None,
+    ipv4: bool = False,
+    gateway_mode: str | None = None,
 ) -> Network:
     """A user-defined IPv6 network whose gateway is the subnet's first address."""
     return Network(
@@ -41,6 +44,9 @@ def network(
         internal=internal,
         default_bridge=default_bridge,
         ipvlan_mode=ipvlan_mode,
+        bridge=bridge,
+        ipv4=ipv4,
+        gateway_mode=gateway_mode,
         labels=labels or {},
     )
 
@@ -87,6 +93,7 @@ def host(
     addresses: frozenset[IPv6Address] = frozenset(),
     next_hops: frozenset[IPv6Address] = frozenset(),
     entries: Mapping[ProxyEntry, bool] | None = None,
+    on_link: frozenset[tuple[IPv6Network, str]] = frozenset(),
 ) -> Host:
     """A host whose links all carry a default route; without any, it has `UPLINK`."""
     links = links or (UPLINK,)
@@ -96,6 +103,7 @@ def host(
         addresses=addresses,
         next_hops=next_hops,
         entries=entries or {},
+        on_link=on_link,
     )
 
 

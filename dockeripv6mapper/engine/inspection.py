@@ -1,0 +1,37 @@
+"""Inspection: what no pass needs to know of the engine, and who examines it does."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from dockeripv6mapper.engine.client import Client, translated
+from dockeripv6mapper.engine.peer import peer_process
+from dockeripv6mapper.engine.recipes import can_be_made_again, engine_from_info, recipe_from_list
+from dockeripv6mapper.engine.tenants import tenant_from_inspection
+from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.surroundings import Engine, Recipe, Tenant
+
+
+def about(client: Client) -> Engine:
+    """What the engine says of itself. Raises `MapperError`."""
+    with client.speaking("asking the engine about itself") as api:
+        info = api.info()
+    return engine_from_info(info, client.api_version(), peer_process(client.socket_path))
+
+
+def recipes(client: Client) -> Mapping[str, Recipe]:
+    """How each network was made, by its ID; of those that can be made again. Raises `MapperError`."""
+    with client.speaking("listing networks") as api:
+        items = api.networks()
+    repeatable = filter(can_be_made_again, items)
+    return dict(translated(repeatable, lambda item: (item["Id"], recipe_from_list(item))))
+
+
+def tenants(client: Client) -> Mapping[str, Tenant]:
+    """How each container is attached to its networks, by its ID. Raises `MapperError`."""
+    with client.speaking("listing containers") as api:
+        ids = [item["Id"] for item in api.containers(all=True)]
+    found = {}
+    for container_id in ids:
+        with suppress(GoneError):
+            found[container_id] = tenant_from_inspection(client.inspect(container_id))
+    return found

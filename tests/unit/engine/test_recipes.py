@@ -1,0 +1,137 @@
+"""The engine's JSON about itself, its networks and their tenants, as engines were seen to send it."""
+
+from typing import Any
+
+import pytest
+
+from dockeripv6mapper.engine.recipes import (
+    can_be_made_again,
+    engine_from_info,
+    has_ipv4,
+    recipe_from_list,
+)
+from dockeripv6mapper.engine.tenants import tenant_from_inspection
+from dockeripv6mapper.surroundings import Attachment, Pool, Recipe, Tenant
+
+NETWORK_28: dict[str, Any] = {
+    "Name": "nat",
+    "Id": "5314cea3e4c9",
+    "Scope": "local",
+    "Driver": "bridge",
+    "EnableIPv4": True,
+    "EnableIPv6": True,
+    "IPAM": {
+        "Driver": "default",
+        "Options": {},
+        "Config": [
+            {"Subnet": "2001:db8:103:0:78::/80"},
+            {"Subnet": "172.19.0.0/16", "Gateway": "172.19.0.1"},
+        ],
+    },
+    "Internal": False,
+    "Attachable": False,
+    "Ingress": False,
+    "ConfigFrom": {"Network": ""},
+    "ConfigOnly": False,
+    "Options": {},
+    "Labels": {},
+}
+NETWORK_20_10 = {key: value for key, value in NETWORK_28.items() if key != "EnableIPv4"}
+POOLS = (Pool("2001:db8:103:0:78::/80"), Pool("172.19.0.0/16", "172.19.0.1"))
+
+
+@pytest.mark.parametrize("item", [NETWORK_28, NETWORK_20_10])
+def test_a_network_as_either_engine_lists_it(item: dict[str, Any]) -> None:
+    """20.10 does not say that it has IPv4, and it has."""
+    assert recipe_from_list(item) == Recipe("nat", "bridge", POOLS, ipv4=True, ipv6=True)
+    assert can_be_made_again(item)
+
+
+@pytest.mark.parametrize("key", sorted(NETWORK_28.keys() - {"Name", "Id"}))
+def test_whatever_is_null_or_missing_is_nothing(key: str) -> None:
+    """Go writes `null` for what is empty."""
+    for item in ({**NETWORK_28, key: None}, {name: each for name, each in NETWORK_28.items() if name != key}):
+        assert recipe_from_list(item).name == "nat"
+        assert can_be_made_again(item)
+
+
+def test_all_that_its_maker_said_is_kept() -> None:
+    """A gateway with a prefix length, auxiliary addresses under either name, a driver of addresses."""
+    config = [
+        {"Subnet": "2001:db8::/80", "Gateway": "2001:db8::fe/80", "AuxAddress": {"printer": "2001:db8::9"}},
+        {"Subnet": "192.0.2.0/24", "IPRange": "192.0.2.128/25", "AuxiliaryAddresses": {"nas": "192.0.2.8"}},
+        {"Subnet": None},
+    ]
+    ipam = {"Driver": "other", "Options": {"pool": "1"}, "Config": config}
+    recipe = recipe_from_list({**NETWORK_28, "IPAM": ipam, "EnableIPv4": False})
+    assert recipe.pools == (
+        Pool("2001:db8::/80", "2001:db8::fe", auxiliary={"printer": "2001:db8::9"}),
+        Pool("192.0.2.0/24", ip_range="192.0.2.128/25", auxiliary={"nas": "192.0.2.8"}),
+    )
+    assert (recipe.ipam_driver, recipe.ipam_options, recipe.ipv4) == ("other", {"pool": "1"}, False)
+
+
+@pytest.mark.parametrize(
+    "other", [{"Scope": "swarm"}, {"ConfigFrom": {"Network": "template"}}, {"ConfigOnly": True}]
+)
+def test_a_network_whose_list_does_not_say_all_is_not_made_again(other: dict[str, Any]) -> None:
+    """A Swarm's is made on its manager; one from a template has what the template has."""
+    assert not can_be_made_again({**NETWORK_28, **other})
+
+
+@pytest.mark.parametrize(("said", "has"), [(True, True), (False, False), (None, True)])
+def test_a_network_has_ipv4_unless_the_engine_says_no(said: object, *, has: bool) -> None:
+    """Engines before 28 say nothing, or null."""
+    assert has_ipv4({**NETWORK_28, "EnableIPv4": said}) is has
+
+
+@pytest.mark.parametrize(
+    ("info", "version", "nftables"),
+    [
+        ({"ServerVersion": "20.10.24+dfsg1"}, "20.10.24+dfsg1", False),
+        ({"ServerVersion": "28.5.2", "FirewallBackend": {"Driver": "iptables"}}, "28.5.2", False),
+        ({"ServerVersion": "29.0.0", "FirewallBackend": {"Driver": "nftables+firewalld"}}, "29.0.0", True),
+        ({"ServerVersion": None, "FirewallBackend": None}, "unknown", False),
+    ],
+)
+def test_an_engine_says_its_version_and_perhaps_its_firewall(
+    info: dict[str, Any], version: str, *, nftables: bool
+) -> None:
+    """Since 28 it names the backend, and firewalld with it."""
+    engine = engine_from_info(info, (1, 51), None)
+    assert (engine.version, engine.filters_with_nftables) == (version, nftables)
+
+
+def test_a_tenant_is_attached_as_it_asked_and_not_as_it_was_given() -> None:
+    """Addresses that the engine chose, and the alias that it adds, are not asked for again."""
+    inspected = {
+        "Id": "4c24154f320485f35846f225e01c1be82297296233c0318a155de1f438da42fe",
+        "HostConfig": {"AutoRemove": True},
+        "NetworkSettings": {
+            "Networks": {
+                "he_ipv6": {
+                    "IPAMConfig": {"IPv6Address": "2001:db8::5", "IPv4Address": "192.0.2.5"},
+                    "Links": ["db:database"],
+                    "Aliases": ["www", "4c24154f3204"],
+                    "DriverOpts": {"ipv6.mapper.endpoint": "added"},
+                    "GwPriority": 7,
+                    "IPAddress": "192.0.2.5",
+                },
+                "bridge": {"IPAMConfig": None, "Aliases": None, "IPAddress": "172.17.0.2"},
+                "gone": None,
+            }
+        },
+    }
+    tenant = tenant_from_inspection(inspected)
+    assert tenant.transient
+    assert tenant.attachments == {
+        "he_ipv6": Attachment(
+            "192.0.2.5", "2001:db8::5", ("www",), ("db:database",), {"ipv6.mapper.endpoint": "added"}, 7
+        ),
+        "bridge": Attachment(),
+    }
+
+
+def test_a_container_without_networks_is_nobodys_tenant() -> None:
+    """As the engine shows one that is just being removed."""
+    assert tenant_from_inspection({"Id": "4c24", "HostConfig": None, "NetworkSettings": None}) == Tenant()
