@@ -4,6 +4,7 @@ uplinks   links, addresses and routes, as far as they matter
 proxies   the table of NDP proxy entries: which are there, which are ours, add and remove
 ndp       what the neighbours are told
 firewall  our table and rules in the firewall (ruleset: the table as text, and back)
+neighbours  the table itself, over rtnetlink
 sysctls   /proc/sys/net/ipv6
 watch     a thread that hears of changes to links, addresses and routes
 """

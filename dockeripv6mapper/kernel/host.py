@@ -17,7 +17,7 @@ class Kernel:
 
     def __init__(self, state_dir: Path) -> None:
         self._rtnetlink = open_rtnetlink()
-        self._proxies = ProxyTable(self._rtnetlink, state_dir / "proxies")
+        self._proxies = ProxyTable(state_dir / "proxies")
         self._announcer = Announcer()
         self._firewall = firewall.Firewall()
         self._links: Mapping[str, Link] = {}
@@ -70,4 +70,5 @@ class Kernel:
     def close(self) -> None:
         """Close the sockets."""
         self._announcer.close()
+        self._proxies.close()
         self._rtnetlink.close()

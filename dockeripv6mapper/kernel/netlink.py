@@ -1,6 +1,7 @@
-"""The rtnetlink socket, and its errors as ours."""
+"""The rtnetlink socket, its messages, and its errors as ours."""
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EPERM
@@ -14,6 +15,9 @@ from dockeripv6mapper.errors import KernelRefusedError, MapperError, PermissionM
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 """Bits in a capability set (`linux/capability.h`)."""
 
+HEADER = struct.Struct("=IHHII")
+"""`struct nlmsghdr`: length, type, flags, sequence, port."""
+
 PERMISSION_HINT = "run as root, or with the capability CAP_NET_ADMIN, as the systemd unit does"
 
 
@@ -23,6 +27,17 @@ def open_rtnetlink() -> IPRoute:
         return IPRoute()
     except OSError as error:
         raise MapperError(f"opening a netlink socket: {error.strerror}") from error
+
+
+def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The netlink messages of a datagram: type, sequence number, body. Ends at anything malformed."""
+    offset = 0
+    while offset + HEADER.size <= len(datagram):
+        length, kind, _flags, sequence, _port = HEADER.unpack_from(datagram, offset)
+        if length < HEADER.size:
+            return
+        yield kind, sequence, datagram[offset + HEADER.size : offset + length]
+        offset += length + 3 & ~3
 
 
 @contextmanager

@@ -5,27 +5,21 @@ of 2025 stored it and then erased it; where that is seen, a file below /run says
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from errno import ENODEV, ENOENT
+from errno import ENODEV, ENOENT, EPERM
 from ipaddress import IPv6Address
 from pathlib import Path
-from socket import AF_INET6
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl.ndmsg import NTF_PROXY, NUD_PERMANENT
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.kernel.netlink import speaking
+from dockeripv6mapper.kernel.neighbours import PROTOCOL_NONE, ProxyNeighbour, ProxyNeighbours, Result
+from dockeripv6mapper.kernel.netlink import PERMISSION_HINT, speaking
 from dockeripv6mapper.model import Link, ProxyEntry
 
 log = logging.getLogger(__name__)
 
 PROTOCOL = 109
 """Who made the entry, in the routing protocols' number space (`linux/rtnetlink.h`): unassigned there."""
-PROTOCOL_NONE = 0
 
 
 @dataclass(slots=True)
@@ -37,43 +31,29 @@ class Outcome:
     """Not added, since somebody else's entry is there already."""
     failed: dict[ProxyEntry, KernelRefusedError] = field(default_factory=dict)
 
-    @contextmanager
-    def collecting(self, entry: ProxyEntry) -> Iterator[None]:
-        """Note an error under the entry that it is about, and go on."""
-        try:
-            yield
-        except KernelRefusedError as error:
-            self.failed[entry] = error
-
 
 class ProxyTable:
-    """The proxy entries of the network namespace that this process is in."""
+    """The proxy entries of the network namespace that this process is in. Close it."""
 
-    def __init__(self, rtnetlink: IPRoute, record: Path) -> None:
-        self._rtnetlink = rtnetlink
+    def __init__(self, record: Path) -> None:
+        with speaking("opening a netlink socket"):
+            self._neighbours = ProxyNeighbours()
         self._record = record
         self._keeps_protocol: bool | None = None
         """Whether this kernel keeps the number; None: not seen yet."""
 
     def observe(self, links: Mapping[str, Link]) -> dict[ProxyEntry, bool]:
-        """All entries on `links`, and whether each is ours."""
+        """All entries on `links`, and whether each is ours. Raises `KernelRefusedError`."""
         names = {link.index: link.name for link in links.values()}
         recorded = self._recorded()
+        entries = {}
         with speaking("reading NDP proxy entries"):
-            messages = self._rtnetlink.neigh(
-                "dump",
-                family=AF_INET6,
-                flags=NTF_PROXY,
-                dump_filter=lambda _: True,  # its own filter would drop every entry
-            )
-            entries = {}
-            for message in messages:
-                if (uplink := names.get(message["ifindex"])) is None:
+            for found, protocol in self._neighbours.dump():
+                if (uplink := names.get(found.index)) is None:
                     continue
-                entry = ProxyEntry(IPv6Address(message.get("dst")), uplink)
-                protocol = message.get("protocol") or PROTOCOL_NONE
+                entry = ProxyEntry(found.address, uplink)
                 entries[entry] = protocol == PROTOCOL or (protocol == PROTOCOL_NONE and entry in recorded)
-            return entries
+        return entries
 
     def add(self, entries: Iterable[ProxyEntry], links: Mapping[str, Link]) -> Outcome:
         """Add what is not there yet; one that fails does not keep the others from being added.
@@ -82,18 +62,26 @@ class ProxyTable:
         make it ours (`neigh_add` in `net/core/neighbour.c`).
         """
         outcome = Outcome()
-        missing = []
+        wanted = []
         for entry in entries:
-            with outcome.collecting(entry):
-                if self._protocol(entry, _index(entry, links)) is None:
-                    missing.append(entry)
-                else:
-                    outcome.found.append(entry)
+            if entry.uplink in links:
+                wanted.append(entry)
+            else:
+                outcome.failed[entry] = KernelRefusedError(f"proxying {entry}: there is no such link")
+        missing = []
+        for entry, found in self._each("looking for", wanted, links, self._neighbours.find):
+            if isinstance(found, int):
+                outcome.found.append(entry)
+            elif found is None or found.errno == ENOENT:
+                missing.append(entry)
+            else:
+                outcome.failed[entry] = _refused("looking for", entry, found)
         if missing and self._keeps_protocol is not True:
             self._write_record(self._recorded() | set(missing))
-        for entry in missing:
-            with outcome.collecting(entry):
-                self._add(entry, _index(entry, links))
+        for entry, added in self._each("adding", missing, links, self._put):
+            if isinstance(added, OSError):
+                outcome.failed[entry] = _refused("adding", entry, added)
+            else:
                 outcome.done.append(entry)
         if outcome.done and self._keeps_protocol is None:
             self._learn(outcome.done[0], links)
@@ -102,52 +90,44 @@ class ProxyTable:
     def remove(self, entries: Iterable[ProxyEntry], links: Mapping[str, Link]) -> Outcome:
         """Remove entries of ours; one that is gone already, or whose link is, is as good as removed."""
         outcome = Outcome()
+        present: list[ProxyEntry] = []
         for entry in entries:
-            with outcome.collecting(entry):
-                if entry.uplink in links:
-                    self._remove(entry, links[entry.uplink].index)
+            (present if entry.uplink in links else outcome.done).append(entry)
+        for entry, removed in self._each("removing", present, links, self._neighbours.remove):
+            if isinstance(removed, OSError) and removed.errno not in (ENOENT, ENODEV):
+                outcome.failed[entry] = _refused("removing", entry, removed)
+            else:
                 outcome.done.append(entry)
         if self._keeps_protocol is not True and (recorded := self._recorded()):
             self._write_record(recorded.difference(outcome.done))
         return outcome
 
-    def _add(self, entry: ProxyEntry, index: int) -> None:
-        with speaking(f"adding NDP proxy entry {entry.address} on {entry.uplink}"):
-            self._rtnetlink.neigh(
-                "replace",
-                family=AF_INET6,
-                dst=str(entry.address),
-                ifindex=index,
-                flags=NTF_PROXY,
-                state=NUD_PERMANENT,
-                protocol=PROTOCOL,
-            )
+    def close(self) -> None:
+        """Close the socket."""
+        self._neighbours.close()
 
-    def _remove(self, entry: ProxyEntry, index: int) -> None:
-        with speaking(f"removing NDP proxy entry {entry.address} on {entry.uplink}"):
-            try:
-                self._rtnetlink.neigh(
-                    "del", family=AF_INET6, dst=str(entry.address), ifindex=index, flags=NTF_PROXY
-                )
-            except NetlinkError as error:
-                if error.code not in (ENOENT, ENODEV):
-                    raise
+    def _put(self, neighbours: Sequence[ProxyNeighbour]) -> list[Result]:
+        return self._neighbours.put(neighbours, PROTOCOL)
 
-    def _protocol(self, entry: ProxyEntry, index: int) -> int | None:
-        """The protocol number of an entry; None where there is no such entry."""
-        with speaking(f"looking for NDP proxy entry {entry.address} on {entry.uplink}"):
-            try:
-                found = self._rtnetlink.neigh(
-                    "get", family=AF_INET6, dst=str(entry.address), ifindex=index, flags=NTF_PROXY
-                )
-            except NetlinkError as error:
-                if error.code == ENOENT:
-                    return None
-                raise
-        return int(found[0].get("protocol") or PROTOCOL_NONE)
+    def _each(
+        self,
+        doing: str,
+        entries: Sequence[ProxyEntry],
+        links: Mapping[str, Link],
+        request: Callable[[Sequence[ProxyNeighbour]], list[Result]],
+    ) -> Iterator[tuple[ProxyEntry, Result]]:
+        """Each entry with what came of a request about it; all with an error where the socket failed."""
+        neighbours = [ProxyNeighbour(entry.address, links[entry.uplink].index) for entry in entries]
+        try:
+            results = request(neighbours)
+        except OSError as error:
+            log.debug("%s NDP proxy entries: %s", doing, error)
+            results = [error] * len(entries)
+        return zip(entries, results, strict=True)
 
     def _learn(self, entry: ProxyEntry, links: Mapping[str, Link]) -> None:
-        self._keeps_protocol = self._protocol(entry, _index(entry, links)) == PROTOCOL
+        found = self._neighbours.find([ProxyNeighbour(entry.address, links[entry.uplink].index)])
+        self._keeps_protocol = found == [PROTOCOL]
         if self._keeps_protocol:
             self._record.unlink(missing_ok=True)
         else:
@@ -184,7 +164,6 @@ class ProxyTable:
             log.warning("recording proxy entries in %s: %s", self._record, error.strerror)
 
 
-def _index(entry: ProxyEntry, links: Mapping[str, Link]) -> int:
-    if (link := links.get(entry.uplink)) is None:
-        raise KernelRefusedError(f"proxying {entry.address} on {entry.uplink}: there is no such link")
-    return link.index
+def _refused(doing: str, entry: ProxyEntry, error: OSError) -> KernelRefusedError:
+    hint = PERMISSION_HINT if error.errno == EPERM else None
+    return KernelRefusedError(f"{doing} NDP proxy entry {entry}: {error.strerror or error}", hint=hint)

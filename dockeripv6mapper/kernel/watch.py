@@ -11,7 +11,9 @@ import selectors
 import socket
 import struct
 import threading
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
+
+from dockeripv6mapper.kernel.netlink import messages
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +26,6 @@ RTM_NEWNETCONF = 80
 GROUPS = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 24
 """RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, and the group RTNLGRP_IPV6_NETCONF (25)."""
 
-HEADER = struct.Struct("=IHHII")
-"""`struct nlmsghdr`: length, type, flags, sequence, port."""
 INDEX_AT_4 = struct.Struct("=4xi")
 """The interface index, in `struct ifinfomsg` and `struct ifaddrmsg` alike."""
 ROUTE_DST_LEN = struct.Struct("=xB")
@@ -35,17 +35,6 @@ NETCONF = struct.Struct("=B3xHHi")
 NETCONF_ALL = -1
 
 RECEIVE_BYTES = 1 << 16
-
-
-def messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
-    """The netlink messages of a datagram: type and body. Ends at anything malformed."""
-    offset = 0
-    while offset + HEADER.size <= len(datagram):
-        length, kind, *_ = HEADER.unpack_from(datagram, offset)
-        if length < HEADER.size:
-            return
-        yield kind, datagram[offset + HEADER.size : offset + length]
-        offset += length + 3 & ~3
 
 
 def concerns(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
@@ -110,4 +99,4 @@ class Watcher:
             # ENOBUFS: so much happened that some of it was lost, which is a reason to look.
             log.debug("netlink notifications: %s", error.strerror)
             return True
-        return any(concerns(kind, body, self._uplinks) for kind, body in messages(datagram))
+        return any(concerns(kind, body, self._uplinks) for kind, _, body in messages(datagram))

@@ -11,12 +11,9 @@ import socket
 import struct
 import sys
 import time
-from errno import ENOENT
 from ipaddress import IPv6Address
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl.ndmsg import NTF_PROXY
+from dockeripv6mapper.kernel.neighbours import ProxyNeighbour, ProxyNeighbours
 
 ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0x1D6, 1)
 """Type, code, checksum (the kernel's work), identifier, sequence number: RFC 4443 §4.1."""
@@ -43,19 +40,12 @@ def await_echo(address: IPv6Address) -> int:
 
 def await_end(address: IPv6Address, link: str) -> int:
     """When the proxy entry of `address` is gone."""
-    with IPRoute() as rtnetlink:
-        index = rtnetlink.link_lookup(ifname=link)[0]
-        print("ready", flush=True)
-        while True:
-            try:
-                rtnetlink.neigh(
-                    "get", family=socket.AF_INET6, dst=str(address), ifindex=index, flags=NTF_PROXY
-                )
-            except NetlinkError as error:
-                if error.code == ENOENT:
-                    return time.time_ns()
-                raise
-            time.sleep(PERIOD_SECONDS / 4)
+    neighbours = ProxyNeighbours()
+    entry = ProxyNeighbour(address, socket.if_nametoindex(link))
+    print("ready", flush=True)
+    while isinstance(neighbours.find([entry])[0], int):
+        time.sleep(PERIOD_SECONDS / 4)
+    return time.time_ns()
 
 
 def main(kind: str, address: str, *link: str) -> None:

@@ -58,21 +58,3 @@ def test_only_uplinks_and_default_routes_concern_us(kind: int, body: bytes, conc
 def test_any_new_link_may_be_the_uplink_that_is_awaited(kind: int, concerned: bool) -> None:
     """One that was named and is not there, or that was made anew with another index."""
     assert watch.concerns(kind, link(VETH), None) is concerned
-
-
-def message(kind: int, body: bytes) -> bytes:
-    """A netlink message with its header, padded to four bytes."""
-    length = watch.HEADER.size + len(body)
-    return watch.HEADER.pack(length, kind, 0, 0, 0) + body + b"\0" * (-length % 4)
-
-
-def test_a_datagram_holds_several_messages() -> None:
-    """All of them are read."""
-    datagram = message(watch.RTM_NEWLINK, link(VETH)) + message(watch.RTM_NEWROUTE, b"abc") + message(1, b"")
-    assert [kind for kind, _ in watch.messages(datagram)] == [watch.RTM_NEWLINK, watch.RTM_NEWROUTE, 1]
-
-
-@pytest.mark.parametrize("datagram", [b"", b"\0" * 16, b"\xff" * 40, message(16, link(2))[:-4]])
-def test_a_malformed_datagram_ends_the_reading(datagram: bytes) -> None:
-    """It neither raises nor goes on for ever."""
-    assert len(list(watch.messages(datagram))) <= 1
