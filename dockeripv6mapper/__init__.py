@@ -4,7 +4,7 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
 
     cli/          the commands: parse, call, render
     daemon/       the process: signals, permission, readiness, the threads that feed the controller
-    report/       facts → tables and JSON; records → log lines
+    report/       facts → tables and JSON; log lines; metrics
     controller/   the one loop, and all that it keeps right: one queue, one owner of all state
     observation   one look at engine and kernel, for the commands that look once
     engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers

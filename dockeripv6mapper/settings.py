@@ -58,4 +58,6 @@ class Settings:
     """Seconds between two full passes."""
     state_dir: Path = DEFAULT_STATE_DIR
     """Where what must outlive the process is kept until the next boot."""
+    metrics: tuple[str, int] | None = None
+    """Address and port at which metrics are served; None: nowhere."""
     dry_run: bool = False

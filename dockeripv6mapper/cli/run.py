@@ -1,6 +1,7 @@
 """The program itself: the options that stand before a command, and the daemon in fore- or background."""
 
 import logging
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -92,6 +93,9 @@ def run(
             help="Keeps what must outlive the process, until a reboot.",
         ),
     ] = defaults.DEFAULT_STATE_DIR,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Serve metrics for Prometheus there.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
     ] = False,
@@ -117,6 +121,7 @@ def run(
         sysctl=sysctl,
         resync=resync,
         state_dir=state_dir.absolute(),
+        metrics=None if metrics is None else _address_and_port(metrics),
         dry_run=dry_run,
     )
     if context.invoked_subcommand is not None:
@@ -135,6 +140,15 @@ def run(
         process.run(context.obj, service)
 
     carry_out(background, pidfile.absolute(), file, run_detached)
+
+
+def _address_and_port(text: str) -> tuple[str, int]:
+    """`127.0.0.1:9109` or `[::1]:9109`."""
+    address, _, port = text.rpartition(":")
+    try:
+        return str(ip_address(address.removeprefix("[").removesuffix("]"))), int(port)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text}: {error}", param_hint="--metrics") from error
 
 
 def _one_bit(text: str) -> int:

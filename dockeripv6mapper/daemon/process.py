@@ -1,15 +1,17 @@
 """The daemon's process: what it needs before it may begin, its threads, its signals."""
 
+import faulthandler
 import fcntl
 import logging
 import signal
-from contextlib import suppress
+import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from dockeripv6mapper import __version__
-from dockeripv6mapper.controller.audience import ServiceManager
+from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.daemon.notify import Notifier
@@ -33,26 +35,51 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
 
     `service` is told how the daemon does; None: the service manager that started it, if one did.
     """
-    service = service or Notifier.of_environment()
     client = Client(settings.docker_host)
     _check(client, settings)
-    alone = None if settings.dry_run else _lock(settings.state_dir)
-    kernel = Kernel(settings.state_dir)
-    journal = Journal(settings.state_dir)
-    fast_path = FastPath(client, journal)
-    watcher = Watcher(lambda: controller.post(HostChanged()))
-    endpoints = Endpoints(client, journal)
-    controller = Controller(
-        client,
-        endpoints,
-        kernel,
-        settings,
-        survey=lambda: survey(client),
-        watch=watcher.watch,
-        publish=fast_path.publish,
-        service=service,
-    )
-    reader = EventReader(client, fast_path, controller.post)
+    with ExitStack() as stack:
+        if not settings.dry_run:
+            stack.enter_context(_lock(settings.state_dir))
+        kernel = Kernel(settings.state_dir)
+        stack.callback(kernel.close)
+        meter = _metrics(stack, settings)
+        journal = Journal(settings.state_dir)
+        fast_path = FastPath(client, journal)
+        watcher = Watcher(lambda: controller.post(HostChanged()))
+        controller = Controller(
+            *(client, Endpoints(client, journal), kernel, settings),
+            survey=lambda: survey(client),
+            watch=watcher.watch,
+            publish=fast_path.publish,
+            service=service or Notifier.of_environment(),
+            meter=meter,
+        )
+        reader = EventReader(client, fast_path, controller.post)
+        _heed_signals(controller)
+        dry = " (dry run: nothing is changed)" if settings.dry_run else ""
+        log.info("DockerIPV6Mapper %s%s", __version__, dry)
+        watcher.start()
+        stack.callback(watcher.stop)
+        reader.start()
+        stack.callback(reader.stop)
+        controller.run()
+
+
+def _metrics(stack: ExitStack, settings: Settings) -> Meter | None:
+    """What counts, where somebody wants to know. Raises `MapperError`."""
+    if settings.metrics is None:
+        return None
+    try:
+        from dockeripv6mapper.report.metrics import Metrics  # noqa: PLC0415 - an extra, which may be missing
+    except ImportError as error:
+        raise MapperError(
+            f"serving metrics: {error}", hint=f"{sys.prefix}/bin/pip install prometheus-client"
+        ) from error
+    return stack.enter_context(Metrics(*settings.metrics))
+
+
+def _heed_signals(controller: Controller) -> None:
+    """SIGTERM and SIGINT end it in order, SIGHUP has it look at everything; SIGABRT shows where it hangs."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         log.info("stopping on %s: addresses and proxy entries stay", signal.Signals(number).name)
@@ -61,20 +88,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, lambda _number, _frame: controller.post(ResyncNow()))
-
-    log.info(
-        "DockerIPV6Mapper %s%s", __version__, " (dry run: nothing is changed)" if settings.dry_run else ""
-    )
-    watcher.start()
-    reader.start()
-    try:
-        controller.run()
-    finally:
-        reader.stop()
-        watcher.stop()
-        kernel.close()
-        if alone is not None:
-            alone.close()
+    faulthandler.enable()
 
 
 def runs(state_dir: Path) -> bool | None:

@@ -4,5 +4,6 @@ status  every labelled container
 tree    the same, by uplinks and networks
 names   the same, for what resolves names
 plan    what one pass would do
+metrics the loop's doings in numbers
 logs    log records → lines, for people, the journal and programs
 """

@@ -1,0 +1,146 @@
+"""Metrics: what the loop does, in numbers for Prometheus.
+
+Needs prometheus-client, the extra `metrics`. No label has a value that a container can choose: networks are
+those that the engine has, and everything else is a word of ours.
+"""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from dockeripv6mapper import __version__
+from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.mapping.progress import Tally
+
+PREFIX = "dockeripv6mapper"
+PASS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+"""Seconds. A pass over one container takes about a millisecond."""
+ENGINE_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+"""Seconds. Before a start the engine answers in 3 ms, on a running container in 75 to 150."""
+LAG_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
+"""Seconds. Usual are 0.2 to 0.5 ms."""
+
+
+class Counts(Collector):
+    """The last tally, as gauges. The loop replaces it whole, so a scrape never sees half of one."""
+
+    tally = Tally()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what was counted last."""
+        tally = self.tally
+        mappings = GaugeMetricFamily(
+            f"{PREFIX}_mappings",
+            "Containers that name a network; the network is empty where there is none of that name.",
+            labels=("state", "network"),
+        )
+        for (state, network), count in tally.mappings.items():
+            mappings.add_metric((state.value, network), count)
+        refusals = GaugeMetricFamily(
+            f"{PREFIX}_refusals", "Containers that are not mapped, by reason.", labels=("reason",)
+        )
+        for reason, count in tally.refusals.items():
+            refusals.add_metric((reason.value,), count)
+        entries = GaugeMetricFamily(
+            f"{PREFIX}_proxy_entries", "NDP proxy entries that carry the mapper's mark."
+        )
+        entries.add_metric((), tally.proxy_entries)
+        yield from (mappings, refusals, entries)
+
+
+class Metrics(Meter):
+    """A registry of its own, scraped at `address` from `__enter__` to `__exit__`."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._address = address
+        self._port = port
+        self.registry = registry = CollectorRegistry()
+        self._counts = Counts()
+        registry.register(self._counts)
+        ProcessCollector(registry=registry)
+        Info(PREFIX, "The program.", registry=registry).info({"version": __version__})
+        self._connected = Gauge(
+            f"{PREFIX}_engine_connected", "Whether the engine's events flow.", registry=registry
+        )
+        self._lag = Histogram(
+            f"{PREFIX}_event_lag_seconds",
+            "From an event of the engine until the loop takes it up.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
+        self._passes = Histogram(
+            f"{PREFIX}_pass_duration_seconds",
+            "One pass, from facts to actions, over everything (full) or over some containers.",
+            labelnames=("scope",),
+            buckets=PASS_BUCKETS,
+            registry=registry,
+        )
+        self._actions = Histogram(
+            f"{PREFIX}_engine_action_duration_seconds",
+            "The engine's changes of endpoints, such as connect.",
+            labelnames=("action", "outcome"),
+            buckets=ENGINE_BUCKETS,
+            registry=registry,
+        )
+        self._races = Counter(
+            f"{PREFIX}_races",
+            "New containers whose address was there before their first process ran (won), or not (lost).",
+            labelnames=("result",),
+            registry=registry,
+        )
+        self._retries = Counter(
+            f"{PREFIX}_retries", "What failed for a container, and was tried again.", registry=registry
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to answer. Raises `MapperError` where the address cannot be listened on."""
+        try:
+            self._server, self._thread = start_http_server(self._port, self._address, self.registry)
+        except OSError as error:
+            raise MapperError(
+                f"serving metrics at {self._address} port {self._port}: {error.strerror}",
+                hint="--metrics ADDRESS:PORT names another",
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def engine_connected(self, connected: bool) -> None:
+        self._connected.set(connected)
+
+    def event(self, lag: float) -> None:
+        # The engine's clock may be another machine's.
+        self._lag.observe(max(0.0, lag))
+
+    def passed(self, seconds: float, *, whole: bool) -> None:
+        self._passes.labels("full" if whole else "partial").observe(seconds)
+
+    def acted(self, action: str, seconds: float, *, failed: bool) -> None:
+        self._actions.labels(action, "failed" if failed else "done").observe(seconds)
+
+    def raced(self, *, won: bool) -> None:
+        self._races.labels("won" if won else "lost").inc()
+
+    def retrying(self) -> None:
+        self._retries.inc()
+
+    def tallied(self, tally: Tally) -> None:
+        self._counts.tally = tally
