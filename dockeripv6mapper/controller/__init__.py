@@ -6,6 +6,7 @@ host_side      the kernel's side of a pass: sysctls, proxy entries
 firewall_side  the firewall's side of a pass: ports
 outcomes       what is done about what the engine calls bring, or fail with
 reachability   a warning of networks that let nothing in
+forecast       the outlook by which a creation is answered at once
 jobs           the engine calls under way: at most one action for each container
 timers         what is done later
 logbook        says each thing once

@@ -178,7 +178,7 @@ class Controller:
             self._meter.event(time.time() - message.at)
         self._inventory.touch(container_id)
         if message.sent is not None:
-            self._passes.follow(message.sent)
+            self._passes.forecast.follow(message.sent)
         if message.change is not Change.ENDPOINT:
             # Whatever failed before may succeed now. Endpoints change by our own actions too.
             self._timers.cancel(Retry(container_id))

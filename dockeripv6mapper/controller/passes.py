@@ -11,6 +11,7 @@ from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.firewall_side import FirewallSide
+from dockeripv6mapper.controller.forecast import Forecast
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, LookAtImage
 from dockeripv6mapper.controller.logbook import Logbook
@@ -18,7 +19,6 @@ from dockeripv6mapper.controller.races import Races
 from dockeripv6mapper.controller.reachability import Reachability
 from dockeripv6mapper.controller.timers import Report, Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.engine.client import Snapshot
-from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
@@ -61,16 +61,14 @@ class Passes:
         self._firewall = firewall
         self._timers = timers
         self._logbook = logbook
-        self._publish = publish
         self._meter = meter
         self._races = Races(meter)
         self._settings = settings
         self._desired = Desired(settings)
+        self.forecast = Forecast(publish, jobs, settings)
         self._reachability = Reachability(jobs, logbook, settings)
         self._ruled_out: dict[str, tuple[EndpointAction, bool]] = {}
         """Actions that did nothing, or only harm, by container; True: until something changes."""
-        self._connects = 0
-        """How many connects were begun by an outlook."""
         self.listed = False
         """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
 
@@ -135,12 +133,6 @@ class Passes:
         """It was looked at what decides whether a network's containers are reached."""
         self._reachability.judge(network_id, surroundings, self._facts(), self._desired)
 
-    def follow(self, sent: Sent) -> None:
-        """A container that the inventory may not have yet is being connected."""
-        self._connects += 1
-        log.debug("asked the engine %.2f ms after the event: %s", sent.lag_ms, sent.action)
-        self._jobs.follow(sent)
-
     def rule_out(self, action: EndpointAction, *, lasting: bool) -> None:
         """Do not plan just this action again, until the next full pass, or something about it changes."""
         self._ruled_out[action.container_id] = action, lasting
@@ -202,21 +194,9 @@ class Passes:
             self._host.settle_all(spared)
         for container_id in affected:
             self._act(facts, container_id)
-        if not self._settings.dry_run:
-            self._publish(self._outlook(facts))
+        self.forecast.publish(self._inventory, facts, self._desired)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
-
-    def _outlook(self, facts: Facts) -> Outlook:
-        return Outlook(
-            settings=self._settings,
-            networks=facts.networks,
-            images=facts.images,
-            host=facts.host,
-            taken=self._desired.taken(),
-            images_as_of=self._inventory.images_as_of,
-            connects=self._connects,
-        )
 
     def _held(self, container_id: str) -> bool:
         """Whether a container's proxy entries stay as they are for the moment.
