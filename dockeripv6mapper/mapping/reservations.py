@@ -78,7 +78,10 @@ class Reservations:
         containers only one can have it at a time: a running one, since it runs; else the newest, since it
         was made to replace the others.
         """
-        stakes = self._stakes.get(address, {}).values()
+        staked = self._stakes.get(address, {})
+        if staked.keys() == {stake.container.id}:
+            return None
+        stakes = staked.values()
         holders = [each for each in stakes if each.holds(address)]
         first = min(holders or stakes, key=lambda each: each.precedence(address), default=stake)
         if not holders and first.identity == stake.identity:

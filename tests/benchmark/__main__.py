@@ -18,7 +18,12 @@ from tests.lab.__main__ import Engines
 from tests.lab.roots import missing
 from tests.lab.topology import Lab
 
-console = Console(highlight=False, soft_wrap=True)
+PIPED_COLUMNS = 160
+"""Width of the table where nobody says how wide the terminal is."""
+
+console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=PIPED_COLUMNS)
 
 
 def main(

@@ -1,9 +1,10 @@
 """How many containers' first process sees the address: what all the rest is for."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.benchmark.outcomes import Outcome, share_of
-from tests.benchmark.stage import WARM_UP, Condition, Stage, address_of
+from tests.benchmark.stage import Stage, address_of
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.scenes import LABEL
@@ -44,26 +45,19 @@ def _shares(
     stage: Stage, n: int, what: str, start: Callable[[Host, str], None], per_cent: float
 ) -> Iterator[Outcome]:
     for condition in stage.conditions():
-        usual = condition == Condition(condition.host)
+        names: list[str] = []
+        repetitions = n if condition.usual else max(2, n // VARIATION)
         with stage.mapper(condition):
-            seen = _seen(stage, condition.host, start, n if usual else max(2, n // VARIATION))
-        yield Outcome(what, str(condition), "%", seen, share_of(per_cent) if usual else ())
+            seen = stage.repeat(partial(_seen, stage, condition.host, start, names), repetitions)
+        yield Outcome(what, str(condition), "%", seen, share_of(per_cent) if condition.usual else ())
 
 
-def _seen(stage: Stage, host: Host, start: Callable[[Host, str], None], n: int) -> tuple[float, ...]:
-    """For each of `n` containers 100 where its first process saw the address, else 0."""
-    seen: list[float] = []
-    names: list[str] = []
-    for _ in range(WARM_UP + n):
-        names.append(name := stage.name())
-        start(host, name)
-        seen.append(100.0 if _says_address(host, name) else 0.0)
-        if len(names) == AT_ONCE:
-            host.engine.docker("rm", "-f", *names)
-            names.clear()
-    return tuple(seen[WARM_UP:])
-
-
-def _says_address(host: Host, name: str) -> bool:
+def _seen(stage: Stage, host: Host, start: Callable[[Host, str], None], names: list[str]) -> float:
+    """100 where a container's first process saw the address, else 0; those in `names` are still there."""
+    names.append(name := stage.name())
+    start(host, name)
     said = eventually(lambda: host.engine.docker("logs", name))
-    return address_of(host, name).packed.hex() in said
+    if len(names) == AT_ONCE:
+        host.engine.docker("rm", "-f", *names)
+        names.clear()
+    return 100.0 if address_of(host, name).packed.hex() in said else 0.0

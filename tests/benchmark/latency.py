@@ -1,16 +1,22 @@
 """From an engine's event to what the network sees of it."""
 
+import math
+import os
 import re
+import signal
+import statistics
 import time
 from collections.abc import Iterator
 from functools import partial
+from ipaddress import IPv6Address
 
-from tests.benchmark.outcomes import Outcome, at_most
-from tests.benchmark.stage import Condition, Stage, address_of, address_suffix, event_time, probe, repeat
+from tests.benchmark.outcomes import Outcome, at_most, share_of
+from tests.benchmark.stage import Condition, Stage, address_of, address_suffix, connect, event_time, probe
 from tests.lab.engines import IMAGE
-from tests.lab.hosts import UPLINK
+from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.scenes import LABEL, mapped
+from tests.lab.waiting import eventually
 
 NANOSECONDS_PER_MS = 1_000_000
 
@@ -21,8 +27,8 @@ def start_to_echo(stage: Stage, n: int) -> Iterator[Outcome]:
     """From the start event to the first answered ping of a router that has been asking for a while."""
     for condition in stage.conditions():
         with stage.mapper(condition):
-            values = repeat(partial(_start_to_echo, stage, condition), n)
-        limits = at_most(4, 10) if condition == Condition(condition.host) else ()
+            values = stage.repeat(partial(_start_to_echo, stage, condition), n)
+        limits = at_most(4, 10) if condition.usual else ()
         yield Outcome("start event → first echo reply at the router", str(condition), "ms", values, limits)
 
 
@@ -38,12 +44,69 @@ def _start_to_echo(stage: Stage, condition: Condition) -> float:
     return (replied - started) / NANOSECONDS_PER_MS
 
 
+def late_connect(stage: Stage, n: int) -> Iterator[Outcome]:
+    """The same where the start won the race, without what the engine takes for a connect by itself."""
+    for condition in stage.conditions():
+        host = condition.host
+        with stage.mapper(condition) as mapper:
+            own = stage.repeat(partial(_own_connect, stage, host), n)
+            late = stage.repeat(partial(_late_connect, stage, host, mapper), n)
+        beyond = tuple(each - statistics.median(own) for each in late)
+        limits = at_most(3) if condition.usual else ()
+        yield Outcome("engine's own connect of a running container", str(condition), "ms", own)
+        yield Outcome("late connect → first echo reply, beyond that", str(condition), "ms", beyond, limits)
+
+
+def _own_connect(stage: Stage, host: Host) -> float:
+    name = stage.name()
+    container_id = host.engine.docker("run", "-d", "--name", name, IMAGE)
+    took = connect(host, container_id, address_of(host, name))
+    host.engine.docker("rm", "-f", name)
+    return took
+
+
+def _late_connect(stage: Stage, host: Host, mapper: Mapper) -> float:
+    """The daemon is stopped for the start, and then goes on where it was."""
+    name = stage.name()
+    os.kill(mapper.pid, signal.SIGSTOP)
+    host.engine.docker("run", "-d", "--name", name, *LABEL, IMAGE)
+    with probe(stage.router.namespace, "echo", str(address_of(host, name))) as echoed:
+        began = time.time_ns()
+        os.kill(mapper.pid, signal.SIGCONT)
+        took = echoed() - began
+    host.engine.docker("rm", "-f", name)
+    return took / NANOSECONDS_PER_MS
+
+
+def first_packet(stage: Stage, n: int) -> Iterator[Outcome]:
+    """Three pings by a router that has forgotten everybody."""
+    for condition in stage.conditions():
+        with stage.mapper(condition):
+            address = address_of(condition.host, "holder")
+            eventually(partial(stage.router.ping, address))
+            pings = stage.repeat(partial(_first_packet, stage, address), n)
+        first = at_most(1) if condition.usual else ()
+        all_three = share_of(100) if condition.usual else ()
+        times, received = zip(*pings, strict=True)
+        yield Outcome("first ping by a router that knows nobody", str(condition), "ms", times, first)
+        yield Outcome("of its first three, those answered", str(condition), "%", received, all_three)
+
+
+def _first_packet(stage: Stage, address: IPv6Address) -> tuple[float, float]:
+    """How long the first answer took, and the share of answers."""
+    stage.router.flush_neighbours()
+    argv = ("ping", "-6", "-n", "-i", "0.2", "-c", "3", "-W", "2", str(address))
+    told = stage.router.namespace.run(*argv, check=False).stdout
+    times = [float(each) for each in re.findall(r"time=([\d.]+) ms", told)]
+    return times[0] if times else math.inf, 100 * len(times) / 3
+
+
 def event_to_request(stage: Stage, n: int) -> Iterator[Outcome]:
     """From the create event's `timeNano` to the connect request, written; the daemon says it itself."""
     for condition in stage.conditions():
         with stage.mapper(condition, level="--debug") as mapper:
-            values = repeat(partial(_event_to_request, stage, condition, mapper), n)
-        limits = at_most(0.6, 1.5) if condition == Condition(condition.host) else ()
+            values = stage.repeat(partial(_event_to_request, stage, condition, mapper), n)
+        limits = at_most(0.6, 1.5) if condition.usual else ()
         yield Outcome("create event → connect request written", str(condition), "ms", values, limits)
 
 
@@ -59,8 +122,8 @@ def death_to_removal(stage: Stage, n: int) -> Iterator[Outcome]:
     """From the die event to the kernel without the proxy entry."""
     for condition in stage.conditions():
         with stage.mapper(condition):
-            values = repeat(partial(_death_to_removal, stage, condition), n)
-        limits = at_most(3) if condition == Condition(condition.host) else ()
+            values = stage.repeat(partial(_death_to_removal, stage, condition), n)
+        limits = at_most(3) if condition.usual else ()
         yield Outcome("die event → proxy entry gone", str(condition), "ms", values, limits)
 
 

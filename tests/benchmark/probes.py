@@ -1,6 +1,6 @@
 """Probes: run as a program inside a namespace, each notes when something happens that it waits for.
 
-probes.py echo ADDRESS        the first echo reply, to requests that begin before anybody answers
+probes.py echo ADDRESS…       the first echo reply of the last of them, asked before anybody answers
 probes.py gone ADDRESS LINK   the end of a proxy entry
 
 Each says `ready` when it is at it, and then the time, in nanoseconds since the epoch.
@@ -11,6 +11,9 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from errno import EAGAIN, ENOBUFS
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.kernel.neighbours import ProxyNeighbour, ProxyNeighbours
@@ -21,38 +24,44 @@ ECHO_REPLY_TYPE = 129
 PERIOD_SECONDS = 0.001
 
 
-def await_echo(address: IPv6Address) -> int:
-    """When the first echo reply comes from `address`, which is asked a thousand times a second."""
+def await_echo(*addresses: str) -> int:
+    """When the last of `addresses` answers for the first time; they are asked in turn, one a millisecond."""
+    silent = deque(map(IPv6Address, addresses))
+    last = 0
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
-        sock.setblocking(False)
         print("ready", flush=True)
-        while True:
-            sock.sendto(ECHO_REQUEST, (str(address), 0))
+        while silent:
+            silent.rotate()
+            try:
+                sock.sendto(ECHO_REQUEST, (str(silent[0]), 0))
+            except OSError as error:
+                # What waits for neighbours that do not answer yet fills the queues.
+                if error.errno not in (EAGAIN, ENOBUFS):
+                    raise
             deadline = time.monotonic() + PERIOD_SECONDS
-            while (left := deadline - time.monotonic()) > 0:
+            while silent and (left := deadline - time.monotonic()) > 0:
                 if not select.select([sock], (), (), left)[0]:
                     continue
                 now = time.time_ns()
                 message, source = sock.recvfrom(2048)
-                if message[0] == ECHO_REPLY_TYPE and IPv6Address(source[0]) == address:
-                    return now
+                address = IPv6Address(source[0])
+                if message[0] == ECHO_REPLY_TYPE and address in silent:
+                    silent.remove(address)
+                    last = now
+    return last
 
 
-def await_end(address: IPv6Address, link: str) -> int:
+def await_end(address: str, link: str) -> int:
     """When the proxy entry of `address` is gone."""
     neighbours = ProxyNeighbours()
-    entry = ProxyNeighbour(address, socket.if_nametoindex(link))
+    entry = ProxyNeighbour(IPv6Address(address), socket.if_nametoindex(link))
     print("ready", flush=True)
     while isinstance(neighbours.find([entry])[0], int):
         time.sleep(PERIOD_SECONDS / 4)
     return time.time_ns()
 
 
-def main(kind: str, address: str, *link: str) -> None:
-    """Run one probe."""
-    awaited = {"echo": await_echo, "gone": await_end}[kind]
-    print(awaited(IPv6Address(address), *link), flush=True)  # type: ignore[operator]
-
+PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_end}
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(PROBES[sys.argv[1]](*sys.argv[2:]), flush=True)

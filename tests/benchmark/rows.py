@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.benchmark import first_process, latency
+from tests.benchmark import bursts, command_line, first_process, latency, scale
 from tests.benchmark.outcomes import Outcome
 from tests.benchmark.stage import Stage
 
@@ -15,12 +15,21 @@ class Row:
     measure: Callable[[Stage, int], Iterator[Outcome]]
     """Plays on a stage, so many repetitions of it; an outcome for each condition."""
     repetitions: int
+    """For `idle`, how many containers there are."""
 
 
 ROWS: Mapping[str, Row] = {
     "docker-run": Row(first_process.docker_run, 200),
     "create-start": Row(first_process.create_and_start, 40),
     "start-to-echo": Row(latency.start_to_echo, 40),
+    "late-connect": Row(latency.late_connect, 20),
     "event-to-request": Row(latency.event_to_request, 100),
     "death-to-removal": Row(latency.death_to_removal, 40),
+    "first-packet": Row(latency.first_packet, 40),
+    "burst": Row(bursts.burst, 5),
+    "filling": Row(scale.filling, 5),
+    "listed-passes": Row(scale.listed_passes, 1),
+    "fake-passes": Row(scale.fake_passes, 1),
+    "idle": Row(scale.idle, 100),
+    "commands": Row(command_line.commands, 10),
 }

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
+from dockeripv6mapper.engine.raw_socket import SpareConnections
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
 from dockeripv6mapper.settings import Scheme
 from tests.lab.engines import IMAGE
@@ -22,6 +24,8 @@ from tests.lab.router import Router
 from tests.lab.scenes import LABEL, mapped
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
+
+T = TypeVar("T")
 
 PROBES = Path(__file__).with_name("probes.py")
 
@@ -41,6 +45,11 @@ class Condition:
     loaded: bool = False
     """Whether every core is kept busy by somebody else, at the priority of any process."""
 
+    @property
+    def usual(self) -> bool:
+        """Whether it is the one that the targets are for."""
+        return self.nice == UNIT_NICE and not self.loaded
+
     def __str__(self) -> str:
         load = ", loaded" if self.loaded else ""
         return f"{self.host.engine.flavour.release}, nice {self.nice}{load}"
@@ -53,6 +62,8 @@ class Stage:
     lab: Lab
     hosts: tuple[Host, ...]
     say: Callable[[str], None] = lambda _: None
+    brief: bool = False
+    """Whether it is only to be seen that each row can be measured: the usual condition, without warm-up."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -68,8 +79,14 @@ class Stage:
         """Every host at the unit's priority on a quiet machine, then at none, then under load."""
         for host in self.hosts:
             yield Condition(host)
-            yield Condition(host, nice=0)
-            yield Condition(host, loaded=True)
+            if not self.brief:
+                yield Condition(host, nice=0)
+                yield Condition(host, loaded=True)
+
+    def repeat(self, measure: Callable[[], T], n: int) -> tuple[T, ...]:
+        """The values of `n` repetitions, after some that do not count."""
+        warm_up = 0 if self.brief else WARM_UP
+        return tuple([measure() for _ in range(warm_up + n)][warm_up:])
 
     @contextmanager
     def mapper(self, condition: Condition, *, level: str = "--info") -> Iterator[Mapper]:
@@ -94,11 +111,6 @@ def prepare(host: Host) -> None:
     host.engine.docker("run", "-d", "--name", "holder", *LABEL, IMAGE)
 
 
-def repeat(measure: Callable[[], float], n: int) -> tuple[float, ...]:
-    """The values of `n` repetitions, after some that do not count."""
-    return tuple([measure() for _ in range(WARM_UP + n)][WARM_UP:])
-
-
 def address_suffix(host: Host, name: str) -> int:
     """The suffix of a name on the host's network."""
     return hashed_suffix(name, host.subnet, Scheme.MD5_24)
@@ -107,6 +119,21 @@ def address_suffix(host: Host, name: str) -> int:
 def address_of(host: Host, name: str) -> IPv6Address:
     """The address of a name on the host's network."""
     return place(address_suffix(host, name), host.subnet)
+
+
+def connect(host: Host, container_id: str, address: IPv6Address) -> float:
+    """Connect a container to `he_ipv6` without a mapper; returns how long the engine took, in ms."""
+    spares = SpareConnections(str(host.engine.socket))
+    spares.renew()
+    exchange = spares.take()
+    assert exchange is not None
+    began = time.perf_counter()
+    body = {"Container": container_id, "EndpointConfig": {"IPAMConfig": {"IPv6Address": str(address)}}}
+    exchange.post("/networks/he_ipv6/connect", body)
+    exchange.result("connecting for the benchmark")
+    took = time.perf_counter() - began
+    spares.close()
+    return took * 1000
 
 
 def event_time(host: Host, container: str, action: str, since: float) -> int:
@@ -126,7 +153,7 @@ def event_time(host: Host, container: str, action: str, since: float) -> int:
 @contextmanager
 def probe(namespace: Namespace, *argv: str) -> Iterator[Callable[[], int]]:
     """A probe at work; yields what waits for its end, and returns the time that it noted."""
-    with namespace.popen(sys.executable, str(PROBES), *argv, stderr=subprocess.DEVNULL) as process:
+    with namespace.popen(sys.executable, str(PROBES), *argv, stderr=sys.stderr) as process:
         stdout = process.stdout
         assert stdout is not None
         assert stdout.readline() == "ready\n", f"the probe {' '.join(argv)} ended"

@@ -1,0 +1,69 @@
+"""Many containers at once: what the mapper adds to what the engine takes for them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import docker
+
+from tests.benchmark.outcomes import Outcome, at_most
+from tests.benchmark.stage import Condition, Stage, address_of, prepare, probe
+from tests.lab.engines import IMAGE
+from tests.lab.hosts import Host
+
+AT_ONCE = 10
+"""How many are being started at any moment."""
+SIZE = 50
+BRIEF_SIZE = 4
+
+LABELS = {"ipv6.mapper.network": "he_ipv6"}
+NANOSECONDS = 1_000_000_000
+
+
+def burst(stage: Stage, n: int) -> Iterator[Outcome]:
+    """From the first create to the last one's first answered ping.
+
+    Without the mapper the same containers are connected by whoever starts them, and their proxy entries
+    are there before: what is left is the engine's own work.
+    """
+    for host in stage.hosts:
+        condition = Condition(host)
+        with_mapper, without, ratios = [], [], []
+        for _ in range(n):
+            with stage.mapper(condition):
+                with_mapper.append(_burst(stage, host, connecting=False))
+            prepare(host)
+            without.append(_burst(stage, host, connecting=True))
+            ratios.append(with_mapper[-1] / without[-1])
+        yield Outcome("burst of 50, last one reachable", str(condition), "s", tuple(with_mapper))
+        yield Outcome("the same, connected by hand", f"{condition}, no mapper", "s", tuple(without))
+        yield Outcome("the one by the other", str(condition), "ratio", tuple(ratios), at_most(1.05))
+        host.reset()
+
+
+def _burst(stage: Stage, host: Host, *, connecting: bool) -> float:
+    names = [stage.name() for _ in range(BRIEF_SIZE if stage.brief else SIZE)]
+    if connecting:
+        for name in names:
+            host.add_proxy_entry(address_of(host, name))
+    began = time.time_ns()
+    _start_all(host, names, connecting=connecting)
+    # Asked only now: a ping that comes too early would have the host wait for its own next try.
+    with probe(stage.router.namespace, "echo", *(str(address_of(host, name)) for name in names)) as echoed:
+        seconds = (echoed() - began) / NANOSECONDS
+    host.engine.docker("rm", "-f", *names)
+    return seconds
+
+
+def _start_all(host: Host, names: Sequence[str], *, connecting: bool) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool, docker.APIClient(base_url=host.engine.url) as api:
+        list(pool.map(partial(_start, api, host, connecting=connecting), names))
+
+
+def _start(api: docker.APIClient, host: Host, name: str, *, connecting: bool) -> None:
+    container = api.create_container(IMAGE, name=name, labels={} if connecting else LABELS)
+    if connecting:
+        address = str(address_of(host, name))
+        api.connect_container_to_network(container["Id"], "he_ipv6", ipv6_address=address)
+    api.start(container["Id"])

@@ -1,0 +1,34 @@
+"""What a command takes that needs neither engine nor kernel, against the libraries that it needs."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from tests.benchmark.outcomes import Outcome, at_most
+from tests.benchmark.stage import Stage
+
+PROGRAM = ("-m", "dockeripv6mapper")
+COMMANDS = {
+    "--help": (*PROGRAM, "--help"),
+    "address": (*PROGRAM, "address", "nginx", "--subnet", "2001:db8:103::/64"),
+}
+LIBRARIES = ("-c", "import typer, rich")
+
+
+def commands(stage: Stage, n: int) -> Iterator[Outcome]:
+    """Wall time, each against an import right before it."""
+    for name, command in COMMANDS.items():
+        ratios = stage.repeat(partial(_ratio, command), n)
+        yield Outcome(f"{name}, against importing typer and rich", "", "ratio", ratios, at_most(1.5))
+
+
+def _ratio(command: tuple[str, ...]) -> float:
+    return _took(command) / _took(LIBRARIES)
+
+
+def _took(argv: tuple[str, ...]) -> float:
+    began = time.perf_counter()
+    subprocess.run((sys.executable, *argv), check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began

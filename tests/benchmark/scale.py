@@ -1,0 +1,116 @@
+"""Many containers that stand: what a pass over them takes, the kernel's table, memory; the mapper idle."""
+
+import json
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import docker
+
+from tests.benchmark.bursts import LABELS
+from tests.benchmark.outcomes import Limit, Outcome, Statistic, at_most
+from tests.benchmark.stage import Condition, Stage, address_of
+from tests.lab.engines import IMAGE
+from tests.lab.hosts import UPLINK, Host
+from tests.lab.scenes import LABEL, MARK
+from tests.lab.waiting import eventually
+
+SIZES = (0, 100, 1_000, 10_000)
+BRIEF_SIZES = (0, 10, 20)
+PASS_LIMITS = {10_000: at_most(500)}
+MEMORY_LIMITS = {0: at_most(55), 1_000: at_most(60), 10_000: at_most(100)}
+
+LISTED = 1_000
+BRIEF_LISTED = 4
+
+IDLE_SECONDS = 60
+BRIEF_IDLE_SECONDS = 1
+HEALTH = ("--health-cmd", "true", "--health-interval", "30s")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def fake_passes(stage: Stage, _n: int) -> Iterator[Outcome]:
+    """Full passes that change nothing, of containers that nobody has to run, and the memory for them."""
+    host = stage.hosts[0]
+    sizes = BRIEF_SIZES if stage.brief else SIZES
+    found = {size: _standing(host, size) for size in sizes}
+    for size, each in found.items():
+        cpu, memory = PASS_LIMITS.get(size, ()), MEMORY_LIMITS.get(size, ())
+        condition = f"{size} containers, fake engine"
+        yield Outcome("full pass that changes nothing, CPU time", condition, "ms", each["cpu"], cpu)
+        yield Outcome("resident memory", condition, "MB", each["rss"], memory)
+    small, large = sizes[1], sizes[-1]
+    growth = math.log(statistics.median(found[large]["cpu"]) / statistics.median(found[small]["cpu"]))
+    exponent = growth / math.log(large / small)
+    yield Outcome("exponent of its growth", f"{small} to {large}", "", (exponent,), at_most(1.1))
+
+
+def listed_passes(stage: Stage, _n: int) -> Iterator[Outcome]:
+    """Full passes that change nothing, over what an engine lists: containers created at their addresses."""
+    count = BRIEF_LISTED if stage.brief else LISTED
+    for host in stage.hosts:
+        host.reset()
+        host.create_network()
+        with docker.APIClient(base_url=host.engine.url) as api:
+            for number in range(count):
+                name = f"listed{number}"
+                endpoint = api.create_endpoint_config(ipv6_address=str(address_of(host, name)))
+                networking = {"EndpointsConfig": {"he_ipv6": endpoint}}
+                api.create_container(IMAGE, name=name, labels=LABELS, networking_config=networking)
+        found = _standing(host, count, host.engine.url)
+        release = host.engine.flavour.release
+        limits = at_most(50)
+        yield Outcome(f"full pass over a list of {count}, CPU time", release, "ms", found["cpu"], limits)
+        yield Outcome(f"full pass over a list of {count}", release, "ms", found["wall"])
+        host.reset()
+
+
+def filling(stage: Stage, n: int) -> Iterator[Outcome]:
+    """The kernel's table filled from empty, against iproute2's own program."""
+    host = stage.hosts[0]
+    count = BRIEF_SIZES[-1] if stage.brief else SIZES[-1]
+    argv = (sys.executable, "-m", "tests.benchmark.filling", str(count), UPLINK)
+
+    def ratio() -> float:
+        ours, theirs = map(float, host.namespace.run(*argv).stdout.split())
+        return ours / theirs
+
+    what = f"{count} proxy entries from empty, against ip -6 -batch"
+    yield Outcome(what, "", "ratio", stage.repeat(ratio, n), at_most(1))
+
+
+def idle(stage: Stage, n: int) -> Iterator[Outcome]:
+    """CPU time with so many mapped containers, whose health is checked, while nothing happens."""
+    for host in stage.hosts:
+        condition = Condition(host)
+        seconds = BRIEF_IDLE_SECONDS if stage.brief else IDLE_SECONDS
+        with stage.mapper(condition) as mapper:
+            for _ in range(n):
+                host.engine.docker("run", "-d", "--name", stage.name(), *LABEL, *HEALTH, IMAGE)
+            eventually(partial(_has_entries, host, n + 1))
+            before = _cpu_seconds(mapper.pid)
+            time.sleep(seconds)  # what is measured is that nothing happens
+            used = 100 * (_cpu_seconds(mapper.pid) - before) / seconds
+        what = f"CPU, idle with {n} mapped containers, health checks on"
+        yield Outcome(what, str(condition), "% of a core", (used,), (Limit(Statistic.MEAN, 0.1),))
+
+
+def _has_entries(host: Host, count: int) -> bool:
+    return len(host.proxy_entries(MARK)) == count
+
+
+def _standing(host: Host, size: int, *engine: str) -> dict[str, tuple[float, ...]]:
+    argv = (sys.executable, "-m", "tests.benchmark.standing", str(size), UPLINK, *engine)
+    found: dict[str, list[float]] = json.loads(host.namespace.run(*argv, timeout=600).stdout)
+    return {what: tuple(values) for what, values in found.items()}
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process: fields 14 and 15 of proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
