@@ -38,7 +38,7 @@ class Observation:
 def observe(settings: Settings) -> Observation:
     """Look at everything once. Changes nothing. Raises `MapperError`."""
     client = Client(settings.docker_host)
-    kernel = Kernel(settings.state_dir)
+    kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
         inventory = _observe_engine(client)
         facts, desired = _decide(client, inventory, _observe_host(kernel), settings)

@@ -34,6 +34,7 @@ class FirewallMode(Enum):
 DEFAULT_FWMARK = 0x01000000
 """One bit of the packet mark; other software on the host may use others."""
 DEFAULT_STATE_DIR = Path("/run/dockeripv6mapper")
+DEFAULT_SYSCTL_DIR = Path("/proc/sys/net/ipv6")
 DEFAULT_RESYNC_SECONDS = 30.0
 
 
@@ -54,6 +55,7 @@ class Settings:
     fwmark: int = DEFAULT_FWMARK
     sysctl: bool = True
     """Set the sysctls that proxying needs; else only say which are wrong."""
+    sysctl_dir: Path = DEFAULT_SYSCTL_DIR
     resync: float = DEFAULT_RESYNC_SECONDS
     """Seconds between two full passes."""
     state_dir: Path = DEFAULT_STATE_DIR

@@ -82,6 +82,10 @@ def run(
         str, typer.Option(metavar="BIT", help="The packet mark that opens the engine's firewall.")
     ] = f"{defaults.DEFAULT_FWMARK:#010x}",
     sysctl: Annotated[bool, typer.Option(help="Set the sysctls that proxying needs.")] = True,
+    sysctl_dir: Annotated[
+        Path,
+        typer.Option(metavar="DIRECTORY", help="Where they are: in a container, where they are mounted."),
+    ] = defaults.DEFAULT_SYSCTL_DIR,
     resync: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, max=86400, help="Look at everything afresh this often.")
     ] = defaults.DEFAULT_RESYNC_SECONDS,
@@ -119,6 +123,7 @@ def run(
         firewall=firewall,
         fwmark=_one_bit(fwmark),
         sysctl=sysctl,
+        sysctl_dir=sysctl_dir,
         resync=resync,
         state_dir=state_dir.absolute(),
         metrics=None if metrics is None else _address_and_port(metrics),

@@ -40,7 +40,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
     with ExitStack() as stack:
         if not settings.dry_run:
             stack.enter_context(_lock(settings.state_dir))
-        kernel = Kernel(settings.state_dir)
+        kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
         meter = _metrics(stack, settings)
         journal = Journal(settings.state_dir)

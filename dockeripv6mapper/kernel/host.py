@@ -15,11 +15,12 @@ from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry
 class Kernel:
     """The kernel of the network namespace that this process is in. Close it."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, sysctl_dir: Path = sysctls.ROOT) -> None:
         self._rtnetlink = open_rtnetlink()
         self._proxies = ProxyTable(state_dir / "proxies")
         self._announcer = Announcer()
         self._firewall = firewall.Firewall()
+        self._sysctl_dir = sysctl_dir
         self._links: Mapping[str, Link] = {}
 
     def observe(self) -> Host:
@@ -37,11 +38,11 @@ class Kernel:
 
     def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
         """The values of sysctls; None for one that does not exist."""
-        return sysctls.read(keys)
+        return sysctls.read(keys, self._sysctl_dir)
 
     def write_sysctl(self, change: SysctlChange) -> None:
         """Change one sysctl. Raises `KernelRefusedError`."""
-        sysctls.write(change)
+        sysctls.write(change, self._sysctl_dir)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         """Add proxy entries where there are none yet."""

@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 ROOT = Path("/proc/sys/net/ipv6")
 
 
-def read(keys: Iterable[str]) -> Mapping[str, str | None]:
+def read(keys: Iterable[str], root: Path = ROOT) -> Mapping[str, str | None]:
     """The values of now; None where there is no such key, as for a link that has just gone."""
-    return {key: _read(key) for key in keys}
+    return {key: _read(root / key) for key in keys}
 
 
-def write(change: SysctlChange) -> None:
+def write(change: SysctlChange, root: Path = ROOT) -> None:
     """Make one change. Raises `KernelRefusedError`."""
     try:
-        (ROOT / change.key).write_text(change.new)
+        (root / change.key).write_text(change.new)
     except OSError as error:
         raise KernelRefusedError(
             f"setting {change.name} to {change.new}: {error.strerror}",
@@ -32,8 +32,8 @@ def write(change: SysctlChange) -> None:
     log.info("sysctl %s: %s → %s", change.name, change.old, change.new)
 
 
-def _read(key: str) -> str | None:
+def _read(path: Path) -> str | None:
     try:
-        return (ROOT / key).read_text().strip()
+        return path.read_text().strip()
     except OSError:
         return None

@@ -33,6 +33,9 @@ machine's own namespace, its engine and its files are not touched.
     modes       the ways in which an engine may filter
     ports       what a container serves, and which ports are reached from where
     scan, echo  programs that run in a namespace: a port scan, a UDP echo server
+    swarm       all hosts as one swarm
+    images      the program's own image, built upon a base of the lab's
+    socket_proxy  an engine's socket of which only some requests get through
     __main__    python -m tests.lab up|down|shell|prepare
     picture     one host as it is, drawn
     narration   how the demo speaks

@@ -33,6 +33,8 @@ for each in proc sys dev; do mount --rbind /$each /run/root/$each; done
 mount -t tmpfs -o mode=755 lab /run/root/run
 mount -t tmpfs -o mode=1777 lab /run/root/tmp
 mkdir /run/root/run/lab /run/root/run/old
+# Where a container's mount of the engine's socket looks for it.
+ln -s lab/docker.sock /run/root/run/docker.sock
 mount --bind "$shared" /run/root/run/lab
 cd /run/root
 pivot_root . run/old

@@ -71,6 +71,10 @@ SERVICE = Root(
 )
 
 
+def silent(_: str) -> None:
+    """Report no progress."""
+
+
 def missing() -> str:
     """Return what is missing to bring a lab up, or nothing."""
     if os.geteuid() != 0:
@@ -89,7 +93,7 @@ def wheelhouse() -> Path:
     return cache_directory() / f"wheels-{pinned[:12]}"
 
 
-def ensure_root(root: Root, progress: Progress) -> None:
+def ensure_root(root: Root, progress: Progress = silent) -> None:
     """Make a root, unless it is there. It is there whole or not at all."""
     with _making(root.path) as (part, lock):
         if part is not None:
@@ -97,7 +101,7 @@ def ensure_root(root: Root, progress: Progress) -> None:
             _debootstrap(root, part, progress, lock)
 
 
-def ensure_wheelhouse(progress: Progress) -> None:
+def ensure_wheelhouse(progress: Progress = silent) -> None:
     """Fetch what `requirements.txt` pins, and what builds the program, for the service root's Python."""
     with _making(wheelhouse()) as (part, _):
         if part is not None:

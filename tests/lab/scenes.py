@@ -3,6 +3,7 @@
 Each begins with a container that carries a label; who plays it, and what must come of it, is a test's.
 """
 
+import hashlib
 import json
 from ipaddress import IPv6Address
 
@@ -30,6 +31,12 @@ NOTHING = {
     "refusals": [],
 }
 """What `plan --json` prints when all is well."""
+
+
+def suffix_of(identity: str) -> int:
+    """The suffix that the original program's rule gives."""
+    first, second, third = hashlib.md5(identity.encode(), usedforsecurity=False).digest()[:3]
+    return first << 32 | second << 16 | third
 
 
 def run(host: Host, name: str, *options: str) -> str:

@@ -19,7 +19,7 @@ from tests.lab.commands import CommandError, run
 from tests.lab.hosts import Host
 from tests.lab.manual import copied_checkout
 from tests.lab.processes import PROC
-from tests.lab.roots import SERVICE, wheelhouse
+from tests.lab.roots import SERVICE, ensure_root, ensure_wheelhouse, wheelhouse
 from tests.lab.waiting import eventually
 
 BOOT_TIMEOUT = 60.0
@@ -53,6 +53,8 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        ensure_root(SERVICE)
+        ensure_wheelhouse()
         checkout = self.host.workdir / "checkout"
         if not checkout.exists():
             copied_checkout(checkout)

@@ -1,18 +1,17 @@
 """Compose and Swarm: they replace containers and name them by rules of their own; the address stays."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from ipaddress import IPv6Address
 from typing import NamedTuple
 
 import pytest
 
-from tests.lab.engines import IMAGE, Flavour
+from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
-from tests.lab.scenes import LABEL, MARK, NOTHING, mapped, planned, reaches
+from tests.lab.scenes import MARK, NOTHING, mapped, planned, reaches, suffix_of
+from tests.lab.swarm import Swarm, task
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
@@ -59,12 +58,6 @@ class Project:
 def project(host: Host, request: pytest.FixtureRequest) -> Project:
     """A project of one labelled service, `web`."""
     return Project(host, COMPOSE_FILE + request.param)
-
-
-def suffix_of(identity: str) -> int:
-    """The suffix that the original program's rule gives."""
-    first, second, third = hashlib.md5(identity.encode(), usedforsecurity=False).digest()[:3]
-    return first << 32 | second << 16 | third
 
 
 def id_of(host: Host, container: str) -> str:
@@ -120,45 +113,9 @@ class Node(NamedTuple):
     host: Host
     mapper: Mapper
 
-    @property
-    def swarm_id(self) -> str:
-        """What a placement constraint calls it; by hostname the nodes are all the machine."""
-        return self.host.engine.docker("info", "--format", "{{.Swarm.NodeID}}")
-
     def task(self) -> str:
         """The one running container of the service `web` on this node, by name."""
-        listing = ("ps", "--filter", "label=com.docker.swarm.service.name=web", "--format", "{{.Names}}")
-        names = self.host.engine.docker(*listing).split()
-        assert len(names) == 1, names
-        return names[0]
-
-
-class Swarm:
-    """One swarm of both engines; the modern one manages it."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.nodes = {host.engine.flavour: Node(host, Mapper(host)) for host in lab.hosts}
-        self.manager = lab.host(Flavour.MODERN)
-
-    def form(self) -> None:
-        """Make a swarm of the manager, and have the others join it."""
-        self.manager.engine.docker("swarm", "init", *_advertised(self.manager))
-        token = self.manager.engine.docker("swarm", "join-token", "--quiet", "worker")
-        for node in self.nodes.values():
-            if node.host is not self.manager:
-                door = f"[{self.manager.address}]:2377"
-                node.host.engine.docker("swarm", "join", "--token", token, *_advertised(node.host), door)
-
-    def create_service(self, *options: str) -> None:
-        """Create the labelled service `web`."""
-        label = ("--container-label", LABEL[1])
-        # Unlike a container, a task has no init unless it asks for one, and `sleep` alone ignores a stop.
-        prompt = ("--detach", "--restart-delay", "0s", "--init", "--no-resolve-image")
-        self.manager.engine.docker("service", "create", "--name", "web", *label, *prompt, *options, IMAGE)
-
-    def update_service(self, *options: str) -> None:
-        """Update the service `web`, which replaces its tasks."""
-        self.manager.engine.docker("service", "update", "--detach", *options, "web")
+        return task(self.host)
 
 
 def replaced(node: Node, task: str) -> bool:
@@ -176,63 +133,62 @@ def no_entries(host: Host) -> bool:
     return not host.proxy_entries()
 
 
-def _advertised(host: Host) -> tuple[str, ...]:
-    return ("--advertise-addr", str(host.address), "--listen-addr", f"[{host.address}]:2377")
-
-
 @pytest.fixture
-def swarm(lab: Lab) -> Iterator[Swarm]:
-    """Both hosts in one swarm, each with a network `he_ipv6` and a mapper of its own."""
-    swarm = Swarm(lab)
+def nodes(lab: Lab) -> Iterator[dict[Flavour, Node]]:
+    """The nodes of a swarm of both hosts, each with a network `he_ipv6` and a mapper of its own."""
+    nodes = {host.engine.flavour: Node(host, Mapper(host)) for host in lab.hosts}
     with ExitStack() as stack:
-        for node in swarm.nodes.values():
+        for node in nodes.values():
             node.host.reset()
             stack.callback(node.host.reset)
             node.host.create_network()
             stack.enter_context(node.mapper)
             node.mapper.wait_for_log("proxying neighbour discovery")
-        swarm.form()
-        yield swarm
+        yield nodes
 
 
-def mapped_task(node: Node) -> IPv6Address:
-    """Wait for the node's task to be mapped at the address of its service and slot."""
-    name = eventually(node.task)
-    identity, _, _ = name.rpartition(".")
-    return mapped(node.host, name, suffix_of(identity))
+@pytest.fixture
+def swarm(lab: Lab, nodes: dict[Flavour, Node]) -> Swarm:
+    """The swarm of these nodes."""
+    assert len(nodes) == len(lab.hosts)
+    swarm = Swarm(lab)
+    swarm.form()
+    return swarm
 
 
-def test_each_swarm_task_is_mapped_by_its_own_node(lab: Lab, swarm: Swarm) -> None:
+def test_each_swarm_task_is_mapped_by_its_own_node(
+    lab: Lab, swarm: Swarm, nodes: dict[Flavour, Node]
+) -> None:
     """Two slots on two nodes, two mappers that know nothing of each other, two addresses."""
     swarm.create_service("--replicas", "2", "--replicas-max-per-node", "1")
     slots = set()
-    for node in swarm.nodes.values():
-        address = mapped_task(node)
+    for node in nodes.values():
+        address = swarm.mapped_task(node.host)
         assert node.host.proxy_entries(MARK) == {(address, UPLINK)}
         assert reaches(lab.router, address)
         slots.add(node.task().split(".")[1])
     assert slots == {"1", "2"}
     swarm.manager.engine.docker("service", "rm", "web")
-    for node in swarm.nodes.values():
+    for node in nodes.values():
         eventually(partial(no_entries, node.host))
         assert_calm(node.mapper)
 
 
 @pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
-def node(swarm: Swarm, request: pytest.FixtureRequest) -> Node:
+def node(swarm: Swarm, nodes: dict[Flavour, Node], request: pytest.FixtureRequest) -> Node:
     """The node that the service is constrained to, each engine in turn."""
-    node = swarm.nodes[request.param]
-    swarm.create_service("--constraint", f"node.id=={node.swarm_id}")
+    node = nodes[request.param]
+    swarm.create_service("--constraint", f"node.id=={swarm.node_id(node.host)}")
     return node
 
 
-def test_a_swarm_task_that_replaces_a_killed_one_has_its_address(lab: Lab, node: Node) -> None:
+def test_a_swarm_task_that_replaces_a_killed_one_has_its_address(lab: Lab, swarm: Swarm, node: Node) -> None:
     """Another task, another container, the same slot; what is left of the old one is no obstacle."""
-    address = mapped_task(node)
+    address = swarm.mapped_task(node.host)
     killed = node.task()
     node.host.engine.docker("kill", killed)
     eventually(partial(replaced, node, killed))
-    assert mapped_task(node) == address
+    assert swarm.mapped_task(node.host) == address
     assert reaches(lab.router, address)
     eventually(partial(settled, node.host))
     assert_calm(node.mapper)
@@ -240,12 +196,12 @@ def test_a_swarm_task_that_replaces_a_killed_one_has_its_address(lab: Lab, node:
 
 def test_a_swarm_update_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) -> None:
     """Also where the new task runs before the old one, which still has the address, is stopped."""
-    address = mapped_task(node)
+    address = swarm.mapped_task(node.host)
     for order in ("stop-first", "start-first"):
         old = node.task()
         swarm.update_service("--force", "--update-order", order, "--update-monitor", "0s")
         eventually(partial(replaced, node, old))
-        assert mapped_task(node) == address
+        assert swarm.mapped_task(node.host) == address
         assert reaches(lab.router, address)
         eventually(partial(settled, node.host))
     assert_calm(node.mapper)

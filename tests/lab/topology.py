@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.lab.engines import IMAGE, Engine, Flavour
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.roots import MODERN, Progress, busybox_image, ensure_root
+from tests.lab.roots import MODERN, Progress, busybox_image, ensure_root, silent
 from tests.lab.router import BRIDGE, Neighbour, Router
 from tests.lab.runs import Run, sweep_dead_runs
 from tests.lab.waiting import eventually
@@ -30,10 +30,6 @@ MAX_HOSTS = 4
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 """What ends a lab in order, like Ctrl-C. After a SIGKILL the next run sweeps."""
-
-
-def silent(_: str) -> None:
-    """Report no progress."""
 
 
 def describe_host(run: Run, number: int, flavour: Flavour) -> Host:
