@@ -10,4 +10,7 @@ endpoints          connect, reconnect, release, restore: so that a death in betw
 endpoint_settings  what the user set on an endpoint: kept, marked, given back
 journal            what was begun on an endpoint and must be finished, in a file meanwhile
 workers            the few threads on which engine calls wait
+inspection         what no pass needs to know of the engine, and who examines it does
+recipes, tenants   its JSON → `surroundings`: how networks were made, and who is attached to them how
+peer               the engine's process, as the kernel tells it of a socket
 """

@@ -1,10 +1,11 @@
 """All that speaks to Linux: thin translations between netlink, /proc/sys and `model`. Decides nothing.
 
-uplinks   links, addresses and routes, as far as they matter
-proxies   the table of NDP proxy entries: which are there, which are ours, add and remove
-ndp       what the neighbours are told
-firewall  our table and rules in the firewall (ruleset: the table as text, and back)
+uplinks     links, addresses and routes, as far as they matter
+proxies     the table of NDP proxy entries: which are there, which are ours, add and remove
 neighbours  the table itself, over rtnetlink
-sysctls   /proc/sys/net/ipv6
-watch     a thread that hears of changes to links, addresses and routes
+ndp         what the neighbours are told
+firewall    our table and rules in the firewall (ruleset: the table as text, and back)
+filtering   everybody's rules in ip6tables and nftables, read and never changed
+sysctls     /proc/sys/net/ipv6
+watch       a thread that hears of changes to links, addresses and routes
 """

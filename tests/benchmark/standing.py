@@ -30,6 +30,7 @@ from dockeripv6mapper.mapping.addressing import hashed_suffix, place
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.settings import FirewallMode, Scheme, Settings
+from dockeripv6mapper.surroundings import Surroundings
 
 SUBNET = IPv6Network("2001:db8:103:7::/80")
 NETWORK = Network(
@@ -127,7 +128,9 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
             state_dir=Path(state_dir),
         )
         kernel = Kernel(settings.state_dir)
-        controller = Controller(lists, NoEndpoints(), kernel, settings, publish=outlooks.put)
+        controller = Controller(
+            lists, NoEndpoints(), kernel, settings, survey=Surroundings, publish=outlooks.put
+        )
         thread = threading.Thread(target=controller.run)
         thread.start()
         controller.post(Subscribed())

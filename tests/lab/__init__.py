@@ -29,6 +29,7 @@ machine's own namespace, its engine and its files are not touched.
     mapper      the daemon under test, on a host of the lab
     systemd     a machine with a service manager, on a host's network
     manual      what the README tells to type
+    clinic      a host on which all is well, to break things on and paste doctor's fixes
     scenes      what tests and demo put on a host, and what they then see of it
     modes       the ways in which an engine may filter
     ports       what a container serves, and which ports are reached from where

@@ -1,6 +1,7 @@
 """What an examination saw, of which each test names only what it is about."""
 
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
@@ -58,6 +59,11 @@ def saw(rules: str | None = None, engine: Engine = ENGINE_28, **others: object) 
     return replace(seen, **others)  # type: ignore[arg-type]
 
 
-def faults(findings: object) -> list[Finding]:
-    """The findings that are not well."""
-    return [each for each in findings if each.level is not Level.OK]  # type: ignore[attr-defined]
+def faults(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that are not well: each says why it matters, and what a shell can be given."""
+    found = [each for each in findings if each.level is not Level.OK]
+    for finding in found:
+        assert finding.why
+        assert finding.fix
+        subprocess.run(["bash", "-n", "-c", finding.fix], check=True)
+    return found

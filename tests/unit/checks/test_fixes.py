@@ -103,6 +103,12 @@ def test_a_container_that_is_gone_once_stopped_is_named_beforehand() -> None:
     assert not any(line.startswith(("docker start", "docker network connect")) for line in lines)
 
 
+def test_a_container_that_is_about_to_start_again_is_stopped_too() -> None:
+    """It would come back on the network that is to be removed."""
+    restarting = replace(WEB, running=False, in_transition=True)
+    assert recreate(restarting)[0] == "docker stop web"
+
+
 def test_a_network_of_which_it_is_not_known_how_it_was_made_stays() -> None:
     """Another is made besides it."""
     seen = examined(facts(WEB, networks=(HE_IPV6,)), saw(recipes={}))
@@ -117,9 +123,12 @@ def test_a_network_keeps_its_ipv4_where_a_container_has_no_other() -> None:
     plain = builders.network("plain", None, ipv4=True)
     dual = replace(HE_IPV6, ipv4=True)
     recipe = replace(RECIPE, ipv4=True, pools=(Pool("192.0.2.0/24"), *RECIPE.pools))
+    inside = replace(plain, id="inside", name="inside", internal=True)
     beside = replace(WEB, endpoints=(*WEB.endpoints, builders.endpoint(of=plain)))
-    for container, ipv4 in ((beside, False), (WEB, True), (replace(WEB, running=False), True)):
-        seen = examined(facts(container, networks=(dual, plain)))
+    shut_in = replace(WEB, endpoints=(*WEB.endpoints, builders.endpoint(of=inside)))
+    cases = ((beside, False), (WEB, True), (replace(WEB, running=False), True), (shut_in, True))
+    for container, ipv4 in cases:
+        seen = examined(facts(container, networks=(dual, plain, inside)))
         advised = fixes.advised(recipe, seen, dual)
         assert (advised.ipv4, any(not pool.is_ipv6 for pool in advised.pools)) == (ipv4, ipv4)
         assert advised.options == {fixes.GATEWAY_MODE: "routed"}
@@ -131,6 +140,12 @@ def test_what_running_again_loses_is_said_before_anything_is_removed() -> None:
     assert caution.startswith("# what these have written outside of volumes is lost")
     assert remove == "docker stop web && docker rm web"
     assert then == "# then run again, otherwise"
+
+
+def test_a_container_that_removes_itself_is_only_stopped() -> None:
+    """There is nothing left to remove then."""
+    seen = examined(facts(WEB), saw(tenants={WEB.id: Tenant(transient=True)}))
+    assert "docker stop web" in fixes.run_again(seen, [WEB], "otherwise").split("\n")
 
 
 def test_a_task_of_a_service_is_not_removed() -> None:

@@ -64,9 +64,9 @@ def namesake(number: int, **changes: object) -> Network:
 
 def test_of_networks_with_one_name_those_that_nobody_is_on_are_removed() -> None:
     """The one that has IPv6 stays, where nobody is on any."""
-    there = (namesake(1), namesake(2, ipv6=False, subnets=()))
+    there = (namesake(1, ipv6=False, subnets=()), namesake(2))
     (finding,) = faults(check(container("web", network="he_ipv6"), there=there))
-    assert finding.fix == f"docker network rm {'2' * 64}"
+    assert finding.fix == f"docker network rm {'1' * 64}"
 
 
 def test_networks_with_one_name_that_are_in_use_are_left_alone() -> None:
@@ -127,9 +127,12 @@ def test_an_abandoned_bridge_is_deleted_only_where_nothing_is_attached_to_it() -
     assert finding.fix == f'[ "$(ip link show master {LEFT})" ] || ip link delete {LEFT}'
 
 
-def test_a_subnet_that_another_link_has_is_replaced() -> None:
-    """The link is somebody's."""
-    (finding,) = faults(check(mapped(), on_link=ON_LINK | {(HE_IPV6.subnets[0], "wg0")}))
+@pytest.mark.parametrize("link", ["wg0", LEFT])
+def test_a_subnet_that_another_link_has_is_replaced(link: str) -> None:
+    """The link is somebody's, or of another network of this engine."""
+    other = builders.network("other", bridge=LEFT)
+    found = check(mapped(), there=(HE_IPV6, other), on_link=ON_LINK | {(HE_IPV6.subnets[0], link)})
+    (finding,) = faults(found)
     assert finding.check == "overlap"
     assert "--subnet 2001:db8:103:0:1::/80" in finding.fix.split(" || ")[0]
 
