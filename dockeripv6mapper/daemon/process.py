@@ -29,6 +29,10 @@ from dockeripv6mapper.settings import ProxyMode, Settings
 
 log = logging.getLogger(__name__)
 
+SWITCH_SECONDS = 0.0005
+"""How long the interpreter lets one thread work while another waits: with its own 5 ms, a create event that
+is read while the controller is at work waits for those (measured: 5.1 ms, and 0.6 ms with this)."""
+
 
 def run(settings: Settings, service: ServiceManager | None = None) -> None:
     """Run in the foreground until SIGTERM or SIGINT. Raises `MapperError` where it cannot begin.
@@ -58,6 +62,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         _heed_signals(controller)
         dry = " (dry run: nothing is changed)" if settings.dry_run else ""
         log.info("DockerIPV6Mapper %s%s", __version__, dry)
+        sys.setswitchinterval(SWITCH_SECONDS)
         watcher.start()
         stack.callback(watcher.stop)
         reader.start()

@@ -12,5 +12,6 @@ bursts         many containers at once
 scale          many containers that stand, and the mapper idle
 command_line   what a command takes
 report         outcomes as a table and as JSON
+plots          outcomes as PNG
 __main__       python -m tests.benchmark [ROW …]
 """

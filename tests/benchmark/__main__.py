@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from tests.benchmark.outcomes import Outcome
-from tests.benchmark.report import table, write_json
+from tests.benchmark.plots import write_plots
+from tests.benchmark.report import describe, table, write_json
 from tests.benchmark.rows import ROWS
 from tests.benchmark.stage import Stage
 from tests.lab.__main__ import Engines
@@ -31,6 +32,7 @@ def main(
     *,
     engine: Annotated[Engines, typer.Option(help="on which engines")] = Engines.BOTH,
     repetitions: Annotated[int | None, typer.Option("-n", min=1, help="default: each row's own")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIRECTORY", help="write the plots there")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="write every value there")] = None,
 ) -> None:
     """Measure the mapper on real engines; takes down all that it brings up."""
@@ -46,9 +48,13 @@ def main(
         console.print(machine)
         for name in names:
             stage = Stage(lab, tuple(lab.hosts), partial(console.print, f"{name}:"))
-            outcomes += ROWS[name].measure(stage, repetitions or ROWS[name].repetitions)
+            for outcome in ROWS[name].measure(stage, repetitions or ROWS[name].repetitions):
+                outcomes.append(outcome)
+                console.print(f"  {describe(outcome)}")
     console.print(table(outcomes))
     console.print(machine)
+    if plots is not None:
+        write_plots(plots, outcomes)
     if json is not None:
         write_json(json, machine, outcomes)
     raise typer.Exit(1 if any(each.passed is False for each in outcomes) else 0)

@@ -27,6 +27,13 @@ def table(outcomes: Iterable[Outcome]) -> Table:
     return shown
 
 
+def describe(outcome: Outcome) -> str:
+    """What was measured in one line, for whoever waits for the table."""
+    median, p95, mean = (statistic.of(outcome.values) for statistic in Statistic)
+    figures = f"median {median:.3g}, p95 {p95:.3g}, mean {mean:.3g} {outcome.unit}, n = {len(outcome.values)}"
+    return f"{outcome.what}: {figures}"
+
+
 def write_json(path: Path, machine: str, outcomes: Iterable[Outcome]) -> None:
     """Every value, for whoever wants to compare or plot."""
     rows = [

@@ -1,0 +1,64 @@
+"""Outcomes as plots: how soon a container is reached, and how a pass grows with the number of containers."""
+
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tests.benchmark.outcomes import Outcome
+
+LATENCY = "start event → first echo reply at the router"
+PASSES = "full pass that changes nothing, CPU time"
+DOTS_PER_INCH = 120
+
+
+def write_plots(directory: Path, outcomes: Sequence[Outcome]) -> list[Path]:
+    """Write what can be drawn from `outcomes` as PNG; returns the files."""
+    written = []
+    latencies = [each for each in outcomes if each.what == LATENCY]
+    if latencies:
+        written.append(_save(_distribution(latencies), directory / "latency.png"))
+    passes = [each for each in outcomes if each.what == PASSES]
+    if passes:
+        written.append(_save(_growth(passes), directory / "passes.png"))
+    return written
+
+
+def _distribution(outcomes: Sequence[Outcome]) -> Figure:
+    """The share of repetitions that were done by a time, one line for each condition."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for each in outcomes:
+        values = sorted(each.values)
+        shares = [100 * (number + 1) / len(values) for number in range(len(values))]
+        axes.step(values, shares, where="post", label=each.condition)
+    axes.set(xscale="log", xlabel="ms", ylabel="% of containers", title=LATENCY)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _growth(outcomes: Sequence[Outcome]) -> Figure:
+    """The median over the number of containers."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    medians = {_size(each): statistics.median(each.values) for each in outcomes}
+    axes.plot(
+        [size for size in medians if size], [each for size, each in medians.items() if size], marker="o"
+    )
+    axes.set(xscale="log", yscale="log", xlabel="containers", ylabel="ms", title=PASSES)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _size(outcome: Outcome) -> int:
+    found = re.match(r"\d+", outcome.condition)
+    assert found is not None
+    return int(found[0])
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+    return path
