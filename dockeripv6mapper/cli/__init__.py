@@ -6,6 +6,7 @@
     status      every labelled container, in several forms
     reports     plan, doctor
     cleanup     what carries our mark, removed
+    manpage     the man page, made of all these
     output      exit codes, and where results go
 
 Docker's and netlink's libraries are imported inside the commands that use them, so that `--help` and

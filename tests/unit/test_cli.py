@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,30 @@ def test_help_names_exit_codes_and_every_command() -> None:
     done = dockeripv6mapper("--help", COLUMNS="200")
     for text in ("address", "plan", "status", "cleanup", "--dry-run", "Exit codes"):
         assert text in done.stdout
+
+
+def test_the_man_page_is_what_the_commands_say_now() -> None:
+    """Made anew by `python -m dockeripv6mapper.cli.manpage > docs/DockerIPV6Mapper.8`."""
+    argv = (sys.executable, "-m", "dockeripv6mapper.cli.manpage")
+    made = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert made == (Path(__file__).parents[2] / "docs/DockerIPV6Mapper.8").read_text()
+
+
+@pytest.mark.parametrize("name", ["DockerIPV6Mapper.py", "dockeripv6mapper"])
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("stat", "status"), ("--proxy ma", "mapped"), ("address --subn", "--subnet")]
+)
+def test_the_shell_is_offered_commands_options_and_values(name: str, typed: str, offered: str) -> None:
+    """By both names of the program, as typer's completion for bash asks for them."""
+    program = Path(sys.executable).with_name(name)
+    words = f"{name} {typed}"
+    environment = {
+        f"_{name}_COMPLETE".upper(): "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    # Were it not understood as a question of the shell, it would print its version.
+    done = subprocess.run(
+        (program, "--version"), capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+    assert done.stdout.split() == [offered]
