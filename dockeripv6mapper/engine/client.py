@@ -115,9 +115,16 @@ class Client:
         return translated(items, lambda item: network_from_list(item, version))
 
     def images(self) -> Images:
-        """The labels of all images, by ID and by every name."""
-        with self.speaking("listing images") as api:
-            items = api.images()
+        """The labels of all images, by ID and by every name; of none, where something forbids to list them.
+
+        That is no loss but of time: each is then asked about when a container of it comes.
+        """
+        try:
+            with self.speaking("listing images") as api:
+                items = api.images()
+        except EngineRefusedError as error:
+            log.debug("%s: asking about each image by itself", error)
+            return {}
         return images_from_list(items)
 
     def container(self, container_id: str) -> Container | None:

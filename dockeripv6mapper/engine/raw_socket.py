@@ -79,7 +79,10 @@ class SpareConnections:
             connection.settimeout(ANSWER_SECONDS)
             connection.connect(self._path)
             connection.sendall(PING)
-            _answer(connection)
+            if not _answer(connection)[2]:
+                # A proxy that takes one request a connection: none can be spared then.
+                connection.close()
+                return
             self.put(connection)
 
     def put(self, connection: socket.socket) -> None:

@@ -22,15 +22,20 @@ ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0x1D6, 1)
 """Type, code, checksum (the kernel's work), identifier, sequence number: RFC 4443 §4.1."""
 ECHO_REPLY_TYPE = 129
 PERIOD_SECONDS = 0.001
+PATIENCE_SECONDS = 60.0
+"""How long an answer is waited for: whatever is measured takes less."""
 
 
 def await_echo(*addresses: str) -> int:
     """When the last of `addresses` answers for the first time; they are asked in turn, one a millisecond."""
     silent = deque(map(IPv6Address, addresses))
+    end = time.monotonic() + PATIENCE_SECONDS
     last = 0
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
         print("ready", flush=True)
         while silent:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no answer from {', '.join(map(str, silent))}")
             silent.rotate()
             try:
                 sock.sendto(ECHO_REQUEST, (str(silent[0]), 0))

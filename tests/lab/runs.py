@@ -78,6 +78,7 @@ class Run:
         """
         namespaces = [Namespace(path.name) for path in DIRECTORY.glob(f"{self.name}-*")]
         steps: tuple[Callable[[], None], ...] = (
+            self._thaw,
             *(partial(end_members, each.path) for each in namespaces),
             *(each.delete for each in namespaces),
             self._remove_cgroups,
@@ -92,6 +93,13 @@ class Run:
         if failures:
             raise ExceptionGroup(f"sweeping the lab of process {self.pid}", failures)
         self.record.unlink(missing_ok=True)
+
+    def _thaw(self) -> None:
+        # Nothing that is frozen, as a paused container's processes are, can end.
+        for top in [*CGROUPS.glob(f"{self.name}-*"), *CGROUPS.glob(f"freezer/{self.name}-*")]:
+            for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+                for file in top.rglob(name):
+                    file.write_text(word)
 
     def _remove_cgroups(self) -> None:
         # One hierarchy (v2) or one for each controller (v1): an engine's parent is at the top of each.

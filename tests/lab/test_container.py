@@ -32,10 +32,14 @@ class Composed:
         self._context = context
 
     def up(self) -> None:
-        """Type what the page says."""
-        (command,) = commands("Run", PAGE)[:1]
-        assert command == "docker compose up -d"
-        self.compose("up", "-d")
+        """Start it as the page says."""
+        self.type(commands("Run", PAGE)[0])
+
+    def type(self, command: str) -> None:
+        """Type a command of the page, where `compose.yaml` is."""
+        program, subcommand, *arguments = command.split()
+        assert (program, subcommand) == ("docker", "compose")
+        self.compose(*arguments)
 
     def compose(self, *args: str) -> str:
         """Run `docker compose` where `compose.yaml` is."""
@@ -103,11 +107,14 @@ def test_the_container_does_the_whole_job_with_two_capabilities(lab: Lab, compos
     assert json.loads(composed.compose("exec", "-T", "mapper", "DockerIPV6Mapper.py", "status", "--json"))
     (probe,) = json.loads(composed.inspect("{{json .Config.Healthcheck.Test}}"))[1:]
     composed.compose("exec", "-T", "mapper", "sh", "-c", probe)
-    composed.compose("stop", "--timeout", "5")
+    stop, cleanup, down = commands("Remove", PAGE)
+    composed.type(stop)
     assert composed.inspect("{{.State.ExitCode}}") == "0"
     assert mapped(host) == address
-    composed.compose("run", "--rm", "-T", "mapper", "cleanup")
+    composed.type(cleanup)
+    composed.type(down)
     assert not host.proxy_entries()
+    assert not host.engine.docker("volume", "ls", "--quiet", "--filter", "name=state")
 
 
 def test_nothing_that_builds_is_in_the_image(composed: Composed) -> None:

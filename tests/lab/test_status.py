@@ -125,7 +125,9 @@ def watching(host: Host) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[
             drawn.extend(os.read(ours, 1 << 16))
         return drawn.decode(errors="replace")
 
-    argv = command(host, "--state-dir", str(host.state_dir), "status", "--watch")
+    # A shell has what it runs in the background ignore Ctrl-C, and so would whatever that starts.
+    obeying = ("env", "--default-signal=INT")
+    argv = command(host, "--state-dir", str(host.state_dir), "status", "--watch", wrapper=obeying)
     wide = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
     try:
         with subprocess.Popen(
