@@ -40,5 +40,6 @@ machine's own namespace, its engine and its files are not touched.
     __main__    python -m tests.lab up|down|shell|prepare
     picture     one host as it is, drawn
     narration   how the demo speaks
+    chaos/      tests/chaos: operations and faults at random, from a seed
     demo        tests/demo: what the mapper does, for a newcomer
 """

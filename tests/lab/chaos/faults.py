@@ -1,0 +1,132 @@
+"""Faults: what befalls a host's links, routes, tables and engine, and how each is brought about."""
+
+from collections.abc import Callable
+from ipaddress import IPv6Interface
+
+from tests.lab.chaos.ledger import Ledger
+from tests.lab.chaos.steps import Fault
+from tests.lab.hosts import UNTOUCHED, UPLINK, Host
+from tests.lab.namespaces import Namespace
+from tests.lab.router import BRIDGE
+from tests.lab.topology import LINK, Lab
+
+SECOND_LINK = "up1"
+DEFAULT_VIA = ("default", "via", str(LINK[1]))
+SECOND_ADDRESS = 0x100
+"""What the second link's address lies above the host's."""
+PREFIX_LENGTH = LINK.prefixlen
+TABLE = ("ip6", "dockeripv6mapper")
+HOOK = "DOCKER-USER"
+DISABLE_IPV6 = f"net.ipv6.conf.{UPLINK}.disable_ipv6"
+
+SILENT = frozenset(
+    {
+        Fault.LOSE_EVENTS,
+        Fault.FLUSH_PROXIES,
+        Fault.RESET_SYSCTLS,
+        Fault.DELETE_TABLE,
+        Fault.FLUSH_HOOKS,
+    }
+)
+"""Faults that neither kernel nor engine tells of: only the next full pass finds them."""
+
+
+class Faults:
+    """Brings faults upon one host of a lab, which has two links to the router while these last."""
+
+    def __init__(self, lab: Lab, host: Host, ledger: Ledger) -> None:
+        self._host, self._ledger = host, ledger
+        self._router: Namespace = lab.router.namespace
+        self._number = lab.hosts.index(host) + 1
+        self._default_on = UPLINK
+
+    def set_up(self) -> None:
+        """Give the host its second link."""
+        self._add_link(SECOND_LINK)
+
+    def take_down(self) -> None:
+        """Leave the host with one link, as it was."""
+        self._ip("link", "del", SECOND_LINK)
+        self._default_on = UPLINK
+        self._make_anew(UPLINK)
+
+    def bring(self, fault: Fault) -> None:
+        """Bring about a fault of links, routes, tables or engine; those of the daemon are not known here."""
+        engine, run = self._host.engine, self._host.namespace.run
+        ways: dict[Fault, Callable[[], object]] = {
+            Fault.FLUSH_PROXIES: self._flush_proxies,
+            Fault.LINK_DOWN: self._link_down,
+            Fault.LINK_UP: self._link_up,
+            Fault.LINK_ANEW: lambda: self._make_anew(UPLINK),
+            Fault.IPV6_OFF: self._ipv6_off,
+            Fault.IPV6_ON: self._ipv6_on,
+            Fault.RESET_SYSCTLS: self._reset_sysctls,
+            Fault.MOVE_ROUTE: self._move_route,
+            Fault.DELETE_TABLE: lambda: run("nft", "delete", "table", *TABLE, check=False),
+            Fault.FLUSH_HOOKS: lambda: run("ip6tables", "-F", HOOK, check=False),
+            Fault.RESTART_ENGINE: engine.restart,
+            Fault.RESTART_ENGINE_LIVE: lambda: engine.restart(live_restore=True),
+            Fault.KILL_ENGINE: self._kill_engine,
+        }
+        ways[fault]()
+
+    def _link_down(self) -> None:
+        self._ip("link", "set", UPLINK, "down")
+        self._forget_entries(UPLINK)
+
+    def _link_up(self) -> None:
+        self._ip("link", "set", UPLINK, "up")
+        self._give_address(UPLINK)
+
+    def _ipv6_off(self) -> None:
+        self._host.namespace.set_sysctl(DISABLE_IPV6, "1")
+        self._forget_entries(UPLINK)
+
+    def _ipv6_on(self) -> None:
+        self._host.namespace.set_sysctl(DISABLE_IPV6, "0")
+        self._give_address(UPLINK)
+
+    def _reset_sysctls(self) -> None:
+        for key, value in UNTOUCHED.items():
+            self._host.namespace.set_sysctl(key, value)
+
+    def _kill_engine(self) -> None:
+        self._host.engine.kill()
+        self._host.engine.start()
+
+    def _flush_proxies(self) -> None:
+        for address, link in self._host.proxy_entries():
+            self._ip("-6", "neigh", "del", "proxy", str(address), "dev", link)
+        self._ledger.entries.clear()
+
+    def _move_route(self) -> None:
+        before = self._default_on
+        self._default_on = SECOND_LINK if before == UPLINK else UPLINK
+        self._ip("-6", "route", "del", *DEFAULT_VIA, "dev", before)
+        self._ip("-6", "route", "replace", *DEFAULT_VIA, "dev", self._default_on)
+
+    def _make_anew(self, link: str) -> None:
+        self._ip("link", "del", link)
+        self._forget_entries(link)
+        self._add_link(link)
+
+    def _add_link(self, link: str) -> None:
+        port = f"port{self._number}" if link == UPLINK else f"second{self._number}"
+        self._host.namespace.add_cable(link, self._router, port, BRIDGE)
+        self._give_address(link)
+
+    def _give_address(self, link: str) -> None:
+        """Give a link its address, and the default route where that is to be on it."""
+        address = self._host.address + (0 if link == UPLINK else SECOND_ADDRESS)
+        interface = str(IPv6Interface((address, PREFIX_LENGTH)))
+        self._ip("-6", "address", "replace", interface, "dev", link, "nodad")
+        if self._default_on == link:
+            self._ip("-6", "route", "replace", *DEFAULT_VIA, "dev", link)
+
+    def _forget_entries(self, link: str) -> None:
+        """The kernel itself drops every entry of a link that goes."""
+        self._ledger.entries = {entry for entry in self._ledger.entries if entry[1] != link}
+
+    def _ip(self, *args: str) -> None:
+        """Run `ip`; what a link in this state does not take, it does not take."""
+        self._host.namespace.run("ip", *args, check=False)

@@ -1,0 +1,136 @@
+"""The oracle: what engine and kernel should be like, and every way in which they differ from it.
+
+Its facts are its own, from the engine's inspections and the `ip` command; its decisions are `mapping`'s,
+which is pure and tested by itself. What the daemon believes plays no part.
+"""
+
+import json
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+
+from dockeripv6mapper.engine.translate import container_from_inspection, network_from_list
+from dockeripv6mapper.mapping.desired import Desired, resolve
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.networks import Networks
+from dockeripv6mapper.model import Container, Host, Link, Mapping, Network, Reason, Refusal
+from dockeripv6mapper.settings import Settings
+from tests.lab import hosts
+from tests.lab.chaos.ledger import Ledger
+from tests.lab.chaos.steps import Asks
+from tests.lab.scenes import MARK
+
+SETTINGS = Settings()
+SILENT_LINKS = {"LOOPBACK", "POINTOPOINT", "NOARP"}
+UNMAPPED = (Asks.NOTHING, Asks.NONSENSE, Asks.NOWHERE)
+"""Labels that come to nothing on any host: such a container is never touched."""
+
+
+class Oracle:
+    """Looks at one host, and knows what should be there."""
+
+    def __init__(self, host: hosts.Host, api: docker.APIClient, ledger: Ledger) -> None:
+        self._host, self._api, self._ledger = host, api, ledger
+
+    def differences(self) -> list[str]:
+        """Return what is not as it should be; nothing, where all is well."""
+        facts = Facts(
+            {each.id: each for each in self._containers()},
+            Networks(self._networks()),
+            {each["Id"]: {} for each in self._api.images()},
+            self._of_host(),
+        )
+        desired = Desired(SETTINGS)
+        desired.update(facts, list(facts.containers))
+        return [
+            *(each for container in facts.containers.values() for each in _judge(container, facts, desired)),
+            *(each for container in facts.containers.values() for each in self._untouched(container, facts)),
+            *self._entries(facts, desired),
+        ]
+
+    def _containers(self) -> Iterator[Container]:
+        for item in self._api.containers(all=True):
+            try:
+                yield container_from_inspection(self._api.inspect_container(item["Id"]))
+            except NotFound:  # removed since it was listed
+                continue
+
+    def _networks(self) -> list[Network]:
+        major, minor = map(int, self._api.api_version.split("."))
+        return [network_from_list(item, (major, minor)) for item in self._api.networks()]
+
+    def _of_host(self) -> Host:
+        shown = self._ip("link", "show")
+        links = [
+            Link(each["ifname"], each["ifindex"], neighbour_discovery=not SILENT_LINKS & set(each["flags"]))
+            for each in shown
+        ]
+        addresses = [
+            info["local"] for each in self._ip("-6", "address") for info in each.get("addr_info", ())
+        ]
+        routes = self._ip("-6", "route")
+        return Host(
+            links={link.name: link for link in links},
+            default_route_links=tuple(sorted({each["dev"] for each in routes if each["dst"] == "default"})),
+            addresses=frozenset(map(IPv6Address, addresses)),
+            next_hops=frozenset(IPv6Address(each["gateway"]) for each in routes if "gateway" in each),
+        )
+
+    def _ip(self, *args: str) -> list[dict[str, Any]]:
+        shown: list[dict[str, Any]] = json.loads(self._host.namespace.run("ip", "-j", *args).stdout or "[]")
+        return shown
+
+    def _untouched(self, container: Container, facts: Facts) -> Iterator[str]:
+        """What the user gave it is there; and where its labels come to nothing, there is nothing else."""
+        attached = {each.network for each in container.endpoints}
+        networks = {network.name: network.id for network in facts.networks}
+        for network in self._ledger.missing(container.id, attached, networks):
+            yield f"{container.name} is not on {network} any more, which its user gave it"
+        given = self._ledger.containers.get(container.id)
+        if given is None or given.asks not in UNMAPPED:
+            return
+        if attached != given.networks.keys():
+            yield f"{container.name} is on {attached}, and its user gave it {set(given.networks)}"
+        for endpoint in container.endpoints:
+            if endpoint.ours or endpoint.requested not in (None, given.address):
+                yield f"{container.name}, which asks for nothing, was given {endpoint.requested}"
+
+    def _entries(self, facts: Facts, desired: Desired) -> Iterator[str]:
+        wanted = {
+            (entry.address, entry.uplink)
+            for container_id in facts.containers
+            for entry in desired.entries(facts, container_id)
+        }
+        all_entries, ours = self._host.proxy_entries(), self._host.proxy_entries(MARK)
+        for address, link in wanted - all_entries:
+            yield f"{address} is not proxied on {link}"
+        for address, link in ours - wanted:
+            yield f"{address} is proxied on {link}, and should not be"
+        for address, link in self._ledger.entries - (all_entries - ours):
+            yield f"somebody's entry for {address} on {link} is gone, or ours now"
+
+
+def _judge(container: Container, facts: Facts, desired: Desired) -> Iterator[str]:
+    """Whether a container has the address that is decided for it, or a refusal that is one."""
+    decision = desired.decision(container.id)
+    if isinstance(decision, Mapping):
+        endpoint = facts.networks.endpoint(container, decision.network_id, decision.network)
+        has = endpoint and (endpoint.address if container.running else endpoint.requested)
+        if has != decision.address:
+            yield f"{container.name} has {has} on {decision.network}, and should have {decision.address}"
+    elif isinstance(decision, Refusal) and decision.reason is Reason.ADDRESS_HELD:
+        others = [each for each in facts.containers.values() if each.id != container.id]
+        if not any(_claims(each, decision.address, facts) for each in others):
+            yield f"{container.name} is refused {decision.address}, which nobody else has a claim to"
+
+
+def _claims(container: Container, address: IPv6Address | None, facts: Facts) -> bool:
+    """Whether a container's own labels ask for an address, or its user did."""
+    wanted = resolve(container, facts, SETTINGS)
+    if isinstance(wanted, Mapping) and wanted.address == address:
+        return True
+    endpoints = [each for each in container.endpoints if not each.ours]
+    return any(address in (each.address, each.requested) for each in endpoints)

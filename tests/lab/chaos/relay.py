@@ -1,0 +1,159 @@
+"""The relay: a socket between daemon and engine, on which calls go astray.
+
+Whatever is not asked for passes as it is, byte by byte: the engine behind it is the real one.
+"""
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """What is done once, at the daemon's next call of a kind."""
+
+    call: bytes
+    """The end of the request's path: `/connect`."""
+    after: bool
+    """Once the engine has answered; else the engine never hears of the call."""
+    spring: Callable[[], None]
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One connection of the daemon's, on both sides of the relay."""
+
+    daemon: socket.socket
+    engine: socket.socket
+    events: bool = False
+    """Whether it carries the event stream."""
+    trap: Trap | None = None
+    """To be sprung by the engine's next answer."""
+
+    def cut(self) -> None:
+        """End it on both sides."""
+        for side in (self.daemon, self.engine):
+            with suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+
+
+class Relay:
+    """Listens on `path` for as long as its context lasts, and carries everything to `engine`."""
+
+    def __init__(self, path: Path, engine: Path) -> None:
+        self._path, self._engine = path, engine
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._lines: set[Line] = set()
+        self._guard = threading.Lock()
+        self.deaf = False
+        """Whether events are swallowed."""
+        self._trap: Trap | None = None
+
+    @property
+    def url(self) -> str:
+        """What the daemon is told as its engine."""
+        return f"unix://{self._path}"
+
+    def __enter__(self) -> Self:
+        self._listener.bind(str(self._path))
+        self._listener.listen()
+        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A close alone does not wake the thread that waits in accept.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._path.unlink()
+        self.cut()
+
+    def cut(self) -> None:
+        """End every connection."""
+        with self._guard:
+            lines = list(self._lines)
+        for line in lines:
+            line.cut()
+
+    def set_trap(self, trap: Trap) -> None:
+        """Lay a trap, in the place of one that is laid already."""
+        with self._guard:
+            self._trap = trap
+
+    def be_good(self) -> None:
+        """From now on, carry everything, and lay no trap."""
+        self.deaf = False
+        with self._guard:
+            self._trap = None
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                daemon, _ = self._listener.accept()
+            except OSError:
+                return
+            engine = socket.socket(socket.AF_UNIX)
+            try:
+                engine.connect(str(self._engine))
+            except OSError:  # it does not run: the daemon is told so by the end of its connection
+                daemon.close()
+                engine.close()
+                continue
+            line = Line(daemon, engine)
+            with self._guard:
+                self._lines.add(line)
+            threading.Thread(target=self._carry, args=(line,), name="relay", daemon=True).start()
+
+    def _carry(self, line: Line) -> None:
+        """Carry a connection both ways until either side ends it."""
+        back = threading.Thread(target=self._pump, args=(line.engine, self._answer, line), daemon=True)
+        back.start()
+        self._pump(line.daemon, self._request, line)
+        back.join()
+        line.daemon.close()
+        line.engine.close()
+        with self._guard:
+            self._lines.discard(line)
+
+    def _pump(self, source: socket.socket, carry: Callable[[Line, bytes], None], line: Line) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(CHUNK):
+                carry(line, chunk)
+        line.cut()
+
+    def _request(self, line: Line, chunk: bytes) -> None:
+        path = chunk.partition(b" HTTP/")[0]
+        if path.startswith(b"GET") and b"/events" in path:
+            line.events = True
+        if (trap := self._caught(path)) is not None:
+            if not trap.after:
+                trap.spring()
+                line.cut()
+                return
+            line.trap = trap
+        line.engine.sendall(chunk)
+
+    def _caught(self, path: bytes) -> Trap | None:
+        """The trap that a request is caught in; no other will be."""
+        with self._guard:
+            trap = self._trap
+            if trap is None or not (path.startswith(b"POST") and path.endswith(trap.call)):
+                return None
+            self._trap = None
+            return trap
+
+    def _answer(self, line: Line, chunk: bytes) -> None:
+        trap, line.trap = line.trap, None
+        if trap is not None:
+            trap.spring()
+        # A subscription is answered all the same, else it would be no subscription.
+        if not (line.events and self.deaf) or chunk.startswith(b"HTTP/"):
+            line.daemon.sendall(chunk)

@@ -1,0 +1,310 @@
+"""Steps: what a user does and what befalls a host, as plain data that is drawn from a seed.
+
+A step can be carried out on a host in any state: what is not there it leaves alone. So any part of a
+sequence is a sequence too.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+NAMES = ("ann", "bob", "cat", "dan", "eve")
+"""As few as it takes for containers to come into each other's way."""
+NETWORKS = ("he_ipv6", "other")
+HELD_SUFFIX = 5
+"""The suffix that several label and attachment variants ask for."""
+
+T = TypeVar("T")
+
+
+class Asks(Enum):
+    """What a container's labels ask for: their values, after `ipv6.mapper.`."""
+
+    NOTHING = ()
+    ADDRESS = ("network=he_ipv6",)
+    ELSEWHERE = ("network=other",)
+    CONTENDED = ("network=he_ipv6", f"suffix={HELD_SUFFIX}")
+    PORTS = ("network=he_ipv6", "ports=80,53/udp")
+    UNPROXIED = ("network=he_ipv6", "proxy=false")
+    NONSENSE = ("network=he_ipv6", "suffix=xyz")
+    NOWHERE = ("network=nope",)
+
+
+class Attached(Enum):
+    """What the user attaches a container to when it is made."""
+
+    DEFAULT = "bridge"
+    MAPPED = "he_ipv6"
+    OTHER = "other"
+    HELD = "he_ipv6 at ::5"
+    HOST = "host"
+
+    @property
+    def network(self) -> str:
+        """The network's name."""
+        return self.value.partition(" ")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """`docker run -d` or `docker create`."""
+
+    name: str
+    asks: Asks
+    attached: Attached
+    run: bool
+
+    def __str__(self) -> str:
+        labels = " ".join(self.asks.value) or "no labels"
+        return f"{'run' if self.run else 'create'} {self.name} ({labels}; on {self.attached.value})"
+
+
+class Verb(Enum):
+    """What is done to a container: the arguments of `docker`, before its name."""
+
+    START = ("start",)
+    STOP = ("stop", "-t", "0")
+    RESTART = ("restart", "-t", "0")
+    KILL = ("kill",)
+    PAUSE = ("pause",)
+    UNPAUSE = ("unpause",)
+    REMOVE = ("rm", "-f")
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """`docker VERB NAME`."""
+
+    verb: Verb
+    name: str
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.verb.value)} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """`docker rename`."""
+
+    name: str
+    to: str
+
+    def __str__(self) -> str:
+        return f"rename {self.name} {self.to}"
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Two containers take each other's names."""
+
+    name: str
+    other: str
+
+    def __str__(self) -> str:
+        return f"swap the names of {self.name} and {self.other}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """`docker network connect`, or `disconnect`."""
+
+    name: str
+    network: str
+    connect: bool
+
+    def __str__(self) -> str:
+        return f"network {'connect' if self.connect else 'disconnect'} {self.network} {self.name}"
+
+
+class Fate(Enum):
+    """What becomes of a network. To remove one, its containers are stopped first."""
+
+    CREATE = "create"
+    REMOVE = "remove"
+    ANEW = "remove and create"
+
+
+@dataclass(frozen=True, slots=True)
+class OfNetwork:
+    """A network comes, goes, or is made anew with the same name."""
+
+    network: str
+    fate: Fate
+
+    def __str__(self) -> str:
+        return f"network: {self.fate.value} {self.network}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignEntry:
+    """Somebody makes a proxy entry by hand, at an address that a container may want."""
+
+    suffix: int
+
+    def __str__(self) -> str:
+        return f"somebody proxies suffix {self.suffix:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class KillDaemon:
+    """`kill -9` of the daemon, so many milliseconds into what comes next."""
+
+    milliseconds: int
+
+    def __str__(self) -> str:
+        return f"kill -9 the daemon in {self.milliseconds} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class KillDaemonAt:
+    """`kill -9` of the daemon at its next call of this kind: before the engine hears of it, or after."""
+
+    call: str
+    """`connect` or `disconnect`."""
+    after: bool
+
+    def __str__(self) -> str:
+        return f"kill -9 the daemon {'after' if self.after else 'before'} its next {self.call}"
+
+
+class Fault(Enum):
+    """What befalls host, engine and daemon."""
+
+    RESTART_DAEMON = "restart the daemon"
+    FREEZE_DAEMON = "freeze the daemon until the next pause"
+    RESTART_ENGINE = "restart the engine"
+    RESTART_ENGINE_LIVE = "restart the engine with live-restore"
+    KILL_ENGINE = "kill -9 the engine and start it"
+    CUT_CONNECTIONS = "cut every connection of the daemon to the engine"
+    LOSE_EVENTS = "lose all events until the next pause"
+    FLUSH_PROXIES = "flush all proxy entries"
+    LINK_DOWN = "uplink down"
+    LINK_UP = "uplink up"
+    LINK_ANEW = "uplink removed and made anew"
+    IPV6_OFF = "disable_ipv6=1 on the uplink"
+    IPV6_ON = "disable_ipv6=0 on the uplink"
+    RESET_SYSCTLS = "reset the sysctls"
+    MOVE_ROUTE = "move the default route to the other link"
+    DELETE_TABLE = "delete the nft table"
+    FLUSH_HOOKS = "flush the chain that accepts our mark"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait until all is as it should be."""
+
+    def __str__(self) -> str:
+        return "pause"
+
+
+Step = Make | Do | Rename | Swap | Plug | OfNetwork | ForeignEntry | KillDaemon | KillDaemonAt | Fault | Pause
+
+RARE = frozenset({Fault.RESTART_ENGINE, Fault.RESTART_ENGINE_LIVE, Fault.KILL_ENGINE})
+"""Faults that take seconds, and leave few containers running."""
+MENDED_BY = {Fault.LINK_DOWN: Fault.LINK_UP, Fault.IPV6_OFF: Fault.IPV6_ON}
+
+KINDS = {"pause": 20, "make": 22, "do": 22, "name": 6, "plug": 7, "network": 3, "fault": 20}
+ASKS_WEIGHTS = dict.fromkeys(Asks, 1) | {Asks.NOTHING: 2, Asks.ADDRESS: 8, Asks.CONTENDED: 4}
+ATTACHED_WEIGHTS = dict.fromkeys(Attached, 1) | {Attached.DEFAULT: 6, Attached.MAPPED: 5}
+VERB_WEIGHTS = dict.fromkeys(Verb, 2) | {Verb.START: 5, Verb.RESTART: 3, Verb.REMOVE: 3}
+FAULT_WEIGHTS = {fault: 1 if fault in RARE else 4 for fault in Fault if fault not in MENDED_BY.values()}
+MENDING = 0.4
+"""How likely each step is to mend what is broken: a host without network or uplink has nothing to lose."""
+
+
+def draw(seed: int, count: int) -> list[Step]:
+    """Return the sequence of a seed; a longer one begins with the shorter."""
+    drawing = Drawing(random.Random(seed))  # noqa: S311 - to be drawn again from the same seed, not to be secret
+    return [drawing.step() for _ in range(count)]
+
+
+class Drawing:
+    """Draws steps, with a rough idea of what is there, so that most of them find something to act upon."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._names: set[str] = set()
+        """Of containers that should be there."""
+        self._gone: list[str] = []
+        """Networks that should not."""
+        self._faults: list[Fault] = []
+        """Faults that last until they are mended."""
+
+    def step(self) -> Step:
+        """Return the next step."""
+        if self._gone and self._chance.random() < MENDING:
+            return OfNetwork(self._gone.pop(), Fate.CREATE)
+        if self._faults and self._chance.random() < MENDING:
+            return MENDED_BY[self._faults.pop()]
+        kind = self._weighted(KINDS)
+        if not self._names and kind in ("do", "name", "plug"):
+            kind = "make"
+        drawn: dict[str, Callable[[], Step]] = {
+            "pause": Pause,
+            "make": self._make,
+            "do": self._do,
+            "name": self._name,
+            "plug": self._plug,
+            "network": self._network,
+            "fault": self._fault,
+        }
+        return drawn[kind]()
+
+    def _make(self) -> Step:
+        if not (free := [name for name in NAMES if name not in self._names]):
+            return self._do()
+        name = self._chance.choice(free)
+        self._names.add(name)
+        asks, attached = self._weighted(ASKS_WEIGHTS), self._weighted(ATTACHED_WEIGHTS)
+        return Make(name, asks, attached, run=self._chance.random() < 0.75)
+
+    def _do(self) -> Do:
+        verb, name = self._weighted(VERB_WEIGHTS), self._someone()
+        if verb is Verb.REMOVE:
+            self._names.discard(name)
+        return Do(verb, name)
+
+    def _name(self) -> Step:
+        name = self._someone()
+        other = self._chance.choice([each for each in NAMES if each != name])
+        if other in self._names:
+            return Swap(name, other)
+        self._names = self._names - {name} | {other}
+        return Rename(name, other)
+
+    def _plug(self) -> Plug:
+        return Plug(self._someone(), self._chance.choice(NETWORKS), connect=self._even())
+
+    def _network(self) -> OfNetwork:
+        network, fate = self._chance.choice(NETWORKS), self._chance.choice((Fate.REMOVE, Fate.ANEW))
+        if fate is Fate.REMOVE:
+            self._gone.append(network)
+        return OfNetwork(network, fate)
+
+    def _fault(self) -> Step:
+        match self._weighted({"kill": 2, "kill at": 4, "entry": 1, "other": 13}):
+            case "kill":
+                return KillDaemon(self._chance.randrange(0, 500, 20))
+            case "kill at":
+                return KillDaemonAt(self._chance.choice(("connect", "disconnect")), after=self._even())
+            case "entry":
+                return ForeignEntry(self._chance.choice((HELD_SUFFIX, 0xF0)))
+        fault = self._weighted(FAULT_WEIGHTS)
+        if fault in MENDED_BY:
+            self._faults.append(fault)
+        return fault
+
+    def _someone(self) -> str:
+        return self._chance.choice(sorted(self._names))
+
+    def _even(self) -> bool:
+        return self._chance.random() < 0.5
+
+    def _weighted(self, weights: dict[T, int]) -> T:
+        (chosen,) = self._chance.choices(list(weights), list(weights.values()))
+        return chosen
