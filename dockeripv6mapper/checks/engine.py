@@ -42,7 +42,8 @@ def check(examined: Examined) -> Iterator[Finding]:
 
 
 def _unseen(error: MapperError) -> Finding:
-    fix = error.hint or f"{PROGRAM} doctor  # as root"
+    again = f"{PROGRAM} doctor  # as root"
+    fix = error.hint or again
     match error:
         case PermissionMissingError():
             why = "without it the mapper can neither see nor connect a container"
@@ -53,4 +54,6 @@ def _unseen(error: MapperError) -> Finding:
         case EngineRefusedError():
             why = "what the engine does not tell was not checked"
             return fail("engine", "engine", str(error), why=why, fix="journalctl --unit docker --lines 20")
-    return warn("examination", "host", str(error), why="what could not be looked at was not checked", fix=fix)
+    return warn(
+        "examination", "host", str(error), why="what could not be looked at was not checked", fix=again
+    )

@@ -18,7 +18,6 @@ from dockeripv6mapper.settings import ProxyMode, Settings
 
 log = logging.getLogger(__name__)
 
-
 ANNOUNCING = "announcing"
 
 

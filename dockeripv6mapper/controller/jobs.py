@@ -84,6 +84,8 @@ class Jobs:
     ) -> None:
         # Actions may hang for as long as a container's start does: questions do not queue behind them.
         self._questioners: Workers[Job] = Workers(QUESTIONERS, deliver)
+        # A survey inspects every container: a container that starts meanwhile must not wait for that.
+        self._surveyors: Workers[Job] = Workers(1, deliver)
         self._actors: Workers[Job] = Workers(ACTORS, deliver)
         self._lists = lists
         self._endpoints = endpoints
@@ -97,7 +99,8 @@ class Jobs:
         """Have a question answered, unless it is being answered already."""
         if question not in self._asked:
             self._asked.add(question)
-            self._submit(self._questioners, question)
+            workers = self._surveyors if isinstance(question, Survey) else self._questioners
+            self._submit(workers, question)
 
     def act(self, action: EndpointAction) -> None:
         """Have an action carried out. The container must have none under way."""
@@ -120,12 +123,13 @@ class Jobs:
 
     @property
     def idle(self) -> bool:
-        """Whether none is under way."""
-        return not (self._asked or self.actions)
+        """Whether none is under way that anybody's address waits for."""
+        return not self.actions and all(isinstance(each, Survey) for each in self._asked)
 
     def stop(self) -> None:
         """Take no more jobs."""
         self._questioners.stop()
+        self._surveyors.stop()
         self._actors.stop()
 
     def _submit(self, workers: Workers[Job], job: Job) -> None:

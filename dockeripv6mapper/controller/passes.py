@@ -32,7 +32,6 @@ from dockeripv6mapper.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
-
 REPORT_SECONDS = 1.0
 """How old what is said of how things are may become: counting all is not for every event."""
 

@@ -50,7 +50,12 @@ def test_an_older_engine_is_upgraded_in_the_package_that_it_is_from() -> None:
             "systemctl start docker",
         ),
         (EngineRefusedError("no"), "engine", Level.FAIL, "journalctl --unit docker --lines 20"),
-        (KernelRefusedError("no"), "examination", Level.WARN, "DockerIPV6Mapper.py doctor  # as root"),
+        (
+            KernelRefusedError("no", hint="run as root, or with a capability"),
+            "examination",
+            Level.WARN,
+            "DockerIPV6Mapper.py doctor  # as root",
+        ),
     ],
 )
 def test_what_could_not_be_looked_at_is_a_finding(

@@ -113,3 +113,27 @@ def test_it_is_asked_again_where_the_engine_went_away(caplog: pytest.LogCaptureF
         there.surroundings = saw(ENGINE_28_NAT)
         controller.post(event(WEB, Change.STARTED))
         eventually(lambda: warnings(caplog))
+
+
+def test_surveys_that_take_long_keep_no_container_waiting() -> None:
+    """They inspect every container, one survey for each network: one that starts meanwhile is looked at."""
+    networks = [builders.network(name) for name in ("first", "second", "third")]
+    addresses = [builders.SUBNET[number] for number in (0x1000, 0x1001, 0x1002)]
+    containers = [
+        builders.container(
+            network=network.name,
+            suffix=f"{address.packed[-2]:x}{address.packed[-1]:02x}",
+            name=f"on-{network.name}",
+            running=True,
+            endpoints=(builders.endpoint(address, address, of=network),),
+        )
+        for network, address in zip(networks, addresses, strict=True)
+    ]
+    released = threading.Event()
+    there = World({each.id: each for each in containers}, tuple(networks))
+    there.surveying = lambda: released.wait(10)
+    with running(there) as controller:
+        eventually(lambda: there.surveys)
+        controller.post(event(containers[0], Change.OTHER))
+        eventually(lambda: there.looked, within=3)
+        released.set()

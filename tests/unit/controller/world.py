@@ -58,6 +58,8 @@ class World:
     """Called at each full pass, on the controller's own thread."""
     surroundings: Surroundings = field(default_factory=Surroundings)
     surveys: int = 0
+    surveying: Callable[[], object] = lambda: None
+    """Called in each survey, on the thread that makes it: wait to have it take long."""
     listing: Callable[[], None] = lambda: None
     """Called before each full list: raise to have it fail."""
 
@@ -65,6 +67,7 @@ class World:
 
     def survey(self) -> Surroundings:
         self.surveys += 1
+        self.surveying()
         return self.surroundings
 
     def snapshot(self) -> Snapshot:
