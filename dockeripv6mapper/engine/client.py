@@ -4,6 +4,7 @@ Everything that Docker's library or the sockets below it raise leaves here as on
 are made for stands in `endpoints` and `events`.
 """
 
+import json
 import logging
 import os
 import pwd
@@ -11,15 +12,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from http.client import HTTPException
+from typing import Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
-from docker.types import CancellableStream
 from docker.utils import kwargs_from_env, parse_host
 from urllib3.exceptions import HTTPError
 
+from dockeripv6mapper.engine.raw_socket import EventStream
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
@@ -45,6 +48,12 @@ Images: TypeAlias = Mapping[str, Mapping[str, str]]
 CALL_SECONDS = 60
 """How long an engine call may take. A connect waits for a start of the same container to end."""
 
+UNREACHABLE = (
+    *(DockerException, requests.RequestException, HTTPError),
+    *(HTTPException, OSError, ValueError),
+)
+"""What Docker's library and the sockets raise where no answer of the engine's can be had."""
+
 UNIX = "http+unix://"
 """How the library writes the URL of a local socket."""
 
@@ -58,8 +67,13 @@ EVENT_FILTERS = {
 """What the engine is asked to send: health checks alone would else be most of the stream."""
 
 
-Events: TypeAlias = "CancellableStream[dict[str, Any]]"
-"""An iterator of events, which another thread may `close()`."""
+class Events(Protocol):
+    """The event stream, which another thread may close."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+
+    def close(self) -> None:
+        """End it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +183,11 @@ class Client:
         return address.removeprefix(UNIX) if address.startswith(UNIX) else None
 
     def events(self) -> Events:
-        """The event stream, from now on: an iterator of dicts, ended by its `close()`."""
+        """The event stream, from now on."""
         with self.speaking("subscribing to events") as api:
+            if (path := self.socket_path) is not None:
+                filters = quote(json.dumps(EVENT_FILTERS))
+                return EventStream(path, f"/v{api.api_version}/events?filters={filters}")
             stream: Events = api.events(decode=True, filters=EVENT_FILTERS)
             return stream
 
@@ -192,7 +209,14 @@ class Client:
             raise GoneError(f"{doing}: {error.explanation or error}") from error
         except APIError as error:
             raise EngineRefusedError(f"{doing}: {error.explanation or error}") from error
-        except (DockerException, requests.RequestException, HTTPError, OSError, ValueError) as error:
+        except (
+            DockerException,
+            requests.RequestException,
+            HTTPError,
+            HTTPException,
+            OSError,
+            ValueError,
+        ) as error:
             # The next call begins afresh: after an upgrade the engine may speak another API version.
             self._api = None
             _raise_unreachable(f"{doing} at {self._host or 'the local engine'}", error)

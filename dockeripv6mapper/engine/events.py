@@ -15,7 +15,7 @@ from typing import Any
 from dockeripv6mapper import backoff
 from dockeripv6mapper.engine.client import Client, Events
 from dockeripv6mapper.engine.fast_path import FastPath, Sent
-from dockeripv6mapper.engine.translate import container_from_event
+from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.model import Container
 
@@ -101,7 +101,7 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
     created = None
     if change is Change.CREATED:
         created = container_from_event(container_id, attributes, event.get("timeNano", 0))
-    at = event["timeNano"] / 1e9 if "timeNano" in event else None
+    at = event["timeNano"] / NANOSECONDS if "timeNano" in event else None
     return ContainerChanged(container_id, change, created, at=at)
 
 
@@ -144,7 +144,7 @@ class EventReader:
             with self._client.speaking("reading events"):
                 for event in stream:
                     if (message := translate(event)) is not None:
-                        self._deliver(self._act_at_once(message, event))
+                        self._deliver(self._act_at_once(message))
             error: MapperError = EngineUnavailableError("the engine ended the event stream")
         except MapperError as caught:
             error = caught
@@ -152,11 +152,11 @@ class EventReader:
             self._deliver(StreamLost(error))
         return began
 
-    def _act_at_once(self, message: EventMessage, event: Mapping[str, Any]) -> EventMessage:
+    def _act_at_once(self, message: EventMessage) -> EventMessage:
         """Do what cannot wait for the controller; returns the message that tells it of that."""
         match message:
             case ContainerChanged(created=Container() as created):
-                return replace(message, sent=self._fast_path.connect(created, event.get("timeNano", 0)))
+                return replace(message, sent=self._fast_path.connect(created, message.at))
             case ImagesChanged():
                 self._fast_path.images_changed()
         return message

@@ -6,6 +6,7 @@ Where anything is not plain it does nothing, and the passes do the same a little
 """
 
 import logging
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from dockeripv6mapper.model import Container
 
 log = logging.getLogger(__name__)
 
-NANOSECONDS_PER_MS = 1_000_000
+MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Sent:
     action: Connect
     exchange: Exchange
     lag_ms: float
-    """From the event to the written request."""
+    """From the event to the written request; not a number where the event has no time."""
 
 
 class FastPath:
@@ -80,19 +81,19 @@ class FastPath:
         """An image's name may mean another image from now on."""
         self._image_changes += 1
 
-    def connect(self, created: Container, time_nano: int) -> Sent | None:
-        """Ask the engine to connect a container that was created at `time_nano`, since the epoch.
+    def connect(self, created: Container, at: float | None) -> Sent | None:
+        """Ask the engine to connect a container that was just created.
 
-        None: nothing was asked for.
+        `at`: its event's time, in seconds since the epoch. None: nothing was asked for.
         """
         try:
-            return self._connect(created, time_nano)
+            return self._connect(created, at)
         except (MapperError, OSError) as error:
             # The passes meet the same trouble, and say it.
             log.debug("leaving container %s to the passes: %s", created.name, error)
             return None
 
-    def _connect(self, created: Container, time_nano: int) -> Sent | None:
+    def _connect(self, created: Container, at: float | None) -> Sent | None:
         outlook, spares = self._outlook, self._spares
         if outlook is None or spares is None or outlook.images_as_of != self._image_changes:
             return None
@@ -104,7 +105,7 @@ class FastPath:
         if (exchange := spares.take()) is None:
             return None
         self._ask(exchange, action)
-        lag_ms = (time.time_ns() - time_nano) / NANOSECONDS_PER_MS
+        lag_ms = math.nan if at is None else (time.time() - at) * MS
         self._sent += 1
         self._handed_out.append(action.address)
         return Sent(action, exchange, lag_ms)

@@ -7,9 +7,10 @@ a host that loses its power in the middle of a move loses what the user had set 
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,12 @@ class Journal:
     def write(self, container_id: str, unfinished: Unfinished) -> None:
         """Note a reconnect, all or nothing."""
         path = self._path(container_id)
-        draft = path.with_suffix(".draft")
         with self._speaking(path):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.write_text(json.dumps(asdict(unfinished)))
-            draft.replace(path)
+            try:
+                _put(str(path), unfinished)
+            except FileNotFoundError:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _put(str(path), unfinished)
 
     def read(self, container_id: str) -> Unfinished | None:
         """The reconnect that was noted for a container, if one was."""
@@ -81,3 +83,22 @@ class Journal:
 
     def _path(self, container_id: str) -> Path:
         return self._directory / f"{container_id}.json"
+
+
+def _put(path: str, unfinished: Unfinished) -> None:
+    """Write a file, all or nothing.
+
+    In as few steps as can be, since a new container's start does not wait for it.
+    """
+    noted = {
+        "network_id": unfinished.network_id,
+        "network": unfinished.network,
+        "endpoint": unfinished.endpoint,
+    }
+    draft = f"{path}.draft"
+    file = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, json.dumps(noted).encode())
+    finally:
+        os.close(file)
+    os.replace(draft, path)  # noqa: PTH105 - for the same reason

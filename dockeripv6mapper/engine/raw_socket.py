@@ -1,12 +1,13 @@
 """Raw connections: to the engine's local socket, open before they are needed, one write for a request.
 
-Docker's library takes one to two milliseconds for a call; the start that a connect has to precede comes
-within three. An answer is read by whoever has the time.
+Docker's library takes one to two milliseconds for a call, and some tenths for an event; the start that a
+connect has to precede comes within three. An answer is read by whoever has the time.
 """
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -103,6 +104,36 @@ class SpareConnections:
                 self._spares.get_nowait().close()
         except Empty:
             return
+
+
+class EventStream:
+    """The engine's events on a connection of their own, each as it comes: one line of JSON."""
+
+    def __init__(self, path: str, target: str) -> None:
+        """Ask for `target` at the socket `path`.
+
+        Raises `EngineRefusedError`, `OSError`, `HTTPException`.
+        """
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.settimeout(ANSWER_SECONDS)
+        self._connection.connect(path)
+        self._connection.sendall(f"GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n".encode("ascii"))
+        self._response = HTTPResponse(self._connection)
+        self._response.begin()
+        if self._response.status >= FIRST_ERROR:
+            raise EngineRefusedError(f"subscribing to events: {_explanation(self._response.read())}")
+        # Nothing may happen for days.
+        self._connection.settimeout(None)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield events until the stream ends. Raises `OSError`, `HTTPException`, `ValueError`."""
+        return map(json.loads, self._response)
+
+    def close(self) -> None:
+        """End the stream, from any thread."""
+        with suppress(OSError):  # ended already
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
 
 
 def _answer(connection: socket.socket) -> tuple[int, bytes, bool]:

@@ -43,19 +43,25 @@ class Reservations:
     def __init__(self) -> None:
         self._stakes: dict[IPv6Address, dict[str, Stake]] = {}
         self._addresses: dict[str, frozenset[IPv6Address]] = {}
+        self._staked: frozenset[IPv6Address] | None = frozenset()
+        """All of the addresses; None: not collected since the last one came or went."""
 
     def put(self, stake: Stake, addresses: Iterable[IPv6Address]) -> AbstractSet[IPv6Address]:
         """Replace a container's stakes; returns the addresses whose stakes changed in any way."""
         container_id = stake.container.id
-        touched = self.drop(container_id)
-        self._addresses[container_id] = now = frozenset(addresses)
+        before, now = self._addresses.get(container_id, frozenset()), frozenset(addresses)
+        if before != now:
+            self.drop(container_id)
+            self._addresses[container_id] = now
+            self._staked = None
         for address in now:
             self._stakes.setdefault(address, {})[container_id] = stake
-        return touched | now
+        return before | now
 
     def drop(self, container_id: str) -> AbstractSet[IPv6Address]:
         """Forget a container; returns the addresses that it had a stake in."""
         before = self._addresses.pop(container_id, frozenset())
+        self._staked = None
         for address in before:
             stakes = self._stakes[address]
             del stakes[container_id]
@@ -64,8 +70,10 @@ class Reservations:
         return before
 
     def addresses(self) -> frozenset[IPv6Address]:
-        """Every address that anybody has a stake in."""
-        return frozenset(self._stakes)
+        """Every address that anybody has a stake in; the same object while none comes or goes."""
+        if self._staked is None:
+            self._staked = frozenset(self._stakes)
+        return self._staked
 
     def staked(self, addresses: Iterable[IPv6Address]) -> set[str]:
         """IDs of the containers with a stake in any of `addresses`."""

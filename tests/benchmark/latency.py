@@ -11,14 +11,22 @@ from functools import partial
 from ipaddress import IPv6Address
 
 from tests.benchmark.outcomes import Outcome, at_most, share_of
-from tests.benchmark.stage import Condition, Stage, address_of, address_suffix, connect, event_time, probe
+from tests.benchmark.stage import (
+    NANOSECONDS_PER_MS,
+    Condition,
+    Stage,
+    address_of,
+    address_suffix,
+    connect,
+    event_time,
+    prepare,
+    probe,
+)
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.scenes import LABEL, mapped
 from tests.lab.waiting import eventually
-
-NANOSECONDS_PER_MS = 1_000_000
 
 ASKED = r"asked the engine (?P<ms>[\d.]+) ms after the event: connect container {name} "
 
@@ -102,12 +110,30 @@ def _first_packet(stage: Stage, address: IPv6Address) -> tuple[float, float]:
 
 
 def event_to_request(stage: Stage, n: int) -> Iterator[Outcome]:
-    """From the create event's `timeNano` to the connect request, written; the daemon says it itself."""
+    """From the create event's `timeNano` to the connect request, written; the daemon says it itself.
+
+    The engine's own part of that is what passes until a reader has the event who does nothing else.
+    """
     for condition in stage.conditions():
+        prepare(condition.host)
+        with condition.played():
+            own = stage.repeat(partial(_event_delivery, stage, condition), n)
+        yield Outcome("create event → it can be read, the engine's own part", str(condition), "ms", own)
         with stage.mapper(condition, level="--debug") as mapper:
             values = stage.repeat(partial(_event_to_request, stage, condition, mapper), n)
         limits = at_most(0.6, 1.5) if condition.usual else ()
         yield Outcome("create event → connect request written", str(condition), "ms", values, limits)
+
+
+def _event_delivery(stage: Stage, condition: Condition) -> float:
+    host, name = condition.host, stage.name()
+    began = time.time()
+    with probe(host.namespace, "create", str(host.engine.socket), name, nice=condition.nice) as heard:
+        host.engine.docker("create", "--name", name, *LABEL, IMAGE)
+        arrived = heard()
+    created = event_time(host, name, "create", began)
+    host.engine.docker("rm", "-f", name)
+    return (arrived - created) / NANOSECONDS_PER_MS
 
 
 def _event_to_request(stage: Stage, condition: Condition, mapper: Mapper) -> float:

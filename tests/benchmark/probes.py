@@ -2,6 +2,7 @@
 
 probes.py echo ADDRESS…       the first echo reply of the last of them, asked before anybody answers
 probes.py gone ADDRESS LINK   the end of a proxy entry
+probes.py create SOCKET NAME  an engine's create event of a container, read with nothing in between
 
 Each says `ready` when it is at it, and then the time, in nanoseconds since the epoch.
 """
@@ -21,6 +22,7 @@ from dockeripv6mapper.kernel.neighbours import ProxyNeighbour, ProxyNeighbours
 ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0x1D6, 1)
 """Type, code, checksum (the kernel's work), identifier, sequence number: RFC 4443 §4.1."""
 ECHO_REPLY_TYPE = 129
+READ_BYTES = 65536
 PERIOD_SECONDS = 0.001
 PATIENCE_SECONDS = 60.0
 """How long an answer is waited for: whatever is measured takes less."""
@@ -66,7 +68,21 @@ def await_end(address: str, link: str) -> int:
     return time.time_ns()
 
 
-PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_end}
+def await_create(path: str, name: str) -> int:
+    """When the create event of the container `name` is there, on an engine's local socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        sock.sendall(b"GET /events HTTP/1.1\r\nHost: docker\r\n\r\n")
+        sock.recv(READ_BYTES)
+        print("ready", flush=True)
+        while heard := sock.recv(READ_BYTES):
+            now = time.time_ns()
+            if b'"create"' in heard and f'"name":"{name}"'.encode() in heard:
+                return now
+    raise EOFError(f"{path} ended its events")
+
+
+PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_end, "create": await_create}
 
 if __name__ == "__main__":
     print(PROBES[sys.argv[1]](*sys.argv[2:]), flush=True)

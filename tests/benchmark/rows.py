@@ -21,6 +21,8 @@ class Row:
 ROWS: Mapping[str, Row] = {
     "docker-run": Row(first_process.docker_run, 200),
     "create-start": Row(first_process.create_and_start, 40),
+    "compose": Row(first_process.compose_up, 40),
+    "swarm": Row(first_process.swarm_task, 40),
     "start-to-echo": Row(latency.start_to_echo, 40),
     "late-connect": Row(latency.late_connect, 20),
     "event-to-request": Row(latency.event_to_request, 100),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from dockeripv6mapper.engine.raw_socket import SpareConnections
@@ -29,10 +30,14 @@ T = TypeVar("T")
 
 PROBES = Path(__file__).with_name("probes.py")
 
+IN_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made there
+"""A file system in memory, as /run is where systemd runs."""
+
 UNIT_NICE = -15
 """The priority that the systemd unit gives the daemon."""
 WARM_UP = 2
 """Repetitions that do not count."""
+NANOSECONDS_PER_MS = 1_000_000
 SPIN = "while True: pass"
 
 
@@ -49,6 +54,21 @@ class Condition:
     def usual(self) -> bool:
         """Whether it is the one that the targets are for."""
         return self.nice == UNIT_NICE and not self.loaded
+
+    @contextmanager
+    def played(self) -> Iterator[None]:
+        """The machine busy for as long as the context lasts, if that is what is asked for."""
+        if not self.loaded:
+            yield
+            return
+        cores = len(os.sched_getaffinity(0))
+        spinners = [subprocess.Popen((sys.executable, "-c", SPIN)) for _ in range(cores)]
+        try:
+            yield
+        finally:
+            for each in spinners:
+                each.kill()
+                each.wait()
 
     def __str__(self) -> str:
         load = ", loaded" if self.loaded else ""
@@ -97,10 +117,10 @@ class Stage:
             self.router.flush_neighbours()
             stack.callback(condition.host.reset)
             wrapper = ("nice", "-n", str(condition.nice))
-            mapper = stack.enter_context(Mapper(condition.host, level=level, wrapper=wrapper))
+            state = ("--state-dir", stack.enter_context(TemporaryDirectory(dir=IN_MEMORY)))
+            mapper = stack.enter_context(Mapper(condition.host, *state, level=level, wrapper=wrapper))
             mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
-            if condition.loaded:
-                stack.enter_context(load())
+            stack.enter_context(condition.played())
             yield mapper
 
 
@@ -151,23 +171,11 @@ def event_time(host: Host, container: str, action: str, since: float) -> int:
 
 
 @contextmanager
-def probe(namespace: Namespace, *argv: str) -> Iterator[Callable[[], int]]:
+def probe(namespace: Namespace, *argv: str, nice: int = 0) -> Iterator[Callable[[], int]]:
     """A probe at work; yields what waits for its end, and returns the time that it noted."""
-    with namespace.popen(sys.executable, str(PROBES), *argv, stderr=sys.stderr) as process:
+    command = ("nice", "-n", str(nice), sys.executable, str(PROBES), *argv)
+    with namespace.popen(*command, stderr=sys.stderr) as process:
         stdout = process.stdout
         assert stdout is not None
         assert stdout.readline() == "ready\n", f"the probe {' '.join(argv)} ended"
         yield lambda: int(stdout.readline())
-
-
-@contextmanager
-def load() -> Iterator[None]:
-    """Both cores busy: a process for each that does nothing else."""
-    cores = len(os.sched_getaffinity(0))
-    spinners = [subprocess.Popen((sys.executable, "-c", SPIN)) for _ in range(cores)]
-    try:
-        yield
-    finally:
-        for each in spinners:
-            each.kill()
-            each.wait()

@@ -1,8 +1,9 @@
-"""Swarm: the lab's engines as the nodes of one, the modern one its manager."""
+"""Swarm: the lab's engines as the nodes of one, the newest its manager."""
 
+from collections.abc import Sequence
 from ipaddress import IPv6Address
 
-from tests.lab.engines import IMAGE, Flavour
+from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.scenes import LABEL, mapped, suffix_of
 from tests.lab.topology import Lab
@@ -14,7 +15,7 @@ class Swarm:
 
     def __init__(self, lab: Lab) -> None:
         self.hosts = lab.hosts
-        self.manager = lab.host(Flavour.MODERN)
+        self.manager = lab.hosts[-1]
 
     def form(self) -> None:
         """Make a swarm of the manager, and have the others join it."""
@@ -29,12 +30,13 @@ class Swarm:
         """What a placement constraint calls a node; by hostname they are all the machine."""
         return host.engine.docker("info", "--format", "{{.Swarm.NodeID}}")
 
-    def create_service(self, *options: str) -> None:
-        """Create the labelled service `web`."""
+    def create_service(self, name: str, *options: str, command: Sequence[str] = ()) -> None:
+        """Create a labelled service, whose tasks run the image's own command or another."""
         label = ("--container-label", LABEL[1])
         # Unlike a container, a task has no init unless it asks for one, and `sleep` alone ignores a stop.
         prompt = ("--detach", "--restart-delay", "0s", "--init", "--no-resolve-image")
-        self.manager.engine.docker("service", "create", "--name", "web", *label, *prompt, *options, IMAGE)
+        created = ("service", "create", "--name", name, *label, *prompt, *options, IMAGE, *command)
+        self.manager.engine.docker(*created)
 
     def update_service(self, *options: str) -> None:
         """Update the service `web`, which replaces its tasks."""

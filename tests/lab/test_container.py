@@ -141,7 +141,7 @@ def test_a_stack_has_each_node_map_its_own_tasks(lab: Lab, swarm: Swarm) -> None
     arguments[3] = str(CHECKOUT / arguments[3])
     # There is no registry to ask for the image's digest.
     swarm.manager.engine.docker(*arguments[:2], "--resolve-image=never", "--detach=true", *arguments[2:])
-    swarm.create_service("--replicas", "1", "--replicas-max-per-node", "1")
+    swarm.create_service("web", "--replicas", "1", "--replicas-max-per-node", "1")
     swarm.manager.engine.docker("service", "scale", "--detach", "web=2")
     addresses = {swarm.mapped_task(host) for host in swarm.hosts}
     assert len(addresses) == len(swarm.hosts)

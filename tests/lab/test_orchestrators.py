@@ -160,7 +160,7 @@ def test_each_swarm_task_is_mapped_by_its_own_node(
     lab: Lab, swarm: Swarm, nodes: dict[Flavour, Node]
 ) -> None:
     """Two slots on two nodes, two mappers that know nothing of each other, two addresses."""
-    swarm.create_service("--replicas", "2", "--replicas-max-per-node", "1")
+    swarm.create_service("web", "--replicas", "2", "--replicas-max-per-node", "1")
     slots = set()
     for node in nodes.values():
         address = swarm.mapped_task(node.host)
@@ -178,7 +178,7 @@ def test_each_swarm_task_is_mapped_by_its_own_node(
 def node(swarm: Swarm, nodes: dict[Flavour, Node], request: pytest.FixtureRequest) -> Node:
     """The node that the service is constrained to, each engine in turn."""
     node = nodes[request.param]
-    swarm.create_service("--constraint", f"node.id=={swarm.node_id(node.host)}")
+    swarm.create_service("web", "--constraint", f"node.id=={swarm.node_id(node.host)}")
     return node
 
 

@@ -1,0 +1,98 @@
+"""Ways to start a container whose first process says which addresses it sees."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.lab.engines import IMAGE
+from tests.lab.hosts import Host
+from tests.lab.scenes import LABEL
+from tests.lab.swarm import Swarm
+from tests.lab.waiting import eventually
+
+FIRST_PROCESS = (
+    *("sh", "-c"),
+    'while read -r line; do echo "$line"; done </proc/net/if_inet6; echo all; exec sleep infinity',
+)
+"""Says at once what addresses there are, which may be none, without starting another process first."""
+
+COMPOSE_FILE = f"""
+services:
+  web:
+    image: {IMAGE}
+    labels: [{LABEL[1]}]
+    init: true
+    command: ["sh", "-c", {FIRST_PROCESS[2].replace("$", "$$")!r}]
+"""
+
+
+class Started(NamedTuple):
+    """A container as it was started."""
+
+    name: str
+    identity: str
+    """What its address is made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a container is started, and removed again with others."""
+
+    what: str
+    start: Callable[[Host, str], Started]
+    remove: Callable[[Host, Sequence[str]], None]
+    """Both are told names that were chosen for the benchmark, not those that became of them."""
+
+
+def _run(host: Host, name: str) -> Started:
+    host.engine.docker("run", "-d", "--name", name, *LABEL, IMAGE, *FIRST_PROCESS)
+    return Started(name, name)
+
+
+def _create_then_start(host: Host, name: str) -> Started:
+    host.engine.docker("create", "--name", name, *LABEL, IMAGE, *FIRST_PROCESS)
+    host.engine.docker("start", name)
+    return Started(name, name)
+
+
+def _remove(host: Host, names: Sequence[str]) -> None:
+    host.engine.docker("rm", "-f", *names)
+
+
+def _compose(host: Host, project: str, *args: str) -> None:
+    file = host.workdir / "benchmark.yaml"
+    file.write_text(COMPOSE_FILE)
+    host.engine.docker("compose", "--project-name", project, "--file", str(file), *args)
+
+
+def _compose_up(host: Host, project: str) -> Started:
+    _compose(host, project, "up", "--detach")
+    name = f"{project}-web-1"
+    return Started(name, name)
+
+
+def _compose_down(host: Host, projects: Sequence[str]) -> None:
+    for project in projects:
+        _compose(host, project, "down", "--timeout", "0")
+
+
+def in_swarm(swarm: Swarm) -> Way:
+    """A service of one task, which is placed on the host."""
+
+    def create_service(host: Host, service: str) -> Started:
+        constraint = f"node.id=={swarm.node_id(host)}"
+        swarm.create_service(service, "--constraint", constraint, command=FIRST_PROCESS)
+        named = ("--filter", f"label=com.docker.swarm.service.name={service}", "--format", "{{.Names}}")
+        task = eventually(lambda: host.engine.docker("ps", *named), within=20)
+        return Started(task, task.rpartition(".")[0])
+
+    def remove(_host: Host, services: Sequence[str]) -> None:
+        swarm.manager.engine.docker("service", "rm", *services)
+
+    return Way("Swarm task", create_service, remove)
+
+
+DOCKER_RUN = Way("docker run -d", _run, _remove)
+"""Create and start follow each other as fast as they can."""
+CREATE_AND_START = Way("docker create, then start", _create_then_start, _remove)
+COMPOSE_UP = Way("docker compose up", _compose_up, _compose_down)
