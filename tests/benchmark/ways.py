@@ -1,5 +1,6 @@
 """Ways to start a container whose first process says which addresses it sees."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,6 +33,8 @@ class Started(NamedTuple):
     name: str
     identity: str
     """What its address is made from."""
+    start_asked: int | None = None
+    """When the engine was asked to start it, at the earliest, in ns since the epoch; None: at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ def _run(host: Host, name: str) -> Started:
 
 def _create_then_start(host: Host, name: str) -> Started:
     host.engine.docker("create", "--name", name, *LABEL, IMAGE, *FIRST_PROCESS)
+    asked = time.time_ns()
     host.engine.docker("start", name)
-    return Started(name, name)
+    return Started(name, name, asked)
 
 
 def _remove(host: Host, names: Sequence[str]) -> None:
@@ -93,6 +97,5 @@ def in_swarm(swarm: Swarm) -> Way:
 
 
 DOCKER_RUN = Way("docker run -d", _run, _remove)
-"""Create and start follow each other as fast as they can."""
-CREATE_AND_START = Way("docker create, then start", _create_then_start, _remove)
+CREATE_AND_START = Way("docker create, then docker start", _create_then_start, _remove)
 COMPOSE_UP = Way("docker compose up", _compose_up, _compose_down)
