@@ -94,6 +94,8 @@ class Desired:
         self._resolved: dict[str, Decision] = {}
         self._stakes: dict[str, Stake] = {}
         self._reservations = Reservations()
+        self._settled: dict[str, Mapping | Refusal] = {}
+        """What was settled since anything about it changed: a pass asks five times for each."""
 
     def update(self, facts: Facts, container_ids: Iterable[str]) -> set[str]:
         """Take in what changed about some containers; returns the IDs whose decision may now differ.
@@ -104,7 +106,10 @@ class Desired:
         touched: set[IPv6Address] = set()
         for container_id in changed:
             touched |= self._take_in(facts, container_id)
-        return changed | self._reservations.staked(touched)
+        affected = changed | self._reservations.staked(touched)
+        for container_id in affected:
+            self._settled.pop(container_id, None)
+        return affected
 
     def forgotten(self, facts: Facts) -> set[str]:
         """IDs that are known here and gone from `facts`: `update` wants to be told of them."""
@@ -135,7 +140,11 @@ class Desired:
         resolved = self._resolved.get(container_id)
         if not isinstance(resolved, Mapping):
             return resolved
-        stake = self._stakes[container_id]
+        if (decision := self._settled.get(container_id)) is None:
+            self._settled[container_id] = decision = self._settle(self._stakes[container_id], resolved)
+        return decision
+
+    def _settle(self, stake: Stake, resolved: Mapping) -> Mapping | Refusal:
         rival = self._reservations.rival(stake, resolved.address)
         if rival is None:
             return resolved
