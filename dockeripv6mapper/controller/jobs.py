@@ -92,15 +92,19 @@ class Jobs:
         self._inventory = inventory
         self._survey = survey
         self._asked: set[Job] = set()
+        self._list_again = False
+        """Whether everything is to be listed once more: a list shows nothing that came after its begin."""
         self.actions: dict[str, EndpointAction] = {}
         """What the engine is changing, by container."""
 
     def ask(self, question: Question) -> None:
-        """Have a question answered, unless it is being answered already."""
+        """Have a question answered, unless it is being answered already; everything is listed again then."""
         if question not in self._asked:
             self._asked.add(question)
             workers = self._surveyors if isinstance(question, Survey) else self._questioners
             self._submit(workers, question)
+        elif isinstance(question, TakeSnapshot):
+            self._list_again = True
 
     def act(self, action: EndpointAction) -> None:
         """Have an action carried out. The container must have none under way."""
@@ -120,6 +124,9 @@ class Jobs:
                 self.actions.pop(job.container_id, None)
             case _:
                 self._asked.discard(job)
+                if isinstance(job, TakeSnapshot) and self._list_again:
+                    self._list_again = False
+                    self.ask(job)
 
     @property
     def idle(self) -> bool:

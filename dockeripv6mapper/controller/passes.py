@@ -85,7 +85,7 @@ class Passes:
         for container_id in merged.stale:
             self._jobs.ask(Look(container_id))
         self._take_images(Answer(answer.asked, snapshot.images))
-        self._endpoints.prune(self._inventory.containers.keys() | self._jobs.actions.keys())
+        self._endpoints.prune(self._inventory.containers.keys() | self._jobs.actions.keys() | merged.stale)
         for network in snapshot.networks:
             self._logbook.network(network)
         self.listed = True

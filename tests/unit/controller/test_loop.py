@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore
-from dockeripv6mapper.controller.messages import HostChanged
+from dockeripv6mapper.controller.messages import HostChanged, ResyncNow
 from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.raw_socket import Exchange
@@ -203,6 +203,26 @@ def test_a_refused_move_is_not_tried_again_before_something_changes(
         eventually(lambda: len(tries) == 2)
 
 
+def test_a_full_pass_that_is_asked_for_while_everything_is_listed_lists_it_again() -> None:
+    """That list may be older than what the pass was asked for."""
+    world = World()
+    listed, go_on = threading.Event(), threading.Event()
+
+    def arrive_late() -> None:
+        listed.set()
+        assert go_on.wait(timeout=10)
+
+    world.listed = arrive_late
+    with running(world) as controller:
+        assert listed.wait(timeout=10)
+        controller.post(ResyncNow())
+        controller.post(event(container("nginx"), Change.OTHER))
+        eventually(lambda: world.looked)
+        world.containers[RUNNING.id] = RUNNING
+        go_on.set()
+        eventually(lambda: ENTRY in world.entries)
+
+
 def test_what_an_earlier_process_began_is_finished_first() -> None:
     """Before anything else is asked for that container."""
     world = world_with(RUNNING)
@@ -210,6 +230,32 @@ def test_what_an_earlier_process_began_is_finished_first() -> None:
     with running(world):
         eventually(lambda: ENTRY in world.entries)
     assert [type(action) for action in world.actions] == [Restore, Connect]
+
+
+def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_list() -> None:
+    """Nothing is known of the container then but that it is there."""
+    world = world_with(RUNNING)
+    listed, looking, pruned = threading.Event(), threading.Event(), threading.Event()
+    kept: list[str] = []
+
+    def arrive_late() -> None:
+        listed.set()
+        assert looking.wait(timeout=10)
+
+    def look_later() -> None:
+        looking.set()
+        assert pruned.wait(timeout=10)
+
+    def prune(container_ids: Iterable[str]) -> None:
+        kept.extend(container_ids)
+        pruned.set()
+
+    world.listed, world.looking, world.pruning = arrive_late, look_later, prune
+    with running(world) as controller:
+        assert listed.wait(timeout=10)
+        controller.post(event(RUNNING, Change.OTHER))
+        eventually(pruned.is_set)
+        assert RUNNING.id in kept
 
 
 def test_an_image_that_cannot_be_looked_at_for_now_is_not_asked_for_all_the_time(

@@ -62,6 +62,8 @@ class World:
     """Called in each survey, on the thread that makes it: wait to have it take long."""
     listing: Callable[[], None] = lambda: None
     """Called before each full list: raise to have it fail."""
+    listed: Callable[[], None] = lambda: None
+    """Called after each full list was made: wait to have it arrive late."""
 
     # --- the engine ---------------------------------------------------------------------------------------
 
@@ -72,7 +74,9 @@ class World:
 
     def snapshot(self) -> Snapshot:
         self.listing()
-        return Snapshot(tuple(self.containers.values()), self.networks_there, self.images())
+        snapshot = Snapshot(tuple(self.containers.values()), self.networks_there, self.images())
+        self.listed()
+        return snapshot
 
     def networks(self) -> tuple[Network, ...]:
         return self.networks_there
