@@ -44,6 +44,17 @@ class Release(EndpointChange):
 
 
 @dataclass(frozen=True, slots=True)
+class Vacate(EndpointChange):
+    """Have a running container give our address up for the moment.
+
+    It is one of several that hold each other's addresses: before one makes way, none can be moved.
+    """
+
+    def __str__(self) -> str:
+        return f"have container {self.container} make way at {self.address} on network {self.network}"
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """Finish what was begun on a container's endpoint and not ended, whoever began it."""
 
@@ -54,7 +65,7 @@ class Restore:
         return f"finish what was begun on container {self.container}"
 
 
-EndpointAction = Connect | Reconnect | Release | Restore
+EndpointAction = Connect | Reconnect | Release | Vacate | Restore
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,9 @@ class Refusal:
     """The address that was refused, where it came to one."""
     by_running: bool = False
     """Whether it is a running container that has the address."""
+    gives_up: IPv6Address | None = None
+    """The address that the container itself has to give up first: it is one of several that hold each
+    other's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping as MappingOf
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from dockeripv6mapper.actions import Release
+from dockeripv6mapper.actions import Release, Vacate
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.journal import Journal
@@ -121,5 +121,5 @@ def _look_at_marks(client: Client, inventory: Inventory, facts: Facts, desired: 
     """Find out whether what would be taken back is ours to take, which a list does not show."""
     for container_id, container in list(facts.containers.items()):
         action = plan_endpoint(container, desired.decision(container_id), facts)
-        if isinstance(action, Release) and (seen := client.container(container_id)) is not None:
+        if isinstance(action, Release | Vacate) and (seen := client.container(container_id)) is not None:
             inventory.put(seen)

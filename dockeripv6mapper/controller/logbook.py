@@ -26,6 +26,8 @@ class Logbook:
         before = self._decisions.get(container.id)
         self._decisions[container.id] = decision
         match decision:
+            case Refusal() if isinstance(before, Refusal) and before.detail == decision.detail:
+                pass
             case Refusal() if not decision.reason.is_fault:
                 log.debug("container %s: %s [%s]", container.name, decision.detail, decision.reason.value)
             case Refusal():

@@ -6,7 +6,7 @@ A failure is said when it begins, and tried again ever more seldom; it keeps nob
 import logging
 
 from dockeripv6mapper import backoff
-from dockeripv6mapper.actions import EndpointAction, EndpointChange, Reconnect, Restore
+from dockeripv6mapper.actions import EndpointAction, EndpointChange, Reconnect, Restore, Vacate
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.jobs import (
     Answer,
@@ -85,7 +85,7 @@ class Outcomes:
         count = self._logbook.failed(ENGINE if unavailable else _subject(job), error)
         match job:
             case EndpointChange() | Restore():
-                if isinstance(job, Reconnect) and isinstance(error, EngineRefusedError):
+                if isinstance(job, Reconnect | Vacate) and isinstance(error, EngineRefusedError):
                     # Each try takes the container off the network for a moment.
                     self._passes.rule_out(job, lasting=True)
                 self._timers.set(Retry(job.container_id), backoff.delay(count))

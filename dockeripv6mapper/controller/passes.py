@@ -181,7 +181,10 @@ class Passes:
             return
         began = time.monotonic()
         facts = self._facts()
-        affected = self._desired.update(facts, container_ids)
+        update = self._desired.update(facts, container_ids)
+        affected = update.containers
+        for container_id in update.by_others:
+            self._ruled_out.pop(container_id, None)
         # First the host's side: what a dead container had open is closed before its address can go on.
         held = {container_id for container_id in affected if self._held(container_id)}
         self._firewall.settle(facts, self._desired, affected - held)

@@ -56,11 +56,17 @@ def moved(old: Json, address: IPv6Address) -> dict[str, Any]:
 
 def unmoved(old: Json, users_address: str) -> dict[str, Any]:
     """`old` as it was before `moved`."""
-    addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key != "IPv6Address"}
+    settings = anywhere(old)
     if users_address:
-        addresses["IPv6Address"] = users_address
+        settings["IPAMConfig"]["IPv6Address"] = users_address
     options = {key: value for key, value in (old.get("DriverOpts") or {}).items() if key != MARK}
-    return {**old, "IPAMConfig": addresses, "DriverOpts": options}
+    return {**settings, "DriverOpts": options}
+
+
+def anywhere(old: Json) -> dict[str, Any]:
+    """`old` at an IPv6 address of the engine's choice, marked as it is."""
+    addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key != "IPv6Address"}
+    return {**old, "IPAMConfig": addresses}
 
 
 def only_ipv6(addresses: Json) -> Json:

@@ -9,13 +9,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Release, Restore
+from dockeripv6mapper.actions import (
+    Connect,
+    EndpointAction,
+    EndpointChange,
+    Reconnect,
+    Release,
+    Restore,
+    Vacate,
+)
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
     MOVED,
     Json,
     added,
+    anywhere,
     has_address,
     is_attached,
     kept,
@@ -26,7 +35,7 @@ from dockeripv6mapper.engine.endpoint_settings import (
 )
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.translate import MARK
+from dockeripv6mapper.engine.translate import MARK, ipv6
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.mapping.networks import has_own_network
 
@@ -48,7 +57,7 @@ class Endpoints:
             match action:
                 case Restore():
                     return self._restore(action.container_id)
-                case Release():
+                case Release() | Vacate():
                     return self._release(action)
                 case Reconnect():
                     return self._reconnect(action)
@@ -146,19 +155,27 @@ class Endpoints:
                 hint=f"docker run --network {network} …",
             )
 
-    def _release(self, action: Release) -> bool:
+    def _release(self, action: Release | Vacate) -> bool:
         inspected = self._client.inspect(action.container_id)
         found = on_network(inspected, action.network_id, action.network)
-        if found is None or inspected["State"]["Running"]:
+        if found is None or not _is_still_to_be_released(found, inspected, action):
             return False
         mark = (found.get("DriverOpts") or {}).get(MARK)
         if mark == ADDED:
             doing = f"taking {action.address} back from {action.container}"
             self._client.disconnect(action.container_id, action.network_id, doing)
         elif mark is not None:
-            old = kept(found, inspected)
-            self._exchange(action, old=old, new=unmoved(old, mark.removeprefix(MOVED)))
+            self._unmove(action, kept(found, inspected), mark.removeprefix(MOVED))
         return mark is not None
+
+    def _unmove(self, action: Release | Vacate, old: Json, users_address: str) -> None:
+        try:
+            self._exchange(action, old=old, new=unmoved(old, users_address))
+        except GoneError:
+            raise
+        except EngineRefusedError:
+            # Of several that hold each other's addresses, one may have what another's user had asked for.
+            self._exchange(action, old=old, new=anywhere(old))
 
     def _exchange(self, action: EndpointChange, *, old: Json, new: Json) -> None:
         container_id, network_id = action.container_id, action.network_id
@@ -209,3 +226,10 @@ class Endpoints:
             # Somebody else may have taken an address meanwhile; being attached matters more than where.
             unaddressed = {key: value for key, value in endpoint.items() if key != "IPAMConfig"}
             self._client.connect(container_id, network_id, unaddressed, doing)
+
+
+def _is_still_to_be_released(endpoint: Json, inspected: Json, action: Release | Vacate) -> bool:
+    """Whether the container is in the state that the action was planned for."""
+    if isinstance(action, Release):
+        return not inspected["State"]["Running"]
+    return inspected["State"]["Running"] and ipv6(endpoint.get("GlobalIPv6Address")) == action.address

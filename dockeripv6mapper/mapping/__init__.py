@@ -7,6 +7,7 @@ networks      which network a label means, and what kind of network it is
 addressing    identity or suffix + subnet → address, and the addresses that nobody may have
 ports         what a label asks to be opened
 reservations  who wants, asked for or holds each address, and which of them has it
+circles       who of several that hold each other's addresses makes way
 desired       all containers together: who gets which address, what is proxied where, what is open
 progress      how far each mapping has come, and how many have come how far
 planner       desired against observed → actions

@@ -9,10 +9,11 @@ from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.mapping import addressing, labels
+from dockeripv6mapper.mapping.circles import Held, circle, makes_way_at
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet, needs_proxy
 from dockeripv6mapper.mapping.ports import parse_ports
-from dockeripv6mapper.mapping.reservations import Reservations, Stake
+from dockeripv6mapper.mapping.reservations import Affected, Reservations, Stake
 from dockeripv6mapper.mapping.trust import ImageUnknownError, counting_labels
 from dockeripv6mapper.model import (
     Container,
@@ -97,19 +98,23 @@ class Desired:
         self._settled: dict[str, Mapping | Refusal] = {}
         """What was settled since anything about it changed: a pass asks five times for each."""
 
-    def update(self, facts: Facts, container_ids: Iterable[str]) -> set[str]:
-        """Take in what changed about some containers; returns the IDs whose decision may now differ.
+    def update(self, facts: Facts, container_ids: Iterable[str]) -> Affected:
+        """Take in what changed about some containers; returns whom that affects.
 
         An ID that `facts` no longer has is forgotten (and returned, as the others).
         """
         changed = set(container_ids)
-        touched: set[IPv6Address] = set()
-        for container_id in changed:
-            touched |= self._take_in(facts, container_id)
-        affected = changed | self._reservations.staked(touched)
-        for container_id in affected:
-            self._settled.pop(container_id, None)
-        return affected
+        touched = {each: self._take_in(facts, each) for each in changed}
+        by_others = {
+            each
+            for container_id, addresses in touched.items()
+            for each in self._reservations.staked(addresses) - {container_id}
+        }
+        self._unsettle(changed | by_others)
+        refused = [each for each in changed | by_others if isinstance(self.decision(each), Refusal)]
+        circles = {held.by.container.id for each in refused for held in circle(each, self._holder)}
+        self._unsettle(circles)
+        return Affected(changed | by_others | circles, by_others)
 
     def forgotten(self, facts: Facts) -> set[str]:
         """IDs that are known here and gone from `facts`: `update` wants to be told of them."""
@@ -144,6 +149,10 @@ class Desired:
             self._settled[container_id] = decision = self._settle(self._stakes[container_id], resolved)
         return decision
 
+    def _unsettle(self, container_ids: Iterable[str]) -> None:
+        for container_id in container_ids:
+            self._settled.pop(container_id, None)
+
     def _settle(self, stake: Stake, resolved: Mapping) -> Mapping | Refusal:
         rival = self._reservations.rival(stake, resolved.address)
         if rival is None:
@@ -155,7 +164,21 @@ class Desired:
         else:
             reason, whose = Reason.SUPERSEDED, "its successor"
         detail = f"{resolved.address} is held by {whose} {rival.container.name}"
-        return Refusal(reason, detail, resolved.address, by_running=rival.container.running)
+        return Refusal(
+            reason,
+            detail,
+            resolved.address,
+            by_running=rival.container.running,
+            gives_up=makes_way_at(stake.container.id, self._holder),
+        )
+
+    def _holder(self, container_id: str) -> Held | None:
+        """Who has the address that a container is to have, or is configured with it."""
+        resolved = self._resolved.get(container_id)
+        if not isinstance(resolved, Mapping):
+            return None
+        rival = self._reservations.rival(self._stakes[container_id], resolved.address)
+        return Held(rival, resolved.address) if rival and rival.at(resolved.address) else None
 
     def entries(self, facts: Facts, container_id: str) -> frozenset[ProxyEntry]:
         """The proxy entries that a container needs now."""

@@ -9,7 +9,15 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, SysctlChange
+from dockeripv6mapper.actions import (
+    Connect,
+    EndpointAction,
+    Reconnect,
+    Release,
+    Restore,
+    SysctlChange,
+    Vacate,
+)
 from dockeripv6mapper.mapping.desired import Desired, all_uplinks
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
@@ -66,18 +74,26 @@ def plan_endpoint(
         return Restore(container.id, container.name)
     if not container.running and (release := _plan_release(container, decision, facts)):
         return release
-    if not isinstance(decision, Mapping):
-        return None
-    endpoint = facts.networks.endpoint(container, decision.network_id, decision.network)
+    match decision:
+        case Mapping():
+            return _plan_mapping(container, decision, facts)
+        case Refusal():
+            return _plan_vacate(container, decision, facts)
+    return None
+
+
+def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> Connect | Reconnect | None:
+    """Bring a container to the address that it is to have."""
+    endpoint = facts.networks.endpoint(container, mapping.network_id, mapping.network)
     kind = Connect if endpoint is None else Reconnect
     if endpoint is not None:
         # A running container whose endpoint has no address yet is being started: what it was configured
         # with is what it will have.
         has = endpoint.address if container.running and endpoint.address else endpoint.requested
         stale = facts.networks.of(endpoint) is None
-        if has == decision.address and not stale:
+        if has == mapping.address and not stale:
             return None
-    return kind(container.id, container.name, decision.network_id, decision.network, decision.address)
+    return kind(container.id, container.name, mapping.network_id, mapping.network, mapping.address)
 
 
 def _plan_release(container: Container, decision: Decision, facts: Facts) -> Release | None:
@@ -92,6 +108,15 @@ def _plan_release(container: Container, decision: Decision, facts: Facts) -> Rel
         if not fits or _is_lost(endpoint, decision, network):
             network_id = network.id if network else endpoint.network
             return Release(container.id, container.name, network_id, endpoint.network, endpoint.requested)
+    return None
+
+
+def _plan_vacate(container: Container, refusal: Refusal, facts: Facts) -> Vacate | None:
+    """Have a running container make way, where `Desired` chose it."""
+    for endpoint in container.endpoints:
+        network = facts.networks.of(endpoint)
+        if network is not None and endpoint.address is not None and endpoint.address == refusal.gives_up:
+            return Vacate(container.id, container.name, network.id, network.name, endpoint.address)
     return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.model import Container
+from dockeripv6mapper.model import Container, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,18 @@ class Stake:
     def holds(self, address: IPv6Address) -> bool:
         """Whether the container has the address now: nothing but its death takes it away."""
         return any(each.address == address for each in self.container.endpoints)
+
+    def at(self, address: IPv6Address) -> tuple[Endpoint, ...]:
+        """The container's endpoints that have the address, or are to have it when it starts."""
+        return tuple(each for each in self.container.endpoints if address in (each.address, each.requested))
+
+    def may_give_up(self, address: IPv6Address) -> bool:
+        """Whether the container may have the address from us, rather than from its user or the engine."""
+        return any(each.ours is not False for each in self.at(address))
+
+    def claim(self, address: IPv6Address) -> tuple[object, ...]:
+        """All that others' decisions on the address depend upon."""
+        return self.identity, self.container.name, self.container.running, self.age(), self.at(address)
 
     def age(self) -> tuple[int, str]:
         """Greater for a newer container; the ID makes the order total."""
@@ -37,6 +49,16 @@ class Stake:
         return not configured, *self.age()
 
 
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """IDs of containers about which something changed."""
+
+    containers: AbstractSet[str]
+    """All whose decision may now differ."""
+    by_others: AbstractSet[str]
+    """Those in one of whose addresses another's stake changed: what was in vain for them need not be now."""
+
+
 class Reservations:
     """All stakes by address."""
 
@@ -47,16 +69,16 @@ class Reservations:
         """All of the addresses; None: not collected since the last one came or went."""
 
     def put(self, stake: Stake, addresses: Iterable[IPv6Address]) -> AbstractSet[IPv6Address]:
-        """Replace a container's stakes; returns the addresses whose stakes changed in any way."""
+        """Replace a container's stakes; returns the addresses that others may be decided otherwise on."""
         container_id = stake.container.id
         before, now = self._addresses.get(container_id, frozenset()), frozenset(addresses)
+        earlier = {address: self._stakes[address][container_id].claim(address) for address in before}
         if before != now:
             self.drop(container_id)
             self._addresses[container_id] = now
-            self._staked = None
         for address in now:
             self._stakes.setdefault(address, {})[container_id] = stake
-        return before | now
+        return {each for each in before | now if each not in now or earlier.get(each) != stake.claim(each)}
 
     def drop(self, container_id: str) -> AbstractSet[IPv6Address]:
         """Forget a container; returns the addresses that it had a stake in."""

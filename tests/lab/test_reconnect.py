@@ -1,5 +1,6 @@
 """Do no harm: whatever is moved, interrupted or contended for, a container keeps what its user gave it."""
 
+import time
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 from typing import Any
@@ -21,6 +22,7 @@ from tests.lab.waiting import eventually
 
 MAC = "02:11:22:33:44:55"
 IPV4 = "10.9.0.77"
+NGINX_SUFFIX = 0xEE_0043_0040
 
 
 @pytest.fixture
@@ -276,7 +278,7 @@ def test_a_container_renamed_while_stopped_gives_its_old_address_up(host: Host, 
     """To the next one of that name."""
     docker = host.engine.docker
     run_labelled(host, "nginx")
-    mapped(host, "nginx", 0xEE_0043_0040)
+    mapped(host, "nginx", NGINX_SUFFIX)
     run_labelled(host, "mon_container")
     mapped(host)
     docker("stop", "-t", "0", "mon_container")
@@ -285,6 +287,38 @@ def test_a_container_renamed_while_stopped_gives_its_old_address_up(host: Host, 
     run_labelled(host, "mon_container")
     mapped(host)
     assert "WARNING" not in mapper.log()
+
+
+@pytest.mark.parametrize("attached_by", ["the mapper", "its user"])
+def test_containers_whose_names_were_swapped_unseen_are_given_each_others_addresses(
+    dual_stack: Host, router: Router, attached_by: str
+) -> None:
+    """Neither can be moved before the newer one makes way, which keeps all that its user chose."""
+    host, docker = dual_stack, dual_stack.engine.docker
+    run(host, "friend", "--network", "he_ipv6")
+    run_labelled(host, "nginx")
+    begun = time.time()
+    eventually(lambda: int(time.time()) > int(begun))  # the engine lists ages in seconds
+    chosen = chosen_by_the_user(host) if attached_by == "its user" else LABEL
+    run(host, "mon_container", *chosen)
+    with Mapper(host) as mapper:
+        mapped(host, "nginx", NGINX_SUFFIX)
+        mapped(host)
+        networks = {name: set(networks_of(host, name)) for name in ("nginx", "mon_container")}
+        assert mapper.stop() == 0
+        for before, after in (("nginx", "between"), ("mon_container", "nginx"), ("between", "mon_container")):
+            docker("rename", before, after)
+        mapper.start()
+        address, others = mapped(host, "nginx", NGINX_SUFFIX), mapped(host)
+        assert "done: have container nginx make way" in mapper.log()
+        assert reaches(router, address)
+        assert reaches(router, others)
+        assert set(networks_of(host, "nginx")) == networks["mon_container"]
+        assert set(networks_of(host, "mon_container")) == networks["nginx"]
+        if attached_by == "its user":
+            assert_kept(host, "nginx", address)
+        eventually(lambda: planned(host) == NOTHING, within=5)
+        assert not list((host.state_dir / "reconnects").iterdir())
 
 
 def test_a_container_that_crashes_all_the_time_is_not_acted_upon_all_the_time(

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, Vacate
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow
 from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
@@ -201,6 +201,40 @@ def test_a_refused_move_is_not_tried_again_before_something_changes(
         assert len(tries) == 1
         controller.post(NetworksChanged())
         eventually(lambda: len(tries) == 2)
+
+
+def test_a_refused_move_is_tried_again_when_another_gives_the_address_up() -> None:
+    """It was not known who had it when the move was tried."""
+    waiting = replace(RUNNING, endpoints=(endpoint(NGINX),))
+    holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
+    world = world_with(waiting)
+    tries: list[EndpointAction] = []
+
+    def refuse_while_held(action: EndpointAction) -> None:
+        tries.append(action)
+        if len(tries) == 1 or holder.id in world.containers:
+            raise EngineRefusedError("moving mon_container: address already in use")
+
+    world.failing = refuse_while_held
+    with running(world) as controller:
+        eventually(lambda: tries)
+        world.containers[holder.id] = holder
+        controller.post(event(holder, Change.OTHER))
+        eventually(lambda: holder.id in world.looked)
+        del world.containers[holder.id]
+        controller.post(event(holder, Change.DESTROYED))
+        eventually(lambda: ENTRY in world.entries)
+
+
+def test_containers_whose_names_were_swapped_unseen_are_given_each_others_addresses() -> None:
+    """The newer one makes way, the older one is moved, and then the newer one gets its own."""
+    older = replace(RUNNING, endpoints=(endpoint(NGINX, NGINX, ours=True),))
+    newer = container("nginx", network="he_ipv6", running=True, created=2000)
+    newer = replace(newer, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER, ours=True),))
+    world = world_with(older, newer)
+    with running(world):
+        eventually(lambda: world.entries.keys() == {ENTRY, ProxyEntry(NGINX, "eth0")})
+    assert [type(action) for action in world.actions] == [Vacate, Reconnect, Connect]
 
 
 def test_a_full_pass_that_is_asked_for_while_everything_is_listed_lists_it_again() -> None:

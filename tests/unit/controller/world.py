@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from dockeripv6mapper.actions import EndpointAction, EndpointChange, Release, SysctlChange
+from dockeripv6mapper.actions import EndpointAction, EndpointChange, Release, SysctlChange, Vacate
 from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Stop
@@ -105,10 +105,11 @@ class World:
             self.begun.discard(action.container_id)
             return True
         container = self.containers[action.container_id]
-        address = None if isinstance(action, Release) else action.address
+        taken_back = isinstance(action, Release | Vacate)
+        address = None if taken_back else action.address
         endpoint = builders.endpoint(address if container.running else None, address)
         others = [each for each in container.endpoints if each.network != action.network]
-        attached = others if isinstance(action, Release) else [*others, endpoint]
+        attached = others if taken_back else [*others, endpoint]
         self.containers[container.id] = replace(container, endpoints=tuple(attached))
         return True
 

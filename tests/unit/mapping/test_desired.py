@@ -250,8 +250,91 @@ def test_a_refusal_is_lifted_when_the_holder_goes() -> None:
     desired = Desired(Settings())
     desired.update(facts(holder, waiting), [holder.id, waiting.id])
     assert isinstance(desired.decision(waiting.id), Refusal)
-    assert waiting.id in desired.update(facts(waiting), [holder.id])
+    assert waiting.id in desired.update(facts(waiting), [holder.id]).containers
     assert isinstance(desired.decision(waiting.id), Mapping)
+
+
+def turned_round(*suffixes: str, **change: bool) -> tuple[Container, ...]:
+    """Containers, each newer than the one before, that run with each other's addresses: all is ours."""
+    addresses = [IPv6Address(f"2001:470:b080:103:1::{suffix}") for suffix in suffixes]
+    return tuple(
+        container(
+            f"c{suffix}",
+            network="he_ipv6",
+            suffix=suffix,
+            created=number,
+            running=True,
+            endpoints=(endpoint(held, held, ours=change.get(f"c{suffix}", True)),),
+        )
+        for number, (suffix, held) in enumerate(zip(suffixes, addresses[1:] + addresses[:1], strict=True))
+    )
+
+
+def making_way(*given: Container) -> set[str]:
+    """The names of those who are to give up an address that they hold."""
+    chosen = set()
+    for each in given:
+        decision = decide(facts(*given), each.id)
+        if isinstance(decision, Refusal) and decision.gives_up is not None:
+            assert decision.gives_up == each.endpoints[0].address
+            chosen.add(each.name)
+    return chosen
+
+
+@pytest.mark.parametrize("suffixes", [("5", "6"), ("5", "6", "7"), ("7", "5", "6", "8")])
+def test_of_containers_that_hold_each_others_addresses_the_newest_makes_way(
+    suffixes: tuple[str, ...],
+) -> None:
+    """Else none could ever be moved."""
+    assert making_way(*turned_round(*suffixes)) == {f"c{suffixes[-1]}"}
+
+
+def test_nobody_makes_way_at_an_address_of_its_users() -> None:
+    """The next newest does; where a mark is not known yet, it is found out in the attempt."""
+    assert making_way(*turned_round("5", "6", "7", c7=False)) == {"c6"}
+    assert not making_way(*turned_round("5", "6", c5=False, c6=False))
+
+
+def test_nobody_makes_way_where_not_all_wait_for_each_other() -> None:
+    """Who waits for a holder that may stay waits alone, and so does who waits for such a circle."""
+    first, second, third = turned_round("5", "6", "7")
+    assert not making_way(first, second)
+    staying = replace(third, labels={})
+    assert not making_way(first, second, staying)
+    waiting = container("waiting", network="he_ipv6", suffix="5", created=9, running=True)
+    assert making_way(first, second, third, waiting) == {"c7"}
+
+
+def test_a_stopped_container_opens_the_circle_unless_its_user_closed_it() -> None:
+    """An address of ours is taken back from it; one of its user's stays, and then who runs makes way."""
+    stopped, running = turned_round("5", "6")
+    for ours, expected in ((True, set()), (False, {"c6"})):
+        kept = endpoint(None, stopped.endpoints[0].requested, ours=ours)
+        assert making_way(replace(stopped, running=False, endpoints=(kept,)), running) == expected
+
+
+def test_whoever_closes_a_circle_has_all_of_it_decided_anew() -> None:
+    """Also those that it has no address in common with: one of them may have to make way."""
+    first, second, third, fourth = turned_round("5", "6", "7", "8")
+    renamed = replace(first, labels={**first.labels, "ipv6.mapper.suffix": "9"})
+    desired = Desired(Settings())
+    before = facts(renamed, second, third, fourth)
+    desired.update(before, before.containers)
+    affected = desired.update(facts(first, second, third, fourth), [first.id])
+    assert affected.containers == {each.id for each in (first, second, third, fourth)}
+
+
+def test_an_update_affects_others_only_where_a_stake_in_their_addresses_changed() -> None:
+    """A look at what is as it was, or has another address elsewhere now, is no news to them."""
+    holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
+    waiting = container(network="he_ipv6", created=2000)
+    desired = Desired(Settings())
+    desired.update(facts(holder, waiting), [holder.id, waiting.id])
+    for seen in (holder, replace(holder, endpoints=(*holder.endpoints, endpoint(NGINX)))):
+        affected = desired.update(facts(seen, waiting), [holder.id])
+        assert (affected.containers, affected.by_others) == ({holder.id}, set())
+    affected = desired.update(facts(replace(holder, endpoints=()), waiting), [holder.id, waiting.id])
+    assert affected.by_others == {waiting.id}
 
 
 # --- what is proxied --------------------------------------------------------------------------------------

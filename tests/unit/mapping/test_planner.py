@@ -5,7 +5,15 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Release, Restore
+from dockeripv6mapper.actions import (
+    Connect,
+    EndpointAction,
+    EndpointChange,
+    Reconnect,
+    Release,
+    Restore,
+    Vacate,
+)
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import (
@@ -82,6 +90,16 @@ def test_an_address_that_the_user_asked_for_is_never_taken_back() -> None:
     holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
     stopped = container(network="he_ipv6", endpoints=(endpoint(None, MON_CONTAINER, ours=False),))
     assert planned(facts(stopped, holder), stopped) is None
+
+
+def test_who_makes_way_gives_its_address_up_and_the_others_wait() -> None:
+    """It is moved itself when they have been."""
+    other = IPv6Address("2001:470:b080:103:1::5")
+    newer = container(network="he_ipv6", running=True, created=2, endpoints=(endpoint(other, ours=True),))
+    older = container("other", network="he_ipv6", suffix="5", running=True, created=1)
+    older = replace(older, endpoints=(endpoint(MON_CONTAINER, ours=True),))
+    assert planned(facts(newer, older), newer) == replace(on_he_ipv6(Vacate), address=other)
+    assert planned(facts(newer, older), older) is None
 
 
 def test_missing_entries_are_added_and_ours_that_nobody_wants_removed() -> None:
