@@ -71,22 +71,29 @@ class Answer:
     """Whether an action did anything."""
 
 
+Deliver = Callable[[Finished[Job]], None]
+Employ = Callable[[int, Deliver], Workers[Job]]
+"""So many workers, and where they deliver what they have finished."""
+
+
 class Jobs:
     """The jobs that are under way."""
 
     def __init__(
         self,
-        deliver: Callable[[Finished[Job]], None],
+        deliver: Deliver,
         lists: EngineLists,
         endpoints: EngineEndpoints,
         inventory: Inventory,
         survey: Callable[[], Surroundings],
+        *,
+        employ: Employ = Workers,
     ) -> None:
         # Actions may hang for as long as a container's start does: questions do not queue behind them.
-        self._questioners: Workers[Job] = Workers(QUESTIONERS, deliver)
+        self._questioners = employ(QUESTIONERS, deliver)
         # A survey inspects every container: a container that starts meanwhile must not wait for that.
-        self._surveyors: Workers[Job] = Workers(1, deliver)
-        self._actors: Workers[Job] = Workers(ACTORS, deliver)
+        self._surveyors = employ(1, deliver)
+        self._actors = employ(ACTORS, deliver)
         self._lists = lists
         self._endpoints = endpoints
         self._inventory = inventory

@@ -18,6 +18,7 @@ from dockeripv6mapper.controller.bulletin import Bulletin
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import (
+    Employ,
     Jobs,
     ListImages,
     ListNetworks,
@@ -39,7 +40,7 @@ from dockeripv6mapper.engine.events import (
     Subscribed,
 )
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
-from dockeripv6mapper.engine.workers import Finished
+from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
@@ -69,15 +70,17 @@ class Controller:
         publish: Callable[[Outlook], None] = lambda _: None,
         service: ServiceManager | None = None,
         meter: Meter | None = None,
+        timers: Timers | None = None,
+        employ: Employ = Workers,
     ) -> None:
         self._settings = settings
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._inventory = Inventory()
-        self._jobs = Jobs(self.post, lists, endpoints, self._inventory, survey)
+        self._jobs = Jobs(self.post, lists, endpoints, self._inventory, survey, employ=employ)
         self._logbook = Logbook()
-        self._timers = Timers()
+        self._timers = timers or Timers()
         self._passes = Passes(
             inventory=self._inventory,
             jobs=self._jobs,
@@ -110,7 +113,7 @@ class Controller:
         while not self._stopping:
             self._service.beat()
             try:
-                self._turn()
+                self.turn()
             except Exception as error:  # noqa: BLE001 - said, and made good by a full pass: the daemon goes on
                 count = self._logbook.failed(Controller, error)
                 self._timers.hasten(Resync(), backoff.delay(count))
@@ -118,7 +121,7 @@ class Controller:
         self._drain()
         self._jobs.stop()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         """Wait for a message or a timer, and deal with it."""
         if (message := self._receive(min(self._timers.next_in(), self._service.beat_seconds))) is not None:
             self._handle(message)

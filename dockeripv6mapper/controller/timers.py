@@ -1,6 +1,7 @@
 """Timers: what the loop does later, and when."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -39,9 +40,10 @@ Timer = Resync | Retry | RetryImage | Verify | Report
 
 
 class Timers:
-    """At most one of each, by the monotonic clock."""
+    """At most one of each, by a clock that never goes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._when: dict[Timer, float] = {}
 
     def __contains__(self, timer: Timer) -> bool:
@@ -49,11 +51,11 @@ class Timers:
 
     def set(self, timer: Timer, seconds: float) -> None:
         """Ring `timer` in so many seconds, whatever was set before."""
-        self._when[timer] = time.monotonic() + seconds
+        self._when[timer] = self._clock() + seconds
 
     def hasten(self, timer: Timer, seconds: float) -> None:
         """Ring `timer` in so many seconds, unless it rings sooner anyway."""
-        soon = time.monotonic() + seconds
+        soon = self._clock() + seconds
         self._when[timer] = min(self._when.get(timer, soon), soon)
 
     def cancel(self, *timers: Timer) -> None:
@@ -67,11 +69,11 @@ class Timers:
 
     def due(self) -> list[Timer]:
         """The timers whose time has come; they are no longer set then."""
-        now = time.monotonic()
+        now = self._clock()
         due = [timer for timer, when in self._when.items() if when <= now]
         self.cancel(*due)
         return due
 
     def next_in(self) -> float:
         """Seconds until the next one rings. At least one must be set."""
-        return max(0.0, min(self._when.values()) - time.monotonic())
+        return max(0.0, min(self._when.values()) - self._clock())
