@@ -42,7 +42,8 @@ class FirewallSide:
 
     def settle_all(self, facts: Facts, spared: AbstractSet[IPv6Address]) -> None:
         """Look at table and hooks, and put right what is not."""
-        if self._settings.firewall is FirewallMode.OFF:
+        if self._settings.firewall is FirewallMode.OFF or not facts.host.links:
+            # Without a look at the host no uplink is known, and nothing would be closed there.
             return
         self._spared = set(spared)
         self._uplinks = tuple(link.name for link in all_uplinks(facts, self._settings))

@@ -68,6 +68,8 @@ class Passes:
         self._reachability = Reachability(jobs, logbook, settings)
         self._ruled_out: dict[str, tuple[EndpointAction, bool]] = {}
         """Actions that did nothing, or only harm, by container; True: until something changes."""
+        self._awaited: set[str] = set()
+        """Containers of which the last full pass knew too little: what they may have was spared."""
         self.listed = False
         """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
 
@@ -76,7 +78,8 @@ class Passes:
     def take_snapshot(self, answer: Answer) -> None:
         """A full pass over a list of everything."""
         snapshot: Snapshot = answer.found
-        if not self._inventory.is_stale(NETWORKS, answer.asked):
+        # At first, a list that a newer one will follow is better than none.
+        if not self.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
             self._inventory.replace_networks(snapshot.networks)
         merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
         self._ruled_out = {
@@ -187,18 +190,24 @@ class Passes:
             self._ruled_out.pop(container_id, None)
         # First the host's side: what a dead container had open is closed before its address can go on.
         held = {container_id for container_id in affected if self._held(container_id)}
-        self._firewall.settle(facts, self._desired, affected - held)
-        self._host.settle(facts, self._desired, affected - held)
-        if whole:
-            endpoints = (each for container_id in held for each in facts.containers[container_id].endpoints)
-            spared = {each.address for each in endpoints if each.address}
-            self._firewall.settle_all(facts, spared)
-            self._host.settle_all(spared)
+        known = affected - held
+        self._firewall.settle(facts, self._desired, known)
+        self._host.settle(facts, self._desired, known)
+        awaited, self._awaited = self._awaited, held if whole else self._awaited - known
+        if whole or (awaited and not self._awaited):
+            self._settle_all(facts)
         for container_id in affected:
             self._act(facts, container_id)
         self.forecast.publish(self._inventory, facts, self._desired)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
+
+    def _settle_all(self, facts: Facts) -> None:
+        """Remove what nobody needs, and spare what those may have of whom too little is known."""
+        held = (each for each in facts.containers.values() if self._held(each.id))
+        spared = {endpoint.address for each in held for endpoint in each.endpoints if endpoint.address}
+        self._firewall.settle_all(facts, spared)
+        self._host.settle_all(spared)
 
     def _held(self, container_id: str) -> bool:
         """Whether a container's proxy entries stay as they are for the moment.

@@ -42,6 +42,8 @@ class Inventory:
         self._touched: dict[str, int] = {}
         self._listed = self._listed_before = 0
         """Epochs at which the last two lists were asked for."""
+        self._ended: set[str] = set()
+        """Containers of which nothing is known but that they died or went since the last list."""
         self._dead: set[str] = set()
         """Containers that died a moment ago: a list may show them as running for some milliseconds more
         (engine 20.10)."""
@@ -70,6 +72,8 @@ class Inventory:
         if (container := self.containers.get(container_id)) is not None:
             self._dead.add(container_id)
             self.put(container)
+        else:
+            self._ended.add(container_id)
 
     def mark_started(self, container_id: str) -> bool:
         """Take in that a container was started; returns whether its addresses are known by that.
@@ -93,6 +97,7 @@ class Inventory:
         """Forget a container."""
         self.containers.pop(container_id, None)
         self._dead.discard(container_id)
+        self._ended.add(container_id)
 
     def replace_networks(self, networks: Iterable[Network]) -> None:
         """Take in all networks as they are now."""
@@ -110,6 +115,10 @@ class Inventory:
                 self.put(listed[container_id])
             elif container_id in before:
                 self.containers[container_id] = before[container_id]
+            elif container_id not in self._ended:
+                # Nothing newer is known of it yet, and it is not nothing: it may have been running for long.
+                self.put(listed[container_id])
+        self._ended.clear()
         self._dead &= self.containers.keys()
         # An answer may be older than this list: of the gone, two lists' worth is remembered.
         self._touched = {

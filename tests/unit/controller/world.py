@@ -32,6 +32,8 @@ class World:
     networks_there: tuple[Network, ...] = field(default_factory=lambda: (builders.network(),))
     images_there: dict[str, Mapping[str, str]] = field(default_factory=lambda: {builders.IMAGE: {}})
     entries: dict[ProxyEntry, bool] = field(default_factory=dict)
+    observing: Callable[[], None] = lambda: None
+    """Called before each look at the host: raise to have it fail."""
     sysctls: dict[str, str] = field(default_factory=dict)
     actions: list[EndpointAction] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -125,6 +127,7 @@ class World:
     # --- the kernel ---------------------------------------------------------------------------------------
 
     def observe(self) -> Host:
+        self.observing()
         return builders.host(entries=dict(self.entries))
 
     def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
