@@ -7,10 +7,11 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     report/       facts → tables and JSON; log lines; metrics
     controller/   the one loop, and all that it keeps right: one queue, one owner of all state
     examination   one look at all that may be wrong, for `doctor`
+    teardown      all that is ours, removed, for `cleanup`
     observation   one look at engine and kernel, for the commands that look once
     checks/       facts in, findings out, pure: engine, host, networks, inbound, firewall, containers
     engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers
-    kernel/       all that speaks to Linux: uplinks, proxies, sysctls, firewall, filtering, watch
+    kernel/       all that speaks to Linux: uplinks, proxies, sysctls, firewall, filtering, leftovers, watch
     mapping/      the decisions, pure: labels, trust, networks, addressing, ports, desired, planner
     actions       the frozen types of what is to be done
     model         the frozen types that everything above shares

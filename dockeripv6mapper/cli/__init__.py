@@ -39,10 +39,15 @@ for command in (address.address, reports.plan, status.status, reports.doctor, cl
 
 
 def main() -> None:
-    """Run the command line; an error of ours becomes a sentence and exit code 1."""
+    """Run the command line; errors of ours become a sentence each, and exit code 1."""
+    failed = False
     try:
         app()
-    except MapperError as error:
-        logging.getLogger(__name__).debug("in full:", exc_info=error)
-        typer.echo(logs.last_words(error), err=True)
+    except* MapperError as group:
+        failed = True
+        for error in group.exceptions:
+            logging.getLogger(__name__).debug("in full:", exc_info=error)
+            if isinstance(error, MapperError):
+                typer.echo(logs.last_words(error), err=True)
+    if failed:
         sys.exit(Exit.ERROR)

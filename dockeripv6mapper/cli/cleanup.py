@@ -1,30 +1,35 @@
 """`cleanup`: nothing of the mapper's is left on the host."""
 
+from contextlib import ExitStack
+from pathlib import Path
+
 import typer
 
-from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.daemon import lock
+from dockeripv6mapper.daemon.pidfile import PidFile
 from dockeripv6mapper.settings import Settings
 
 
 def cleanup(context: typer.Context) -> None:
-    """Remove every proxy entry and firewall object that carries the mapper's mark, and nothing else."""
-    from dockeripv6mapper.kernel import firewall
-    from dockeripv6mapper.kernel.host import Kernel
+    """Remove proxy entries, firewall objects and state files that are the mapper's, and nothing else.
+
+    For when the daemon is stopped for good: while one runs, nothing is removed. Containers keep their
+    addresses. Whatever cannot be removed is named, with what to type, and the rest is removed; then the
+    exit code is 1.
+    """
+    from dockeripv6mapper.teardown import tear_down
 
     settings: Settings = context.obj
-    kernel = Kernel(settings.state_dir)
-    try:
-        ours = sorted(entry for entry, is_ours in kernel.observe().entries.items() if is_ours)
-        outcome = kernel.remove_proxies(() if settings.dry_run else ours)
-    finally:
-        kernel.close()
-    objects = [f"proxy entry {entry}" for entry in (ours if settings.dry_run else outcome.done)]
-    removed, errors = firewall.cleanup(settings.fwmark, dry_run=settings.dry_run)
-    objects += removed
-    for each in objects:
-        typer.echo(f"{'would remove' if settings.dry_run else 'removed'} {each}")
-    errors += outcome.failed.values()
-    if errors:
-        raise MapperError(f"not all was removed: {'; '.join(map(str, errors))}", hint=errors[0].hint)
-    if not objects:
-        typer.echo("nothing to remove: nothing carries the mapper's mark")
+    pidfile = _pidfile(context)
+    with ExitStack() as stack:
+        if not settings.dry_run:
+            if (holder := PidFile(pidfile).holder()) is not None:
+                raise lock.running(f"as process {holder}")
+            stack.enter_context(lock.kept_from_starting(settings.state_dir))
+        tear_down(settings, typer.echo, files=(pidfile, settings.state_dir / lock.NAME))
+
+
+def _pidfile(context: typer.Context) -> Path:
+    """The file that the option names, which stands before the command."""
+    pidfile: Path = context.find_root().params["pidfile"]
+    return pidfile.absolute()

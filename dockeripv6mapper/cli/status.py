@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dockeripv6mapper.cli.output import Exit, console
+from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.mapping.desired import all_uplinks
 from dockeripv6mapper.report import names, tree
@@ -119,8 +120,6 @@ def _is_well(seen: "Observation") -> bool:
 
 
 def _daemon_note(settings: Settings) -> str | None:
-    from dockeripv6mapper.daemon import process
-
-    if process.runs(settings.state_dir) is not False:
+    if lock.runs(settings.state_dir) is not False:
         return None
     return f"no daemon runs with {settings.state_dir}: this is how things are without one"

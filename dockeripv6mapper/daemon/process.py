@@ -1,19 +1,17 @@
 """The daemon's process: what it needs before it may begin, its threads, its signals."""
 
 import faulthandler
-import fcntl
 import logging
 import signal
 import sys
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from dockeripv6mapper import __version__
 from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.daemon.notify import Notifier
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
@@ -43,7 +41,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
     _check(client, settings)
     with ExitStack() as stack:
         if not settings.dry_run:
-            stack.enter_context(_lock(settings.state_dir))
+            stack.enter_context(lock.take(settings.state_dir))
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
         meter = _metrics(stack, settings)
@@ -94,34 +92,6 @@ def _heed_signals(controller: Controller) -> None:
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, lambda _number, _frame: controller.post(ResyncNow()))
     faulthandler.enable()
-
-
-def runs(state_dir: Path) -> bool | None:
-    """Whether a daemon runs with this state directory; None: one may not look."""
-    try:
-        with (state_dir / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    return False
-
-
-def _lock(state_dir: Path) -> IO[str]:
-    """Be the only daemon here, until the file is closed: two would undo each other's work."""
-    lock = (state_dir / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise MapperError(
-            f"locking {state_dir}: another mapper runs with it",
-            hint="systemctl status DockerIPV6Mapper; a second engine needs a --state-dir of its own",
-        ) from error
-    return lock
 
 
 def _check(client: Client, settings: Settings) -> None:

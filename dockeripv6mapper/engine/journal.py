@@ -31,7 +31,15 @@ class Journal:
     """One file for each reconnect that is under way."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._directory = state_dir / "reconnects"
+        self.directory = state_dir / "reconnects"
+
+    def container_ids(self) -> list[str]:
+        """The containers of which a reconnect was begun and not finished. Raises `MapperError`."""
+        return [path.stem for path in self._files(".json")]
+
+    def drafts(self) -> list[Path]:
+        """Notes that were never made: nothing was begun by them. Raises `MapperError`."""
+        return self._files(".draft")
 
     def write(self, container_id: str, unfinished: Unfinished) -> None:
         """Note a reconnect, all or nothing."""
@@ -40,7 +48,7 @@ class Journal:
             try:
                 _put(str(path), unfinished)
             except FileNotFoundError:
-                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _put(str(path), unfinished)
 
     def read(self, container_id: str) -> Unfinished | None:
@@ -68,9 +76,16 @@ class Journal:
     def prune(self, container_ids: Iterable[str]) -> None:
         """Forget the reconnects of all containers but these."""
         kept = {self._path(container_id) for container_id in container_ids}
-        for path in self._directory.glob("*.json"):
+        for path in self.directory.glob("*.json"):
             if path not in kept:
                 self.erase(path.stem)
+
+    def _files(self, suffix: str) -> list[Path]:
+        with self._speaking(self.directory):
+            try:
+                return sorted(path for path in self.directory.iterdir() if path.suffix == suffix)
+            except FileNotFoundError:
+                return []
 
     @contextmanager
     def _speaking(self, path: Path) -> Iterator[None]:
@@ -82,7 +97,7 @@ class Journal:
             raise MapperError(f"keeping note of a reconnect: {error}", hint=hint) from error
 
     def _path(self, container_id: str) -> Path:
-        return self._directory / f"{container_id}.json"
+        return self.directory / f"{container_id}.json"
 
 
 def _put(path: str, unfinished: Unfinished) -> None:

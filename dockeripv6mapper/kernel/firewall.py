@@ -28,6 +28,9 @@ RAW = ("raw", "PREROUTING")
 ENGINE_HOOKS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
 """Where forwarded packets are accepted: the first of these chains that there is."""
 
+COMMENT = "DockerIPV6Mapper"
+"""By which our rules among the engine's are known."""
+
 NO_SUCH_TABLE = "No such file or directory"
 
 COMMAND_SECONDS = 10
@@ -107,43 +110,7 @@ def put_hooks(mark: int) -> list[Hook]:
     return missing
 
 
-def cleanup(mark: int, *, dry_run: bool = False) -> tuple[list[str], list[KernelRefusedError]]:
-    """Remove the table and every accepting rule, in either backend; goes on after a failure.
-
-    Returns what was removed (or would be), and the errors.
-    """
-    done: list[str] = []
-    errors: list[KernelRefusedError] = []
-    hooks = [Hook(command, *each) for command in _backends() for each in (RAW, *ENGINE_HOOKS)]
-    try:
-        if shutil.which("nft") and read_table() is not None:
-            if not dry_run:
-                run(["nft", "-f", "-"], stdin=ruleset.remove())
-            done.append(f"table {ruleset.TABLE}")
-    except KernelRefusedError as error:
-        errors.append(error)
-    for hook in hooks:
-        try:
-            if _has_rule(hook, mark):
-                if not dry_run:
-                    run([hook.command, "-w", "-t", hook.table, "-D", hook.chain, *_rule(mark)])
-                done.append(f"rule in {hook}")
-        except KernelRefusedError as error:
-            errors.append(error)
-    return done, errors
-
-
-def _hooks() -> list[Hook]:
-    """The hooks of the backend that the engine uses: the one with its chains, else the machine's choice."""
-    engines = [command for command in _backends() if _has_chain(command, "filter", "DOCKER")]
-    hooks = []
-    for command in engines or [IPTABLES]:
-        accepting = next((each for each in ENGINE_HOOKS if _has_chain(command, *each)), ENGINE_HOOKS[-1])
-        hooks += [Hook(command, *RAW), Hook(command, *accepting)]
-    return hooks
-
-
-def _backends() -> list[str]:
+def backends() -> list[str]:
     """The commands of the backends that may hold a rule; before iptables 1.8 one command was all."""
     named = [command for command in (NFT, LEGACY) if shutil.which(command)]
     if LEGACY in named and not _legacy_is_used():
@@ -151,6 +118,16 @@ def _backends() -> list[str]:
     if not named and shutil.which(IPTABLES):
         return [IPTABLES]
     return named
+
+
+def _hooks() -> list[Hook]:
+    """The hooks of the backend that the engine uses: the one with its chains, else the machine's choice."""
+    engines = [command for command in backends() if _has_chain(command, "filter", "DOCKER")]
+    hooks = []
+    for command in engines or [IPTABLES]:
+        accepting = next((each for each in ENGINE_HOOKS if _has_chain(command, *each)), ENGINE_HOOKS[-1])
+        hooks += [Hook(command, *RAW), Hook(command, *accepting)]
+    return hooks
 
 
 def _legacy_is_used() -> bool:
@@ -174,7 +151,7 @@ def _has_rule(hook: Hook, mark: int) -> bool:
 
 def _rule(mark: int) -> tuple[str, ...]:
     bit = f"{mark:#x}/{mark:#x}"
-    return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", "DockerIPV6Mapper", "-j", "ACCEPT")
+    return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
 
 
 def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:

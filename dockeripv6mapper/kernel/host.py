@@ -11,13 +11,16 @@ from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.uplinks import observe_topology
 from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry
 
+RECORD = "proxies"
+"""The file in the state directory that says which proxy entries are ours, where the kernel does not."""
+
 
 class Kernel:
     """The kernel of the network namespace that this process is in. Close it."""
 
     def __init__(self, state_dir: Path, sysctl_dir: Path = sysctls.ROOT) -> None:
         self._rtnetlink = open_rtnetlink()
-        self._proxies = ProxyTable(state_dir / "proxies")
+        self._proxies = ProxyTable(state_dir / RECORD)
         self._announcer = Announcer()
         self._firewall = firewall.Firewall()
         self._sysctl_dir = sysctl_dir

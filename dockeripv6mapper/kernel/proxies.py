@@ -143,6 +143,9 @@ class ProxyTable:
         except PermissionError:
             # Who may not look changes nothing either: the numbers that the kernel keeps have to do.
             return set()
+        except OSError as error:
+            log.warning("reading which proxy entries are ours in %s: %s", self._record, error.strerror)
+            return set()
         entries = set()
         for line in lines:
             address, _, uplink = line.partition(" ")

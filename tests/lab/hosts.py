@@ -121,7 +121,9 @@ class Host:
                 docker(*removal, *found)
         if docker("info", "--format", "{{.LiveRestoreEnabled}}") == "true":
             self.engine.restart()
-        self.namespace.run(sys.executable, "-m", "dockeripv6mapper", "cleanup")
+        options = ("--docker-host", self.engine.url, "--state-dir", str(self.state_dir))
+        files = ("--pidfile", str(self.workdir / "mapper.pid"))
+        self.namespace.run(sys.executable, "-m", "dockeripv6mapper", *options, *files, "cleanup")
         for address, interface in self.proxy_entries():
             self.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", interface)
         for key, value in UNTOUCHED.items():
