@@ -33,6 +33,7 @@ machine's own namespace, its engine and its files are not touched.
     scenes      what tests and demo put on a host, and what they then see of it
     modes       the ways in which an engine may filter
     ports       what a container serves, and which ports are reached from where
+    vigil       what the router reaches all the time, with nothing left out
     scan, echo  programs that run in a namespace: a port scan, a UDP echo server
     swarm       all hosts as one swarm
     images      the program's own image, built upon a base of the lab's

@@ -44,6 +44,8 @@ class Mapper:
     ) -> None:
         """`wrapper`: a command that runs the daemon, as `setpriv` does; `environment`: added to ours."""
         self.host = host
+        self.checkout = CHECKOUT
+        """Whose files are run, from the next start on."""
         self._command = command(host, level, "--state-dir", str(host.state_dir), *options, wrapper=wrapper)
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,7 +85,7 @@ class Mapper:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                cwd=CHECKOUT,
+                cwd=self.checkout,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
