@@ -19,6 +19,13 @@ class EngineUnavailableError(MapperError):
     """The engine could not be reached, or went away during a call. Trying again is right."""
 
 
+class NoAnswerError(EngineUnavailableError):
+    """The engine took a call, and answered too late or nothing that can be read.
+
+    It may have done what it was asked. Another call may well be answered, so it is not said to be away.
+    """
+
+
 class EngineRefusedError(MapperError):
     """The engine answered, and the answer was no."""
 

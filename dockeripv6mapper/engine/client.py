@@ -6,28 +6,26 @@ are made for stands in `endpoints` and `events`.
 
 import json
 import logging
-import os
-import pwd
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
+from docker.errors import DockerException, create_api_error_from_http_exception
 from docker.utils import kwargs_from_env, parse_host
-from urllib3.exceptions import HTTPError
 
-from dockeripv6mapper.engine.raw_socket import EventStream
+from dockeripv6mapper.engine.failures import as_ours, translated
+from dockeripv6mapper.engine.raw_socket import EventStream, Patience
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
     images_from_list,
     network_from_list,
+    relevant,
 )
 from dockeripv6mapper.errors import (
     EngineRefusedError,
@@ -40,19 +38,9 @@ from dockeripv6mapper.model import Container, Network
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Json: TypeAlias = Mapping[str, Any]
 Images: TypeAlias = Mapping[str, Mapping[str, str]]
 """Labels of images, by ID and by name."""
-
-CALL_SECONDS = 60
-"""How long an engine call may take. A connect waits for a start of the same container to end."""
-
-UNREACHABLE = (
-    *(DockerException, requests.RequestException, HTTPError),
-    *(HTTPException, OSError, ValueError),
-)
-"""What Docker's library and the sockets raise where no answer of the engine's can be had."""
 
 UNIX = "http+unix://"
 """How the library writes the URL of a local socket."""
@@ -91,7 +79,7 @@ class Client:
     Raises `MapperError` where `docker_host` is no address at all.
     """
 
-    def __init__(self, docker_host: str | None) -> None:
+    def __init__(self, docker_host: str | None, patience: Patience | None = None) -> None:
         try:
             parse_host(docker_host)
         except DockerException as error:
@@ -100,8 +88,16 @@ class Client:
                 hint="--docker-host unix:///var/run/docker.sock",
             ) from error
         self._host = docker_host
+        self._called = docker_host or "the local engine"
+        self.patience = patience or Patience()
         self._api: docker.APIClient | None = None
         self._opening = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections that no call is under way on; the next call opens others."""
+        api, self._api = self._api, None
+        if api is not None:
+            api.close()
 
     def ping(self) -> None:
         """Raise what keeps the engine from being used, if anything does."""
@@ -118,15 +114,14 @@ class Client:
         """All containers, networks and images."""
         networks, images = self.networks(), self.images()
         with self.speaking("listing containers") as api:
-            items = api.containers(all=True)
-        return Snapshot(translated(items, container_from_list), networks, images)
+            containers = translated(api.containers(all=True), container_from_list)
+        return Snapshot(containers, networks, images)
 
     def networks(self) -> tuple[Network, ...]:
         """All networks."""
-        with self.speaking("listing networks") as api:
-            items = api.networks()
         version = self.api_version()
-        return translated(items, lambda item: network_from_list(item, version))
+        with self.speaking("listing networks") as api:
+            return translated(api.networks(), lambda item: network_from_list(item, version))
 
     def images(self) -> Images:
         """The labels of all images, by ID and by every name; of none, where something forbids to list them.
@@ -135,11 +130,10 @@ class Client:
         """
         try:
             with self.speaking("listing images") as api:
-                items = api.images()
+                return images_from_list(api.images())
         except EngineRefusedError as error:
             log.debug("%s: asking about each image by itself", error)
             return {}
-        return images_from_list(items)
 
     def container(self, container_id: str) -> Container | None:
         """One container as it is now; None where it is gone.
@@ -155,13 +149,15 @@ class Client:
         """One container, as `docker inspect` shows it. Raises `GoneError`."""
         with self.speaking(f"inspecting container {container_id}") as api:
             inspected: Mapping[str, Any] = api.inspect_container(container_id)
+            # Whoever asks for all of it takes it for what it is.
+            container_from_inspection(inspected)
             return inspected
 
     def image_labels(self, image: str) -> Mapping[str, str]:
         """The labels that an image brings along, by ID or name. Raises `GoneError`."""
         with self.speaking(f"inspecting image {image}") as api:
             inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
-            return (inspected.get("Config") or {}).get("Labels") or {}
+            return relevant((inspected.get("Config") or {}).get("Labels") or {})
 
     def connect(self, container_id: str, network_id: str, endpoint: Mapping[str, Any], doing: str) -> None:
         """Attach a container to a network, with an `EndpointSettings` as the API takes it.
@@ -187,14 +183,14 @@ class Client:
         with self.speaking("subscribing to events") as api:
             if (path := self.socket_path) is not None:
                 filters = quote(json.dumps(EVENT_FILTERS))
-                return EventStream(path, f"/v{api.api_version}/events?filters={filters}")
+                return EventStream(path, f"/v{api.api_version}/events?filters={filters}", self.patience)
             stream: Events = api.events(decode=True, filters=EVENT_FILTERS)
             return stream
 
     def _post(self, path: str, body: Mapping[str, Any], doing: str) -> None:
         with self.speaking(doing) as api:
             url = f"{api.base_url}/v{api.api_version}{path}"
-            response = api.post(url, json=body, timeout=CALL_SECONDS)
+            response = api.post(url, json=body, timeout=self.patience.change)
             try:
                 response.raise_for_status()
             except requests.HTTPError as error:
@@ -204,22 +200,12 @@ class Client:
     def speaking(self, doing: str) -> Iterator[docker.APIClient]:
         """Yield the connection; turn what goes wrong with it into our errors."""
         try:
-            yield self._connection()
-        except NotFound as error:
-            raise GoneError(f"{doing}: {error.explanation or error}") from error
-        except APIError as error:
-            raise EngineRefusedError(f"{doing}: {error.explanation or error}") from error
-        except (
-            DockerException,
-            requests.RequestException,
-            HTTPError,
-            HTTPException,
-            OSError,
-            ValueError,
-        ) as error:
+            with as_ours(doing, self._called):
+                yield self._connection()
+        except (EngineUnavailableError, PermissionMissingError):
             # The next call begins afresh: after an upgrade the engine may speak another API version.
-            self._api = None
-            _raise_unreachable(f"{doing} at {self._host or 'the local engine'}", error)
+            self.close()
+            raise
 
     def _connection(self) -> docker.APIClient:
         if (api := self._api) is not None:
@@ -229,53 +215,6 @@ class Client:
                 options = kwargs_from_env()
                 if self._host:
                     options["base_url"] = self._host
-                self._api = docker.APIClient(timeout=CALL_SECONDS, **options)
+                # Whatever its types say, the library takes a fraction too.
+                self._api = docker.APIClient(timeout=self.patience.question, **options)  # type: ignore[arg-type]
             return self._api
-
-
-def translated(
-    items: Iterable[Mapping[str, Any]], translate: Callable[[Mapping[str, Any]], T]
-) -> tuple[T, ...]:
-    """All items that can be read: one that cannot must not keep the others from being known."""
-    found = []
-    for item in items:
-        try:
-            found.append(translate(item))
-        except (LookupError, TypeError, ValueError) as error:
-            log.warning("what the engine says of %s cannot be read: %r", item.get("Id"), error)
-    return tuple(found)
-
-
-def _raise_unreachable(doing: str, error: BaseException) -> None:
-    cause = _system_error(error)
-    if isinstance(cause, PermissionError):
-        raise PermissionMissingError(
-            f"{doing}: permission denied on the engine's socket",
-            hint=f"usermod -aG docker {_user()}  # and log in again, or run as root",
-        ) from error
-    raise EngineUnavailableError(
-        f"{doing}: {(cause and cause.strerror) or error}", hint="systemctl start docker"
-    ) from error
-
-
-def _user() -> str:
-    """Who this process runs as; by number where the machine knows no name."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
-def _system_error(error: BaseException) -> OSError | None:
-    """The operating system's error inside an exception that libraries have wrapped a few times."""
-    pending: list[object] = [error]
-    seen: set[int] = set()
-    while pending:
-        each = pending.pop(0)
-        if not isinstance(each, BaseException) or id(each) in seen:
-            continue
-        seen.add(id(each))
-        if isinstance(each, OSError) and each.errno and not isinstance(each, requests.RequestException):
-            return each
-        pending += [*each.args, each.__cause__, each.__context__]
-    return None

@@ -6,21 +6,33 @@ announced, since whatever happened before it has to be listed. What must precede
 the `fast_path`.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.engine.client import Client, Events
+from dockeripv6mapper.engine.failures import BROKEN, MISREAD
 from dockeripv6mapper.engine.fast_path import FastPath, Sent
 from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event
-from dockeripv6mapper.errors import EngineUnavailableError, MapperError
+from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import Container
 
-LONGEST_RETRY_SECONDS = 10.0
-"""An engine that comes back is noticed within this time: every container start waits for it."""
+log = logging.getLogger(__name__)
+
+LONGEST_RETRY_SECONDS = 3.0
+"""An engine that comes back is noticed within this time: every container start waits for it.
+
+All is right again within five seconds: the rest is for looking at everything.
+"""
+STEADY_SECONDS = 10.0
+"""A stream that lasted as long has begun well: one that ends at once is not asked for at once again."""
+STOP_SECONDS = 1.0
+"""How long a stop waits for the thread, which an engine that does not answer a subscription may hold."""
 
 
 class Change(Enum):
@@ -69,7 +81,7 @@ class Subscribed:
 class StreamLost:
     """No events any more."""
 
-    error: MapperError
+    error: Exception
 
 
 EventMessage = ContainerChanged | NetworksChanged | ImagesChanged | Subscribed | StreamLost
@@ -105,6 +117,15 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
     return ContainerChanged(container_id, change, created, at=at)
 
 
+def _understood(event: Mapping[str, Any]) -> EventMessage | None:
+    """As `translate`; None also for one that cannot be read, which must not keep the others from being."""
+    try:
+        return translate(event)
+    except MISREAD as error:
+        log.warning("passing over an event that cannot be read: %r: %.200r", error, event)
+        return None
+
+
 class EventReader:
     """Reads the stream on a thread of its own, for as long as it is not stopped."""
 
@@ -121,36 +142,56 @@ class EventReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the stream and the thread."""
+        """End the stream and the thread: nothing is delivered or begun any more. May be repeated."""
         self._stopping.set()
-        if self._stream is not None:
-            self._stream.close()
+        self._end_stream()
+        self._thread.join(timeout=STOP_SECONDS)
+
+    def _end_stream(self) -> None:
+        try:
+            if (stream := self._stream) is not None:
+                stream.close()
+        except (*BROKEN, *MISREAD) as error:
+            # It is just ending by itself, and the library finds no socket to close.
+            log.debug("ending the event stream: %r", error)
 
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            began = self._follow()
-            failures = 1 if began else failures + 1
+            began = time.monotonic()
+            self._follow()
+            failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             self._stopping.wait(backoff.delay(failures, longest=LONGEST_RETRY_SECONDS))
+        self._fast_path.close()
 
-    def _follow(self) -> bool:
-        """Deliver one subscription's events until it ends; returns whether it began."""
-        began = False
+    def _follow(self) -> None:
+        """Deliver one subscription's events until it ends."""
         try:
-            self._stream = stream = self._client.events()
-            began = True
-            self._fast_path.subscribed()
-            self._deliver(Subscribed())
-            with self._client.speaking("reading events"):
-                for event in stream:
-                    if (message := translate(event)) is not None:
-                        self._deliver(self._act_at_once(message))
-            error: MapperError = EngineUnavailableError("the engine ended the event stream")
-        except MapperError as caught:
+            self._read()
+            error: Exception = EngineUnavailableError("the engine ended the event stream")
+        except Exception as caught:  # noqa: BLE001 - handed over, not swallowed: the reading has to go on
             error = caught
+        # What is open leads to an engine that went away, and would stay so until the collector comes by.
+        self._end_stream()
+        self._stream = None
+        self._client.close()
         if not self._stopping.is_set():
             self._deliver(StreamLost(error))
-        return began
+
+    def _read(self) -> None:
+        """Raises `MapperError`."""
+        self._stream = stream = self._client.events()
+        if self._stopping.is_set():
+            self._end_stream()
+        self._fast_path.subscribed()
+        self._deliver(Subscribed())
+        for event in self._heard(stream):
+            if (message := _understood(event)) is not None:
+                self._deliver(self._act_at_once(message))
+
+    def _heard(self, stream: Events) -> Iterator[Mapping[str, Any]]:
+        with self._client.speaking("reading events"):
+            yield from stream
 
     def _act_at_once(self, message: EventMessage) -> EventMessage:
         """Do what cannot wait for the controller; returns the message that tells it of that."""

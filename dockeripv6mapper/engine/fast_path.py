@@ -63,19 +63,23 @@ class FastPath:
         """
         self.images_changed()
         path = self._client.socket_path
-        if self._spares is not None:
-            self._spares.close()
-            self._spares = None
+        self.close()
         if path is None:
             return
         major, minor = self._client.api_version()
         self._prefix = f"/v{major}.{minor}"
-        spares = SpareConnections(path)
+        spares = SpareConnections(path, self._client.patience)
         try:
             spares.renew()
         except (OSError, HTTPException) as error:
             log.debug("no connections to spare to %s: %s", path, error)
         self._spares = spares
+
+    def close(self) -> None:
+        """Close the connections that nothing is under way on."""
+        if self._spares is not None:
+            self._spares.close()
+            self._spares = None
 
     def images_changed(self) -> None:
         """An image's name may mean another image from now on."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
-from dockeripv6mapper.engine.client import Client, translated
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.failures import translated
 from dockeripv6mapper.engine.peer import peer_process
 from dockeripv6mapper.engine.recipes import can_be_made_again, engine_from_info, recipe_from_list
 from dockeripv6mapper.engine.tenants import tenant_from_inspection
@@ -13,17 +14,16 @@ from dockeripv6mapper.surroundings import Engine, Recipe, Tenant
 
 def about(client: Client) -> Engine:
     """What the engine says of itself. Raises `MapperError`."""
+    version = client.api_version()
     with client.speaking("asking the engine about itself") as api:
-        info = api.info()
-    return engine_from_info(info, client.api_version(), peer_process(client.socket_path))
+        return engine_from_info(api.info(), version, peer_process(client.socket_path))
 
 
 def recipes(client: Client) -> Mapping[str, Recipe]:
     """How each network was made, by its ID; of those that can be made again. Raises `MapperError`."""
     with client.speaking("listing networks") as api:
-        items = api.networks()
-    repeatable = filter(can_be_made_again, items)
-    return dict(translated(repeatable, lambda item: (item["Id"], recipe_from_list(item))))
+        repeatable = filter(can_be_made_again, api.networks())
+        return dict(translated(repeatable, lambda item: (item["Id"], recipe_from_list(item))))
 
 
 def tenants(client: Client) -> Mapping[str, Tenant]:
@@ -32,6 +32,6 @@ def tenants(client: Client) -> Mapping[str, Tenant]:
         ids = [item["Id"] for item in api.containers(all=True)]
     found = {}
     for container_id in ids:
-        with suppress(GoneError):
-            found[container_id] = tenant_from_inspection(client.inspect(container_id))
+        with suppress(GoneError), client.speaking(f"inspecting container {container_id}") as api:
+            found[container_id] = tenant_from_inspection(api.inspect_container(container_id))
     return found

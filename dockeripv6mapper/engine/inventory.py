@@ -40,6 +40,7 @@ class Inventory:
         self.epoch = 0
         """The number of events so far. Other threads may read it, to say when they asked."""
         self._touched: dict[str, int] = {}
+        self._all_touched = 0
         self._listed = self._listed_before = 0
         """Epochs at which the last two lists were asked for."""
         self._ended: set[str] = set()
@@ -53,9 +54,18 @@ class Inventory:
         self.epoch += 1
         self._touched[container_id] = self.epoch
 
-    def is_stale(self, container_id: str, asked: int) -> bool:
+    def touch_all(self) -> None:
+        """Note that events were missed: every answer to an earlier question is stale now."""
+        self.epoch += 1
+        self._all_touched = self.epoch
+
+    def is_stale(self, subject: str, asked: int) -> bool:
         """Whether an answer that was asked for at epoch `asked` may be older than what is known."""
-        return self._touched.get(container_id, 0) > asked
+        return max(self._touched.get(subject, 0), self._all_touched) > asked
+
+    def is_all_stale(self, asked: int) -> bool:
+        """Whether a list that was asked for at epoch `asked` says nothing of anybody."""
+        return self._all_touched > asked
 
     def put(self, container: Container) -> None:
         """Take in one container as it is now."""

@@ -7,22 +7,35 @@ connect has to precede comes within three. An answer is read by whoever has the 
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, GoneError
+from dockeripv6mapper.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    GoneError,
+    NoAnswerError,
+)
 
 SPARES = 8
 """As many as there are threads that await answers: a burst beyond that waits for one of them anyway."""
-ANSWER_SECONDS = 60
-"""How long an answer may take: a connect waits for a start of the same container to end."""
-
 PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
 """The engine drops a connection on which no request came for five minutes; after a first one it does not."""
 NOT_FOUND = 404
 FIRST_ERROR = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds the engine may be silent."""
+
+    question: float = 15.0
+    """A list of 1,000 containers takes a tenth of that on two busy cores; who takes longer hangs."""
+    change: float = 60.0
+    """A connect waits for a start of the same container to end."""
 
 
 class Exchange:
@@ -45,10 +58,14 @@ class Exchange:
     def result(self, doing: str) -> None:
         """Wait for the answer; raise what it says went wrong.
 
-        `doing` begins the message of the `EngineRefusedError`, `GoneError` or `EngineUnavailableError`.
+        `doing` begins the message of the `EngineRefusedError`, `GoneError`, `NoAnswerError` or
+        `EngineUnavailableError`.
         """
         try:
             status, body, reusable = _answer(self._connection)
+        except TimeoutError as error:
+            self.close()
+            raise NoAnswerError(f"{doing}: the engine does not answer") from error
         except (OSError, HTTPException) as error:
             self.close()
             raise EngineUnavailableError(f"{doing}: {error or 'the engine ended the connection'}") from error
@@ -65,8 +82,9 @@ class Exchange:
 class SpareConnections:
     """Connections to a socket, of which any thread may take one or give one back."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience: Patience | None = None) -> None:
         self._path = path
+        self._patience = patience or Patience()
         self._spares: SimpleQueue[socket.socket] = SimpleQueue()
 
     def renew(self) -> None:
@@ -76,14 +94,16 @@ class SpareConnections:
         """
         self.close()
         for _ in range(SPARES):
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(ANSWER_SECONDS)
-            connection.connect(self._path)
-            connection.sendall(PING)
-            if not _answer(connection)[2]:
-                # A proxy that takes one request a connection: none can be spared then.
-                connection.close()
-                return
+            with ExitStack() as unusable:
+                connection = unusable.enter_context(socket.socket(socket.AF_UNIX))
+                connection.settimeout(self._patience.question)
+                connection.connect(self._path)
+                connection.sendall(PING)
+                if not _answer(connection)[2]:
+                    # A proxy that takes one request a connection: none can be spared then.
+                    return
+                connection.settimeout(self._patience.change)
+                unusable.pop_all()
             self.put(connection)
 
     def put(self, connection: socket.socket) -> None:
@@ -109,25 +129,28 @@ class SpareConnections:
 class EventStream:
     """The engine's events on a connection of their own, each as it comes: one line of JSON."""
 
-    def __init__(self, path: str, target: str) -> None:
+    def __init__(self, path: str, target: str, patience: Patience) -> None:
         """Ask for `target` at the socket `path`.
 
         Raises `EngineRefusedError`, `OSError`, `HTTPException`.
         """
-        self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.settimeout(ANSWER_SECONDS)
-        self._connection.connect(path)
-        self._connection.sendall(f"GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n".encode("ascii"))
-        self._response = HTTPResponse(self._connection)
-        self._response.begin()
-        if self._response.status >= FIRST_ERROR:
-            raise EngineRefusedError(f"subscribing to events: {_explanation(self._response.read())}")
-        # Nothing may happen for days.
-        self._connection.settimeout(None)
+        with ExitStack() as unusable:
+            self._connection = unusable.enter_context(socket.socket(socket.AF_UNIX))
+            self._connection.settimeout(patience.question)
+            self._connection.connect(path)
+            self._connection.sendall(f"GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n".encode("ascii"))
+            self._response = unusable.enter_context(HTTPResponse(self._connection))
+            self._response.begin()
+            if self._response.status >= FIRST_ERROR:
+                raise EngineRefusedError(f"subscribing to events: {_explanation(self._response.read())}")
+            # Nothing may happen for days.
+            self._connection.settimeout(None)
+            unusable.pop_all()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield events until the stream ends. Raises `OSError`, `HTTPException`, `ValueError`."""
-        return map(json.loads, self._response)
+        with self._response:
+            yield from map(json.loads, self._response)
 
     def close(self) -> None:
         """End the stream, from any thread."""

@@ -1,0 +1,112 @@
+"""The wire: a local socket that answers as an engine does, but for the calls that it is told to spoil.
+
+An engine that misbehaves cannot be had otherwise. What a real one answers is tested on the real ones.
+"""
+
+import json
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+VERSION = {"ApiVersion": "1.41"}
+INSPECTED = {
+    "Id": "6ba2",
+    "Name": "/mon_container",
+    "Image": "sha256:1",
+    "Created": "2026-01-02T03:04:05.678Z",
+    "Config": {"Labels": {}},
+    "HostConfig": {"NetworkMode": "bridge"},
+    "State": {"Status": "created", "Running": False},
+    "NetworkSettings": {"Networks": {}},
+}
+SINGLE = {"version": VERSION, "_ping": "OK", "info": {}}
+"""What is answered, by the end of the path; else an inspection to `…/json` of one, and else an empty list."""
+
+HANG = b""
+"""In place of an answer: there is none, until the test ends."""
+
+
+def answer(status: int, body: str, *, length: int | None = None, last: bool = True) -> bytes:
+    """An answer as it goes over the wire, by default the last on its connection.
+
+    With a `length` that the body does not have, it is cut short.
+    """
+    size = len(body) if length is None else length
+    fields = f"Content-Type: application/json\r\nContent-Length: {size}\r\n"
+    end = "Connection: close\r\n" if last else ""
+    return f"HTTP/1.1 {status} Status\r\n{fields}{end}\r\n{body}".encode()
+
+
+class Wire:
+    """Answers at `path`; what it `spoils`, by the end of a request's path, it answers so, and hangs up."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._lines: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._ended = threading.Event()
+        self.spoils: dict[str, bytes] = {}
+        self.inspected: dict[str, object] = {}
+        """The endpoints that an inspection shows, by network."""
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """What a client is told as its engine."""
+        return f"unix://{self._path}"
+
+    def __enter__(self) -> Self:
+        self._listener.bind(str(self._path))
+        self._listener.listen()
+        self._start(threading.Thread(target=self._accept))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        for each in (self._listener, *self._lines):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._listener.close()
+
+    def _start(self, thread: threading.Thread) -> None:
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while not self._ended.is_set():
+                line, _ = self._listener.accept()
+                self._lines.append(line)
+                self._start(threading.Thread(target=self._serve, args=(line,)))
+
+    def _serve(self, line: socket.socket) -> None:
+        with line, line.makefile("rb") as requests, suppress(OSError):
+            while request := requests.readline():
+                length = 0
+                while header := requests.readline().strip():
+                    name, _, value = header.lower().partition(b":")
+                    length = int(value) if name == b"content-length" else length
+                requests.read(length)
+                path = request.split()[1].decode().partition("?")[0]
+                self.asked.append(path)
+                spoilt = next((each for end, each in self.spoils.items() if path.endswith(end)), None)
+                if spoilt is not None:
+                    line.sendall(spoilt)
+                    if spoilt == HANG:
+                        self._ended.wait(timeout=30)
+                    return
+                line.sendall(answer(200, json.dumps(self._good(path)), last=False))
+
+    def _good(self, path: str) -> object:
+        end = path.rpartition("/")[2]
+        if end == "json" and path.count("/") > 3:
+            return {**INSPECTED, "NetworkSettings": {"Networks": self.inspected}}
+        return SINGLE.get(end, [])
