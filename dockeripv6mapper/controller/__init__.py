@@ -2,8 +2,9 @@
 
 loop           messages in, passes out: when what is looked at
 passes         observe → desired → plan → apply
-host_side      the kernel's side of a pass: sysctls, proxy entries
-firewall_side  the firewall's side of a pass: ports
+kernel_side    the kernel's side of a pass, of which there are two; what is refused is tried again
+host_side      the host's: sysctls, proxy entries
+firewall_side  the firewall's: ports
 outcomes       what is done about what the engine calls bring, or fail with
 reachability   a warning of networks that let nothing in
 forecast       the outlook by which a creation is answered at once
@@ -11,6 +12,7 @@ jobs           the engine calls under way: at most one action for each container
 timers         what is done later
 logbook        says each thing once
 messages       what the loop is told
+mailbox        where they wait, and how many at most
 races          whether a new container's address is there before its first process runs
 bulletin       how things are, said to the audience
 audience       who is told how the daemon does: service manager, metrics

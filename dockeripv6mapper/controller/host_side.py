@@ -43,8 +43,16 @@ class HostSide:
         self._wanting: dict[ProxyEntry, set[str]] = {}
         """The same the other way round: an address may pass from one container to the next."""
         self._uplinks: tuple[Link, ...] | None = None
+        self._failed: set[ProxyEntry] = set()
+        """Entries that are wanted and could not be added, or not removed."""
+        self._observed = True
         self._proxying = settings.proxy is not ProxyMode.OFF
         """Whether anything is proxied at all: with `--proxy off`, only what a container's label asks for."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether the kernel refuses something that has to be."""
+        return not self._observed or bool(self._failed)
 
     @property
     def count(self) -> int:
@@ -56,8 +64,10 @@ class HostSide:
         try:
             self.seen = self._kernel.observe()
         except MapperError as error:
+            self._observed = False
             self._logbook.failed("observing the host", error)
             return
+        self._observed = True
         self._logbook.succeeded("observing the host")
         self._present = dict(self.seen.entries)
         links = all_uplinks(replace(facts, host=self.seen), self._settings)
@@ -75,13 +85,14 @@ class HostSide:
         wanted = {entry for entry in scope if entry in self._wanting}
         # Somebody else's entry may be gone since it was seen: adding looks again.
         present = {entry: True for entry in scope if self._present.get(entry)}
-        self._apply(plan_proxies(wanted, present))
+        self._apply(plan_proxies(wanted, present), scope)
 
     def settle_all(self, spared: AbstractSet[IPv6Address]) -> None:
         """Bring all proxy entries to what `settle` was last told, except those of the `spared` addresses."""
         present = {entry: ours for entry, ours in self._present.items() if entry.address not in spared}
         wanted = {entry for entry in self._wanting if entry.address not in spared}
-        self._apply(plan_proxies(wanted, present))
+        scope = {entry for entry in self._failed if entry.address not in spared}
+        self._apply(plan_proxies(wanted, present), scope)
 
     def _want(self, container_id: str, entries: frozenset[ProxyEntry]) -> frozenset[ProxyEntry]:
         """Replace what one container needs; returns every entry that it needed or needs."""
@@ -96,7 +107,10 @@ class HostSide:
             self._wanted[container_id] = entries
         return before | entries
 
-    def _apply(self, plan: ProxyPlan) -> None:
+    def _apply(self, plan: ProxyPlan, scope: AbstractSet[ProxyEntry]) -> None:
+        """Carry out a plan; of the entries in `scope` it holds all that has to be done."""
+        for entry in self._failed & scope - {*plan.add, *plan.remove}:
+            self._succeeded(entry)
         if plan.add and not self._proxying:
             self._proxying = True
             self._set_sysctls()
@@ -107,22 +121,29 @@ class HostSide:
                 self._logbook.once("dry run", f"would stop proxying {entry}", logging.INFO)
             return
         if plan.remove:
-            outcome = self._kernel.remove_proxies(plan.remove)
-            for entry in outcome.done:
-                self._present.pop(entry, None)
-                self._logbook.succeeded(entry)
-                log.info("no longer proxying %s", entry)
-            self._say_failures(outcome.failed)
+            self._remove(plan.remove)
         if plan.add:
-            outcome = self._kernel.add_proxies(plan.add)
-            self._announce(outcome.done)
-            self._present.update(dict.fromkeys(outcome.done, True) | dict.fromkeys(outcome.found, False))
-            for entry in outcome.done:
-                self._logbook.succeeded(entry)
-                log.info("proxying %s", entry)
-            for entry in outcome.found:
-                log.debug("%s is proxied by somebody else's entry already", entry)
-            self._say_failures(outcome.failed)
+            self._add(plan.add)
+
+    def _remove(self, entries: Iterable[ProxyEntry]) -> None:
+        outcome = self._kernel.remove_proxies(entries)
+        for entry in outcome.done:
+            self._present.pop(entry, None)
+            self._succeeded(entry)
+            log.info("no longer proxying %s", entry)
+        self._say_failures(outcome.failed)
+
+    def _add(self, entries: Iterable[ProxyEntry]) -> None:
+        outcome = self._kernel.add_proxies(entries)
+        self._announce(outcome.done)
+        self._present.update(dict.fromkeys(outcome.done, True) | dict.fromkeys(outcome.found, False))
+        for entry in outcome.done:
+            self._succeeded(entry)
+            log.info("proxying %s", entry)
+        for entry in outcome.found:
+            self._succeeded(entry)
+            log.debug("%s is proxied by somebody else's entry already", entry)
+        self._say_failures(outcome.failed)
 
     def _announce(self, entries: Iterable[ProxyEntry]) -> None:
         """Tell the neighbours of entries of ours: it spares them a second, and is no loss where it fails."""
@@ -135,7 +156,13 @@ class HostSide:
 
     def _say_failures(self, failed: Mapping[ProxyEntry, MapperError]) -> None:
         for entry, error in failed.items():
+            self._failed.add(entry)
             self._logbook.failed(entry, error)
+
+    def _succeeded(self, entry: ProxyEntry) -> None:
+        """Nothing is left to be tried for an entry: it is as it has to be, or nobody's concern any more."""
+        self._failed.discard(entry)
+        self._logbook.succeeded(entry)
 
     def _set_sysctls(self) -> None:
         wanted = wanted_sysctls(self._uplinks or (), proxying=self._proxying)

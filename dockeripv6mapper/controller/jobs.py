@@ -52,7 +52,10 @@ class Survey:
     network_id: str
 
 
-QUESTIONERS = 2
+QUESTIONERS = 8
+"""Threads that look at one container or image: a look that hangs holds one of them for as long."""
+LISTERS = 3
+"""Threads that list: one for each kind of list, of which there is one under way at most."""
 ACTORS = 8
 """Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
 
@@ -91,6 +94,7 @@ class Jobs:
     ) -> None:
         # Actions may hang for as long as a container's start does: questions do not queue behind them.
         self._questioners = employ(QUESTIONERS, deliver)
+        self._listers = employ(LISTERS, deliver)
         # A survey inspects every container: a container that starts meanwhile must not wait for that.
         self._surveyors = employ(1, deliver)
         self._actors = employ(ACTORS, deliver)
@@ -108,8 +112,7 @@ class Jobs:
         """Have a question answered, unless it is being answered already; everything is listed again then."""
         if question not in self._asked:
             self._asked.add(question)
-            workers = self._surveyors if isinstance(question, Survey) else self._questioners
-            self._submit(workers, question)
+            self._submit(self._workers_for(question), question)
         elif isinstance(question, TakeSnapshot):
             self._list_again = True
 
@@ -143,8 +146,18 @@ class Jobs:
     def stop(self) -> None:
         """Take no more jobs."""
         self._questioners.stop()
+        self._listers.stop()
         self._surveyors.stop()
         self._actors.stop()
+
+    def _workers_for(self, question: Question) -> Workers[Job]:
+        match question:
+            case Survey():
+                return self._surveyors
+            case TakeSnapshot() | ListNetworks() | ListImages():
+                return self._listers
+            case Look() | LookAtImage():
+                return self._questioners
 
     def _submit(self, workers: Workers[Job], job: Job) -> None:
         workers.submit(job, lambda: self._carry_out(job))

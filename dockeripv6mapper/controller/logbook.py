@@ -3,11 +3,15 @@
 import logging
 from collections.abc import Iterable
 
-from dockeripv6mapper.errors import EngineUnavailableError, MapperError
+from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, Network, Refusal
 
 log = logging.getLogger(__name__)
+
+
+AWAY = "the engine is away"
+"""What all failures have in common that come of it, whatever the engine was asked."""
 
 
 class Logbook:
@@ -65,8 +69,9 @@ class Logbook:
         """Say that something failed, where that is news; returns how many times in a row it has."""
         count, said = self._failures.get(what, (0, ""))
         gist = _gist(error)
+        known = said == gist or (gist == AWAY and self._is_away())
         self._failures[what] = (count + 1, gist)
-        if said == gist:
+        if known:
             log.debug("%s (again: %d times now)", error, count + 1)
         elif isinstance(error, EngineUnavailableError):
             log.warning("%s: keeping everything as it is, and trying again", error)
@@ -78,14 +83,24 @@ class Logbook:
 
     def succeeded(self, what: object) -> None:
         """Say that a failure has ended, if there was one."""
-        if (failure := self._failures.pop(what, None)) is not None:
-            log.info("no longer failing: %s", failure[1])
+        _, said = self._failures.pop(what, (0, ""))
+        if said and not (said == AWAY and self._is_away()):
+            log.info("no longer failing: %s", said)
 
-    def forget(self, container_id: str) -> None:
-        """A container is gone: whatever is said of it next is news."""
-        self._decisions.pop(container_id, None)
-        self._failures.pop(container_id, None)
-        self._remarks = {remark for remark in self._remarks if remark[0] != container_id}
+    def engine_came_back(self) -> None:
+        """Say that all has ended which failed since the engine was away."""
+        for what in [what for what, (_, said) in self._failures.items() if said == AWAY]:
+            self.succeeded(what)
+
+    def forget(self, subject: str, *whats: object) -> None:
+        """A container or network is gone: whatever is said of it next, or of `whats`, is news."""
+        self._decisions.pop(subject, None)
+        for what in (subject, *whats):
+            self._failures.pop(what, None)
+        self._remarks = {remark for remark in self._remarks if remark[0] != subject}
+
+    def _is_away(self) -> bool:
+        return any(said == AWAY for _, said in self._failures.values())
 
     def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
         for oddity in labels.oddities(given, known):
@@ -94,7 +109,8 @@ class Logbook:
 
 def _gist(error: Exception) -> str:
     """What makes two failures the same: an engine that is away is away, whatever it was asked."""
-    return "the engine is away" if isinstance(error, EngineUnavailableError) else str(error)
+    away = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
+    return AWAY if away else str(error) or repr(error)
 
 
 def _labels_of(given: labels.Labels) -> str:

@@ -9,14 +9,11 @@ quick enough to be asked directly.
 import logging
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.bulletin import Bulletin
-from dockeripv6mapper.controller.firewall_side import FirewallSide
-from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.jobs import (
     Employ,
     Jobs,
@@ -26,11 +23,22 @@ from dockeripv6mapper.controller.jobs import (
     LookAtImage,
     TakeSnapshot,
 )
+from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow, Stop
-from dockeripv6mapper.controller.outcomes import ENGINE, Outcomes
+from dockeripv6mapper.controller.mailbox import Mailbox
+from dockeripv6mapper.controller.messages import HostChanged, Message, Overflowed, ResyncNow, Stop
+from dockeripv6mapper.controller.outcomes import Outcomes
 from dockeripv6mapper.controller.passes import Passes
-from dockeripv6mapper.controller.timers import Report, Resync, Retry, RetryImage, Timer, Timers, Verify
+from dockeripv6mapper.controller.timers import (
+    Report,
+    Resync,
+    Retry,
+    RetryHost,
+    RetryImage,
+    Timer,
+    Timers,
+    Verify,
+)
 from dockeripv6mapper.engine.events import (
     Change,
     ContainerChanged,
@@ -39,6 +47,7 @@ from dockeripv6mapper.engine.events import (
     StreamLost,
     Subscribed,
 )
+from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.mapping.outlook import Outlook
@@ -49,6 +58,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.1
 """How long to wait after news of the uplinks: they come in bursts."""
+STREAM = "stream"
+"""What fails where no events come."""
 VERIFY_SECONDS = 1.0
 """How long after a death the engine's lists are believed again."""
 DRAIN_SECONDS = 10.0
@@ -66,6 +77,7 @@ class Controller:
         settings: Settings,
         *,
         survey: Callable[[], Surroundings],
+        silence: Callable[[], None] = lambda: None,
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
         publish: Callable[[Outlook], None] = lambda _: None,
         service: ServiceManager | None = None,
@@ -74,9 +86,11 @@ class Controller:
         employ: Employ = Workers,
     ) -> None:
         self._settings = settings
+        self._silence = silence
+        """Has no more events come, when the loop has begun to end."""
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
-        self._queue: SimpleQueue[Message] = SimpleQueue()
+        self._mailbox = Mailbox()
         self._inventory = Inventory()
         self._jobs = Jobs(self.post, lists, endpoints, self._inventory, survey, employ=employ)
         self._logbook = Logbook()
@@ -85,8 +99,7 @@ class Controller:
             inventory=self._inventory,
             jobs=self._jobs,
             endpoints=endpoints,
-            host=HostSide(kernel, settings, self._logbook, watch),
-            firewall=FirewallSide(kernel, settings, self._logbook),
+            kernel=KernelSide(kernel, settings, self._logbook, self._timers, watch),
             timers=self._timers,
             logbook=self._logbook,
             publish=publish,
@@ -105,7 +118,7 @@ class Controller:
 
     def post(self, message: Message) -> None:
         """Hand a message to the loop. From any thread."""
-        self._queue.put(message)
+        self._mailbox.put(message)
 
     def run(self) -> None:
         """Work until `Stop` is posted."""
@@ -123,25 +136,29 @@ class Controller:
 
     def turn(self) -> None:
         """Wait for a message or a timer, and deal with it."""
-        if (message := self._receive(min(self._timers.next_in(), self._service.beat_seconds))) is not None:
+        seconds = min(self._timers.next_in(), self._service.beat_seconds)
+        if (message := self._mailbox.take(seconds)) is not None:
             self._handle(message)
         for timer in self._timers.due():
             self._ring(timer)
         if self._passes.listed and self._jobs.idle:
             self._bulletin.done()
 
-    def _receive(self, seconds: float) -> Message | None:
-        try:
-            return self._queue.get(timeout=seconds)
-        except Empty:
-            return None
-
     def _drain(self) -> None:
-        """Let the actions under way end: what is cut off would have to be restored by the next process."""
+        """Let the actions under way end: what is cut off would have to be restored by the next process.
+
+        Those too that the events' thread has begun, and of which the loop has not heard yet.
+        """
+        self._silence()
         deadline = time.monotonic() + DRAIN_SECONDS
-        while self._jobs.actions and (left := deadline - time.monotonic()) > 0:
-            if isinstance(message := self._receive(left), Finished):
-                self._jobs.done(message.job)
+        while (left := deadline - time.monotonic()) > 0:
+            match self._mailbox.take(left if self._jobs.actions else 0.0):
+                case Finished(job=job):
+                    self._jobs.done(job)
+                case ContainerChanged(sent=Sent() as sent):
+                    self._jobs.follow(sent)
+                case None:
+                    break
         for action in self._jobs.actions.values():
             log.warning("stopping while the engine still works on container %s", action.container)
 
@@ -162,18 +179,23 @@ class Controller:
             case HostChanged():
                 self._timers.hasten(Resync(), SETTLE_SECONDS)
             case Subscribed():
-                log.info("connected to the engine")
-                self._bulletin.set_connected(True)
-                self._timers.cancel_retries()
-                self._inventory.images_changed()
-                self._resync()
+                self._subscribed()
             case StreamLost():
-                self._logbook.failed(ENGINE, message.error)
+                self._logbook.failed(STREAM, message.error)
                 self._bulletin.set_connected(False)
-            case ResyncNow():
-                self._resync()
+            case ResyncNow() | Overflowed():
+                self._resync_anew()
             case Stop():
                 self._stopping = True
+
+    def _subscribed(self) -> None:
+        log.info("connected to the engine")
+        self._logbook.engine_came_back()
+        self._logbook.succeeded(STREAM)
+        self._bulletin.set_connected(True)
+        self._timers.cancel_retries()
+        self._inventory.images_changed()
+        self._resync_anew()
 
     def _container_changed(self, message: ContainerChanged) -> None:
         container_id = message.container_id
@@ -216,6 +238,8 @@ class Controller:
                 self._bulletin.publish()
             case Retry(container_id):
                 self._jobs.ask(Look(container_id))
+            case RetryHost():
+                self._passes.without_engine()
             case RetryImage(image):
                 self._jobs.ask(LookAtImage(image))
             case Verify(container_id):
@@ -225,3 +249,8 @@ class Controller:
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)
         self._jobs.ask(TakeSnapshot())
+
+    def _resync_anew(self) -> None:
+        """Take everything afresh though it may be asked for: events may have been missed since."""
+        self._inventory.touch_all()
+        self._resync()

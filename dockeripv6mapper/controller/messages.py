@@ -18,8 +18,13 @@ class ResyncNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Overflowed:
+    """Events were dropped, since too many waited."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Finish what is under way, and return."""
 
 
-Message = EventMessage | Finished[Job] | HostChanged | ResyncNow | Stop
+Message = EventMessage | Finished[Job] | HostChanged | ResyncNow | Overflowed | Stop

@@ -24,12 +24,9 @@ from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
 from dockeripv6mapper.engine.workers import Finished
-from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
+from dockeripv6mapper.errors import EngineRefusedError
 
 log = logging.getLogger(__name__)
-
-ENGINE = "engine"
-"""What fails where the engine cannot be reached, whatever it was asked."""
 
 
 class Outcomes:
@@ -51,7 +48,6 @@ class Outcomes:
         if finished.error is not None:
             self._failed(job, finished.error)
             return
-        self._logbook.succeeded(ENGINE)
         self._logbook.succeeded(_subject(job))
         if isinstance(job, EndpointChange | Restore):
             self._acted(job, finished.result)
@@ -68,6 +64,8 @@ class Outcomes:
     def _answered(self, question: Question, answer: Answer) -> None:
         match question:
             case TakeSnapshot():
+                self._logbook.succeeded(ListNetworks())
+                self._logbook.succeeded(ListImages())
                 self._passes.take_snapshot(answer)
             case ListNetworks():
                 self._passes.take_networks(answer)
@@ -81,8 +79,7 @@ class Outcomes:
                 self._passes.take_survey(network_id, answer.found)
 
     def _failed(self, job: Job, error: Exception) -> None:
-        unavailable = isinstance(error, EngineUnavailableError)
-        count = self._logbook.failed(ENGINE if unavailable else _subject(job), error)
+        count = self._logbook.failed(_subject(job), error)
         match job:
             case EndpointChange() | Restore():
                 if isinstance(job, Reconnect | Vacate) and isinstance(error, EngineRefusedError):

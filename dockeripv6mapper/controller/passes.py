@@ -10,10 +10,17 @@ from collections.abc import Callable, Iterable
 from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
-from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.forecast import Forecast
-from dockeripv6mapper.controller.host_side import HostSide
-from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, LookAtImage
+from dockeripv6mapper.controller.jobs import (
+    Answer,
+    Jobs,
+    ListImages,
+    ListNetworks,
+    Look,
+    LookAtImage,
+    TakeSnapshot,
+)
+from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
 from dockeripv6mapper.controller.reachability import Reachability
@@ -26,7 +33,7 @@ from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.mapping.progress import Tally, tally
 from dockeripv6mapper.mapping.trust import labels_of_the_image
-from dockeripv6mapper.model import ImageWanted, Mapping
+from dockeripv6mapper.model import ImageWanted, Mapping, Network
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 
@@ -45,8 +52,7 @@ class Passes:
         inventory: Inventory,
         jobs: Jobs,
         endpoints: EngineEndpoints,
-        host: HostSide,
-        firewall: FirewallSide,
+        kernel: KernelSide,
         timers: Timers,
         logbook: Logbook,
         publish: Callable[[Outlook], None],
@@ -56,8 +62,7 @@ class Passes:
         self._inventory = inventory
         self._jobs = jobs
         self._endpoints = endpoints
-        self._host = host
-        self._firewall = firewall
+        self._kernel = kernel
         self._timers = timers
         self._logbook = logbook
         self._meter = meter
@@ -77,10 +82,13 @@ class Passes:
 
     def take_snapshot(self, answer: Answer) -> None:
         """A full pass over a list of everything."""
+        if self._inventory.is_all_stale(answer.asked):
+            self._jobs.ask(TakeSnapshot())
+            return
         snapshot: Snapshot = answer.found
         # At first, a list that a newer one will follow is better than none.
         if not self.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
-            self._inventory.replace_networks(snapshot.networks)
+            self._replace_networks(snapshot.networks)
         merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
         self._ruled_out = {
             each: (action, lasts) for each, (action, lasts) in self._ruled_out.items() if lasts
@@ -92,12 +100,12 @@ class Passes:
         for network in snapshot.networks:
             self._logbook.network(network)
         self.listed = True
-        self._host.observe(self._facts())
+        self._kernel.observe(self._facts())
         self._evaluate(merged.changed | self._desired.forgotten(self._facts()), whole=True)
 
     def without_engine(self) -> None:
-        """A full pass over the host's side alone, while the engine is away: what is there stays right."""
-        self._host.observe(self._facts())
+        """A full pass over the host's side alone: while the engine is away, what is there stays right."""
+        self._kernel.observe(self._facts())
         self._evaluate(list(self._inventory.containers), whole=True)
 
     def take_networks(self, answer: Answer) -> None:
@@ -105,7 +113,7 @@ class Passes:
         if self._inventory.is_stale(NETWORKS, answer.asked):
             self._jobs.ask(ListNetworks())
             return
-        self._inventory.replace_networks(answer.found)
+        self._replace_networks(answer.found)
         self._ruled_out.clear()
         self._evaluate(list(self._inventory.containers))
 
@@ -147,6 +155,11 @@ class Passes:
         """The inventory has something new of a container."""
         self._evaluate([container_id])
 
+    def _replace_networks(self, networks: tuple[Network, ...]) -> None:
+        for gone in {each.id for each in self._inventory.networks} - {each.id for each in networks}:
+            self._logbook.forget(gone)
+        self._inventory.replace_networks(networks)
+
     def _take_images(self, answer: Answer) -> None:
         if self._inventory.is_stale(IMAGES, answer.asked):
             self._jobs.ask(ListImages())
@@ -157,7 +170,7 @@ class Passes:
 
     def tally(self) -> Tally:
         """Count what there is."""
-        return tally(self._facts(), self._desired, self._host.count)
+        return tally(self._facts(), self._desired, self._kernel.count)
 
     def note_created(self, container_id: str) -> None:
         """A container is new: whether it will be mapped before it is started is to be counted."""
@@ -173,7 +186,7 @@ class Passes:
 
     def _facts(self) -> Facts:
         inventory = self._inventory
-        return Facts(inventory.containers, inventory.networks, inventory.images, self._host.seen)
+        return Facts(inventory.containers, inventory.networks, inventory.images, self._kernel.seen)
 
     def _evaluate(self, container_ids: Iterable[str], *, whole: bool = False) -> None:
         """Decide anew on some containers and on those that contend with them, and act on it.
@@ -188,11 +201,10 @@ class Passes:
         affected = update.containers
         for container_id in update.by_others:
             self._ruled_out.pop(container_id, None)
-        # First the host's side: what a dead container had open is closed before its address can go on.
+        # First the kernel's side: what a dead container had open is closed before its address can go on.
         held = {container_id for container_id in affected if self._held(container_id)}
         known = affected - held
-        self._firewall.settle(facts, self._desired, known)
-        self._host.settle(facts, self._desired, known)
+        self._kernel.settle(facts, self._desired, known)
         awaited, self._awaited = self._awaited, held if whole else self._awaited - known
         if whole or (awaited and not self._awaited):
             self._settle_all(facts)
@@ -206,8 +218,7 @@ class Passes:
         """Remove what nobody needs, and spare what those may have of whom too little is known."""
         held = (each for each in facts.containers.values() if self._held(each.id))
         spared = {endpoint.address for each in held for endpoint in each.endpoints if endpoint.address}
-        self._firewall.settle_all(facts, spared)
-        self._host.settle_all(spared)
+        self._kernel.settle_all(facts, spared)
 
     def _held(self, container_id: str) -> bool:
         """Whether a container's proxy entries stay as they are for the moment.
@@ -226,7 +237,7 @@ class Passes:
         """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
         container = facts.containers.get(container_id)
         if container is None:
-            self._logbook.forget(container_id)
+            self._logbook.forget(container_id, Look(container_id))
             self._ruled_out.pop(container_id, None)
             self._races.gone(container_id)
             self._timers.cancel(Retry(container_id), Verify(container_id))

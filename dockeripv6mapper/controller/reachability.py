@@ -38,6 +38,7 @@ class Reachability:
         if surroundings.engine is None or network is None or not any(examined.mapped(network)):
             # The engine or the container went away meanwhile: the next look at a container there asks again.
             return
+        self._judged &= {each.id for each in facts.networks}
         self._judged.add(network_id)
         for finding in inbound.check(examined, network):
             if finding.level is not Level.OK:

@@ -32,11 +32,16 @@ class RetryImage:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryHost:
+    """Time to try again what the kernel refused, for whomever."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Time to say how things are."""
 
 
-Timer = Resync | Retry | RetryImage | Verify | Report
+Timer = Resync | Retry | RetryHost | RetryImage | Verify | Report
 
 
 class Timers:

@@ -51,6 +51,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),
             survey=lambda: survey(client),
+            silence=lambda: reader.stop(),  # noqa: PLW0108 - it is made with the controller in hand
             watch=watcher.watch,
             publish=fast_path.publish,
             service=service or Notifier.of_environment(),

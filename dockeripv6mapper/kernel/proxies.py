@@ -126,10 +126,16 @@ class ProxyTable:
         return zip(entries, results, strict=True)
 
     def _learn(self, entry: ProxyEntry, links: Mapping[str, Link]) -> None:
-        found = self._neighbours.find([ProxyNeighbour(entry.address, links[entry.uplink].index)])
-        self._keeps_protocol = found == [PROTOCOL]
+        ((_, found),) = self._each("looking for", [entry], links, self._neighbours.find)
+        if isinstance(found, OSError):
+            return
+        self._keeps_protocol = found == PROTOCOL
         if self._keeps_protocol:
-            self._record.unlink(missing_ok=True)
+            try:
+                self._record.unlink(missing_ok=True)
+            except OSError as error:
+                # What it says is not asked any more.
+                log.warning("removing %s: %s", self._record, error.strerror)
         else:
             log.warning("this kernel forgets who made a proxy entry: keeping a record in %s", self._record)
 

@@ -1,0 +1,72 @@
+"""The kernel's side of a pass: the host's and the firewall's, and what it refuses tried again."""
+
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from ipaddress import IPv6Address
+
+from dockeripv6mapper import backoff
+from dockeripv6mapper.controller.boundary import HostKernel
+from dockeripv6mapper.controller.firewall_side import FirewallSide
+from dockeripv6mapper.controller.host_side import HostSide
+from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.timers import RetryHost, Timers
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.model import Host
+from dockeripv6mapper.settings import Settings
+
+
+class KernelSide:
+    """Both sides, of which one that fails does not keep the other from being brought to what is desired."""
+
+    def __init__(
+        self,
+        kernel: HostKernel,
+        settings: Settings,
+        logbook: Logbook,
+        timers: Timers,
+        watch: Callable[[frozenset[int] | None], None],
+    ) -> None:
+        self._host = HostSide(kernel, settings, logbook, watch)
+        self._firewall = FirewallSide(kernel, settings, logbook)
+        self._timers = timers
+        self._failures = 0
+        """How often in a row something was refused that had been refused before."""
+
+    @property
+    def seen(self) -> Host:
+        """The host, as last observed."""
+        return self._host.seen
+
+    @property
+    def count(self) -> int:
+        """How many of the proxy entries that are there are ours."""
+        return self._host.count
+
+    def observe(self, facts: Facts) -> None:
+        """Look at the host afresh, and set the sysctls right."""
+        self._host.observe(facts)
+
+    def settle(self, facts: Facts, desired: Desired, container_ids: AbstractSet[str]) -> None:
+        """Bring what some containers need to what is desired."""
+        self._firewall.settle(facts, desired, container_ids)
+        self._host.settle(facts, desired, container_ids)
+        self._retry()
+
+    def settle_all(self, facts: Facts, spared: AbstractSet[IPv6Address]) -> None:
+        """Put right everything else too, but for what concerns the `spared` addresses."""
+        self._firewall.settle_all(facts, spared)
+        self._host.settle_all(spared)
+        self._retry()
+
+    def _retry(self) -> None:
+        """Have a pass made for what was refused, ever later: one for all of it, whoever needs it.
+
+        Other passes try it too; they do not make the next one wait any longer.
+        """
+        if not (self._host.failing or self._firewall.failing):
+            self._failures = 0
+            self._timers.cancel(RetryHost())
+        elif RetryHost() not in self._timers:
+            self._failures += 1
+            self._timers.set(RetryHost(), backoff.delay(self._failures))
