@@ -32,6 +32,7 @@ ROWS: Mapping[str, Row] = {
     "filling": Row(scale.filling, 5),
     "listed-passes": Row(scale.listed_passes, 1),
     "fake-passes": Row(scale.fake_passes, 1),
+    "lifetimes": Row(scale.lifetimes, 1),
     "idle": Row(scale.idle, 100),
     "commands": Row(command_line.commands, 10),
 }

@@ -28,6 +28,9 @@ MEMORY_LIMITS = {0: at_most(55), 1_000: at_most(60), 10_000: at_most(100)}
 LISTED = 1_000
 BRIEF_LISTED = 4
 
+LIFETIMES = 10_000
+BRIEF_LIFETIMES = 100
+
 IDLE_SECONDS = 60
 BRIEF_IDLE_SECONDS = 1
 HEALTH = ("--health-cmd", "true", "--health-interval", "30s")
@@ -82,6 +85,18 @@ def filling(stage: Stage, n: int) -> Iterator[Outcome]:
 
     what = f"{count} proxy entries from empty, against ip -6 -batch"
     yield Outcome(what, "", "ratio", stage.repeat(ratio, n), at_most(1))
+
+
+def lifetimes(stage: Stage, _n: int) -> Iterator[Outcome]:
+    """Memory after many containers that came and went, against memory after a tenth of them."""
+    host = stage.hosts[0]
+    count = BRIEF_LIFETIMES if stage.brief else LIFETIMES
+    argv = (sys.executable, "-m", "tests.benchmark.lifetimes", str(count), UPLINK)
+    early, late = json.loads(host.namespace.run(*argv, timeout=600).stdout)
+    condition = f"{count} lifetimes, fake engine"
+    yield Outcome("resident memory", condition, "MB", (late,))
+    limits = () if stage.brief else at_most(1.05)
+    yield Outcome(f"its growth since the first {count // 10}", condition, "ratio", (late / early,), limits)
 
 
 def idle(stage: Stage, n: int) -> Iterator[Outcome]:
