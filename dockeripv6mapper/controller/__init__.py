@@ -9,6 +9,7 @@ outcomes       what is done about what the engine calls bring, or fail with
 reachability   a warning of networks that let nothing in
 forecast       the outlook by which a creation is answered at once
 jobs           the engine calls under way: at most one action for each container
+vetoes         actions that were in vain, and are not tried again for now
 timers         what is done later
 logbook        says each thing once
 messages       what the loop is told

@@ -39,6 +39,7 @@ from dockeripv6mapper.controller.timers import (
     Timers,
     Verify,
 )
+from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.events import (
     Change,
     ContainerChanged,
@@ -95,6 +96,7 @@ class Controller:
         self._jobs = Jobs(self.post, lists, endpoints, self._inventory, survey, employ=employ)
         self._logbook = Logbook()
         self._timers = timers or Timers()
+        self._vetoes = Vetoes()
         self._passes = Passes(
             inventory=self._inventory,
             jobs=self._jobs,
@@ -102,6 +104,7 @@ class Controller:
             kernel=KernelSide(kernel, settings, self._logbook, self._timers, watch),
             timers=self._timers,
             logbook=self._logbook,
+            vetoes=self._vetoes,
             publish=publish,
             meter=self._meter,
             settings=settings,
@@ -109,6 +112,7 @@ class Controller:
         self._outcomes = Outcomes(
             jobs=self._jobs,
             passes=self._passes,
+            vetoes=self._vetoes,
             timers=self._timers,
             logbook=self._logbook,
             meter=self._meter,
@@ -207,7 +211,7 @@ class Controller:
         if message.change is not Change.ENDPOINT:
             # Whatever failed before may succeed now. Endpoints change by our own actions too.
             self._timers.cancel(Retry(container_id))
-            self._passes.reconsider(container_id)
+            self._vetoes.lift([container_id])
         match message.change:
             case Change.CREATED if message.created and container_id not in self._inventory.containers:
                 self._inventory.put(message.created)

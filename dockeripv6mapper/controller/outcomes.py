@@ -23,6 +23,7 @@ from dockeripv6mapper.controller.jobs import (
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
+from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.workers import Finished
 from dockeripv6mapper.errors import EngineRefusedError
 
@@ -32,9 +33,12 @@ log = logging.getLogger(__name__)
 class Outcomes:
     """Whatever comes back from the workers."""
 
-    def __init__(self, *, jobs: Jobs, passes: Passes, timers: Timers, logbook: Logbook, meter: Meter) -> None:
+    def __init__(
+        self, *, jobs: Jobs, passes: Passes, vetoes: Vetoes, timers: Timers, logbook: Logbook, meter: Meter
+    ) -> None:
         self._jobs = jobs
         self._passes = passes
+        self._vetoes = vetoes
         self._timers = timers
         self._logbook = logbook
         self._meter = meter
@@ -58,7 +62,7 @@ class Outcomes:
         if answer.changed:
             log.info("done: %s", action)
         else:
-            self._passes.rule_out(action, lasting=False)
+            self._vetoes.put(action, lasting=False)
         self._passes.take_container(action.container_id, answer)
 
     def _answered(self, question: Question, answer: Answer) -> None:
@@ -84,7 +88,7 @@ class Outcomes:
             case EndpointChange() | Restore():
                 if isinstance(job, Reconnect | Vacate) and isinstance(error, EngineRefusedError):
                     # Each try takes the container off the network for a moment.
-                    self._passes.rule_out(job, lasting=True)
+                    self._vetoes.put(job, lasting=True)
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._meter.retrying()
                 self._jobs.ask(Look(job.container_id))

@@ -25,6 +25,7 @@ from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
 from dockeripv6mapper.controller.reachability import Reachability
 from dockeripv6mapper.controller.timers import Report, Retry, RetryImage, Timers, Verify
+from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.mapping.desired import Desired
@@ -55,6 +56,7 @@ class Passes:
         kernel: KernelSide,
         timers: Timers,
         logbook: Logbook,
+        vetoes: Vetoes,
         publish: Callable[[Outlook], None],
         meter: Meter,
         settings: Settings,
@@ -65,14 +67,13 @@ class Passes:
         self._kernel = kernel
         self._timers = timers
         self._logbook = logbook
+        self._vetoes = vetoes
         self._meter = meter
         self._races = Races(meter)
         self._settings = settings
         self._desired = Desired(settings)
         self.forecast = Forecast(publish, jobs, settings)
         self._reachability = Reachability(jobs, logbook, settings)
-        self._ruled_out: dict[str, tuple[EndpointAction, bool]] = {}
-        """Actions that did nothing, or only harm, by container; True: until something changes."""
         self._awaited: set[str] = set()
         """Containers of which the last full pass knew too little: what they may have was spared."""
         self.listed = False
@@ -90,9 +91,7 @@ class Passes:
         if not self.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
             self._replace_networks(snapshot.networks)
         merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
-        self._ruled_out = {
-            each: (action, lasts) for each, (action, lasts) in self._ruled_out.items() if lasts
-        }
+        self._vetoes.lift_passing()
         for container_id in merged.stale:
             self._jobs.ask(Look(container_id))
         self._take_images(Answer(answer.asked, snapshot.images))
@@ -114,7 +113,7 @@ class Passes:
             self._jobs.ask(ListNetworks())
             return
         self._replace_networks(answer.found)
-        self._ruled_out.clear()
+        self._vetoes.lift_all()
         self._evaluate(list(self._inventory.containers))
 
     def take_images(self, answer: Answer) -> None:
@@ -142,14 +141,6 @@ class Passes:
     def take_survey(self, network_id: str, surroundings: Surroundings) -> None:
         """It was looked at what decides whether a network's containers are reached."""
         self._reachability.judge(network_id, surroundings, self._facts(), self._desired)
-
-    def rule_out(self, action: EndpointAction, *, lasting: bool) -> None:
-        """Do not plan just this action again, until the next full pass, or something about it changes."""
-        self._ruled_out[action.container_id] = action, lasting
-
-    def reconsider(self, container_id: str) -> None:
-        """Something about a container changed: nothing is ruled out for it."""
-        self._ruled_out.pop(container_id, None)
 
     def take_change(self, container_id: str) -> None:
         """The inventory has something new of a container."""
@@ -199,8 +190,7 @@ class Passes:
         facts = self._facts()
         update = self._desired.update(facts, container_ids)
         affected = update.containers
-        for container_id in update.by_others:
-            self._ruled_out.pop(container_id, None)
+        self._vetoes.lift(update.by_others)
         # First the kernel's side: what a dead container had open is closed before its address can go on.
         held = {container_id for container_id in affected if self._held(container_id)}
         known = affected - held
@@ -238,7 +228,7 @@ class Passes:
         container = facts.containers.get(container_id)
         if container is None:
             self._logbook.forget(container_id, Look(container_id))
-            self._ruled_out.pop(container_id, None)
+            self._vetoes.lift([container_id])
             self._races.gone(container_id)
             self._timers.cancel(Retry(container_id), Verify(container_id))
             return
@@ -255,7 +245,7 @@ class Passes:
         action = plan_endpoint(container, decision, facts, unfinished=unfinished)
         if action is None:
             self._logbook.succeeded(container_id)
-        elif self._ruled_out.get(container_id, (None, False))[0] != action:
+        elif action not in self._vetoes:
             self._apply(action)
 
     def _apply(self, action: EndpointAction) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from errno import ENOBUFS
@@ -14,7 +14,6 @@ from dockeripv6mapper.actions import Connect, EndpointAction
 from dockeripv6mapper.controller.jobs import QUESTIONERS
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import ResyncNow, Stop
-from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.raw_socket import Exchange
@@ -51,15 +50,6 @@ class Faulty(World):
     refused: dict[ProxyEntry, int] = field(default_factory=dict)
     """How often the kernel refuses to add an entry."""
     released: threading.Event = field(default_factory=threading.Event)
-
-    listed: Callable[[], object] = lambda: None
-    """Called after each full list: wait to have it be an old one."""
-
-    def snapshot(self) -> Snapshot:
-        """What was there, perhaps a while ago."""
-        found = super().snapshot()
-        self.listed()
-        return found
 
     def container(self, container_id: str) -> Container | None:
         """One container, unless it is one of those."""

@@ -62,7 +62,7 @@ class World:
     surveys: int = 0
     surveying: Callable[[], object] = lambda: None
     """Called in each survey, on the thread that makes it: wait to have it take long."""
-    listing: Callable[[], None] = lambda: None
+    listing: Callable[[], object] = lambda: None
     """Called before each full list: raise to have it fail."""
     listed: Callable[[], None] = lambda: None
     """Called after each full list was made: wait to have it arrive late."""
