@@ -15,8 +15,6 @@ from tests.lab.waiting import eventually
 
 AT_ONCE = 10
 """How many containers there are before they are removed."""
-VARIATION = 4
-"""The part of the repetitions that other conditions than the unit's on a quiet machine get."""
 TIME_ENOUGH_MS = 20
 """Between create and start, for every container's address to be there."""
 NO_LESS_THAN = 99.0
@@ -84,11 +82,10 @@ def _share(what: str, condition: Condition, seen: Sequence[Seen], per_cent: floa
 def _all_seen(
     stage: Stage, condition: Condition, prepared: Callable[[Host], Way], n: int
 ) -> tuple[Seen, ...]:
-    repetitions = n if condition.usual else max(2, n // VARIATION)
     names: list[str] = []
     with stage.mapper(condition):
         way = prepared(condition.host)
-        return stage.repeat(partial(_seen, stage, condition.host, way, names), repetitions)
+        return stage.repeat(partial(_seen, stage, condition.host, way, names), n, condition)
 
 
 def _seen(stage: Stage, host: Host, way: Way, names: list[str]) -> Seen:

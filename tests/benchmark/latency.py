@@ -35,7 +35,7 @@ def start_to_echo(stage: Stage, n: int) -> Iterator[Outcome]:
     """From the start event to the first answered ping of a router that has been asking for a while."""
     for condition in stage.conditions():
         with stage.mapper(condition):
-            values = stage.repeat(partial(_start_to_echo, stage, condition), n)
+            values = stage.repeat(partial(_start_to_echo, stage, condition), n, condition)
         limits = at_most(4, 10) if condition.usual else ()
         yield Outcome("start event → first echo reply at the router", str(condition), "ms", values, limits)
 
@@ -57,8 +57,8 @@ def late_connect(stage: Stage, n: int) -> Iterator[Outcome]:
     for condition in stage.conditions():
         host = condition.host
         with stage.mapper(condition) as mapper:
-            own = stage.repeat(partial(_own_connect, stage, host), n)
-            late = stage.repeat(partial(_late_connect, stage, host, mapper), n)
+            own = stage.repeat(partial(_own_connect, stage, host), n, condition)
+            late = stage.repeat(partial(_late_connect, stage, host, mapper), n, condition)
         beyond = tuple(each - statistics.median(own) for each in late)
         limits = at_most(3) if condition.usual else ()
         yield Outcome("engine's own connect of a running container", str(condition), "ms", own)
@@ -92,7 +92,7 @@ def first_packet(stage: Stage, n: int) -> Iterator[Outcome]:
         with stage.mapper(condition):
             address = address_of(condition.host, "holder")
             eventually(partial(stage.router.ping, address))
-            pings = stage.repeat(partial(_first_packet, stage, address), n)
+            pings = stage.repeat(partial(_first_packet, stage, address), n, condition)
         first = at_most(1) if condition.usual else ()
         all_three = share_of(100) if condition.usual else ()
         times, received = zip(*pings, strict=True)
@@ -117,10 +117,10 @@ def event_to_request(stage: Stage, n: int) -> Iterator[Outcome]:
     for condition in stage.conditions():
         prepare(condition.host)
         with condition.played():
-            own = stage.repeat(partial(_event_delivery, stage, condition), n)
+            own = stage.repeat(partial(_event_delivery, stage, condition), n, condition)
         yield Outcome("create event → it can be read, the engine's own part", str(condition), "ms", own)
         with stage.mapper(condition, level="--debug") as mapper:
-            values = stage.repeat(partial(_event_to_request, stage, condition, mapper), n)
+            values = stage.repeat(partial(_event_to_request, stage, condition, mapper), n, condition)
         limits = at_most(0.6, 1.5) if condition.usual else ()
         yield Outcome("create event → connect request written", str(condition), "ms", values, limits)
 
@@ -148,7 +148,7 @@ def death_to_removal(stage: Stage, n: int) -> Iterator[Outcome]:
     """From the die event to the kernel without the proxy entry."""
     for condition in stage.conditions():
         with stage.mapper(condition):
-            values = stage.repeat(partial(_death_to_removal, stage, condition), n)
+            values = stage.repeat(partial(_death_to_removal, stage, condition), n, condition)
         limits = at_most(3) if condition.usual else ()
         yield Outcome("die event → proxy entry gone", str(condition), "ms", values, limits)
 

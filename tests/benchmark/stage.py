@@ -35,6 +35,8 @@ IN_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made there
 
 UNIT_NICE = -15
 """The priority that the systemd unit gives the daemon."""
+VARIATION = 4
+"""The part of the repetitions that other conditions get than the one that the targets are for."""
 WARM_UP = 2
 """Repetitions that do not count."""
 NANOSECONDS_PER_MS = 1_000_000
@@ -103,8 +105,10 @@ class Stage:
                 yield Condition(host, nice=0)
                 yield Condition(host, loaded=True)
 
-    def repeat(self, measure: Callable[[], T], n: int) -> tuple[T, ...]:
-        """The values of `n` repetitions, after some that do not count."""
+    def repeat(self, measure: Callable[[], T], n: int, condition: Condition | None = None) -> tuple[T, ...]:
+        """The values of `n` repetitions, after some that do not count; of fewer where it is unusual."""
+        if condition is not None and not condition.usual:
+            n = max(2, n // VARIATION)
         warm_up = 0 if self.brief else WARM_UP
         return tuple([measure() for _ in range(warm_up + n)][warm_up:])
 
