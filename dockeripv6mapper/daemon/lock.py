@@ -38,7 +38,7 @@ def take(state_dir: Path) -> IO[str]:
             lock.close()
             raise MapperError(
                 f"locking {state_dir}: another mapper runs with it",
-                hint="systemctl status DockerIPV6Mapper; a second engine needs a --state-dir of its own",
+                hint="systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status",
             ) from error
         # A cleanup removed it meanwhile.
         lock.close()

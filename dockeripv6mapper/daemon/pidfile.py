@@ -73,5 +73,5 @@ def already_running(pid: int, path: Path) -> MapperError:
     """The error of a second start."""
     return MapperError(
         f"starting in the background: it runs already, as process {pid} (pid file {path})",
-        hint="-d restart, or -d status; a second engine needs a --pidfile and a --state-dir of its own",
+        hint="DockerIPV6Mapper.py -d restart, or -d status",
     )

@@ -32,8 +32,8 @@ FIRST_ERROR = 400
 class Patience:
     """How many seconds the engine may be silent."""
 
-    question: float = 15.0
-    """A list of 1,000 containers takes a tenth of that on two busy cores; who takes longer hangs."""
+    question: float = 30.0
+    """A list of 1,000 containers takes a twentieth of that on two busy cores; who takes longer hangs."""
     change: float = 60.0
     """A connect waits for a start of the same container to end."""
 
