@@ -5,9 +5,10 @@ A container is asked about by one job at a time, and acted upon by one action at
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any
 
-from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
+from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import Inventory
@@ -125,6 +126,11 @@ class Jobs:
         """Await what became of an action that was begun already."""
         self.actions[sent.action.container_id] = sent.action
         self._actors.submit(sent.action, lambda: self._changed(sent.action, self._endpoints.conclude(sent)))
+
+    def address_asked(self, container_id: str) -> IPv6Address | None:
+        """The address at which the engine is just attaching a container, if it is."""
+        action = self.actions.get(container_id)
+        return action.address if isinstance(action, Connect | Reconnect) else None
 
     def done(self, job: Job) -> None:
         """A job came to its end."""

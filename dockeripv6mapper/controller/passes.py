@@ -71,7 +71,7 @@ class Passes:
         self._meter = meter
         self._races = Races(meter)
         self._settings = settings
-        self._desired = Desired(settings)
+        self._desired = Desired(settings, jobs.address_asked)
         self.forecast = Forecast(publish, jobs, settings)
         self._reachability = Reachability(jobs, logbook, settings)
         self._awaited: set[str] = set()

@@ -13,7 +13,7 @@ from dockeripv6mapper.mapping.circles import Held, circle, makes_way_at
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet, needs_proxy
 from dockeripv6mapper.mapping.ports import parse_ports
-from dockeripv6mapper.mapping.reservations import Affected, Reservations, Stake
+from dockeripv6mapper.mapping.reservations import Affected, Asked, Reservations, Stake
 from dockeripv6mapper.mapping.trust import ImageUnknownError, counting_labels
 from dockeripv6mapper.model import (
     Container,
@@ -90,11 +90,11 @@ def all_uplinks(facts: Facts, settings: Settings) -> tuple[Link, ...]:
 class Desired:
     """The decision on every container, brought up to date container by container."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, asked: Asked = lambda _: None) -> None:
         self._settings = settings
         self._resolved: dict[str, Decision] = {}
         self._stakes: dict[str, Stake] = {}
-        self._reservations = Reservations()
+        self._reservations = Reservations(asked)
         self._settled: dict[str, Mapping | Refusal] = {}
         """What was settled since anything about it changed: a pass asks five times for each."""
 

@@ -3,7 +3,7 @@
 An index, kept container by container, so that one container's event looks only at its own addresses.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -39,15 +39,6 @@ class Stake:
         """Greater for a newer container; the ID makes the order total."""
         return self.container.created, self.container.id
 
-    def precedence(self, address: IPv6Address) -> tuple[bool, int, str]:
-        """Sorts those that contend for an address nobody runs with: the first one's identity has it.
-
-        Who is configured with it already keeps it (it would be unstartable otherwise, and its address may
-        be published), then the oldest; the ID makes the order total.
-        """
-        configured = any(each.requested == address for each in self.container.endpoints)
-        return not configured, *self.age()
-
 
 @dataclass(frozen=True, slots=True)
 class Affected:
@@ -59,10 +50,15 @@ class Affected:
     """Those in one of whose addresses another's stake changed: what was in vain for them need not be now."""
 
 
+Asked = Callable[[str], IPv6Address | None]
+"""From a container's ID to the address that the engine is being asked for just now, if it is."""
+
+
 class Reservations:
     """All stakes by address."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
         self._stakes: dict[IPv6Address, dict[str, Stake]] = {}
         self._addresses: dict[str, frozenset[IPv6Address]] = {}
         self._staked: frozenset[IPv6Address] | None = frozenset()
@@ -113,12 +109,21 @@ class Reservations:
             return None
         stakes = staked.values()
         holders = [each for each in stakes if each.holds(address)]
-        first = min(holders or stakes, key=lambda each: each.precedence(address), default=stake)
+        first = min(holders or stakes, key=lambda each: self._precedence(each, address), default=stake)
         if not holders and first.identity == stake.identity:
             kin = [each for each in stakes if each.identity == stake.identity]
             runners = [each for each in kin if each.container.running]
             if runners:
-                first = min(runners, key=lambda each: each.precedence(address))
+                first = min(runners, key=lambda each: self._precedence(each, address))
             else:
                 first = max(kin, key=Stake.age, default=stake)
         return None if first.container.id == stake.container.id else first
+
+    def _precedence(self, stake: Stake, address: IPv6Address) -> tuple[bool, int, str]:
+        """Sorts those that contend for an address nobody runs with: the first one's identity has it.
+
+        Who is configured with it already keeps it (it would be unstartable otherwise, and its address may
+        be published), and so does who will be in a moment; then the oldest; the ID makes the order total.
+        """
+        configured = any(each.requested == address for each in stake.container.endpoints)
+        return not (configured or self._asked(stake.container.id) == address), *stake.age()

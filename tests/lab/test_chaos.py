@@ -7,7 +7,7 @@ from tests.lab.chaos.steps import draw
 from tests.lab.hosts import Host
 from tests.lab.topology import Lab
 
-STEPS = 60
+STEPS = 100
 """Of each seed: what its operations and pauses take is some 45 s. `tests/chaos` takes more at will."""
 
 

@@ -520,6 +520,27 @@ def test_an_outlook_knows_of_the_connects_that_were_begun_by_an_earlier_one() ->
     assert world.actions == [action]
 
 
+def test_whoever_is_being_connected_keeps_the_address_from_one_of_the_same_second() -> None:
+    """However the two sort: both would be configured with it, and one could not be started."""
+    first = container("one", container_id="b", network="he_ipv6", suffix="7")
+    second = container("two", container_id="a", network="he_ipv6", suffix="7")
+    world = World(lists_images=True)
+    answered = threading.Event()
+    world.failing = lambda _: answered.wait(timeout=10)
+    with running(world, Settings(resync=60)) as controller:
+        eventually(lambda: world.written)
+        for each in (first, second):
+            world.containers[each.id] = each
+            controller.post(event(each, Change.CREATED))
+        passes = threading.Event()
+        world.listing = passes.set
+        controller.post(ResyncNow())
+        assert passes.wait(timeout=10)
+        answered.set()
+        eventually(lambda: world.actions)
+    assert [action.container_id for action in world.actions] == [first.id]
+
+
 def test_only_what_is_ours_is_announced() -> None:
     """Once, when its entry is made; an entry of somebody else's is none of our business."""
     other = container("nginx", network="he_ipv6", running=True)

@@ -37,7 +37,7 @@ class World:
     sysctls: dict[str, str] = field(default_factory=dict)
     actions: list[EndpointAction] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
-    failing: Callable[[EndpointAction], None] = lambda _: None
+    failing: Callable[[EndpointAction], object] = lambda _: None
     """Called before each action: raise to have it fail, wait to have it take long."""
     looked: list[str] = field(default_factory=list)
     looking: Callable[[], object] = lambda: None
