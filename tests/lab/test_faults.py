@@ -99,7 +99,7 @@ def test_a_list_that_hangs_keeps_nobody_waiting(host: Host, relay: Holding, mapp
     eventually(lambda: relay.holds)
     run_labelled(host, "mon_container")
     mapped(host)
-    mapper.wait_for_log("listing containers at .*: the engine does not answer", within=20)
+    mapper.wait_for_log("listing containers at .*: the engine does not answer", within=35)
     relay.release()
     mapper.wait_for_log("no longer failing: listing containers")
 
