@@ -62,7 +62,7 @@ ACTORS = 8
 
 Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage | Survey
 Job = Question | EndpointAction
-"""An action brings the container as it is afterwards."""
+"""An action brings the container as it is afterwards, unless it was attached just as asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,9 @@ class Jobs:
 
     def _changed(self, action: EndpointAction, changed: bool) -> Answer:
         asked = self._inventory.epoch
+        if changed and isinstance(action, Connect | Reconnect):
+            # What came of it is known, and packets wait for it.
+            return Answer(asked, None, changed=True)
         return Answer(asked, self._lists.container(action.container_id), changed=changed)
 
 

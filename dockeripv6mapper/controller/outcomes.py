@@ -6,7 +6,7 @@ A failure is said when it begins, and tried again ever more seldom; it keeps nob
 import logging
 
 from dockeripv6mapper import backoff
-from dockeripv6mapper.actions import EndpointAction, EndpointChange, Reconnect, Restore, Vacate
+from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore, Vacate
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.jobs import (
     Answer,
@@ -63,7 +63,10 @@ class Outcomes:
             log.info("done: %s", action)
         else:
             self._vetoes.put(action, lasting=False)
-        self._passes.take_container(action.container_id, answer)
+        if answer.changed and isinstance(action, Connect | Reconnect):
+            self._passes.take_attached(action)
+        else:
+            self._passes.take_container(action.container_id, answer)
 
     def _answered(self, question: Question, answer: Answer) -> None:
         match question:

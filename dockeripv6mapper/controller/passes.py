@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from dockeripv6mapper.actions import EndpointAction
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.forecast import Forecast
@@ -34,7 +34,7 @@ from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.mapping.progress import Tally, tally
 from dockeripv6mapper.mapping.trust import labels_of_the_image
-from dockeripv6mapper.model import ImageWanted, Mapping, Network
+from dockeripv6mapper.model import Endpoint, ImageWanted, Mapping, Network
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 
@@ -132,6 +132,16 @@ class Passes:
         else:
             self._inventory.put(answer.found)
         self.take_change(container_id)
+
+    def take_attached(self, action: Connect | Reconnect) -> None:
+        """A container was attached: its packets are let through before it is looked at."""
+        container = self._inventory.containers.get(action.container_id)
+        known = container and self._inventory.networks.endpoint(container, action.network_id, action.network)
+        name = known.network if known else action.network
+        endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
+        self._inventory.attach(action.container_id, endpoint)
+        self.take_change(action.container_id)
+        self._jobs.ask(Look(action.container_id))
 
     def take_image(self, image: str, answer: Answer) -> None:
         """An image was looked at, for which containers wait."""

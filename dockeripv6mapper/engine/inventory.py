@@ -99,6 +99,18 @@ class Inventory:
         self.containers[container_id] = started
         return True
 
+    def attach(self, container_id: str, endpoint: Endpoint) -> None:
+        """Take in that the engine has attached a container, at the address that it was asked for.
+
+        Of one that does not run it says so, too, where it was on that network already and nothing was done:
+        it has to be looked at.
+        """
+        if (container := self.containers.get(container_id)) is None:
+            return
+        others = (each for each in container.endpoints if each.network != endpoint.network)
+        now = replace(endpoint, address=endpoint.requested if container.running else None)
+        self.put(replace(container, endpoints=(*others, now)))
+
     def may_run(self, container_id: str) -> None:
         """Believe the lists again on whether a container runs."""
         self._dead.discard(container_id)

@@ -42,6 +42,18 @@ def test_a_container_that_ran_before_the_daemon_is_mapped_at_its_start() -> None
     assert [type(action) for action in world.actions] == [Connect]
 
 
+def test_a_container_is_proxied_as_soon_as_the_engine_has_attached_it() -> None:
+    """It is looked at afterwards."""
+    world = world_with(RUNNING)
+    held = threading.Event()
+    world.looking = lambda: held.wait(timeout=10)
+    with running(world):
+        eventually(lambda: ENTRY in world.entries)
+        assert not world.looked
+        held.set()
+        eventually(lambda: world.looked)
+
+
 def test_a_created_container_is_connected_before_its_start() -> None:
     """On the create event; the entry follows when it runs."""
     world = World()
