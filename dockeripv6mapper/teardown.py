@@ -19,10 +19,10 @@ from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.kernel import firewall, leftovers
 from dockeripv6mapper.kernel.host import RECORD, Kernel
 from dockeripv6mapper.kernel.ruleset import TABLE
+from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 from dockeripv6mapper.settings import Settings
 
 AGAIN = "DockerIPV6Mapper.py cleanup"
-SHORT_ID_DIGITS = 12
 
 
 def tear_down(settings: Settings, say: Callable[[str], None], files: Iterable[Path]) -> None:
@@ -140,7 +140,7 @@ def _ping(client: Client, begun: Iterable[str], journal: Journal) -> None:
         whose = ", ".join(container_id[:SHORT_ID_DIGITS] for container_id in begun)
         raise MapperError(
             f"finishing what was begun on container {whose}: {error}; {journal.directory} is kept for that",
-            hint=f"{error.hint} && {AGAIN}",
+            hint=f"{error.hint} && {AGAIN}" if error.hint else AGAIN,
         ) from error
 
 

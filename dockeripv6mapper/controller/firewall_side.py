@@ -30,14 +30,10 @@ class FirewallSide:
         self._uplinks: tuple[str, ...] = ()
         self._spared: set[IPv6Address] = set()
         """Addresses of which nothing is known yet: what an earlier process opened for them stays open."""
-        self._failing = False
+        self.failing = False
+        """Whether the table could not be brought to what is asked for."""
         self._now: FirewallRules | None = None
         """What the table holds; None: not seen yet, or not known after a failure."""
-
-    @property
-    def failing(self) -> bool:
-        """Whether the table could not be brought to what is asked for."""
-        return self._failing
 
     def settle(self, facts: Facts, desired: Desired, container_ids: Iterable[str]) -> None:
         """Bring what some containers need into the table, at once."""
@@ -63,7 +59,7 @@ class FirewallSide:
             if asked:
                 self._failed(error)
             else:
-                self._failing = False
+                self.failing = False
             return
         self._apply(now, check_hooks=True)
 
@@ -112,7 +108,7 @@ class FirewallSide:
             self._failed(error)
             return
         self._now = wanted
-        self._failing = False
+        self.failing = False
         self._logbook.succeeded(FAILURE)
         for hook in hooks:
             log.info("accepting marked packets in %s", hook)
@@ -123,7 +119,7 @@ class FirewallSide:
 
     def _failed(self, error: MapperError) -> None:
         self._now = None
-        self._failing = True
+        self.failing = True
         self._logbook.failed(FAILURE, error)
 
     def _say_dry_run(self, wanted: FirewallRules, now: FirewallRules) -> None:

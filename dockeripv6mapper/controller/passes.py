@@ -11,15 +11,7 @@ from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.forecast import Forecast
-from dockeripv6mapper.controller.jobs import (
-    Answer,
-    Jobs,
-    ListImages,
-    ListNetworks,
-    Look,
-    LookAtImage,
-    TakeSnapshot,
-)
+from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, LookAtImage
 from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
@@ -84,7 +76,7 @@ class Passes:
     def take_snapshot(self, answer: Answer) -> None:
         """A full pass over a list of everything."""
         if self._inventory.is_all_stale(answer.asked):
-            self._jobs.ask(TakeSnapshot())
+            # Whoever found that events were missed asked for another.
             return
         snapshot: Snapshot = answer.found
         # At first, a list that a newer one will follow is better than none.

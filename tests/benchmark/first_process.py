@@ -25,7 +25,7 @@ def compose_up(stage: Stage, n: int) -> Iterator[Outcome]:
 
 
 def swarm_task(stage: Stage, n: int) -> Iterator[Outcome]:
-    """A Swarm service of one task, which the engine starts in the same breath."""
+    """A Swarm service of one task, which the engine creates and starts by itself."""
 
     def formed(played: Host) -> Way:
         for host in stage.lab.hosts:
