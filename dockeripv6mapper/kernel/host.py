@@ -6,9 +6,8 @@ from pathlib import Path
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.kernel import firewall, sysctls
 from dockeripv6mapper.kernel.ndp import Announcer
-from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
-from dockeripv6mapper.kernel.uplinks import observe_topology
+from dockeripv6mapper.kernel.uplinks import TopologyObserver
 from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry
 
 RECORD = "proxies"
@@ -19,7 +18,7 @@ class Kernel:
     """The kernel of the network namespace that this process is in. Close it."""
 
     def __init__(self, state_dir: Path, sysctl_dir: Path = sysctls.ROOT) -> None:
-        self._rtnetlink = open_rtnetlink()
+        self._topology = TopologyObserver()
         self._proxies = ProxyTable(state_dir / RECORD)
         self._announcer = Announcer()
         self._firewall = firewall.Firewall()
@@ -27,8 +26,8 @@ class Kernel:
         self._links: Mapping[str, Link] = {}
 
     def observe(self) -> Host:
-        """Everything but sysctls, afresh."""
-        topology = observe_topology(self._rtnetlink)
+        """Everything but sysctls, as it is now."""
+        topology = self._topology.observe()
         self._links = topology.links
         return Host(
             links=topology.links,
@@ -75,4 +74,4 @@ class Kernel:
         """Close the sockets."""
         self._announcer.close()
         self._proxies.close()
-        self._rtnetlink.close()
+        self._topology.close()

@@ -1,6 +1,7 @@
 """The rtnetlink socket, its messages, and its errors as ours."""
 
 import os
+import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 HEADER = struct.Struct("=IHHII")
 """`struct nlmsghdr`: length, type, flags, sequence, port."""
 
+RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 1 << 0, 1 << 8, 1 << 10
+RTMGRP_IPV6_NETCONF = 1 << 24
+"""What the kernel notifies of (`linux/rtnetlink.h`); the last is its group RTNLGRP_IPV6_NETCONF (25)."""
+
 PERMISSION_HINT = "run as root, or with the capability CAP_NET_ADMIN, as the systemd unit does"
 
 
@@ -27,6 +32,13 @@ def open_rtnetlink() -> IPRoute:
         return IPRoute()
     except OSError as error:
         raise MapperError(f"opening a netlink socket: {error.strerror}") from error
+
+
+def open_notifications(groups: int) -> socket.socket:
+    """A socket that hears what the kernel notifies of from now on. Raises `OSError`. Close it."""
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    opened.bind((0, groups))
+    return opened
 
 
 def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:

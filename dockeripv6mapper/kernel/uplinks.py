@@ -1,15 +1,28 @@
-"""Links, addresses and routes: what the host is, as far as it matters here."""
+"""Links, addresses and routes: what the host is, as far as it matters here.
+
+pyroute2 takes some 85 ms to read those of a host with a hundred running containers, each with a link, a
+link-local address and three routes of its own. The kernel tells of every change of them, so who looks
+again and again reads again only after one.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from errno import ENOBUFS
 from ipaddress import IPv6Address, IPv6Network
-from socket import AF_INET6
+from socket import AF_INET6, MSG_DONTWAIT, MSG_TRUNC
 from typing import Any, TypeAlias
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT
 
-from dockeripv6mapper.kernel.netlink import speaking
+from dockeripv6mapper.kernel.netlink import (
+    RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_ROUTE,
+    RTMGRP_LINK,
+    open_notifications,
+    open_rtnetlink,
+    speaking,
+)
 from dockeripv6mapper.model import Link
 
 NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
@@ -31,6 +44,43 @@ class Topology:
     addresses: frozenset[IPv6Address]
     next_hops: frozenset[IPv6Address]
     on_link: frozenset[tuple[IPv6Network, str]]
+
+
+class TopologyObserver:
+    """Looks at the network namespace that this process is in, again and again. Close it."""
+
+    def __init__(self) -> None:
+        with speaking("opening a netlink socket"):
+            self._changes = open_notifications(RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE)
+        self._rtnetlink = open_rtnetlink()
+        self._seen: Topology | None = None
+
+    def observe(self) -> Topology:
+        """What is there now; the same object, if nothing has changed since the last."""
+        # What changes while it is being read is told of, too, and read the next time.
+        with speaking("hearing of changes of links, addresses and routes"):
+            self._heed_changes()
+        if self._seen is None:
+            self._seen = observe_topology(self._rtnetlink)
+        return self._seen
+
+    def _heed_changes(self) -> None:
+        """Take off the socket what the kernel has told of: after anything, what was seen is out of date."""
+        while True:
+            try:
+                self._changes.recv(1, MSG_DONTWAIT | MSG_TRUNC)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # So much has happened that some of it was lost. It is said once, before what is left.
+                if error.errno != ENOBUFS:
+                    raise
+            self._seen = None
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._changes.close()
+        self._rtnetlink.close()
 
 
 def observe_topology(rtnetlink: IPRoute) -> Topology:

@@ -8,12 +8,18 @@ dropped here.
 import logging
 import os
 import selectors
-import socket
 import struct
 import threading
 from collections.abc import Callable, Container
 
-from dockeripv6mapper.kernel.netlink import messages
+from dockeripv6mapper.kernel.netlink import (
+    RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_NETCONF,
+    RTMGRP_IPV6_ROUTE,
+    RTMGRP_LINK,
+    messages,
+    open_notifications,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +29,7 @@ RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTM_NEWNETCONF = 80
 """Message types of `linux/rtnetlink.h`."""
 
-GROUPS = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 24
-"""RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, and the group RTNLGRP_IPV6_NETCONF (25)."""
+GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_IPV6_NETCONF
 
 INDEX_AT_4 = struct.Struct("=4xi")
 """The interface index, in `struct ifinfomsg` and `struct ifaddrmsg` alike."""
@@ -64,8 +69,7 @@ class Watcher:
         self._changed = changed
         self._uplinks: frozenset[int] | None = frozenset()
         self._wake_reader, self._wake_writer = os.pipe()
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        self._socket.bind((0, GROUPS))
+        self._socket = open_notifications(GROUPS)
         self._thread = threading.Thread(target=self._run, name="netlink", daemon=True)
 
     def start(self) -> None:

@@ -1,0 +1,74 @@
+"""Links, addresses and routes of a host: read again after a change of any, and only then."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv6Interface
+from typing import Any
+
+import pytest
+
+from tests.lab.namespaces import Namespace
+from tests.lab.roots import CHECKOUT
+
+ADDRESS = "2001:db8::5"
+DEFAULT = "route {} default via fe80::1 dev up0"
+OVERFLOW = 1_000
+"""Times down and up, each told of in some ten messages of a kilobyte: a socket holds 208 of them."""
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    """A host without an engine, with one link and one address."""
+    namespace = Namespace(f"dim-{os.getpid()}-uplinks")
+    namespace.create()
+    try:
+        namespace.run("ip", "link", "add", "up0", "up", "type", "veth", "peer", "name", "far0")
+        namespace.run("ip", "link", "set", "far0", "up")
+        namespace.add_address("up0", IPv6Interface(f"{ADDRESS}/64"))
+        yield namespace
+    finally:
+        namespace.delete()
+
+
+def look(namespace: Namespace, *changes: str) -> list[dict[str, Any]]:
+    """What the observer sees before, and after each of some changes."""
+    program = ("env", "-C", str(CHECKOUT), sys.executable, "-m", "tests.lab.observing")
+    found: list[dict[str, Any]] = json.loads(namespace.run(*program, *changes).stdout)
+    return found
+
+
+def test_nothing_is_read_again_while_nothing_changes(namespace: Namespace) -> None:
+    """A pass over a host with a hundred links would spend most of its time on it."""
+    first, second, third = look(namespace, "", "neigh add proxy 2001:db8::9 dev up0")
+    assert first["read"]
+    assert first["addresses"] == sorted((ADDRESS, "::1"))
+    assert not second["read"]
+    assert not third["read"]  # a proxy entry is none of it, and the kernel tells nobody
+
+
+def test_every_change_is_seen_by_the_next_look(namespace: Namespace) -> None:
+    """A link, an address, a default route, each when it comes and when it goes."""
+    _, routed, unrouted, grown, shrunk, addressed, bare = look(
+        namespace,
+        DEFAULT.format("add"),
+        DEFAULT.format("del"),
+        "link add up1 type veth peer name far1",
+        "link del up1",
+        "address add 2001:db8::6/64 dev up0 nodad",
+        "address flush dev up0 scope global",
+    )
+    assert (routed["uplinks"], unrouted["uplinks"]) == (["up0"], [])
+    assert "up1" in grown["links"]
+    assert "up1" not in shrunk["links"]
+    assert addressed["addresses"] == sorted((ADDRESS, "2001:db8::6", "::1"))
+    assert bare["addresses"] == ["::1"]
+
+
+def test_a_flood_of_changes_is_a_change(namespace: Namespace) -> None:
+    """More than a socket holds: what is lost among it, the reading afresh finds all the same."""
+    flood = "\n".join(("link set up0 down", "link set up0 up") * OVERFLOW)
+    _, flooded, added = look(namespace, f"{flood}\n{DEFAULT.format('add')}", DEFAULT.format("del"))
+    assert flooded["uplinks"] == ["up0"]
+    assert added["uplinks"] == []
