@@ -230,7 +230,9 @@ class Controller:
                 self._inventory.mark_dead(container_id)
                 self._timers.set(Verify(container_id), VERIFY_SECONDS)
                 self._passes.take_change(container_id)
-        self._jobs.ask(Look(container_id))
+        if container_id not in self._jobs.actions:
+            # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
+            self._jobs.ask(Look(container_id))
 
     # --- what is due --------------------------------------------------------------------------------------
 

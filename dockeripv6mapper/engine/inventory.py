@@ -91,13 +91,12 @@ class Inventory:
         They are where it was configured with one: the engine starts it with that or not at all.
         """
         self.may_run(container_id)
-        container = self.containers.get(container_id)
-        if container is None or not any(each.requested for each in container.endpoints):
+        if (container := self.containers.get(container_id)) is None:
             return False
         endpoints = (replace(each, address=each.address or each.requested) for each in container.endpoints)
         started = replace(container, running=True, in_transition=False, endpoints=tuple(endpoints))
         self.containers[container_id] = started
-        return True
+        return any(each.requested for each in container.endpoints)
 
     def attach(self, container_id: str, endpoint: Endpoint) -> None:
         """Take in that the engine has attached a container, at the address that it was asked for.
@@ -170,6 +169,8 @@ class Inventory:
 
 
 def _without_addresses(container: Container) -> Container:
+    if all(endpoint.address is None for endpoint in container.endpoints):
+        return container
     endpoints = tuple(replace(endpoint, address=None) for endpoint in container.endpoints)
     return replace(container, endpoints=endpoints)
 

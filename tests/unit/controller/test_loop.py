@@ -592,3 +592,36 @@ def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
         controller.post(event(CREATED, Change.STARTED))
         eventually(lambda: ENTRY in world.entries)
         looking.set()
+
+
+def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
+    """Nobody asks for a look at it before: the engine lets nobody look while it attaches."""
+    world, other = World(lists_images=True), container("other", network="he_ipv6")
+    attaching, looked_at, looking = threading.Event(), threading.Event(), threading.Event()
+    begun: list[str] = []
+
+    def attach(action: EndpointAction) -> None:
+        begun.append(action.container_id)
+        attaching.wait()
+
+    def look() -> None:
+        looked_at.set()
+        looking.wait()
+
+    world.failing, world.looking = attach, look
+    with running(world) as controller:
+        try:
+            eventually(lambda: world.written)
+            world.containers = {CREATED.id: CREATED, other.id: other}
+            controller.post(event(CREATED, Change.CREATED))
+            controller.post(event(CREATED, Change.STARTED))
+            controller.post(event(CREATED, Change.ENDPOINT))
+            controller.post(event(other, Change.CREATED))
+            eventually(lambda: begun == [CREATED.id, other.id])
+            assert not looked_at.is_set()
+            world.containers[CREATED.id] = RUNNING
+            attaching.set()
+            eventually(lambda: ENTRY in world.entries)
+        finally:
+            attaching.set()
+            looking.set()
