@@ -42,7 +42,7 @@ NETWORK = Network(
     labels={"ipv6.mapper.scheme": "wide"},  # of so many, some would have one `md5-24` suffix
 )
 IMAGE = "sha256:" + "1" * 64
-REPETITIONS = 5
+REPETITIONS = 15
 MS = 1000
 NEVER = 86400.0
 """Seconds between two passes that nobody asked for."""
