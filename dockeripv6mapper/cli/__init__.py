@@ -4,13 +4,14 @@
     background  -d start|stop|restart|status
     address     the address of a name
     status      every labelled container, in several forms
+    views       those forms
     reports     plan, doctor
     cleanup     what carries our mark, removed
     manpage     the man page, made of all these
     output      exit codes, and where results go
 
-Docker's and netlink's libraries are imported inside the commands that use them, so that `--help` and
-`address --subnet` need not wait for them.
+What a command needs besides its options is imported inside it, so that `--help` need not wait for anything,
+and `address --subnet` not for Docker's and netlink's libraries.
 """
 
 import logging

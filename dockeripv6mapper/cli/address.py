@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.mapping import addressing, desired, labels
-from dockeripv6mapper.model import Container, Mapping, Network, Refusal, RefusedError
-from dockeripv6mapper.report.status import REMEDIES
 from dockeripv6mapper.settings import Scheme, Settings
 
 
@@ -29,6 +26,8 @@ def address(
     With --network the daemon's own rules decide, so an address that is the host's, a router's or another
     container's is an error.
     """
+    from dockeripv6mapper.model import RefusedError
+
     settings: Settings = context.obj
     settings = replace(settings, scheme=scheme or settings.scheme)
     try:
@@ -39,12 +38,17 @@ def address(
         else:
             raise typer.BadParameter("give one of --network and --subnet")
     except RefusedError as no:
+        from dockeripv6mapper.report.status import REMEDIES
+
         hint = REMEDIES.get(no.refusal.reason)
         raise MapperError(f"computing the address of {name}: {no.refusal.detail}", hint=hint) from no
     typer.echo(str(result))
 
 
 def _in_subnet(name: str, subnet: IPv6Network, suffix: str | None, settings: Settings) -> IPv6Address:
+    from dockeripv6mapper.mapping import addressing, desired, labels
+    from dockeripv6mapper.model import Network
+
     gateways = frozenset({addressing.default_gateway(subnet)})
     network = Network("", str(subnet), "bridge", subnets=(subnet,), gateways=gateways)
     number = None if suffix is None else labels.parse_suffix(suffix)
@@ -53,6 +57,8 @@ def _in_subnet(name: str, subnet: IPv6Network, suffix: str | None, settings: Set
 
 def _on_network(name: str, network: str, suffix: str | None, settings: Settings) -> IPv6Address:
     from dockeripv6mapper import observation
+    from dockeripv6mapper.mapping import labels
+    from dockeripv6mapper.model import Container, Mapping, Refusal, RefusedError
 
     given = {labels.NETWORK: network} | ({} if suffix is None else {labels.SUFFIX: suffix})
     newest = Container(id="", name=name, labels=given, image="", created=sys.maxsize, running=False)

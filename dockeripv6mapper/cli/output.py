@@ -2,8 +2,10 @@
 
 import sys
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPED_COLUMNS = 250
 """Width of a table that a program reads, which must not be cut."""
@@ -18,6 +20,8 @@ class Exit(IntEnum):
     DEGRADED = 3
 
 
-def console() -> Console:
+def console() -> "Console":
     """Where tables go: as wide as the terminal, and wide enough for anything where there is none."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)

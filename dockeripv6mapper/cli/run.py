@@ -13,7 +13,7 @@ from dockeripv6mapper.cli.background import carry_out
 from dockeripv6mapper.controller.audience import ServiceManager
 from dockeripv6mapper.daemon.background import DEFAULT_LOGFILE, DEFAULT_PIDFILE, Command
 from dockeripv6mapper.report import logs
-from dockeripv6mapper.report.logs import LogFormat
+from dockeripv6mapper.report.formats import LogFormat
 from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
 
 FWMARK_BITS = 32

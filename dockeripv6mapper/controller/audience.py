@@ -5,8 +5,11 @@ and return at once.
 """
 
 from math import inf
+from typing import TYPE_CHECKING
 
-from dockeripv6mapper.mapping.progress import Tally
+if TYPE_CHECKING:
+    # The command line needs only the names of these classes.
+    from dockeripv6mapper.mapping.progress import Tally
 
 
 class ServiceManager:
@@ -49,5 +52,5 @@ class Meter:
     def retrying(self) -> None:
         """Something failed for a container, and will be tried again."""
 
-    def tallied(self, tally: Tally) -> None:
+    def tallied(self, tally: "Tally") -> None:
         """How many there are of each kind now."""

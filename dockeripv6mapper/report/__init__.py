@@ -7,4 +7,6 @@ doctor   the findings of the checks
 plan     what one pass would do
 metrics  the loop's doings in numbers
 logs     log records → lines, for people, the journal and programs
+colours  log records on a terminal
+formats  the forms that an option names
 """

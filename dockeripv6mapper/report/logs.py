@@ -10,28 +10,15 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import Enum
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.text import Text
-
 from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.report.formats import LogFormat
 
 SYSLOG_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 """As in syslog(3). The journal takes `<4>` at the begin of a line for its priority (sd-daemon(3))."""
-
-
-class LogFormat(Enum):
-    """How a record is written."""
-
-    AUTO = "auto"
-    """In colours on a terminal, with priorities to the journal, else plain."""
-    PLAIN = "plain"
-    JSON = "json"
 
 
 def set_up(level: int, chosen: LogFormat, file: Path | None) -> None:
@@ -78,18 +65,6 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields)
 
 
-class Colours(RichHandler):
-    """A terminal's handler."""
-
-    def __init__(self) -> None:
-        super().__init__(console=Console(stderr=True), show_path=False, omit_repeated_times=False)
-        self.setFormatter(Lines())
-
-    def render_message(self, record: logging.LogRecord, message: str) -> Text:  # noqa: ARG002 - rich's own
-        """Return the message as it is: none of it is markup, or to be highlighted."""
-        return Text(message)
-
-
 def last_words(error: MapperError) -> str:
     """What the program ends with on stderr: the error, and what to try where that is known."""
     lines = [f"error: {escaped(str(error))}", *([f"  try: {escaped(error.hint)}"] if error.hint else ())]
@@ -114,7 +89,9 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 def _handler(chosen: LogFormat, file: Path | None) -> logging.Handler:
     journal = file is None and is_journal(sys.stderr, os.environ)
     if file is None and chosen is LogFormat.AUTO and not journal and sys.stderr.isatty():
-        return Colours()
+        from dockeripv6mapper.report.colours import Colours  # noqa: PLC0415 - not for who has no terminal
+
+        return Colours(Lines())
     try:
         handler = logging.StreamHandler() if file is None else WatchedFileHandler(file, encoding="utf-8")
     except OSError as error:

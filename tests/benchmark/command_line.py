@@ -10,16 +10,21 @@ from tests.benchmark.outcomes import Outcome, at_most
 from tests.benchmark.stage import Stage
 
 PROGRAM = ("-m", "dockeripv6mapper")
+LEAST = ("-c", "import typer, rich; typer.run(lambda name: None)")
+"""A program of typer's with one argument that does nothing: what no program of typer's can be faster than."""
 COMMANDS = {
     "--help": (*PROGRAM, "--help"),
     "address": (*PROGRAM, "address", "nginx", "--subnet", "2001:db8:103::/64"),
 }
+LEAST_COMMANDS = {"--help": (*LEAST, "--help"), "address": (*LEAST, "nginx")}
 LIBRARIES = ("-c", "import typer, rich")
 
 
 def commands(stage: Stage, n: int) -> Iterator[Outcome]:
     """Wall time, each against an import right before it."""
     for name, command in COMMANDS.items():
+        least = stage.repeat(partial(_ratio, LEAST_COMMANDS[name]), n)
+        yield Outcome(f"the least program of typer's like {name}, against the same", "", "ratio", least)
         ratios = stage.repeat(partial(_ratio, command), n)
         yield Outcome(f"{name}, against importing typer and rich", "", "ratio", ratios, at_most(1.5))
 
