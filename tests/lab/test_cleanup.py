@@ -16,6 +16,7 @@ from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.modes import MODES, PLAIN, ROUTED, staged
 from tests.lab.scenes import LABEL, MARK, SUFFIX, mapped, networks_of, run
 from tests.lab.topology import Lab
+from tests.unit.engine.wire import HANG, Wire
 
 TABLE = ("table", "ip6", "dockeripv6mapper")
 LEGACY = next(mode for mode in MODES if mode.legacy)
@@ -227,6 +228,19 @@ def test_a_container_that_is_detached_because_of_us_is_put_back_first(host: Host
     assert (done.returncode, done.stderr) == (0, "")
     assert f"done: finish what was begun on container {container_id[:12]}\n" in done.stdout
     assert "al1" in str(networks_of(host, "mon_container")["he_ipv6"]["Aliases"])
+    assert_all_goes(host)
+
+
+@one_engine
+def test_an_engine_that_does_not_answer_is_waited_for_half_a_minute(host: Host, tmp_path: Path) -> None:
+    """Nothing is known that would mend it: what is to be typed is the cleanup, again."""
+    container_id = detach(host)
+    with Wire(tmp_path / "docker.sock") as wire:
+        wire.spoils["_ping"] = HANG
+        done = run_command(host, "--docker-host", wire.url, "cleanup", timeout=60)
+    assert done.returncode == 1
+    assert f"finishing what was begun on container {container_id[:12]}: " in done.stderr
+    assert done.stderr.endswith("\n  try: DockerIPV6Mapper.py cleanup\n")
     assert_all_goes(host)
 
 

@@ -101,7 +101,7 @@ class Wire:
                 if spoilt is not None:
                     line.sendall(spoilt)
                     if spoilt == HANG:
-                        self._ended.wait(timeout=30)
+                        self._ended.wait(timeout=60)
                     return
                 line.sendall(answer(200, json.dumps(self._good(path)), last=False))
 
