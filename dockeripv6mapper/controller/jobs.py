@@ -12,6 +12,7 @@ from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Re
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.engine.raw_socket import SPARES
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.surroundings import Surroundings
@@ -59,6 +60,9 @@ LISTERS = 3
 """Threads that list: one for each kind of list, of which there is one under way at most."""
 ACTORS = 8
 """Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
+FOLLOWERS = SPARES
+"""Threads: as many as connects can be begun by others. Each is followed at once, or an answer from before the
+container's start would be taken for one from after it, when the engine does what it says."""
 
 Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage | Survey
 Job = Question | EndpointAction
@@ -99,6 +103,7 @@ class Jobs:
         # A survey inspects every container: a container that starts meanwhile must not wait for that.
         self._surveyors = employ(1, deliver)
         self._actors = employ(ACTORS, deliver)
+        self._followers = employ(FOLLOWERS, deliver)
         self._lists = lists
         self._endpoints = endpoints
         self._inventory = inventory
@@ -124,8 +129,9 @@ class Jobs:
 
     def follow(self, sent: Sent) -> None:
         """Await what became of an action that was begun already."""
-        self.actions[sent.action.container_id] = sent.action
-        self._actors.submit(sent.action, lambda: self._changed(sent.action, self._endpoints.conclude(sent)))
+        action = sent.action
+        self.actions[action.container_id] = action
+        self._followers.submit(action, lambda: self._changed(action, self._endpoints.conclude(sent)))
 
     def address_asked(self, container_id: str) -> IPv6Address | None:
         """The address at which the engine is just attaching a container, if it is."""
@@ -155,6 +161,7 @@ class Jobs:
         self._listers.stop()
         self._surveyors.stop()
         self._actors.stop()
+        self._followers.stop()
 
     def _workers_for(self, question: Question) -> Workers[Job]:
         match question:

@@ -224,15 +224,16 @@ class Controller:
                 return
             case Change.STARTED:
                 self._passes.note_started(container_id)
-                if self._inventory.mark_started(container_id):
-                    self._passes.take_change(container_id)
+                self._inventory.mark_started(container_id)
+                self._passes.take_change(container_id)
             case Change.DIED:
                 self._inventory.mark_dead(container_id)
                 self._timers.set(Verify(container_id), VERIFY_SECONDS)
                 self._passes.take_change(container_id)
-        if container_id not in self._jobs.actions:
+        if message.change in (Change.STARTED, Change.ENDPOINT) and container_id in self._jobs.actions:
             # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
-            self._jobs.ask(Look(container_id))
+            return
+        self._jobs.ask(Look(container_id))
 
     # --- what is due --------------------------------------------------------------------------------------
 

@@ -85,18 +85,17 @@ class Inventory:
         else:
             self._ended.add(container_id)
 
-    def mark_started(self, container_id: str) -> bool:
-        """Take in that a container was started; returns whether its addresses are known by that.
+    def mark_started(self, container_id: str) -> None:
+        """Take in that a container was started, at the addresses that it was configured with, if any.
 
-        They are where it was configured with one: the engine starts it with that or not at all.
+        The engine starts it with those or not at all.
         """
         self.may_run(container_id)
         if (container := self.containers.get(container_id)) is None:
-            return False
+            return
         endpoints = (replace(each, address=each.address or each.requested) for each in container.endpoints)
         started = replace(container, running=True, in_transition=False, endpoints=tuple(endpoints))
         self.containers[container_id] = started
-        return any(each.requested for each in container.endpoints)
 
     def attach(self, container_id: str, endpoint: Endpoint) -> None:
         """Take in that the engine has attached a container, at the address that it was asked for.

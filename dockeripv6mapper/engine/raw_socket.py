@@ -21,7 +21,7 @@ from dockeripv6mapper.errors import (
 )
 
 SPARES = 8
-"""As many as there are threads that await answers: a burst beyond that waits for one of them anyway."""
+"""There are as many threads that await their answers: what a burst has beyond that is left to the passes."""
 PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
 """The engine drops a connection on which no request came for five minutes; after a first one it does not."""
 NOT_FOUND = 404

@@ -20,8 +20,8 @@ HEADER = struct.Struct("=IHHII")
 """`struct nlmsghdr`: length, type, flags, sequence, port."""
 
 RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 1 << 0, 1 << 8, 1 << 10
-RTMGRP_IPV6_NETCONF = 1 << 24
-"""What the kernel notifies of (`linux/rtnetlink.h`); the last is its group RTNLGRP_IPV6_NETCONF (25)."""
+RTMGRP_IPV6_NETCONF, RTMGRP_NEXTHOP = 1 << 24, 1 << 31
+"""What the kernel notifies of (`linux/rtnetlink.h`); the last two are its groups 25 and 32, RTNLGRP_…."""
 
 PERMISSION_HINT = "run as root, or with the capability CAP_NET_ADMIN, as the systemd unit does"
 

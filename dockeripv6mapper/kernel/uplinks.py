@@ -1,8 +1,8 @@
 """Links, addresses and routes: what the host is, as far as it matters here.
 
 pyroute2 takes some 85 ms to read those of a host with a hundred running containers, each with a link, a
-link-local address and three routes of its own. The kernel tells of every change of them, so who looks
-again and again reads again only after one.
+link-local address and three routes of its own. The kernel tells of their changes, so who looks again and
+again reads again after one, and now and then in any case.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ from dockeripv6mapper.kernel.netlink import (
     RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_ROUTE,
     RTMGRP_LINK,
+    RTMGRP_NEXTHOP,
     open_notifications,
     open_rtnetlink,
     speaking,
@@ -30,6 +31,10 @@ NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
 
 Message: TypeAlias = Any
 """A netlink message of pyroute2's: `message["field"]` of its header, `message.get("attribute")`."""
+
+GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_NEXTHOP
+READ_ANYWAY = 20
+"""At every so many looks all is read, told or not: what nobody thought of must not stay wrong for good."""
 
 RTN_UNICAST = 1
 RT_TABLE_LOCAL = 255
@@ -51,17 +56,21 @@ class TopologyObserver:
 
     def __init__(self) -> None:
         with speaking("opening a netlink socket"):
-            self._changes = open_notifications(RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE)
+            self._changes = open_notifications(GROUPS)
         self._rtnetlink = open_rtnetlink()
         self._seen: Topology | None = None
+        self._looks = 0
+        """How many there were since the last reading."""
 
     def observe(self) -> Topology:
         """What is there now; the same object, if nothing has changed since the last."""
         # What changes while it is being read is told of, too, and read the next time.
         with speaking("hearing of changes of links, addresses and routes"):
             self._heed_changes()
-        if self._seen is None:
+        self._looks += 1
+        if self._seen is None or self._looks >= READ_ANYWAY:
             self._seen = observe_topology(self._rtnetlink)
+            self._looks = 0
         return self._seen
 
     def _heed_changes(self) -> None:
@@ -69,13 +78,14 @@ class TopologyObserver:
         while True:
             try:
                 self._changes.recv(1, MSG_DONTWAIT | MSG_TRUNC)
+                self._seen = None
             except BlockingIOError:
                 return
             except OSError as error:
                 # So much has happened that some of it was lost. It is said once, before what is left.
+                self._seen = None
                 if error.errno != ENOBUFS:
                     raise
-            self._seen = None
 
     def close(self) -> None:
         """Close the sockets."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dockeripv6mapper.kernel.uplinks import READ_ANYWAY
 from tests.lab.namespaces import Namespace
 from tests.lab.roots import CHECKOUT
 
@@ -64,6 +65,24 @@ def test_every_change_is_seen_by_the_next_look(namespace: Namespace) -> None:
     assert "up1" not in shrunk["links"]
     assert addressed["addresses"] == sorted((ADDRESS, "2001:db8::6", "::1"))
     assert bare["addresses"] == ["::1"]
+
+
+def test_a_next_hop_that_goes_by_itself_is_seen(namespace: Namespace) -> None:
+    """A route may name a group of them, and is not told of when one of the group is deleted."""
+    namespace.run("ip", "link", "add", "up1", "up", "type", "veth", "peer", "name", "far1")
+    namespace.run("ip", "link", "set", "far1", "up")
+    for number in (0, 1):
+        namespace.run("ip", "nexthop", "add", "id", str(number + 1), "via", "fe80::1", "dev", f"up{number}")
+    namespace.run("ip", "nexthop", "add", "id", "3", "group", "1/2")
+    _, both, one = look(namespace, "route add default nhid 3", "nexthop del id 2")
+    assert both["uplinks"] == ["up0", "up1"]
+    assert one["uplinks"] == ["up0"]
+
+
+def test_now_and_then_all_is_read_whatever_the_kernel_tells(namespace: Namespace) -> None:
+    """Nothing stays wrong for good."""
+    looks = look(namespace, *[""] * READ_ANYWAY)
+    assert sum(each["read"] for each in looks) == 2
 
 
 def test_a_flood_of_changes_is_a_change(namespace: Namespace) -> None:

@@ -2,13 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, Vacate
+from dockeripv6mapper.controller.jobs import ACTORS
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow
 from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
@@ -625,3 +627,57 @@ def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that
         finally:
             attaching.set()
             looking.set()
+
+
+@contextmanager
+def held(world: World, *but: str) -> Iterator[list[str]]:
+    """The engine hangs in each action, but on some containers; yields those that it was asked to act on."""
+    begun: list[str] = []
+    released = threading.Event()
+
+    def act(action: EndpointAction) -> None:
+        if action.container_id not in but:
+            begun.append(action.container_id)
+            released.wait()
+
+    world.failing = act
+    try:
+        yield begun
+    finally:
+        released.set()
+
+
+def test_a_rename_is_looked_at_while_the_container_is_attached() -> None:
+    """The engine may not have begun with that, and others wait for the name."""
+    world = World(lists_images=True, containers={CREATED.id: CREATED})
+    with running(world) as controller, held(world) as begun:
+        eventually(lambda: begun)
+        controller.post(event(CREATED, Change.OTHER))
+        eventually(lambda: world.looked)
+
+
+def test_a_start_counts_before_anybody_has_looked() -> None:
+    """While its predecessor is being attached and runs, a recreation is not asked for its address."""
+    recreation = replace(CREATED, id="b" * 64, created=CREATED.created + 1)
+    other = container("other", network="he_ipv6")
+    world = World(lists_images=True, containers={CREATED.id: CREATED})
+    with running(world) as controller, held(world) as begun:
+        eventually(lambda: begun == [CREATED.id])
+        controller.post(event(CREATED, Change.STARTED))
+        for each in (recreation, other):
+            world.containers[each.id] = each
+            controller.post(event(each, Change.CREATED))
+        eventually(lambda: other.id in begun)
+        assert recreation.id not in begun
+
+
+def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
+    """What its answer means depends on whether it came before the start."""
+    hung = [container(f"hung{number}", network="he_ipv6") for number in range(ACTORS)]
+    world = world_with(*hung)
+    with running(world) as controller, held(world, CREATED.id) as begun:
+        eventually(lambda: len(begun) == ACTORS)
+        world.containers[CREATED.id] = CREATED
+        action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
+        controller.post(replace(event(CREATED, Change.CREATED), sent=Sent(action, NOT_AWAITED, 0.5)))
+        eventually(lambda: world.actions == [action])
