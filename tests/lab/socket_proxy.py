@@ -52,28 +52,28 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Pass one request on, and its answer back, for as long as that goes on."""
-        head, rest = self._read_head()
+        head, body = self._read_head()
         line, *headers = head.split("\r\n")
         asked = line.rpartition(" ")[0]
         if not asked:
-            return
-        if not self.server.allowed.fullmatch(asked):
-            self.server.refused.append(asked)
-            self.request.sendall(FORBIDDEN)
             return
         kept = [each for each in headers if each and not each.lower().startswith("connection:")]
         length = next(
             (int(each.split(":")[1]) for each in kept if each.lower().startswith("content-length:")), 0
         )
+        while len(body) < length and (part := self.request.recv(length - len(body))):
+            body += part
+        if not self.server.allowed.fullmatch(asked):
+            # All was read: what is closed with something unread resets, and the answer may be lost by that.
+            self.server.refused.append(asked)
+            self.request.sendall(FORBIDDEN)
+            return
         with socket.socket(socket.AF_UNIX) as engine:
             try:
                 engine.connect(str(self.server.engine))
             except OSError:
                 return  # the engine is away: the client sees a connection that ends
-            engine.sendall("\r\n".join((line, *kept, "Connection: close", "", "")).encode() + rest)
-            while len(rest) < length and (part := self.request.recv(length - len(rest))):
-                engine.sendall(part)
-                rest += part
+            engine.sendall("\r\n".join((line, *kept, "Connection: close", "", "")).encode() + body)
             self._pump(engine)
 
     def _read_head(self) -> tuple[str, bytes]:
