@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.lab.commands import CommandError
 from tests.lab.engines import Engine, Flavour
 from tests.lab.namespaces import Namespace
+from tests.lab.waiting import eventually
 
 UPLINK = "up0"
 
@@ -114,8 +115,7 @@ class Host:
         docker = self.engine.docker
         if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
             docker("swarm", "leave", "--force")
-        if found := docker("ps", "-aq").split():
-            docker("rm", "-f", "-v", *found)
+        eventually(self._has_no_containers, within=30)
         self._remove_networks()
         if docker("info", "--format", "{{.LiveRestoreEnabled}}") == "true":
             self.engine.restart()
@@ -127,6 +127,12 @@ class Host:
         for key, value in UNTOUCHED.items():
             self.namespace.set_sysctl(key, value)
         shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    def _has_no_containers(self) -> bool:
+        """Whether there are none, after removing all; one that a Swarm is just removing itself fails."""
+        if found := self.engine.docker("ps", "-aq").split():
+            self.engine.docker("rm", "-f", "-v", *found)
+        return not found
 
     def _remove_networks(self) -> None:
         """Remove all networks of users.
