@@ -61,8 +61,11 @@ LISTERS = 3
 ACTORS = 8
 """Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
 FOLLOWERS = SPARES
-"""Threads: as many as connects can be begun by others. Each is followed at once, or an answer from before the
-container's start would be taken for one from after it, when the engine does what it says."""
+"""Threads: one for each connect that the events' thread can have begun, so that every answer is read at once.
+
+The engine passes over a connect of a created container that is on the network already, and says that it is
+done. Read only after the start, that would look like the connect of a running one, which it does make.
+"""
 
 Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage | Survey
 Job = Question | EndpointAction

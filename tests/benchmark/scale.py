@@ -110,7 +110,7 @@ def idle(stage: Stage, n: int) -> Iterator[Outcome]:
             for _ in range(n):
                 host.engine.docker("run", "-d", "--name", stage.name(), *LABEL, *HEALTH, IMAGE)
             eventually(partial(_has_entries, host, n + 1))
-            time.sleep(BRIEF_IDLE_SECONDS if stage.brief else SETTLING_SECONDS)  # nothing to await is said
+            time.sleep(BRIEF_IDLE_SECONDS if stage.brief else SETTLING_SECONDS)  # nothing tells its end
             before = _cpu_seconds(mapper.pid)
             time.sleep(seconds)  # what is measured is that nothing happens
             used = 100 * (_cpu_seconds(mapper.pid) - before) / seconds

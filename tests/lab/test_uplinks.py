@@ -12,6 +12,7 @@ import pytest
 from dockeripv6mapper.kernel.uplinks import READ_ANYWAY
 from tests.lab.namespaces import Namespace
 from tests.lab.roots import CHECKOUT
+from tests.lab.waiting import eventually
 
 ADDRESS = "2001:db8::5"
 DEFAULT = "route {} default via fe80::1 dev up0"
@@ -25,9 +26,12 @@ def namespace() -> Iterator[Namespace]:
     namespace = Namespace(f"dim-{os.getpid()}-uplinks")
     namespace.create()
     try:
+        # What the kernel does by itself a second or two after a link came up would be a change, too.
+        namespace.set_sysctl("net.ipv6.conf.default.accept_dad", "0")
         namespace.run("ip", "link", "add", "up0", "up", "type", "veth", "peer", "name", "far0")
         namespace.run("ip", "link", "set", "far0", "up")
         namespace.add_address("up0", IPv6Interface(f"{ADDRESS}/64"))
+        eventually(lambda: namespace.run("ip", "-br", "link", "show", "up").stdout.count(" UP ") == 2)
         yield namespace
     finally:
         namespace.delete()

@@ -649,8 +649,11 @@ def held(world: World, *but: str) -> Iterator[list[str]]:
 
 def test_a_rename_is_looked_at_while_the_container_is_attached() -> None:
     """The engine may not have begun with that, and others wait for the name."""
-    world = World(lists_images=True, containers={CREATED.id: CREATED})
+    world = World(lists_images=True)
     with running(world) as controller, held(world) as begun:
+        eventually(lambda: world.written)
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
         eventually(lambda: begun)
         controller.post(event(CREATED, Change.OTHER))
         eventually(lambda: world.looked)
@@ -660,13 +663,14 @@ def test_a_start_counts_before_anybody_has_looked() -> None:
     """While its predecessor is being attached and runs, a recreation is not asked for its address."""
     recreation = replace(CREATED, id="b" * 64, created=CREATED.created + 1)
     other = container("other", network="he_ipv6")
-    world = World(lists_images=True, containers={CREATED.id: CREATED})
+    world = World(lists_images=True)
     with running(world) as controller, held(world) as begun:
-        eventually(lambda: begun == [CREATED.id])
-        controller.post(event(CREATED, Change.STARTED))
-        for each in (recreation, other):
+        eventually(lambda: world.written)
+        for each in (CREATED, recreation, other):
             world.containers[each.id] = each
             controller.post(event(each, Change.CREATED))
+            if each is CREATED:
+                controller.post(event(each, Change.STARTED))
         eventually(lambda: other.id in begun)
         assert recreation.id not in begun
 
@@ -674,8 +678,12 @@ def test_a_start_counts_before_anybody_has_looked() -> None:
 def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
     """What its answer means depends on whether it came before the start."""
     hung = [container(f"hung{number}", network="he_ipv6") for number in range(ACTORS)]
-    world = world_with(*hung)
+    world = World(lists_images=True)
     with running(world) as controller, held(world, CREATED.id) as begun:
+        eventually(lambda: world.written)
+        for each in hung:
+            world.containers[each.id] = each
+            controller.post(event(each, Change.CREATED))
         eventually(lambda: len(begun) == ACTORS)
         world.containers[CREATED.id] = CREATED
         action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
