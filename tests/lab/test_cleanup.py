@@ -215,13 +215,13 @@ def test_a_container_that_is_detached_because_of_us_is_put_back_first(host: Host
     container_id = detach(host)
     host.engine.restart(live_restore=True)
     host.engine.kill()
-    note = host.state_dir / "reconnects" / f"{container_id}.json"
+    journal = Journal(host.state_dir)
     done = run_command(host, "cleanup")
     assert done.returncode == 1
     assert f"finishing what was begun on container {container_id[:12]}: " in done.stderr
-    assert f"{note.parent} is kept for that" in done.stderr
+    assert f"{journal.directory} is kept for that" in done.stderr
     assert "try: systemctl start docker && DockerIPV6Mapper.py cleanup" in done.stderr
-    assert note.exists()
+    assert journal.has(container_id)
     host.engine.start()
     assert "he_ipv6" not in networks_of(host, "mon_container")
     done = run_command(host, "cleanup")
@@ -258,6 +258,7 @@ def test_a_note_that_cannot_be_read_is_kept(host: Host) -> None:
     """Somebody has to look at it; what else there is goes."""
     container_id = detach(host)
     note = host.state_dir / "reconnects" / f"{container_id}.json"
+    note.unlink()
     note.write_text("{")
     (host.state_dir / "lock").touch()
     done = run_command(host, "cleanup")
