@@ -34,7 +34,10 @@ IN_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made there
 """A file system in memory, as /run is where systemd runs."""
 
 UNIT_NICE = -15
-"""The priority that the systemd unit gives the daemon."""
+"""The priority that the systemd unit gives the daemon: as niceness, and as the unit's weight."""
+AT_PRIORITY = 'echo "$0" >/proc/self/autogroup; exec nice -n "$0" "$@"'
+"""Runs a command at a priority, as a session: sessions compete as groups, as units do under systemd, and a
+process's own niceness counts within one alone (sched(7), "The autogroup feature")."""
 VARIATION = 4
 """The part of the repetitions that other conditions get than the one that the targets are for."""
 WARM_UP = 2
@@ -64,7 +67,8 @@ class Condition:
             yield
             return
         cores = len(os.sched_getaffinity(0))
-        spinners = [subprocess.Popen((sys.executable, "-c", SPIN)) for _ in range(cores)]
+        argv = (sys.executable, "-c", SPIN)
+        spinners = [subprocess.Popen(argv, start_new_session=True) for _ in range(cores)]
         try:
             yield
         finally:
@@ -120,12 +124,17 @@ class Stage:
             prepare(condition.host)
             self.router.flush_neighbours()
             stack.callback(condition.host.reset)
-            wrapper = ("nice", "-n", str(condition.nice))
+            wrapper = at_priority(condition.nice)
             state = ("--state-dir", stack.enter_context(TemporaryDirectory(dir=IN_MEMORY)))
             mapper = stack.enter_context(Mapper(condition.host, *state, level=level, wrapper=wrapper))
             mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
             stack.enter_context(condition.played())
             yield mapper
+
+
+def at_priority(nice: int) -> tuple[str, ...]:
+    """What has a command run at a priority among all processes."""
+    return ("setsid", "sh", "-c", AT_PRIORITY, str(nice))
 
 
 def prepare(host: Host) -> None:
@@ -177,7 +186,7 @@ def event_time(host: Host, container: str, action: str, since: float) -> int:
 @contextmanager
 def probe(namespace: Namespace, *argv: str, nice: int = 0) -> Iterator[Callable[[], int]]:
     """A probe at work; yields what waits for its end, and returns the time that it noted."""
-    command = ("nice", "-n", str(nice), sys.executable, str(PROBES), *argv)
+    command = (*at_priority(nice), sys.executable, str(PROBES), *argv)
     with namespace.popen(*command, stderr=sys.stderr) as process:
         stdout = process.stdout
         assert stdout is not None
