@@ -40,12 +40,13 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
     client = Client(settings.docker_host)
     _check(client, settings)
     with ExitStack() as stack:
+        journal = Journal(settings.state_dir)
         if not settings.dry_run:
             stack.enter_context(lock.take(settings.state_dir))
+            journal.prepare()
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
         meter = _metrics(stack, settings)
-        journal = Journal(settings.state_dir)
         fast_path = FastPath(client, journal)
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(

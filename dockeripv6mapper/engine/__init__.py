@@ -9,7 +9,7 @@ raw_socket         connections to the local socket, open before they are needed
 inventory          the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
 endpoint_settings  what the user set on an endpoint: kept, marked, given back
-journal            what was begun on an endpoint and must be finished, in a file meanwhile
+journal            what was begun on an endpoint and must be finished, noted on disk meanwhile
 workers            the few threads on which engine calls wait
 inspection         what no pass needs to know of the engine, and who examines it does
 recipes, tenants   its JSON → `surroundings`: how networks were made, and who is attached to them how

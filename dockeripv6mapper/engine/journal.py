@@ -6,9 +6,11 @@ the last, so that the next process can finish the work. It lies below /run, as t
 a host that loses its power in the middle of a move loses what the user had set on that endpoint.
 
 A note is the target of a symbolic link, which one system call makes, all or nothing; a file takes four, and
-a new container's start does not wait for them. What is too long for a link is in a file after all.
+a new container's start does not wait for them. What no link can hold is in a file after all. A link can be
+read by all who reach it: the directory's mode keeps others out.
 """
 
+import errno
 import json
 import logging
 import os
@@ -32,9 +34,6 @@ class Unfinished:
     endpoint: Mapping[str, Any] | None
     """The API's `EndpointSettings` to attach it with as it was; None: it was not attached before."""
 
-    def __str__(self) -> str:
-        return json.dumps({"network_id": self.network_id, "network": self.network, "endpoint": self.endpoint})
-
 
 class Journal:
     """One note for each container with something under way."""
@@ -42,8 +41,13 @@ class Journal:
     def __init__(self, state_dir: Path) -> None:
         self.directory = state_dir / "reconnects"
 
+    def prepare(self) -> None:
+        """Make the directory, so that the first note takes no longer than any. Raises `MapperError`."""
+        with _speaking(self.directory):
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     def container_ids(self) -> list[str]:
-        """The containers of which a reconnect was begun and not finished. Raises `MapperError`."""
+        """The containers on which something was begun and not finished. Raises `MapperError`."""
         return [path.stem for path in self._files(".json")]
 
     def drafts(self) -> list[Path]:
@@ -51,64 +55,88 @@ class Journal:
         return self._files(".draft")
 
     def write(self, container_id: str, unfinished: Unfinished) -> None:
-        """Note what is begun, all or nothing, in place of an earlier note."""
-        noted = str(unfinished)
+        """Note what is begun, all or nothing, in place of an earlier note. Raises `MapperError`."""
+        noted = json.dumps(
+            {
+                "network_id": unfinished.network_id,
+                "network": unfinished.network,
+                "endpoint": unfinished.endpoint,
+            }
+        )
+        path = self._path(container_id)
         try:
-            os.symlink(noted, f"{self.directory}/{container_id}.json")  # noqa: PTH211 - a `Path` takes longer
+            os.symlink(noted, path)  # noqa: PTH211 - a `Path` takes longer than the link
         except OSError as error:
-            log.debug("noting in a file: %s", error)
-            self._write_file(self._path(container_id), noted)
+            # There is an earlier note, or this is too long (PATH_MAX); anything else stops the file as well.
+            log.debug("noting what is begun on container %s in a file: %s", container_id, error.strerror)
+            self.prepare()
+            _replace(path, noted)
 
     def read(self, container_id: str) -> Unfinished | None:
-        """What was noted for a container, if anything was."""
+        """What was noted for a container, if anything was. Raises `MapperError`."""
         path = self._path(container_id)
-        with self._speaking(path):
+        with _speaking(path):
             try:
-                # As it stands: a `Path` would take out what means nothing in a path.
-                noted = os.readlink(path) if path.is_symlink() else path.read_text()  # noqa: PTH115
+                return Unfinished(**json.loads(_noted(path)))
             except FileNotFoundError:
                 return None
-            return Unfinished(**json.loads(noted))
 
     def has(self, container_id: str) -> bool:
         """Whether something was begun on the container and not finished; not, to who may not look."""
         return os.path.lexists(self._path(container_id))
 
     def erase(self, container_id: str) -> None:
-        """Forget what was begun on a container."""
+        """Forget what was begun on a container. Raises `MapperError`."""
         path = self._path(container_id)
-        with self._speaking(path):
-            path.unlink(missing_ok=True)
+        with _speaking(path):
+            Path(path).unlink(missing_ok=True)
 
     def prune(self, container_ids: Iterable[str]) -> None:
-        """Forget what was begun on all containers but these."""
-        for container_id in set(self.container_ids()).difference(container_ids):
-            self.erase(container_id)
-
-    def _write_file(self, path: Path, noted: str) -> None:
-        """Note it where no link can be made: one is there already, or would be too long."""
-        draft = path.with_suffix(".json.draft")
-        with self._speaking(path):
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.touch(mode=0o600)
-            draft.write_text(noted)
-            draft.replace(path)
+        """Forget what was begun on all containers but these; what cannot be removed keeps nobody waiting."""
+        try:
+            for container_id in set(self.container_ids()).difference(container_ids):
+                self.erase(container_id)
+        except MapperError as error:
+            # Who has to make a note next meets the same trouble, and says it.
+            log.debug("leaving the notes of containers that are gone: %s", error)
 
     def _files(self, suffix: str) -> list[Path]:
-        with self._speaking(self.directory):
+        with _speaking(self.directory):
             try:
                 return sorted(path for path in self.directory.iterdir() if path.suffix == suffix)
             except FileNotFoundError:
                 return []
 
-    @contextmanager
-    def _speaking(self, path: Path) -> Iterator[None]:
-        """Turn what goes wrong with a note into our errors."""
-        try:
-            yield
-        except (OSError, ValueError, TypeError) as error:
-            hint = f"look at {path}, and remove it where it is broken"
-            raise MapperError(f"keeping note of a reconnect: {error}", hint=hint) from error
+    def _path(self, container_id: str) -> str:
+        return f"{self.directory}/{container_id}.json"
 
-    def _path(self, container_id: str) -> Path:
-        return self.directory / f"{container_id}.json"
+
+def _noted(path: str) -> str:
+    """The text of a note. Raises `OSError`."""
+    try:
+        # As it stands: a `Path` would take out what means nothing in a path.
+        return os.readlink(path)  # noqa: PTH115
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return Path(path).read_text()
+
+
+def _replace(path: str, noted: str) -> None:
+    """Note it in a file, in place of whatever is there."""
+    draft = Path(f"{path}.draft")
+    with _speaking(path):
+        draft.touch(mode=0o600)
+        draft.write_text(noted)
+        draft.replace(path)
+
+
+@contextmanager
+def _speaking(path: Path | str) -> Iterator[None]:
+    """Turn what goes wrong with a note into our errors."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        hint = f"look at {path}, a link or a file, and remove it where it is broken"
+        raise MapperError(f"keeping note of what is begun in {path}: {reason}", hint=hint) from error

@@ -35,7 +35,8 @@ IN_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made there
 
 UNIT_NICE = -15
 """The priority that the systemd unit gives the daemon: as niceness, and as the unit's weight."""
-AT_PRIORITY = 'echo "$0" >/proc/self/autogroup; exec nice -n "$0" "$@"'
+AUTOGROUP = "/proc/self/autogroup"
+AT_PRIORITY = f'{{ [ ! -e {AUTOGROUP} ] || echo "$0" >{AUTOGROUP}; }} && exec nice -n "$0" "$@"'
 """Runs a command at a priority, as a session: sessions compete as groups, as units do under systemd, and a
 process's own niceness counts within one alone (sched(7), "The autogroup feature")."""
 VARIATION = 4
@@ -67,7 +68,8 @@ class Condition:
             yield
             return
         cores = len(os.sched_getaffinity(0))
-        argv = (sys.executable, "-c", SPIN)
+        # They end with us however we end, since their session is not the terminal's.
+        argv = ("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", SPIN)
         spinners = [subprocess.Popen(argv, start_new_session=True) for _ in range(cores)]
         try:
             yield

@@ -203,8 +203,10 @@ def detach(host: Host) -> str:
     network_id = host.engine.docker("network", "inspect", "-f", "{{.Id}}", "he_ipv6")
     address = host.subnet[SUFFIX]
     move = Reconnect(container_id, "mon_container", network_id, "he_ipv6", address)
+    journal = Journal(host.state_dir)
+    journal.prepare()
     with pytest.raises(KeyboardInterrupt):
-        Endpoints(Dying(host.engine.url), Journal(host.state_dir)).apply(move)
+        Endpoints(Dying(host.engine.url), journal).apply(move)
     assert "he_ipv6" not in networks_of(host, "mon_container")
     return container_id
 
@@ -259,12 +261,12 @@ def test_a_note_that_cannot_be_read_is_kept(host: Host) -> None:
     container_id = detach(host)
     note = host.state_dir / "reconnects" / f"{container_id}.json"
     note.unlink()
-    note.write_text("{")
+    note.symlink_to("{")
     (host.state_dir / "lock").touch()
     done = run_command(host, "cleanup")
     assert done.returncode == 1
     assert f"try: look at {note}" in done.stderr
     assert done.stdout == f"removed file {host.state_dir}/lock\n"
-    assert note.exists()
+    assert note.is_symlink()
     note.unlink()
     assert_all_goes(host)

@@ -1,41 +1,85 @@
 """What a reconnect must put back survives the process."""
 
+import json
 from pathlib import Path
 
+import pytest
+
 from dockeripv6mapper.engine.journal import Journal, Unfinished
+from dockeripv6mapper.errors import MapperError
 
 UNFINISHED = Unfinished("net-id", "he_ipv6", {"Aliases": ["web"], "IPAMConfig": {"IPv4Address": "10.9.0.7"}})
+NOT_ATTACHED = Unfinished("net-id", "he_ipv6", None)
+LONG = Unfinished("net-id", "he_ipv6", {"Aliases": [f"alias-{number}" for number in range(1000)]})
+"""More than a link can hold, whose target has an end (PATH_MAX, 4096 bytes)."""
 
 
-def test_what_was_noted_is_read_back_by_the_next_process(tmp_path: Path) -> None:
-    """All of it, from the note alone."""
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """A daemon's journal, in which nothing stands."""
     journal = Journal(tmp_path)
-    journal.write("first, which makes the directory", UNFINISHED)
-    journal.write("6ba2", UNFINISHED)
-    assert Journal(tmp_path).has("6ba2")
-    assert Journal(tmp_path).read("6ba2") == UNFINISHED
+    journal.prepare()
+    return journal
 
 
-def test_a_note_too_long_for_a_link_is_kept_as_well(tmp_path: Path) -> None:
-    """The target of a link has an end (PATH_MAX, 4096 bytes); what a user may set on an endpoint has none."""
-    long = Unfinished("net-id", "he_ipv6", {"Aliases": [f"alias-{number}" for number in range(1000)]})
-    Journal(tmp_path).write("6ba2", long)
-    assert Journal(tmp_path).read("6ba2") == long
-    assert Journal(tmp_path).drafts() == []
+def note(journal: Journal) -> Path:
+    """What is there on disk for the container `6ba2`."""
+    return journal.directory / "6ba2.json"
 
 
-def test_a_later_note_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
-    """There is one for a container at a time."""
-    journal = Journal(tmp_path)
-    journal.write("6ba2", Unfinished("net-id", "he_ipv6", None))
-    journal.write("6ba2", UNFINISHED)
-    assert journal.read("6ba2") == UNFINISHED
+@pytest.mark.parametrize("unfinished", [UNFINISHED, NOT_ATTACHED])
+def test_what_was_noted_is_read_back_by_the_next_process(journal: Journal, unfinished: Unfinished) -> None:
+    """All of it, from the link alone, which is made in one step."""
+    journal.write("6ba2", unfinished)
+    assert note(journal).is_symlink()
+    assert Journal(journal.directory.parent).has("6ba2")
+    assert Journal(journal.directory.parent).read("6ba2") == unfinished
+
+
+@pytest.mark.parametrize("kept", ["http://example.com/./a//b", "../..", "\N{SNOWMAN}\n"])
+def test_a_note_holds_what_would_mean_something_in_a_path(journal: Journal, kept: str) -> None:
+    """Users choose aliases and driver options freely."""
+    unfinished = Unfinished("net-id", "he_ipv6", {"DriverOpts": {"com.example.option": kept}})
+    journal.write("6ba2", unfinished)
+    assert note(journal).is_symlink()
+    assert journal.read("6ba2") == unfinished
+
+
+def test_a_note_too_long_for_a_link_is_kept_as_well(journal: Journal) -> None:
+    """In a file, for its owner alone."""
+    journal.write("6ba2", LONG)
+    assert journal.read("6ba2") == LONG
+    assert note(journal).stat().st_mode & 0o077 == 0
+    assert journal.drafts() == []
+
+
+@pytest.mark.parametrize("earlier", [NOT_ATTACHED, LONG])
+@pytest.mark.parametrize("later", [UNFINISHED, LONG])
+def test_a_later_note_takes_the_place_of_the_earlier(
+    journal: Journal, earlier: Unfinished, later: Unfinished
+) -> None:
+    """There is one for a container at a time, whether either is a link or a file."""
+    journal.write("6ba2", earlier)
+    journal.write("6ba2", later)
+    assert journal.read("6ba2") == later
     assert journal.container_ids() == ["6ba2"]
+    assert journal.drafts() == []
 
 
-def test_what_was_erased_is_gone(tmp_path: Path) -> None:
+def test_a_note_in_a_file_is_read(journal: Journal) -> None:
+    """Every note was one before they became links."""
+    note(journal).write_text(json.dumps({"network_id": "net-id", "network": "he_ipv6", "endpoint": None}))
+    assert journal.read("6ba2") == NOT_ATTACHED
+
+
+def test_a_note_is_made_where_the_directory_has_gone(tmp_path: Path) -> None:
+    """Somebody may have cleaned up below a daemon that runs."""
+    Journal(tmp_path / "state").write("6ba2", UNFINISHED)
+    assert Journal(tmp_path / "state").read("6ba2") == UNFINISHED
+
+
+def test_what_was_erased_is_gone(journal: Journal) -> None:
     """Erasing twice does no harm."""
-    journal = Journal(tmp_path)
     journal.write("6ba2", UNFINISHED)
     journal.erase("6ba2")
     journal.erase("6ba2")
@@ -43,17 +87,24 @@ def test_what_was_erased_is_gone(tmp_path: Path) -> None:
     assert not journal.has("6ba2")
 
 
-def test_notes_of_containers_that_are_gone_are_pruned(tmp_path: Path) -> None:
+def test_notes_of_containers_that_are_gone_are_pruned(journal: Journal) -> None:
     """The others stay."""
-    journal = Journal(tmp_path)
     journal.write("kept", UNFINISHED)
-    journal.write("gone", UNFINISHED)
+    journal.write("gone", NOT_ATTACHED)
     journal.prune(["kept"])
     assert journal.has("kept")
     assert not journal.has("gone")
 
 
-def test_nobody_else_may_read_or_write_the_notes(tmp_path: Path) -> None:
-    """They say what a privileged process will do next."""
-    Journal(tmp_path).write("6ba2", UNFINISHED)
-    assert (tmp_path / "reconnects").stat().st_mode & 0o077 == 0
+def test_notes_that_cannot_be_listed_keep_no_pass_from_going_on(tmp_path: Path) -> None:
+    """Pruning is housekeeping; who has to make a note is told."""
+    (tmp_path / "reconnects").touch()
+    journal = Journal(tmp_path)
+    journal.prune([])
+    with pytest.raises(MapperError, match=r"reconnects: File exists"):
+        journal.write("6ba2", UNFINISHED)
+
+
+def test_nobody_else_may_read_or_write_the_notes(journal: Journal) -> None:
+    """They say what a privileged process will do next, and a link has no mode of its own."""
+    assert journal.directory.stat().st_mode & 0o077 == 0
