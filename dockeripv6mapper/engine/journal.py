@@ -137,6 +137,6 @@ def _speaking(path: Path | str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        reason = getattr(error, "strerror", None) or error
         hint = f"look at {path}, a link or a file, and remove it where it is broken"
         raise MapperError(f"keeping note of what is begun in {path}: {reason}", hint=hint) from error
