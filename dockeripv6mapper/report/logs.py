@@ -33,11 +33,10 @@ def set_up(level: int, chosen: LogFormat, file: Path | None) -> None:
 class Lines(logging.Formatter):
     """The message as one line; a traceback, which only --debug brings, has lines of its own."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record, with nothing unprintable in its message."""
-        copy = logging.makeLogRecord(record.__dict__)
-        copy.msg, copy.args = escaped(record.getMessage()), None
-        return super().format(copy)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """Return the record's own line, with nothing unprintable in its message."""
+        record.message = escaped(record.message)
+        return super().formatMessage(record)
 
 
 class JournalLines(Lines):
@@ -74,6 +73,8 @@ def last_words(error: MapperError) -> str:
 
 def escaped(text: str) -> str:
     """Return `text` as one line of printable characters: no controls, no separators, nothing that hides."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 

@@ -6,7 +6,8 @@ import re
 import signal
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv6Address
 
@@ -53,22 +54,31 @@ def _start_to_echo(stage: Stage, condition: Condition) -> float:
 
 
 def late_connect(stage: Stage, n: int) -> Iterator[Outcome]:
-    """The same where the start won the race, without what the engine takes for a connect by itself."""
+    """The same where the start won the race, without what the engine takes for a connect by itself.
+
+    The two take turns, since what the engine takes is not the same all the time.
+    """
     for condition in stage.conditions():
         host = condition.host
         with stage.mapper(condition) as mapper:
-            own = stage.repeat(partial(_own_connect, stage, host), n, condition)
-            late = stage.repeat(partial(_late_connect, stage, host, mapper), n, condition)
+
+            def both(mapper: Mapper = mapper, host: Host = host) -> tuple[float, float]:
+                return _own_connect(stage, host, mapper), _late_connect(stage, host, mapper)
+
+            own, late = zip(*stage.repeat(both, n, condition), strict=True)
         beyond = tuple(each - statistics.median(own) for each in late)
         limits = at_most(3) if condition.usual else ()
         yield Outcome("engine's own connect of a running container", str(condition), "ms", own)
         yield Outcome("late connect → first echo reply, beyond that", str(condition), "ms", beyond, limits)
 
 
-def _own_connect(stage: Stage, host: Host) -> float:
+def _own_connect(stage: Stage, host: Host, mapper: Mapper) -> float:
+    """A connect by hand, of a container that the router asks for as it does when the mapper is late."""
     name = stage.name()
-    container_id = host.engine.docker("run", "-d", "--name", name, IMAGE)
-    took = connect(host, container_id, address_of(host, name))
+    os.kill(mapper.pid, signal.SIGSTOP)
+    with _asked_for(stage, host, name) as (container_id, _):
+        took = connect(host, container_id, address_of(host, name))
+    os.kill(mapper.pid, signal.SIGCONT)
     host.engine.docker("rm", "-f", name)
     return took
 
@@ -77,13 +87,20 @@ def _late_connect(stage: Stage, host: Host, mapper: Mapper) -> float:
     """The daemon is stopped for the start, and then goes on where it was."""
     name = stage.name()
     os.kill(mapper.pid, signal.SIGSTOP)
-    host.engine.docker("run", "-d", "--name", name, *LABEL, IMAGE)
-    with probe(stage.router.namespace, "echo", str(address_of(host, name))) as echoed:
+    with _asked_for(stage, host, name, *LABEL) as (_, echoed):
         began = time.time_ns()
         os.kill(mapper.pid, signal.SIGCONT)
         took = echoed() - began
     host.engine.docker("rm", "-f", name)
     return took / NANOSECONDS_PER_MS
+
+
+@contextmanager
+def _asked_for(stage: Stage, host: Host, name: str, *options: str) -> Iterator[tuple[str, Callable[[], int]]]:
+    """A container that runs and that the router asks for; yields its ID, and what awaits its answer."""
+    container_id = host.engine.docker("run", "-d", "--name", name, *options, IMAGE)
+    with probe(stage.router.namespace, "echo", str(address_of(host, name))) as echoed:
+        yield container_id, echoed
 
 
 def first_packet(stage: Stage, n: int) -> Iterator[Outcome]:
