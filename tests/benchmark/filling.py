@@ -27,12 +27,18 @@ def took(action: Callable[[], object]) -> float:
 
 
 def main(count: str, link: str) -> None:
-    """Fill the table twice, from empty."""
+    """Fill the table from empty: once for nobody, then for either.
+
+    The kernel walks a list of all that it has for each that is added. Where nobody had entries before they
+    lie side by side in memory, and whoever comes first takes less than half the time.
+    """
     entries = [ProxyEntry(SUBNET[number], link) for number in range(1, int(count) + 1)]
     batch = "".join(f"neigh add proxy {entry.address} dev {link}\n" for entry in entries)
     with tempfile.TemporaryDirectory() as state_dir:
         kernel = Kernel(Path(state_dir))
         kernel.observe()
+        kernel.add_proxies(entries)
+        kernel.remove_proxies(entries)
         ours = took(lambda: kernel.add_proxies(entries))
         kernel.remove_proxies(entries)
         theirs = took(lambda: subprocess.run(("ip", "-6", "-batch", "-"), input=batch, text=True, check=True))
