@@ -30,6 +30,7 @@ from dockeripv6mapper.controller.messages import HostChanged, Message, Overflowe
 from dockeripv6mapper.controller.outcomes import Outcomes
 from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import (
+    LookLater,
     Report,
     Resync,
     Retry,
@@ -63,6 +64,9 @@ STREAM = "stream"
 """What fails where no events come."""
 VERIFY_SECONDS = 1.0
 """How long after a death the engine's lists are believed again."""
+START_SECONDS = 0.5
+"""How long after news of the endpoints of a container that does not run it is looked at: most often it is
+being started, which is news of each of them and then of the start."""
 DRAIN_SECONDS = 10.0
 """How long a shutdown waits for the actions that are under way."""
 
@@ -210,7 +214,7 @@ class Controller:
             self._passes.forecast.follow(message.sent)
         if message.change is not Change.ENDPOINT:
             # Whatever failed before may succeed now. Endpoints change by our own actions too.
-            self._timers.cancel(Retry(container_id))
+            self._timers.cancel(Retry(container_id), LookLater(container_id))
             self._vetoes.lift([container_id])
         match message.change:
             case Change.CREATED if message.created and container_id not in self._inventory.containers:
@@ -233,6 +237,9 @@ class Controller:
         if message.change in (Change.STARTED, Change.ENDPOINT) and container_id in self._jobs.actions:
             # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
             return
+        if message.change is Change.ENDPOINT and self._inventory.is_at_rest(container_id):
+            self._timers.hasten(LookLater(container_id), START_SECONDS)
+            return
         self._jobs.ask(Look(container_id))
 
     # --- what is due --------------------------------------------------------------------------------------
@@ -243,7 +250,7 @@ class Controller:
                 self._resync()
             case Report():
                 self._bulletin.publish()
-            case Retry(container_id):
+            case Retry(container_id) | LookLater(container_id):
                 self._jobs.ask(Look(container_id))
             case RetryHost():
                 self._passes.without_engine()

@@ -16,7 +16,7 @@ from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
 from dockeripv6mapper.controller.reachability import Reachability
-from dockeripv6mapper.controller.timers import Report, Retry, RetryImage, Timers, Verify
+from dockeripv6mapper.controller.timers import LookLater, Report, Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
@@ -117,7 +117,8 @@ class Passes:
     def take_container(self, container_id: str, answer: Answer) -> None:
         """A container was looked at."""
         if self._inventory.is_stale(container_id, answer.asked):
-            self._jobs.ask(Look(container_id))
+            if LookLater(container_id) not in self._timers:
+                self._jobs.ask(Look(container_id))
             return
         if answer.found is None:
             self._inventory.drop(container_id)
@@ -232,7 +233,7 @@ class Passes:
             self._logbook.forget(container_id, Look(container_id))
             self._vetoes.lift([container_id])
             self._races.gone(container_id)
-            self._timers.cancel(Retry(container_id), Verify(container_id))
+            self._timers.cancel(Retry(container_id), Verify(container_id), LookLater(container_id))
             return
         decision = self._desired.decision(container_id)
         self._logbook.decision(container, decision)

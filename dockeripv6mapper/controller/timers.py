@@ -25,6 +25,13 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class LookLater:
+    """Time to look at a container whose endpoints changed while it did not run."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetryImage:
     """Time to look again at an image that could not be looked at."""
 
@@ -41,7 +48,7 @@ class Report:
     """Time to say how things are."""
 
 
-Timer = Resync | Retry | RetryHost | RetryImage | Verify | Report
+Timer = Resync | Retry | RetryHost | RetryImage | Verify | LookLater | Report
 
 
 class Timers:

@@ -97,6 +97,11 @@ class Inventory:
         started = replace(container, running=True, in_transition=False, endpoints=tuple(endpoints))
         self.containers[container_id] = started
 
+    def is_at_rest(self, container_id: str) -> bool:
+        """Whether a container is known not to run."""
+        container = self.containers.get(container_id)
+        return container is not None and not container.running
+
     def attach(self, container_id: str, endpoint: Endpoint) -> None:
         """Take in that the engine has attached a container, at the address that it was asked for.
 

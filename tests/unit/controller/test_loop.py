@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from ipaddress import IPv6Address
 from typing import cast
 
 import pytest
@@ -18,7 +19,7 @@ from dockeripv6mapper.engine.raw_socket import Exchange
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, KernelRefusedError
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, ProxyEntry
-from dockeripv6mapper.settings import Settings
+from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
@@ -27,6 +28,7 @@ from tests.unit.controller.world import World, event, running
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
 RUNNING = replace(CREATED, running=True)
+OTHER = IPv6Address("2001:470:b080:103:1::77")
 NOT_AWAITED = cast("Exchange", None)
 """The world answers in place of the engine."""
 
@@ -594,6 +596,39 @@ def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
         controller.post(event(CREATED, Change.STARTED))
         eventually(lambda: ENTRY in world.entries)
         looking.set()
+
+
+def test_a_container_that_is_being_started_is_looked_at_once() -> None:
+    """The engine tells of each of its networks before it tells of the start."""
+    created = container("nobody", endpoints=(endpoint(None, NGINX),))
+    world = world_with(created)
+    looking = threading.Event()
+    world.looking = looking.wait
+    with running(world, Settings(proxy=ProxyMode.ALL)) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(created, Change.ENDPOINT))
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: world.actions)
+        world.containers[created.id] = replace(created, running=True, endpoints=(endpoint(OTHER, OTHER),))
+        controller.post(event(created, Change.ENDPOINT))
+        controller.post(event(created, Change.STARTED))
+        eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
+        looking.set()
+        eventually(lambda: ProxyEntry(OTHER, "eth0") in world.entries)
+        assert world.looked.count(created.id) == 1
+
+
+def test_a_created_container_that_its_user_disconnects_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A little later, since nothing waits for that."""
+    monkeypatch.setattr("dockeripv6mapper.controller.loop.START_SECONDS", 0.0)
+    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
+    world = world_with(created)
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.containers[created.id] = CREATED
+        controller.post(event(created, Change.ENDPOINT))
+        eventually(lambda: [type(action) for action in world.actions] == [Connect])
 
 
 def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
