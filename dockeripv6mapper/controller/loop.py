@@ -67,6 +67,9 @@ VERIFY_SECONDS = 1.0
 START_SECONDS = 0.5
 """How long after news of the endpoints of a container that does not run it is looked at: most often it is
 being started, which is news of each of them and then of the start."""
+YIELD_SECONDS = 0.002
+"""How long the loop rests after a connect was begun. It goes before the engine (`Nice=-15`), which needs a
+core to see to that connect before it is asked for the start, a few milliseconds later."""
 DRAIN_SECONDS = 10.0
 """How long a shutdown waits for the actions that are under way."""
 
@@ -211,6 +214,7 @@ class Controller:
             self._meter.event(time.time() - message.at)
         self._inventory.touch(container_id)
         if message.sent is not None:
+            time.sleep(YIELD_SECONDS)
             self._passes.forecast.follow(message.sent)
         if message.change is not Change.ENDPOINT:
             # Whatever failed before may succeed now. Endpoints change by our own actions too.
