@@ -4,10 +4,8 @@ import math
 import os
 import re
 import signal
-import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv6Address
 
@@ -18,7 +16,6 @@ from tests.benchmark.stage import (
     Stage,
     address_of,
     address_suffix,
-    connect,
     event_time,
     prepare,
     probe,
@@ -30,6 +27,7 @@ from tests.lab.scenes import LABEL, mapped
 from tests.lab.waiting import eventually
 
 ASKED = r"asked the engine (?P<ms>[\d.]+) ms after the event: connect container {name} "
+ANSWERED = r"connecting {name} to .*: the engine answered after (?P<ms>[\d.]+) ms"
 
 
 def start_to_echo(stage: Stage, n: int) -> Iterator[Outcome]:
@@ -54,53 +52,31 @@ def _start_to_echo(stage: Stage, condition: Condition) -> float:
 
 
 def late_connect(stage: Stage, n: int) -> Iterator[Outcome]:
-    """The same where the start won the race, without what the engine takes for a connect by itself.
-
-    The two take turns, since what the engine takes is not the same all the time.
-    """
+    """The same where the start won the race, without the engine's own part, which the daemon says."""
     for condition in stage.conditions():
-        host = condition.host
-        with stage.mapper(condition) as mapper:
-
-            def both(mapper: Mapper = mapper, host: Host = host) -> tuple[float, float]:
-                return _own_connect(stage, host, mapper), _late_connect(stage, host, mapper)
-
-            own, late = zip(*stage.repeat(both, n, condition), strict=True)
-        beyond = tuple(each - statistics.median(own) for each in late)
+        with stage.mapper(condition, level="--debug") as mapper:
+            late = stage.repeat(partial(_late_connect, stage, condition.host, mapper), n, condition)
+        beyond, own = zip(*late, strict=True)
         limits = at_most(3) if condition.usual else ()
         yield Outcome("engine's own connect of a running container", str(condition), "ms", own)
         yield Outcome("late connect → first echo reply, beyond that", str(condition), "ms", beyond, limits)
 
 
-def _own_connect(stage: Stage, host: Host, mapper: Mapper) -> float:
-    """A connect by hand, of a container that the router asks for as it does when the mapper is late."""
+def _late_connect(stage: Stage, host: Host, mapper: Mapper) -> tuple[float, float]:
+    """The daemon is stopped for the start, and then goes on where it was.
+
+    What passes until the first echo reply beside the engine's answer, and until that answer.
+    """
     name = stage.name()
     os.kill(mapper.pid, signal.SIGSTOP)
-    with _asked_for(stage, host, name) as (container_id, _):
-        took = connect(host, container_id, address_of(host, name))
-    os.kill(mapper.pid, signal.SIGCONT)
-    host.engine.docker("rm", "-f", name)
-    return took
-
-
-def _late_connect(stage: Stage, host: Host, mapper: Mapper) -> float:
-    """The daemon is stopped for the start, and then goes on where it was."""
-    name = stage.name()
-    os.kill(mapper.pid, signal.SIGSTOP)
-    with _asked_for(stage, host, name, *LABEL) as (_, echoed):
+    host.engine.docker("run", "-d", "--name", name, *LABEL, IMAGE)
+    with probe(stage.router.namespace, "echo", str(address_of(host, name))) as echoed:
         began = time.time_ns()
         os.kill(mapper.pid, signal.SIGCONT)
-        took = echoed() - began
+        took = (echoed() - began) / NANOSECONDS_PER_MS
+    own = float(mapper.wait_for_log(ANSWERED.format(name=re.escape(name)))["ms"])
     host.engine.docker("rm", "-f", name)
-    return took / NANOSECONDS_PER_MS
-
-
-@contextmanager
-def _asked_for(stage: Stage, host: Host, name: str, *options: str) -> Iterator[tuple[str, Callable[[], int]]]:
-    """A container that runs and that the router asks for; yields its ID, and what awaits its answer."""
-    container_id = host.engine.docker("run", "-d", "--name", name, *options, IMAGE)
-    with probe(stage.router.namespace, "echo", str(address_of(host, name))) as echoed:
-        yield container_id, echoed
+    return took - own, own
 
 
 def first_packet(stage: Stage, n: int) -> Iterator[Outcome]:

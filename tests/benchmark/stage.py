@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from dockeripv6mapper.engine.raw_socket import SpareConnections
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
 from dockeripv6mapper.settings import Scheme
 from tests.lab.engines import IMAGE
@@ -154,21 +153,6 @@ def address_suffix(host: Host, name: str) -> int:
 def address_of(host: Host, name: str) -> IPv6Address:
     """The address of a name on the host's network."""
     return place(address_suffix(host, name), host.subnet)
-
-
-def connect(host: Host, container_id: str, address: IPv6Address) -> float:
-    """Connect a container to `he_ipv6` without a mapper; returns how long the engine took, in ms."""
-    spares = SpareConnections(str(host.engine.socket))
-    spares.renew()
-    exchange = spares.take()
-    assert exchange is not None
-    began = time.perf_counter()
-    body = {"Container": container_id, "EndpointConfig": {"IPAMConfig": {"IPv6Address": str(address)}}}
-    exchange.post("/networks/he_ipv6/connect", body)
-    exchange.result("connecting for the benchmark")
-    took = time.perf_counter() - began
-    spares.close()
-    return took * 1000
 
 
 def event_time(host: Host, container: str, action: str, since: float) -> int:
