@@ -9,18 +9,29 @@ import json
 import subprocess
 import sys
 
+from dockeripv6mapper.kernel.netlink import RTMGRP_IPV6_IFADDR, open_notifications
 from dockeripv6mapper.kernel.uplinks import TopologyObserver
 from tests.lab.waiting import eventually
+
+ADDRESS_CHANGE = "address "
+"""How a line begins after which the kernel tells of an address, which it does from a work queue: a little
+after `ip` has ended (`addrconf_dad_start` in `net/ipv6/addrconf.c`)."""
+PATIENCE_SECONDS = 10
 
 
 def main(*changes: str) -> None:
     """Look, change, look again."""
+    # Opened before the observer's own, it is the last to be told.
+    told = open_notifications(RTMGRP_IPV6_IFADDR)
+    told.settimeout(PATIENCE_SECONDS)
     observer = TopologyObserver()
     eventually(lambda: observer.observe() is observer.observe())
     before = None
     looks = []
     for change in ("", *changes):
         subprocess.run(("ip", "-6", "-batch", "-"), input=change, text=True, check=True)
+        if change.startswith(ADDRESS_CHANGE):
+            told.recv(1)
         seen = observer.observe()
         looks.append(
             {
@@ -32,6 +43,7 @@ def main(*changes: str) -> None:
         )
         before = seen
     observer.close()
+    told.close()
     json.dump(looks, sys.stdout)
 
 
