@@ -61,7 +61,7 @@ LISTERS = 3
 ACTORS = 8
 """Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
 FOLLOWERS = SPARES
-"""Threads: one for each connect that the events' thread can have begun, so that every answer is read at once.
+"""Threads: one for each connect that the events' thread can have begun, so that no answer waits for another.
 
 The engine passes over a connect of a created container that is on the network already, and says that it is
 done. Read only after the start, that would look like the connect of a running one, which it does make.

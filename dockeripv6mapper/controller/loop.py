@@ -65,11 +65,12 @@ STREAM = "stream"
 VERIFY_SECONDS = 1.0
 """How long after a death the engine's lists are believed again."""
 START_SECONDS = 0.5
-"""How long after news of the endpoints of a container that does not run it is looked at: most often it is
-being started, which is news of each of them and then of the start."""
+"""How long after news that a container which does not run was attached it is looked at: it is being started,
+which is news of each of its networks and then of the start."""
 YIELD_SECONDS = 0.002
 """How long the loop rests after a connect was begun. It goes before the engine (`Nice=-15`), which needs a
-core to see to that connect before it is asked for the start, a few milliseconds later."""
+core to see to that connect before it is asked for the start, a few milliseconds later. Its answer is awaited
+after that: the thread that does so needs a core, too."""
 DRAIN_SECONDS = 10.0
 """How long a shutdown waits for the actions that are under way."""
 
@@ -216,7 +217,7 @@ class Controller:
         if message.sent is not None:
             time.sleep(YIELD_SECONDS)
             self._passes.forecast.follow(message.sent)
-        if message.change is not Change.ENDPOINT:
+        if message.change not in (Change.ATTACHED, Change.DETACHED):
             # Whatever failed before may succeed now. Endpoints change by our own actions too.
             self._timers.cancel(Retry(container_id), LookLater(container_id))
             self._vetoes.lift([container_id])
@@ -238,10 +239,11 @@ class Controller:
                 self._inventory.mark_dead(container_id)
                 self._timers.set(Verify(container_id), VERIFY_SECONDS)
                 self._passes.take_change(container_id)
-        if message.change in (Change.STARTED, Change.ENDPOINT) and container_id in self._jobs.actions:
+        expected = message.change in (Change.STARTED, Change.ATTACHED, Change.DETACHED)
+        if expected and container_id in self._jobs.actions:
             # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
             return
-        if message.change is Change.ENDPOINT and self._inventory.is_at_rest(container_id):
+        if message.change is Change.ATTACHED and self._inventory.is_at_rest(container_id):
             self._timers.hasten(LookLater(container_id), START_SECONDS)
             return
         self._jobs.ask(Look(container_id))

@@ -117,7 +117,7 @@ class Passes:
     def take_container(self, container_id: str, answer: Answer) -> None:
         """A container was looked at."""
         if self._inventory.is_stale(container_id, answer.asked):
-            if LookLater(container_id) not in self._timers:
+            if LookLater(container_id) not in self._timers:  # it is looked at soon in any case
                 self._jobs.ask(Look(container_id))
             return
         if answer.found is None:

@@ -26,7 +26,7 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class LookLater:
-    """Time to look at a container whose endpoints changed while it did not run."""
+    """Time to look at a container that was attached to a network while it did not run."""
 
     container_id: str
 

@@ -42,8 +42,10 @@ class Change(Enum):
     STARTED = auto()
     DIED = auto()
     DESTROYED = auto()
-    ENDPOINT = auto()
-    """It was attached to a network or detached, perhaps by ourselves."""
+    ATTACHED = auto()
+    """It was attached to a network: by its start, by its user, or by ourselves."""
+    DETACHED = auto()
+    """It was detached from a network, by whomever."""
     OTHER = auto()
     """Anything else after which it has to be looked at."""
 
@@ -92,7 +94,7 @@ _CONTAINER_CHANGES = {
     "die": Change.DIED,
     "destroy": Change.DESTROYED,
 }
-_ENDPOINT_ACTIONS = frozenset({"connect", "disconnect"})
+_ENDPOINT_CHANGES = {"connect": Change.ATTACHED, "disconnect": Change.DETACHED}
 
 
 def translate(event: Mapping[str, Any]) -> EventMessage | None:
@@ -101,10 +103,10 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
     attributes = actor.get("Attributes") or {}
     action = event.get("Action", "")
     if event.get("Type") == "network":
-        if action not in _ENDPOINT_ACTIONS:
+        if (changed := _ENDPOINT_CHANGES.get(action)) is None:
             return NetworksChanged()
         container_id = attributes.get("container")
-        return ContainerChanged(container_id, Change.ENDPOINT) if container_id else None
+        return ContainerChanged(container_id, changed) if container_id else None
     if event.get("Type") == "image":
         return ImagesChanged()
     if event.get("Type") != "container" or not (container_id := actor.get("ID")):

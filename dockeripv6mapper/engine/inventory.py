@@ -98,7 +98,7 @@ class Inventory:
         self.containers[container_id] = started
 
     def is_at_rest(self, container_id: str) -> bool:
-        """Whether a container is known not to run."""
+        """Whether a container does not run, as far as is known."""
         container = self.containers.get(container_id)
         return container is not None and not container.running
 

@@ -77,7 +77,7 @@ class Exchange:
         except (OSError, HTTPException) as error:
             self.close()
             raise EngineUnavailableError(f"{doing}: {error or 'the engine ended the connection'}") from error
-        log.debug("%s: the engine answered after %.2f ms", doing, (time.monotonic() - self._posted) * 1000)
+        log.debug("%s: answer read after %.2f ms", doing, (time.monotonic() - self._posted) * 1000)
         if reusable:
             self._spares.put(self._connection)
         else:

@@ -27,7 +27,7 @@ from tests.lab.scenes import LABEL, mapped
 from tests.lab.waiting import eventually
 
 ASKED = r"asked the engine (?P<ms>[\d.]+) ms after the event: connect container {name} "
-ANSWERED = r"connecting {name} to .*: the engine answered after (?P<ms>[\d.]+) ms"
+ANSWERED = r"connecting {name} to .*: answer read after (?P<ms>[\d.]+) ms"
 
 
 def start_to_echo(stage: Stage, n: int) -> Iterator[Outcome]:

@@ -113,11 +113,11 @@ class Lives:
         eventually(lambda: all(self._engine.there[each].endpoints for each in ids), every=STEP)
         for container_id in ids:
             self._engine.start(container_id)
-        self._tell(ids, Change.ENDPOINT, Change.STARTED)
+        self._tell(ids, Change.ATTACHED, Change.STARTED)
         eventually(lambda: self._entries() == len(ids), every=STEP)
         for container_id in ids:
             self._engine.stop(container_id)
-        self._tell(ids, Change.DIED, Change.ENDPOINT)
+        self._tell(ids, Change.DIED, Change.DETACHED)
         self._engine.there.clear()
         self._tell(ids, Change.DESTROYED)
         eventually(lambda: self._entries() == 0, every=STEP)

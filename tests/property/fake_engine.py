@@ -92,7 +92,7 @@ class FakeEngine(Client):
             # The engine keeps the address that it refuses.
             box.networks[network.name] = settings = _configured(endpoint)
             self._attach(settings, network, doing)
-            self._tell(box, Change.ENDPOINT)
+            self._tell(box, Change.ATTACHED)
 
     def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
         self._live()
@@ -103,7 +103,7 @@ class FakeEngine(Client):
             raise EngineRefusedError(f"{doing}: it is not connected to {name}")
         del box.networks[name]
         if box.running:
-            self._tell(box, Change.ENDPOINT)
+            self._tell(box, Change.DETACHED)
 
     # --- what the user does -------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class FakeEngine(Client):
                 _detach(box)
                 raise
         box.running = True
-        self._tell(box, Change.ENDPOINT)
+        self._tell(box, Change.ATTACHED)
         self._tell(box, Change.STARTED)
 
     def stop(self, box: Box) -> None:
@@ -141,7 +141,7 @@ class FakeEngine(Client):
         if box.running:
             box.running = False
             _detach(box)
-            self._tell(box, Change.ENDPOINT)
+            self._tell(box, Change.DETACHED)
             self._tell(box, Change.DIED)
 
     def remove(self, box: Box) -> None:

@@ -316,7 +316,7 @@ def test_more_events_than_can_be_kept_are_made_good_by_a_look_at_everything(
         controller.post(ResyncNow())
         assert stopped.wait(timeout=10)
         for _ in range(5000):
-            controller.post(event(OTHER, Change.ENDPOINT))
+            controller.post(event(OTHER, Change.ATTACHED))
         world.containers[ATTACHED.id] = ATTACHED
         controller.post(event(ATTACHED, Change.STARTED))
         world.pruning = lambda _: None

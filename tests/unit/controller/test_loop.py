@@ -187,7 +187,7 @@ def test_an_action_that_did_nothing_is_not_repeated_at_once() -> None:
     world.inert = True
     with running(world) as controller:
         eventually(lambda: world.actions)
-        controller.post(event(RUNNING, Change.ENDPOINT))
+        controller.post(event(RUNNING, Change.ATTACHED))
         eventually(lambda: world.looked.count(RUNNING.id) > 1)
         assert len(world.actions) == 1
         world.inert = False
@@ -598,6 +598,13 @@ def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
         looking.set()
 
 
+@pytest.fixture
+def no_later_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is to be looked at later is not looked at while a test lasts."""
+    monkeypatch.setattr("dockeripv6mapper.controller.loop.START_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("no_later_look")
 def test_a_container_that_is_being_started_is_looked_at_once() -> None:
     """The engine tells of each of its networks before it tells of the start."""
     created = container("nobody", endpoints=(endpoint(None, NGINX),))
@@ -606,12 +613,12 @@ def test_a_container_that_is_being_started_is_looked_at_once() -> None:
     world.looking = looking.wait
     with running(world, Settings(proxy=ProxyMode.ALL)) as controller:
         eventually(lambda: world.written)
-        controller.post(event(created, Change.ENDPOINT))
+        controller.post(event(created, Change.ATTACHED))
         world.containers[CREATED.id] = CREATED
         controller.post(event(CREATED, Change.CREATED))
         eventually(lambda: world.actions)
         world.containers[created.id] = replace(created, running=True, endpoints=(endpoint(OTHER, OTHER),))
-        controller.post(event(created, Change.ENDPOINT))
+        controller.post(event(created, Change.ATTACHED))
         controller.post(event(created, Change.STARTED))
         eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
         looking.set()
@@ -619,16 +626,48 @@ def test_a_container_that_is_being_started_is_looked_at_once() -> None:
         assert world.looked.count(created.id) == 1
 
 
-def test_a_created_container_that_its_user_disconnects_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A little later, since nothing waits for that."""
-    monkeypatch.setattr("dockeripv6mapper.controller.loop.START_SECONDS", 0.0)
+@pytest.mark.parametrize(("change", "later"), [(Change.DETACHED, 3600.0), (Change.ATTACHED, 0.0)])
+def test_a_created_container_without_its_endpoint_is_connected_again(
+    monkeypatch: pytest.MonkeyPatch, change: Change, later: float
+) -> None:
+    """At once after a disconnect, since it may be started next; after a start that failed, a little later."""
+    monkeypatch.setattr("dockeripv6mapper.controller.loop.START_SECONDS", later)
     created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
     world = world_with(created)
     with running(world) as controller:
         eventually(lambda: world.written)
         world.containers[created.id] = CREATED
-        controller.post(event(created, Change.ENDPOINT))
+        controller.post(event(created, change))
         eventually(lambda: [type(action) for action in world.actions] == [Connect])
+
+
+@pytest.mark.usefixtures("no_later_look")
+def test_a_look_that_a_start_overtook_is_not_repeated_before_the_start() -> None:
+    """What it found is not taken in, either."""
+    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
+    other = container("nginx", network="he_ipv6", running=True)
+    world = world_with(created)
+    begun, looking = threading.Event(), threading.Event()
+
+    def look() -> None:
+        begun.set()
+        looking.wait()
+
+    world.looking = look
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(created, Change.OTHER))
+        assert begun.wait(timeout=10)
+        world.containers = {created.id: CREATED, other.id: other}
+        controller.post(event(created, Change.ATTACHED))
+        controller.post(event(other, Change.CREATED))
+        eventually(lambda: [action.container_id for action in world.actions] == [other.id])
+        looking.set()
+        eventually(lambda: created.id in world.looked)
+        controller.post(event(other, Change.OTHER))
+        eventually(lambda: world.looked.count(other.id) > 1)
+        assert world.looked.count(created.id) == 1
+        assert [action.container_id for action in world.actions] == [other.id]
 
 
 def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
@@ -652,7 +691,7 @@ def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that
             world.containers = {CREATED.id: CREATED, other.id: other}
             controller.post(event(CREATED, Change.CREATED))
             controller.post(event(CREATED, Change.STARTED))
-            controller.post(event(CREATED, Change.ENDPOINT))
+            controller.post(event(CREATED, Change.ATTACHED))
             controller.post(event(other, Change.CREATED))
             eventually(lambda: begun == [CREATED.id, other.id])
             assert not looked_at.is_set()

@@ -66,7 +66,7 @@ def changes_of_the_firewall(world: World) -> list[FirewallRules]:
 
 @pytest.mark.parametrize(
     "message",
-    [NetworksChanged(), ImagesChanged(), event(SERVING, Change.OTHER), event(SERVING, Change.ENDPOINT)],
+    [NetworksChanged(), ImagesChanged(), event(SERVING, Change.OTHER), event(SERVING, Change.ATTACHED)],
     ids=["network", "image", "container", "endpoint"],
 )
 def test_what_changes_while_everything_is_listed_takes_nothing_away(

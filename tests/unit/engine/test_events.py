@@ -27,11 +27,11 @@ def test_a_create_event_brings_the_container() -> None:
 
 def test_an_endpoints_event_is_about_its_container() -> None:
     """Connect and disconnect name the container among the network's attributes."""
-    for action in ("connect", "disconnect"):
+    for action, change in (("connect", Change.ATTACHED), ("disconnect", Change.DETACHED)):
         message = translate(
             {"Type": "network", "Action": action, "Actor": {"ID": "net", "Attributes": {"container": "6ba2"}}}
         )
-        assert message == ContainerChanged("6ba2", Change.ENDPOINT)
+        assert message == ContainerChanged("6ba2", change)
 
 
 def test_a_networks_own_event_is_about_all_networks() -> None:
