@@ -24,6 +24,7 @@ from dockeripv6mapper.controller.jobs import (
     TakeSnapshot,
 )
 from dockeripv6mapper.controller.kernel_side import KernelSide
+from dockeripv6mapper.controller.lifecycle import Lifecycle
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.mailbox import Mailbox
 from dockeripv6mapper.controller.messages import HostChanged, Message, Overflowed, ResyncNow, Stop
@@ -42,7 +43,6 @@ from dockeripv6mapper.controller.timers import (
 )
 from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.events import (
-    Change,
     ContainerChanged,
     ImagesChanged,
     NetworksChanged,
@@ -62,15 +62,6 @@ SETTLE_SECONDS = 0.1
 """How long to wait after news of the uplinks: they come in bursts."""
 STREAM = "stream"
 """What fails where no events come."""
-VERIFY_SECONDS = 1.0
-"""How long after a death the engine's lists are believed again."""
-START_SECONDS = 0.5
-"""How long after news that a container which does not run was attached it is looked at: it is being started,
-which is news of each of its networks and then of the start."""
-YIELD_SECONDS = 0.002
-"""How long the loop rests after a connect was begun. It goes before the engine (`Nice=-15`), which needs a
-core to see to that connect before it is asked for the start, a few milliseconds later. Its answer is awaited
-after that: the thread that does so needs a core, too."""
 DRAIN_SECONDS = 10.0
 """How long a shutdown waits for the actions that are under way."""
 
@@ -123,6 +114,14 @@ class Controller:
             vetoes=self._vetoes,
             timers=self._timers,
             logbook=self._logbook,
+            meter=self._meter,
+        )
+        self._lifecycle = Lifecycle(
+            inventory=self._inventory,
+            jobs=self._jobs,
+            passes=self._passes,
+            vetoes=self._vetoes,
+            timers=self._timers,
             meter=self._meter,
         )
         self._bulletin = Bulletin(self._service, self._meter, self._passes.tally)
@@ -179,7 +178,7 @@ class Controller:
     def _handle(self, message: Message) -> None:
         match message:
             case ContainerChanged():
-                self._container_changed(message)
+                self._lifecycle.take(message)
             case NetworksChanged():
                 self._inventory.touch(NETWORKS)
                 self._jobs.ask(ListNetworks())
@@ -208,45 +207,6 @@ class Controller:
         self._timers.cancel_retries()
         self._inventory.images_changed()
         self._resync_anew()
-
-    def _container_changed(self, message: ContainerChanged) -> None:
-        container_id = message.container_id
-        if message.at is not None:
-            self._meter.event(time.time() - message.at)
-        self._inventory.touch(container_id)
-        if message.sent is not None:
-            time.sleep(YIELD_SECONDS)
-            self._passes.forecast.follow(message.sent)
-        if message.change not in (Change.ATTACHED, Change.DETACHED):
-            # Whatever failed before may succeed now. Endpoints change by our own actions too.
-            self._timers.cancel(Retry(container_id), LookLater(container_id))
-            self._vetoes.lift([container_id])
-        match message.change:
-            case Change.CREATED if message.created and container_id not in self._inventory.containers:
-                self._inventory.put(message.created)
-                self._passes.note_created(container_id)
-                self._passes.take_change(container_id)
-                return
-            case Change.DESTROYED:
-                self._inventory.drop(container_id)
-                self._passes.take_change(container_id)
-                return
-            case Change.STARTED:
-                self._passes.note_started(container_id)
-                self._inventory.mark_started(container_id)
-                self._passes.take_change(container_id)
-            case Change.DIED:
-                self._inventory.mark_dead(container_id)
-                self._timers.set(Verify(container_id), VERIFY_SECONDS)
-                self._passes.take_change(container_id)
-        expected = message.change in (Change.STARTED, Change.ATTACHED, Change.DETACHED)
-        if expected and container_id in self._jobs.actions:
-            # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
-            return
-        if message.change is Change.ATTACHED and self._inventory.is_at_rest(container_id):
-            self._timers.hasten(LookLater(container_id), START_SECONDS)
-            return
-        self._jobs.ask(Look(container_id))
 
     # --- what is due --------------------------------------------------------------------------------------
 

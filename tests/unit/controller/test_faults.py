@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from errno import ENOBUFS
-from typing import cast
 
 import pytest
 
@@ -15,8 +14,6 @@ from dockeripv6mapper.controller.jobs import QUESTIONERS
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.events import Change, Subscribed
-from dockeripv6mapper.engine.fast_path import Sent
-from dockeripv6mapper.engine.raw_socket import Exchange
 from dockeripv6mapper.errors import (
     EngineUnavailableError,
     KernelRefusedError,
@@ -28,7 +25,7 @@ from dockeripv6mapper.model import Container, FirewallRules, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import World, event, running
+from tests.unit.controller.world import World, event, running, sent
 
 NEVER = Settings(resync=86400)
 """What is put right within a test was not put right by the next full pass."""
@@ -328,10 +325,9 @@ def test_a_shutdown_awaits_the_connects_that_it_has_not_heard_of_yet() -> None:
     """The events' thread may begin some until it is told to be silent."""
     world = faulty(CREATED)
     action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
-    sent = Sent(action, cast("Exchange", None), lag_ms=0.5)
 
     def silence() -> None:
-        controller.post(replace(event(CREATED, Change.CREATED), sent=sent))
+        controller.post(replace(event(CREATED, Change.CREATED), sent=sent(action)))
 
     controller = Controller(world, world, world, NEVER, survey=world.survey, silence=silence)
     controller.post(Stop())

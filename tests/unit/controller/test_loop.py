@@ -2,40 +2,28 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address
-from typing import cast
 
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, Vacate
-from dockeripv6mapper.controller.jobs import ACTORS
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow
 from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
-from dockeripv6mapper.engine.fast_path import Sent
-from dockeripv6mapper.engine.raw_socket import Exchange
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, KernelRefusedError
 from dockeripv6mapper.mapping.outlook import Outlook
-from dockeripv6mapper.model import Container, ProxyEntry
-from dockeripv6mapper.settings import ProxyMode, Settings
+from dockeripv6mapper.model import ProxyEntry
+from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import World, event, running
+from tests.unit.controller.world import World, event, running, sent, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
 RUNNING = replace(CREATED, running=True)
 OTHER = IPv6Address("2001:470:b080:103:1::77")
-NOT_AWAITED = cast("Exchange", None)
-"""The world answers in place of the engine."""
-
-
-def world_with(*containers: Container) -> World:
-    """A world in which these containers are."""
-    return World(containers={each.id: each for each in containers})
 
 
 def test_a_container_that_ran_before_the_daemon_is_mapped_at_its_start() -> None:
@@ -56,36 +44,6 @@ def test_a_container_is_proxied_as_soon_as_the_engine_has_attached_it() -> None:
         assert not world.looked
         held.set()
         eventually(lambda: world.looked)
-
-
-def test_a_created_container_is_connected_before_its_start() -> None:
-    """On the create event; the entry follows when it runs."""
-    world = World()
-    with running(world) as controller:
-        eventually(lambda: world.written)
-        world.containers[CREATED.id] = CREATED
-        controller.post(event(CREATED, Change.CREATED))
-        eventually(lambda: world.actions)
-        assert not world.entries
-        world.containers[CREATED.id] = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
-        controller.post(event(CREATED, Change.STARTED))
-        eventually(lambda: ENTRY in world.entries)
-    assert len(world.actions) == 1
-
-
-def test_a_death_removes_the_entry_although_the_engine_still_lists_the_container_as_running() -> None:
-    """Engine 20.10 does so for some milliseconds."""
-    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
-    world = world_with(attached)
-    with running(world) as controller:
-        eventually(lambda: ENTRY in world.entries)
-        controller.post(event(attached, Change.DIED))
-        eventually(lambda: not world.entries)
-        controller.post(event(attached, Change.OTHER))
-        world.containers[attached.id] = replace(
-            attached, running=False, endpoints=(endpoint(None, MON_CONTAINER),)
-        )
-        eventually(lambda: not world.entries)
 
 
 def test_a_lost_event_is_made_good_by_the_next_full_pass() -> None:
@@ -529,7 +487,7 @@ def test_an_outlook_knows_of_the_connects_that_were_begun_by_an_earlier_one() ->
         assert not outlooks[-1].taken
         world.containers[CREATED.id] = CREATED
         action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
-        controller.post(replace(event(CREATED, Change.CREATED), sent=Sent(action, NOT_AWAITED, 0.5)))
+        controller.post(replace(event(CREATED, Change.CREATED), sent=sent(action)))
         eventually(lambda: outlooks[-1].connects == 1 and MON_CONTAINER in outlooks[-1].taken)
         controller.post(ImagesChanged())
         eventually(lambda: outlooks[-1].images_as_of == 2)
@@ -584,182 +542,3 @@ def test_an_announcement_that_fails_is_one_warning_and_no_more(caplog: pytest.Lo
     with running(world):
         eventually(lambda: len(world.entries) == 2)
     assert caplog.text.count("announcing: Operation not permitted") == 1
-
-
-def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
-    """The address is the one that the container was configured with."""
-    world = world_with(replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),)))
-    looking = threading.Event()
-    world.looking = looking.wait
-    with running(world) as controller:
-        eventually(lambda: world.written)
-        controller.post(event(CREATED, Change.STARTED))
-        eventually(lambda: ENTRY in world.entries)
-        looking.set()
-
-
-@pytest.fixture
-def no_later_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is to be looked at later is not looked at while a test lasts."""
-    monkeypatch.setattr("dockeripv6mapper.controller.loop.START_SECONDS", 3600.0)
-
-
-@pytest.mark.usefixtures("no_later_look")
-def test_a_container_that_is_being_started_is_looked_at_once() -> None:
-    """The engine tells of each of its networks before it tells of the start."""
-    created = container("nobody", endpoints=(endpoint(None, NGINX),))
-    world = world_with(created)
-    looking = threading.Event()
-    world.looking = looking.wait
-    with running(world, Settings(proxy=ProxyMode.ALL)) as controller:
-        eventually(lambda: world.written)
-        controller.post(event(created, Change.ATTACHED))
-        world.containers[CREATED.id] = CREATED
-        controller.post(event(CREATED, Change.CREATED))
-        eventually(lambda: world.actions)
-        world.containers[created.id] = replace(created, running=True, endpoints=(endpoint(OTHER, OTHER),))
-        controller.post(event(created, Change.ATTACHED))
-        controller.post(event(created, Change.STARTED))
-        eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
-        looking.set()
-        eventually(lambda: ProxyEntry(OTHER, "eth0") in world.entries)
-        assert world.looked.count(created.id) == 1
-
-
-@pytest.mark.parametrize(("change", "later"), [(Change.DETACHED, 3600.0), (Change.ATTACHED, 0.0)])
-def test_a_created_container_without_its_endpoint_is_connected_again(
-    monkeypatch: pytest.MonkeyPatch, change: Change, later: float
-) -> None:
-    """At once after a disconnect, since it may be started next; after a start that failed, a little later."""
-    monkeypatch.setattr("dockeripv6mapper.controller.loop.START_SECONDS", later)
-    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
-    world = world_with(created)
-    with running(world) as controller:
-        eventually(lambda: world.written)
-        world.containers[created.id] = CREATED
-        controller.post(event(created, change))
-        eventually(lambda: [type(action) for action in world.actions] == [Connect])
-
-
-@pytest.mark.usefixtures("no_later_look")
-def test_a_look_that_a_start_overtook_is_not_repeated_before_the_start() -> None:
-    """What it found is not taken in, either."""
-    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
-    other = container("nginx", network="he_ipv6", running=True)
-    world = world_with(created)
-    begun, looking = threading.Event(), threading.Event()
-
-    def look() -> None:
-        begun.set()
-        looking.wait()
-
-    world.looking = look
-    with running(world) as controller:
-        eventually(lambda: world.written)
-        controller.post(event(created, Change.OTHER))
-        assert begun.wait(timeout=10)
-        world.containers = {created.id: CREATED, other.id: other}
-        controller.post(event(created, Change.ATTACHED))
-        controller.post(event(other, Change.CREATED))
-        eventually(lambda: [action.container_id for action in world.actions] == [other.id])
-        looking.set()
-        eventually(lambda: created.id in world.looked)
-        controller.post(event(other, Change.OTHER))
-        eventually(lambda: world.looked.count(other.id) > 1)
-        assert world.looked.count(created.id) == 1
-        assert [action.container_id for action in world.actions] == [other.id]
-
-
-def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
-    """Nobody asks for a look at it before: the engine lets nobody look while it attaches."""
-    world, other = World(lists_images=True), container("other", network="he_ipv6")
-    attaching, looked_at, looking = threading.Event(), threading.Event(), threading.Event()
-    begun: list[str] = []
-
-    def attach(action: EndpointAction) -> None:
-        begun.append(action.container_id)
-        attaching.wait()
-
-    def look() -> None:
-        looked_at.set()
-        looking.wait()
-
-    world.failing, world.looking = attach, look
-    with running(world) as controller:
-        try:
-            eventually(lambda: world.written)
-            world.containers = {CREATED.id: CREATED, other.id: other}
-            controller.post(event(CREATED, Change.CREATED))
-            controller.post(event(CREATED, Change.STARTED))
-            controller.post(event(CREATED, Change.ATTACHED))
-            controller.post(event(other, Change.CREATED))
-            eventually(lambda: begun == [CREATED.id, other.id])
-            assert not looked_at.is_set()
-            world.containers[CREATED.id] = RUNNING
-            attaching.set()
-            eventually(lambda: ENTRY in world.entries)
-        finally:
-            attaching.set()
-            looking.set()
-
-
-@contextmanager
-def held(world: World, *but: str) -> Iterator[list[str]]:
-    """The engine hangs in each action, but on some containers; yields those that it was asked to act on."""
-    begun: list[str] = []
-    released = threading.Event()
-
-    def act(action: EndpointAction) -> None:
-        if action.container_id not in but:
-            begun.append(action.container_id)
-            released.wait()
-
-    world.failing = act
-    try:
-        yield begun
-    finally:
-        released.set()
-
-
-def test_a_rename_is_looked_at_while_the_container_is_attached() -> None:
-    """The engine may not have begun with that, and others wait for the name."""
-    world = World(lists_images=True)
-    with running(world) as controller, held(world) as begun:
-        eventually(lambda: world.written)
-        world.containers[CREATED.id] = CREATED
-        controller.post(event(CREATED, Change.CREATED))
-        eventually(lambda: begun)
-        controller.post(event(CREATED, Change.OTHER))
-        eventually(lambda: world.looked)
-
-
-def test_a_start_counts_before_anybody_has_looked() -> None:
-    """While its predecessor is being attached and runs, a recreation is not asked for its address."""
-    recreation = replace(CREATED, id="b" * 64, created=CREATED.created + 1)
-    other = container("other", network="he_ipv6")
-    world = World(lists_images=True)
-    with running(world) as controller, held(world) as begun:
-        eventually(lambda: world.written)
-        for each in (CREATED, recreation, other):
-            world.containers[each.id] = each
-            controller.post(event(each, Change.CREATED))
-            if each is CREATED:
-                controller.post(event(each, Change.STARTED))
-        eventually(lambda: other.id in begun)
-        assert recreation.id not in begun
-
-
-def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
-    """What its answer means depends on whether it came before the start."""
-    hung = [container(f"hung{number}", network="he_ipv6") for number in range(ACTORS)]
-    world = World(lists_images=True)
-    with running(world) as controller, held(world, CREATED.id) as begun:
-        eventually(lambda: world.written)
-        for each in hung:
-            world.containers[each.id] = each
-            controller.post(event(each, Change.CREATED))
-        eventually(lambda: len(begun) == ACTORS)
-        world.containers[CREATED.id] = CREATED
-        action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
-        controller.post(replace(event(CREATED, Change.CREATED), sent=Sent(action, NOT_AWAITED, 0.5)))
-        eventually(lambda: world.actions == [action])

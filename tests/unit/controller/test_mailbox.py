@@ -1,20 +1,16 @@
 """The mailbox: bounded where it may be, and nothing is lost that a look at everything does not find."""
 
 from dataclasses import replace
-from typing import cast
 
 from dockeripv6mapper.actions import Connect
 from dockeripv6mapper.controller.mailbox import Mailbox
 from dockeripv6mapper.controller.messages import Message, Overflowed, Stop
 from dockeripv6mapper.engine.events import Change, ContainerChanged, ImagesChanged, Subscribed
-from dockeripv6mapper.engine.fast_path import Sent
-from dockeripv6mapper.engine.raw_socket import Exchange
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
+from tests.unit.controller.world import sent
 
 HINT = ContainerChanged("6ba2", Change.OTHER)
-SENT = Sent(
-    Connect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER), cast("Exchange", None), lag_ms=0.5
-)
+SENT = sent(Connect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER))
 
 
 def contents(mailbox: Mailbox) -> list[Message]:

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import cast
 
-from dockeripv6mapper.actions import EndpointAction, EndpointChange, Release, SysctlChange, Vacate
+from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Release, SysctlChange, Vacate
 from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Stop
+from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.raw_socket import Exchange
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.mapping.outlook import Outlook
@@ -169,6 +172,16 @@ def event(container: Container, change: Change) -> ContainerChanged:
     return ContainerChanged(container.id, change, container if change is Change.CREATED else None)
 
 
+def world_with(*containers: Container) -> World:
+    """A world in which these containers are."""
+    return World(containers={each.id: each for each in containers})
+
+
+def sent(action: Connect, written: float = 0.0) -> Sent:
+    """A connect that the events' thread has asked for; the world answers it in place of the engine."""
+    return Sent(action, cast("Exchange", None), lag_ms=0.5, written=written)
+
+
 @contextmanager
 def running(
     world: World,
@@ -177,6 +190,7 @@ def running(
     publish: Callable[[Outlook], None] = lambda _: None,
     service: ServiceManager | None = None,
     meter: Meter | None = None,
+    timers: Timers | None = None,
 ) -> Iterator[Controller]:
     """A controller at work in the world, from its first subscription to its clean end."""
     controller = Controller(
@@ -185,6 +199,7 @@ def running(
         publish=publish,
         service=service,
         meter=meter,
+        timers=timers,
     )
     thread = threading.Thread(target=controller.run)
     thread.start()

@@ -1,0 +1,108 @@
+"""The lifecycle: what is done at once when the engine tells of a container's creation, start, death or end.
+
+An event says where to look first, and what can be acted upon before anybody has looked.
+"""
+
+import time
+
+from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.controller.jobs import Jobs, Look
+from dockeripv6mapper.controller.passes import Passes
+from dockeripv6mapper.controller.timers import LookLater, Retry, Timers, Verify
+from dockeripv6mapper.controller.vetoes import Vetoes
+from dockeripv6mapper.engine.events import Change, ContainerChanged
+from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.model import Container
+
+VERIFY_SECONDS = 1.0
+"""How long after a death the engine's lists are believed again."""
+START_SECONDS = 0.5
+"""How long after news that a container which does not run was attached it is looked at: it is being started,
+which is news of each of its networks and then of the start."""
+YIELD_SECONDS = 0.002
+"""How long the loop leaves the engine a core for a connect, from when it was written. The mapper goes before
+the engine (`Nice=-15`), which has to see to that connect before it is asked for the start, a few milliseconds
+later. The answer is awaited after that: the thread that does so needs a core, too."""
+
+OF_ENDPOINTS = (Change.ATTACHED, Change.DETACHED)
+"""Changes that our own actions bring about, too."""
+
+
+class Lifecycle:
+    """Takes in the news of containers."""
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        jobs: Jobs,
+        passes: Passes,
+        vetoes: Vetoes,
+        timers: Timers,
+        meter: Meter,
+    ) -> None:
+        self._inventory = inventory
+        self._jobs = jobs
+        self._passes = passes
+        self._vetoes = vetoes
+        self._timers = timers
+        self._meter = meter
+
+    def take(self, message: ContainerChanged) -> None:
+        """Do at once what follows from an event, and have its container looked at where that tells more."""
+        container_id = message.container_id
+        if message.at is not None:
+            self._meter.event(time.time() - message.at)
+        self._inventory.touch(container_id)
+        if message.sent is not None:
+            self._follow(message.sent)
+        if message.change not in OF_ENDPOINTS:
+            # Whatever failed before may succeed now.
+            self._timers.cancel(Retry(container_id), LookLater(container_id))
+            self._vetoes.lift([container_id])
+        match message.change:
+            case Change.CREATED if message.created and container_id not in self._inventory.containers:
+                self._created(message.created)
+            case Change.DESTROYED:
+                self._inventory.drop(container_id)
+                self._passes.take_change(container_id)
+            case Change.STARTED:
+                self._started(container_id)
+            case Change.DIED:
+                self._died(container_id)
+            case change:
+                self._look(container_id, change)
+
+    def _follow(self, sent: Sent) -> None:
+        """Await the answer to a connect that was begun, when the engine has had the time to see to it."""
+        time.sleep(max(0.0, sent.written + YIELD_SECONDS - time.monotonic()))
+        self._passes.forecast.follow(sent)
+
+    def _created(self, created: Container) -> None:
+        """A container is new: its event says all that there is to know of it."""
+        self._inventory.put(created)
+        self._passes.note_created(created.id)
+        self._passes.take_change(created.id)
+
+    def _started(self, container_id: str) -> None:
+        self._passes.note_started(container_id)
+        self._inventory.mark_started(container_id)
+        self._passes.take_change(container_id)
+        self._look(container_id, Change.STARTED)
+
+    def _died(self, container_id: str) -> None:
+        self._inventory.mark_dead(container_id)
+        self._timers.set(Verify(container_id), VERIFY_SECONDS)
+        self._passes.take_change(container_id)
+        self._look(container_id, Change.DIED)
+
+    def _look(self, container_id: str, change: Change) -> None:
+        """Have the container looked at: now, or where that is soon for another reason, then."""
+        if change in (*OF_ENDPOINTS, Change.STARTED) and container_id in self._jobs.actions:
+            # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
+            return
+        if change is Change.ATTACHED and self._inventory.is_at_rest(container_id):
+            self._timers.hasten(LookLater(container_id), START_SECONDS)
+        else:
+            self._jobs.ask(Look(container_id))

@@ -1,0 +1,282 @@
+"""The lifecycle: what a creation, start, death and end lead to, and when a container is looked at."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+import pytest
+
+from dockeripv6mapper.actions import Connect, EndpointAction
+from dockeripv6mapper.controller.jobs import ACTORS
+from dockeripv6mapper.controller.lifecycle import YIELD_SECONDS
+from dockeripv6mapper.controller.timers import LookLater, Timers
+from dockeripv6mapper.engine.events import Change
+from dockeripv6mapper.model import ProxyEntry
+from dockeripv6mapper.settings import ProxyMode, Settings
+from tests.lab.waiting import eventually
+from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
+from tests.unit.controller.world import World, event, running, sent, world_with
+
+ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
+CREATED = container(network="he_ipv6")
+RUNNING = replace(CREATED, running=True)
+CONNECT = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
+OTHER = IPv6Address("2001:470:b080:103:1::77")
+
+
+def test_a_created_container_is_connected_before_its_start() -> None:
+    """On the create event; the entry follows when it runs."""
+    world = World()
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: world.actions)
+        assert not world.entries
+        world.containers[CREATED.id] = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+        controller.post(event(CREATED, Change.STARTED))
+        eventually(lambda: ENTRY in world.entries)
+    assert len(world.actions) == 1
+
+
+def test_a_death_removes_the_entry_although_the_engine_still_lists_the_container_as_running() -> None:
+    """Engine 20.10 does so for some milliseconds."""
+    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    world = world_with(attached)
+    with running(world) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        controller.post(event(attached, Change.DIED))
+        eventually(lambda: not world.entries)
+        controller.post(event(attached, Change.OTHER))
+        world.containers[attached.id] = replace(
+            attached, running=False, endpoints=(endpoint(None, MON_CONTAINER),)
+        )
+        eventually(lambda: not world.entries)
+
+
+def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
+    """The address is the one that the container was configured with."""
+    world = world_with(replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),)))
+    looking = threading.Event()
+    world.looking = looking.wait
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(CREATED, Change.STARTED))
+        eventually(lambda: ENTRY in world.entries)
+        looking.set()
+
+
+@pytest.fixture
+def no_later_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is to be looked at later is not looked at while a test lasts."""
+    monkeypatch.setattr("dockeripv6mapper.controller.lifecycle.START_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("no_later_look")
+def test_a_container_that_is_being_started_is_looked_at_once() -> None:
+    """The engine tells of each of its networks before it tells of the start."""
+    created = container("nobody", endpoints=(endpoint(None, NGINX),))
+    world = world_with(created)
+    looking = threading.Event()
+    world.looking = looking.wait
+    with running(world, Settings(proxy=ProxyMode.ALL)) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(created, Change.ATTACHED))
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: world.actions)
+        world.containers[created.id] = replace(created, running=True, endpoints=(endpoint(OTHER, OTHER),))
+        controller.post(event(created, Change.ATTACHED))
+        controller.post(event(created, Change.STARTED))
+        eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
+        looking.set()
+        eventually(lambda: ProxyEntry(OTHER, "eth0") in world.entries)
+        assert world.looked.count(created.id) == 1
+
+
+@pytest.mark.parametrize(("change", "later"), [(Change.DETACHED, 3600.0), (Change.ATTACHED, 0.0)])
+def test_a_created_container_without_its_endpoint_is_connected_again(
+    monkeypatch: pytest.MonkeyPatch, change: Change, later: float
+) -> None:
+    """At once after a disconnect, since it may be started next; after a start that failed, a little later."""
+    monkeypatch.setattr("dockeripv6mapper.controller.lifecycle.START_SECONDS", later)
+    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
+    world = world_with(created)
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.containers[created.id] = CREATED
+        controller.post(event(created, change))
+        eventually(lambda: [type(action) for action in world.actions] == [Connect])
+
+
+@pytest.mark.usefixtures("no_later_look")
+def test_a_look_that_a_start_overtook_is_not_repeated_before_the_start() -> None:
+    """What it found is not taken in, either."""
+    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
+    other = container("nginx", network="he_ipv6", running=True)
+    world = world_with(created)
+    begun, looking = threading.Event(), threading.Event()
+
+    def look() -> None:
+        begun.set()
+        looking.wait()
+
+    world.looking = look
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(created, Change.OTHER))
+        assert begun.wait(timeout=10)
+        world.containers = {created.id: CREATED, other.id: other}
+        controller.post(event(created, Change.ATTACHED))
+        controller.post(event(other, Change.CREATED))
+        eventually(lambda: [action.container_id for action in world.actions] == [other.id])
+        looking.set()
+        eventually(lambda: created.id in world.looked)
+        controller.post(event(other, Change.OTHER))
+        eventually(lambda: world.looked.count(other.id) > 1)
+        assert world.looked.count(created.id) == 1
+        assert [action.container_id for action in world.actions] == [other.id]
+
+
+def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
+    """Nobody asks for a look at it before: the engine lets nobody look while it attaches."""
+    world, other = World(lists_images=True), container("other", network="he_ipv6")
+    attaching, looked_at, looking = threading.Event(), threading.Event(), threading.Event()
+    begun: list[str] = []
+
+    def attach(action: EndpointAction) -> None:
+        begun.append(action.container_id)
+        attaching.wait()
+
+    def look() -> None:
+        looked_at.set()
+        looking.wait()
+
+    world.failing, world.looking = attach, look
+    with running(world) as controller:
+        try:
+            eventually(lambda: world.written)
+            world.containers = {CREATED.id: CREATED, other.id: other}
+            controller.post(event(CREATED, Change.CREATED))
+            controller.post(event(CREATED, Change.STARTED))
+            controller.post(event(CREATED, Change.ATTACHED))
+            controller.post(event(other, Change.CREATED))
+            eventually(lambda: begun == [CREATED.id, other.id])
+            assert not looked_at.is_set()
+            world.containers[CREATED.id] = RUNNING
+            attaching.set()
+            eventually(lambda: ENTRY in world.entries)
+        finally:
+            attaching.set()
+            looking.set()
+
+
+@contextmanager
+def held(world: World, *but: str) -> Iterator[list[str]]:
+    """The engine hangs in each action, but on some containers; yields those that it was asked to act on."""
+    begun: list[str] = []
+    released = threading.Event()
+
+    def act(action: EndpointAction) -> None:
+        if action.container_id not in but:
+            begun.append(action.container_id)
+            released.wait()
+
+    world.failing = act
+    try:
+        yield begun
+    finally:
+        released.set()
+
+
+def test_a_rename_is_looked_at_while_the_container_is_attached() -> None:
+    """The engine may not have begun with that, and others wait for the name."""
+    world = World(lists_images=True)
+    with running(world) as controller, held(world) as begun:
+        eventually(lambda: world.written)
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: begun)
+        controller.post(event(CREATED, Change.OTHER))
+        eventually(lambda: world.looked)
+
+
+def test_a_start_counts_before_anybody_has_looked() -> None:
+    """While its predecessor is being attached and runs, a recreation is not asked for its address."""
+    recreation = replace(CREATED, id="b" * 64, created=CREATED.created + 1)
+    other = container("other", network="he_ipv6")
+    world = World(lists_images=True)
+    with running(world) as controller, held(world) as begun:
+        eventually(lambda: world.written)
+        for each in (CREATED, recreation, other):
+            world.containers[each.id] = each
+            controller.post(event(each, Change.CREATED))
+            if each is CREATED:
+                controller.post(event(each, Change.STARTED))
+        eventually(lambda: other.id in begun)
+        assert recreation.id not in begun
+
+
+def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
+    """What its answer means depends on whether it came before the start."""
+    hung = [container(f"hung{number}", network="he_ipv6") for number in range(ACTORS)]
+    world = World(lists_images=True)
+    with running(world) as controller, held(world, CREATED.id) as begun:
+        eventually(lambda: world.written)
+        for each in hung:
+            world.containers[each.id] = each
+            controller.post(event(each, Change.CREATED))
+        eventually(lambda: len(begun) == ACTORS)
+        world.containers[CREATED.id] = CREATED
+        controller.post(replace(event(CREATED, Change.CREATED), sent=sent(CONNECT)))
+        eventually(lambda: world.actions == [CONNECT])
+
+
+@pytest.mark.usefixtures("no_later_look")
+@pytest.mark.parametrize("change", [Change.STARTED, Change.DIED, Change.DESTROYED, Change.OTHER])
+def test_a_look_that_waits_for_a_start_is_given_up_when_something_else_happens(change: Change) -> None:
+    """The container is looked at because of that, or it is gone."""
+    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
+    world, timers = world_with(created), Timers()
+    with running(world, timers=timers) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(created, Change.ATTACHED))
+        eventually(lambda: LookLater(created.id) in timers)
+        controller.post(event(created, change))
+        eventually(lambda: LookLater(created.id) not in timers)
+
+
+@pytest.fixture
+def awaited() -> Iterator[Callable[[float], float]]:
+    """Tells when the loop awaits the answer to a connect that was written at some time, by the same clock."""
+    times: list[float] = []
+    world = World(failing=lambda _: times.append(time.monotonic()))
+    with running(world) as controller:
+        eventually(lambda: world.written)
+        world.containers[CREATED.id] = CREATED
+
+        def awaited_when(written: float) -> float:
+            controller.post(replace(event(CREATED, Change.CREATED), sent=sent(CONNECT, written)))
+            return eventually(lambda: times)[0]
+
+        yield awaited_when
+
+
+def test_the_loop_leaves_the_engine_a_core_before_it_awaits_a_connect(
+    awaited: Callable[[float], float],
+) -> None:
+    """From when the request was written."""
+    written = time.monotonic()
+    assert awaited(written) - written >= YIELD_SECONDS
+
+
+def test_the_loop_does_not_rest_for_a_connect_that_was_written_long_ago(
+    awaited: Callable[[float], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many creations that wait, only the first can still need the core."""
+    longer_than_anybody_waits = 15.0
+    monkeypatch.setattr("dockeripv6mapper.controller.lifecycle.YIELD_SECONDS", longer_than_anybody_waits)
+    assert awaited(time.monotonic() - longer_than_anybody_waits)
