@@ -1,7 +1,7 @@
 """What keeps the host right over time: one loop, one queue, one owner of all state.
 
 loop           messages in, passes out: when what is looked at
-lifecycle      what is done at once about a container's creation, start, death or end
+lifecycle      what the engine tells of a container: what is done at once, and when it is looked at
 passes         observe → desired → plan → apply
 kernel_side    the kernel's side of a pass, of which there are two; what is refused is tried again
 host_side      the host's: sysctls, proxy entries

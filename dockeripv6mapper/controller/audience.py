@@ -44,7 +44,7 @@ class Meter:
         """A pass was made: over everything, or over some containers."""
 
     def acted(self, action: str, seconds: float, *, failed: bool) -> None:
-        """The engine ended a call that was to change an endpoint, so many seconds after its begin."""
+        """The engine answered a call that was to change an endpoint; the answer was awaited for so long."""
 
     def raced(self, *, won: bool) -> None:
         """A new container was started: count whether its address was there before."""

@@ -134,11 +134,7 @@ class Jobs:
         """Await what became of an action that was begun already."""
         action = sent.action
         self.actions[action.container_id] = action
-        self._followers.submit(
-            action,
-            lambda: self._changed(action, self._endpoints.conclude(sent)),
-            began=sent.written,
-        )
+        self._followers.submit(action, lambda: self._changed(action, self._endpoints.conclude(sent)))
 
     def address_asked(self, container_id: str) -> IPv6Address | None:
         """The address at which the engine is just attaching a container, if it is."""

@@ -1,6 +1,7 @@
-"""The lifecycle: what is done at once when the engine tells of a container's creation, start, death or end.
+"""The lifecycle: what is done when the engine tells of a container, from its creation to its end.
 
-An event says where to look first, and what can be acted upon before anybody has looked.
+A creation, a start, a death and an end are acted upon before anybody has looked; of all else an event only
+says where to look.
 """
 
 import time
@@ -21,12 +22,12 @@ START_SECONDS = 0.5
 """How long after news that a container which does not run was attached it is looked at: it is being started,
 which is news of each of its networks and then of the start."""
 YIELD_SECONDS = 0.002
-"""How long the loop leaves the engine a core for a connect, from when it was written. The mapper goes before
-the engine (`Nice=-15`), which has to see to that connect before it is asked for the start, a few milliseconds
-later. The answer is awaited after that: the thread that does so needs a core, too."""
+"""How long after a connect was asked for the loop leaves a core to the engine, which has to see to it before
+it is asked for the start, a few milliseconds later; and the mapper goes before the engine (`Nice=-15`). The
+answer is awaited after that: the thread that does so needs a core, too."""
 
-OF_ENDPOINTS = (Change.ATTACHED, Change.DETACHED)
-"""Changes that our own actions bring about, too."""
+ENDPOINT_CHANGES = (Change.ATTACHED, Change.DETACHED)
+"""What our own actions bring about, too."""
 
 
 class Lifecycle:
@@ -57,9 +58,9 @@ class Lifecycle:
         self._inventory.touch(container_id)
         if message.sent is not None:
             self._follow(message.sent)
-        if message.change not in OF_ENDPOINTS:
+        if message.change not in ENDPOINT_CHANGES:
             # Whatever failed before may succeed now.
-            self._timers.cancel(Retry(container_id), LookLater(container_id))
+            self._timers.cancel(Retry(container_id))
             self._vetoes.lift([container_id])
         match message.change:
             case Change.CREATED if message.created and container_id not in self._inventory.containers:
@@ -76,7 +77,7 @@ class Lifecycle:
 
     def _follow(self, sent: Sent) -> None:
         """Await the answer to a connect that was begun, when the engine has had the time to see to it."""
-        time.sleep(max(0.0, sent.written + YIELD_SECONDS - time.monotonic()))
+        time.sleep(max(0.0, sent.posted + YIELD_SECONDS - time.monotonic()))
         self._passes.forecast.follow(sent)
 
     def _created(self, created: Container) -> None:
@@ -98,11 +99,15 @@ class Lifecycle:
         self._look(container_id, Change.DIED)
 
     def _look(self, container_id: str, change: Change) -> None:
-        """Have the container looked at: now, or where that is soon for another reason, then."""
-        if change in (*OF_ENDPOINTS, Change.STARTED) and container_id in self._jobs.actions:
+        """Have the container looked at: now, later if it is being started, or when its action has ended."""
+        acting = container_id in self._jobs.actions
+        if change is Change.ATTACHED and self._inventory.is_at_rest(container_id) and not acting:
+            self._timers.hasten(LookLater(container_id), START_SECONDS)
+            return
+        # An answer that comes too late would be left to that look.
+        self._timers.cancel(LookLater(container_id))
+        expected = change is Change.STARTED or change in ENDPOINT_CHANGES
+        if acting and expected:
             # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
             return
-        if change is Change.ATTACHED and self._inventory.is_at_rest(container_id):
-            self._timers.hasten(LookLater(container_id), START_SECONDS)
-        else:
-            self._jobs.ask(Look(container_id))
+        self._jobs.ask(Look(container_id))

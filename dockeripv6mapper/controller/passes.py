@@ -1,6 +1,6 @@
 """The passes: observe → desired → plan → apply, for everything or for the containers that changed.
 
-Here stands what is done with what was found out; when to find out more is `loop`'s.
+Here stands what is done with what was found out; when to find out more is `loop`'s and `lifecycle`'s.
 """
 
 import logging

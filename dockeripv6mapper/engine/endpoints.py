@@ -5,8 +5,6 @@ address that was requested here carries a mark among the endpoint's driver optio
 keeps and the network drivers ignore: so that only our own is ever taken back.
 """
 
-import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -35,13 +33,11 @@ from dockeripv6mapper.engine.endpoint_settings import (
     only_ipv6,
     unmoved,
 )
-from dockeripv6mapper.engine.fast_path import MS, Sent
+from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.translate import MARK, ipv6
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.mapping.networks import has_own_network
-
-log = logging.getLogger(__name__)
 
 MAC_IS_THE_ENDPOINTS = (1, 44)
 """API since which a MAC address belongs to an endpoint, and no connect can give it one; engines before that
@@ -71,13 +67,8 @@ class Endpoints:
 
     def conclude(self, sent: Sent) -> bool:
         """Await the answer to a connect that was asked for already; returns and raises as `apply` does."""
-
-        def result(doing: str) -> None:
-            sent.exchange.result(doing)
-            log.debug("%s: answer read after %.2f ms", doing, (time.monotonic() - sent.written) * MS)
-
         with self._forgetting_the_gone(sent.action.container_id):
-            return self._conclude(sent.action, result)
+            return self._conclude(sent.action, sent.exchange.result)
         return False
 
     def unfinished(self, container_id: str) -> bool:

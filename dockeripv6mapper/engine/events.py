@@ -1,7 +1,7 @@
 """The event stream: hints that something changed, as messages for the controller.
 
-An event is never taken for the truth, except that a container was created, started or died: what it is
-like now is looked up. The stream is subscribed to anew whenever it ends, and every subscription is
+An event is never taken for the truth, except that a container was created, started, died or removed: what
+it is like now is looked up. The stream is subscribed to anew whenever it ends, and every subscription is
 announced, since whatever happened before it has to be listed. What must precede a start is begun here, by
 the `fast_path`.
 """

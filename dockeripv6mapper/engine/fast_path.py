@@ -35,7 +35,7 @@ class Sent:
     exchange: Exchange
     lag_ms: float
     """From the event to the written request; not a number where the event has no time."""
-    written: float
+    posted: float
     """When the request was written, by `time.monotonic`."""
 
 
@@ -111,11 +111,10 @@ class FastPath:
         if (exchange := spares.take()) is None:
             return None
         self._ask(exchange, action)
-        written = time.monotonic()
         lag_ms = math.nan if at is None else (time.time() - at) * MS
         self._sent += 1
         self._handed_out.append(action.address)
-        return Sent(action, exchange, lag_ms, written)
+        return Sent(action, exchange, lag_ms, exchange.posted)
 
     def _ask(self, exchange: Exchange, action: Connect) -> None:
         """Note the connect, then write its request: what is under way must be known after a death.

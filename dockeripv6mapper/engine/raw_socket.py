@@ -5,7 +5,10 @@ connect has to precede comes within three. An answer is read by whoever has the 
 """
 
 import json
+import logging
+import math
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -19,6 +22,8 @@ from dockeripv6mapper.errors import (
     GoneError,
     NoAnswerError,
 )
+
+log = logging.getLogger(__name__)
 
 SPARES = 8
 """There are as many threads that await their answers: what a burst has beyond that is left to the passes."""
@@ -44,12 +49,15 @@ class Exchange:
     def __init__(self, connection: socket.socket, spares: "SpareConnections") -> None:
         self._connection = connection
         self._spares = spares
+        self.posted = math.nan
+        """When the request was written, by `time.monotonic`."""
 
     def post(self, path: str, body: Mapping[str, Any]) -> None:
         """Write the request. Raises `OSError` where the engine has closed the connection."""
         content = json.dumps(body)
         head = f"POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length:"
         self._connection.sendall(f"{head} {len(content)}\r\n\r\n{content}".encode("ascii"))
+        self.posted = time.monotonic()
 
     def close(self) -> None:
         """End it, and with it the connection."""
@@ -69,6 +77,7 @@ class Exchange:
         except (OSError, HTTPException) as error:
             self.close()
             raise EngineUnavailableError(f"{doing}: {error or 'the engine ended the connection'}") from error
+        log.debug("%s: answer read after %.2f ms", doing, (time.monotonic() - self.posted) * 1000)
         if reusable:
             self._spares.put(self._connection)
         else:

@@ -25,19 +25,12 @@ class Finished(Generic[Job]):
     """How long it took, without its time in the queue."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Task(Generic[Job]):
-    job: Job
-    call: Callable[[], Any]
-    began: float | None
-
-
 class Workers(Generic[Job]):
     """Runs jobs in the order of their submission, `count` at a time."""
 
     def __init__(self, count: int, deliver: Callable[[Finished[Job]], None]) -> None:
         self._deliver = deliver
-        self._jobs: SimpleQueue[_Task[Job] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Job, Callable[[], Any]] | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"engine-{number}", daemon=True)
             for number in range(count)
@@ -45,12 +38,9 @@ class Workers(Generic[Job]):
         for thread in self._threads:
             thread.start()
 
-    def submit(self, job: Job, call: Callable[[], Any], *, began: float | None = None) -> None:
-        """Have `call` made; `Finished(job, …)` is delivered, from the worker's thread.
-
-        `began`: when the job was, by `time.monotonic`, if it only remains to be ended.
-        """
-        self._jobs.put(_Task(job, call, began))
+    def submit(self, job: Job, call: Callable[[], Any]) -> None:
+        """Have `call` made; `Finished(job, …)` is delivered, from the worker's thread."""
+        self._jobs.put((job, call))
 
     def stop(self) -> None:
         """Let every thread end after what it is doing now. Does not wait."""
@@ -59,9 +49,10 @@ class Workers(Generic[Job]):
 
     def _work(self) -> None:
         while (task := self._jobs.get()) is not None:
-            began = time.monotonic() if task.began is None else task.began
+            job, call = task
+            began = time.monotonic()
             try:
-                finished = Finished(task.job, task.call(), None, time.monotonic() - began)
+                finished = Finished(job, call(), None, time.monotonic() - began)
             except Exception as error:  # noqa: BLE001 - handed over, not swallowed: the controller logs it
-                finished = Finished(task.job, None, error, time.monotonic() - began)
+                finished = Finished(job, None, error, time.monotonic() - began)
             self._deliver(finished)

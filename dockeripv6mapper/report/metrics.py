@@ -90,7 +90,7 @@ class Metrics(Meter):
         )
         self._actions = Histogram(
             f"{PREFIX}_engine_action_duration_seconds",
-            "The engine's changes of endpoints, such as connect.",
+            "How long the engine's answer was awaited, by changes of endpoints, such as connect.",
             labelnames=("action", "outcome"),
             buckets=ENGINE_BUCKETS,
             registry=registry,

@@ -31,8 +31,8 @@ class Hands(Workers[Job]):
     def __init__(self, waiting: list[tuple[Job, Callable[[], Any]]]) -> None:
         self._waiting = waiting
 
-    def submit(self, job: Job, call: Callable[[], Any], *, began: float | None = None) -> None:  # noqa: ARG002
-        """Take a job, and leave it; when it began is nothing to them."""
+    def submit(self, job: Job, call: Callable[[], Any]) -> None:
+        """Take a job, and leave it."""
         self._waiting.append((job, call))
 
 

@@ -12,8 +12,10 @@ import pytest
 from dockeripv6mapper.actions import Connect, EndpointAction
 from dockeripv6mapper.controller.jobs import ACTORS
 from dockeripv6mapper.controller.lifecycle import YIELD_SECONDS
-from dockeripv6mapper.controller.timers import LookLater, Timers
+from dockeripv6mapper.controller.loop import Controller
+from dockeripv6mapper.controller.timers import LookLater, Retry, Timers, Verify
 from dockeripv6mapper.engine.events import Change
+from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.lab.waiting import eventually
@@ -25,6 +27,9 @@ CREATED = container(network="he_ipv6")
 RUNNING = replace(CREATED, running=True)
 CONNECT = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 OTHER = IPv6Address("2001:470:b080:103:1::77")
+BYSTANDER = container("bystander")
+NEVER = Settings(resync=86400)
+"""Nothing is listed again while a test lasts."""
 
 
 def test_a_created_container_is_connected_before_its_start() -> None:
@@ -251,15 +256,15 @@ def test_a_look_that_waits_for_a_start_is_given_up_when_something_else_happens(c
 
 @pytest.fixture
 def awaited() -> Iterator[Callable[[float], float]]:
-    """Tells when the loop awaits the answer to a connect that was written at some time, by the same clock."""
+    """Tells when the loop awaits the answer to a connect that was posted at some time, by the same clock."""
     times: list[float] = []
     world = World(failing=lambda _: times.append(time.monotonic()))
     with running(world) as controller:
         eventually(lambda: world.written)
         world.containers[CREATED.id] = CREATED
 
-        def awaited_when(written: float) -> float:
-            controller.post(replace(event(CREATED, Change.CREATED), sent=sent(CONNECT, written)))
+        def awaited_when(posted: float) -> float:
+            controller.post(replace(event(CREATED, Change.CREATED), sent=sent(CONNECT, posted)))
             return eventually(lambda: times)[0]
 
         yield awaited_when
@@ -268,15 +273,104 @@ def awaited() -> Iterator[Callable[[float], float]]:
 def test_the_loop_leaves_the_engine_a_core_before_it_awaits_a_connect(
     awaited: Callable[[float], float],
 ) -> None:
-    """From when the request was written."""
-    written = time.monotonic()
-    assert awaited(written) - written >= YIELD_SECONDS
+    """From when the request was posted."""
+    posted = time.monotonic()
+    assert awaited(posted) - posted >= YIELD_SECONDS
 
 
-def test_the_loop_does_not_rest_for_a_connect_that_was_written_long_ago(
+def test_the_loop_does_not_rest_for_a_connect_that_was_posted_long_ago(
     awaited: Callable[[float], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of many creations that wait, only the first can still need the core."""
+    """Where many creations wait, the engine has seen to the older ones by then."""
     longer_than_anybody_waits = 15.0
     monkeypatch.setattr("dockeripv6mapper.controller.lifecycle.YIELD_SECONDS", longer_than_anybody_waits)
     assert awaited(time.monotonic() - longer_than_anybody_waits)
+
+
+def heard_of(controller: Controller, timers: Timers) -> None:
+    """Wait until the loop has dealt with all that was posted before."""
+    controller.post(event(BYSTANDER, Change.DIED))
+    eventually(lambda: Verify(BYSTANDER.id) in timers)
+
+
+@pytest.mark.usefixtures("no_later_look")
+def test_a_disconnect_after_a_start_that_failed_is_looked_at_at_once() -> None:
+    """Also where a look was under way already, whose answer comes too late."""
+    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
+    world, timers = world_with(created, BYSTANDER), Timers()
+    begun, looking = threading.Event(), threading.Event()
+
+    def look() -> None:
+        begun.set()
+        looking.wait()
+
+    world.looking = look
+    with running(world, timers=timers) as controller:
+        eventually(lambda: world.written)
+        controller.post(event(created, Change.ATTACHED))
+        controller.post(event(created, Change.DETACHED))
+        assert begun.wait(timeout=10)
+        world.containers[created.id] = CREATED
+        controller.post(event(created, Change.DETACHED))
+        heard_of(controller, timers)
+        looking.set()
+        eventually(lambda: [type(action) for action in world.actions] == [Connect])
+
+
+def test_a_creation_that_is_heard_of_late_takes_nothing_back() -> None:
+    """The first list was faster, and showed the container running."""
+    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    world = world_with(attached)
+    with running(world) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: world.looked)
+    assert not world.removed
+    assert not world.actions
+
+
+def test_a_death_without_an_end_is_verified() -> None:
+    """The container was started again, of which nothing was heard."""
+    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+    world = world_with(attached)
+    with running(world, NEVER) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        controller.post(event(attached, Change.DIED))
+        eventually(lambda: world.removed)
+        eventually(lambda: ENTRY in world.entries)
+
+
+@contextmanager
+def failed(world: World, timers: Timers) -> Iterator[Controller]:
+    """A controller whose action on `RUNNING` has failed, and is not tried again for long."""
+
+    def fail(_: EndpointAction) -> None:
+        raise EngineUnavailableError("no answer")
+
+    world.failing = fail
+    with running(world, NEVER, timers=timers) as controller:
+        eventually(lambda: Retry(RUNNING.id) in timers)
+        timers.set(Retry(RUNNING.id), 3600.0)
+        yield controller
+
+
+def test_what_failed_for_a_container_is_tried_again_when_something_happens_to_it() -> None:
+    """It may succeed now."""
+    world, timers = world_with(RUNNING), Timers()
+    with failed(world, timers) as controller:
+        world.failing = lambda _: None
+        controller.post(event(RUNNING, Change.OTHER))
+        eventually(lambda: ENTRY in world.entries)
+
+
+def test_news_of_a_containers_endpoints_does_not_hasten_what_failed_for_it() -> None:
+    """A move that failed has brought them about itself."""
+    world, timers = world_with(RUNNING, BYSTANDER), Timers()
+    looking = threading.Event()
+    with failed(world, timers) as controller:
+        world.looking = looking.wait
+        controller.post(event(RUNNING, Change.DETACHED))
+        controller.post(event(RUNNING, Change.ATTACHED))
+        heard_of(controller, timers)
+        assert Retry(RUNNING.id) in timers
+        looking.set()

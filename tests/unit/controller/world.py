@@ -177,9 +177,9 @@ def world_with(*containers: Container) -> World:
     return World(containers={each.id: each for each in containers})
 
 
-def sent(action: Connect, written: float = 0.0) -> Sent:
+def sent(action: Connect, posted: float = 0.0) -> Sent:
     """A connect that the events' thread has asked for; the world answers it in place of the engine."""
-    return Sent(action, cast("Exchange", None), lag_ms=0.5, written=written)
+    return Sent(action, cast("Exchange", None), lag_ms=0.5, posted=posted)
 
 
 @contextmanager

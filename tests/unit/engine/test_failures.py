@@ -1,6 +1,7 @@
 """An engine that misbehaves: every failure is one of ours, and what may be half done stays in the journal."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -217,6 +218,15 @@ def begun(client: Client, journal: Journal) -> Sent:
     path.close()
     assert sent is not None
     return sent
+
+
+@pytest.mark.usefixtures("wire")
+def test_a_connect_begun_at_once_says_when_it_was_posted(client: Client, journal: Journal) -> None:
+    """The engine is left a core from then on."""
+    before = time.monotonic()
+    sent = begun(client, journal)
+    assert before <= sent.posted <= time.monotonic()
+    sent.exchange.close()
 
 
 @pytest.mark.parametrize("fault", [*BROKEN.values(), HANG], ids=[*BROKEN, "hangs"])
