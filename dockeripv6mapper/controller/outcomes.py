@@ -62,7 +62,7 @@ class Outcomes:
         if answer.changed:
             log.info("done: %s", action)
         else:
-            self._vetoes.put(action, lasting=False)
+            self._vetoes.idle(action)
         if answer.changed and isinstance(action, Connect | Reconnect):
             self._passes.take_attached(action)
         else:
@@ -90,8 +90,8 @@ class Outcomes:
         match job:
             case EndpointChange() | Restore():
                 if isinstance(job, Reconnect | Vacate) and isinstance(error, EngineRefusedError):
-                    # Each try takes the container off the network for a moment.
-                    self._vetoes.put(job, lasting=True)
+                    self._vetoes.refused(job)
+                    self._jobs.ask(TakeSnapshot())
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._meter.retrying()
                 self._jobs.ask(Look(job.container_id))

@@ -9,26 +9,39 @@ class Vetoes:
     """At most one for each container: what was tried last."""
 
     def __init__(self) -> None:
-        self._vetoes: dict[str, tuple[EndpointAction, bool]] = {}
+        self._passing: dict[str, EndpointAction] = {}
+        self._refused: dict[str, EndpointAction] = {}
+        """What the engine has refused once."""
+        self._lasting: dict[str, EndpointAction] = {}
 
     def __contains__(self, action: EndpointAction) -> bool:
-        return self._vetoes.get(action.container_id, (None, False))[0] == action
+        return action in (self._passing.get(action.container_id), self._lasting.get(action.container_id))
 
-    def put(self, action: EndpointAction, *, lasting: bool) -> None:
-        """Rule just this action out, until the next full pass or, `lasting`, something about it changes."""
-        self._vetoes[action.container_id] = action, lasting
+    def idle(self, action: EndpointAction) -> None:
+        """Rule out what did nothing, until the next full pass."""
+        self._passing[action.container_id] = action
+
+    def refused(self, action: EndpointAction) -> None:
+        """Rule out what the engine refused: until the next full pass and, the second time, until a change.
+
+        Somebody of whom nothing was known may have been in its way for a moment. More often it is not tried,
+        since each try may take a container off its network.
+        """
+        again = self._refused.get(action.container_id) == action
+        (self._lasting if again else self._passing)[action.container_id] = action
+        self._refused[action.container_id] = action
 
     def lift(self, container_ids: Iterable[str]) -> None:
         """Something about these containers changed: nothing is ruled out for them."""
         for container_id in container_ids:
-            self._vetoes.pop(container_id, None)
+            for each in (self._passing, self._refused, self._lasting):
+                each.pop(container_id, None)
 
     def lift_passing(self) -> None:
-        """Everything is looked at afresh: only what lasts stays ruled out."""
-        self._vetoes = {
-            each: (action, lasting) for each, (action, lasting) in self._vetoes.items() if lasting
-        }
+        """Everything was looked at: only what lasts stays ruled out."""
+        self._passing.clear()
 
     def lift_all(self) -> None:
         """Something that concerns all changed."""
-        self._vetoes.clear()
+        for each in (self._passing, self._refused, self._lasting):
+            each.clear()

@@ -196,6 +196,7 @@ class Convergence(RuleBasedStateMachine):
         with self.directory:
             while self.engine.told:
                 self.daemon.hear(self.engine.told.pop())
+            self.settle(act=True)
             self.daemon.hear(ResyncNow())
             self.settle(act=True)
             self.check()

@@ -1,6 +1,7 @@
 """The controller: from messages to actions, whatever is late, lost or failing."""
 
 import logging
+import math
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, Vacate
-from dockeripv6mapper.controller.messages import HostChanged, ResyncNow
+from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow
 from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, KernelRefusedError
 from dockeripv6mapper.mapping.outlook import Outlook
@@ -153,28 +154,48 @@ def test_an_action_that_did_nothing_is_not_repeated_at_once() -> None:
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_a_refused_move_is_not_tried_again_before_something_changes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Each try takes the container off its network for a moment."""
-    monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 0.0)
-    world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
+def refusing(world: World, times: float = math.inf) -> list[EndpointAction]:
+    """Have the engine refuse so many actions; what is tried is in the list."""
     tries: list[EndpointAction] = []
 
     def refuse(action: EndpointAction) -> None:
         tries.append(action)
-        raise EngineRefusedError("moving mon_container: no")
+        if len(tries) <= times:
+            raise EngineRefusedError("moving mon_container: address already in use")
 
     world.failing = refuse
+    return tries
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever failed may be tried again at once."""
+    monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("change", [NetworksChanged(), ResyncNow(), event(RUNNING, Change.OTHER)])
+def test_a_move_that_was_refused_twice_is_not_tried_again_before_something_changes(change: Message) -> None:
+    """Each try takes the container off its network for a moment."""
+    world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
+    tries = refusing(world)
     with running(world, Settings(resync=0.05)) as controller:
-        eventually(lambda: tries)
-        passes = threading.Event()
-        world.listing = passes.set
-        assert passes.wait(timeout=10)
-        eventually(lambda: world.looked)
-        assert len(tries) == 1
-        controller.post(NetworksChanged())
         eventually(lambda: len(tries) == 2)
+        passes: list[object] = []
+        world.pruning = passes.append
+        eventually(lambda: len(passes) > 3)
+        assert len(tries) == 2
+        controller.post(change)
+        eventually(lambda: len(tries) == 4)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_move_that_somebody_was_in_the_way_of_for_a_moment_is_tried_again() -> None:
+    """Somebody who was gone before it was known what address it had."""
+    world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
+    refusing(world, times=1)
+    with running(world, Settings(resync=86400)):
+        eventually(lambda: ENTRY in world.entries)
 
 
 def test_a_refused_move_is_tried_again_when_another_gives_the_address_up() -> None:
