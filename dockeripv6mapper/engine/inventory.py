@@ -75,7 +75,10 @@ class Inventory:
             container = replace(container, running=False)
         elif not container.running:
             container = _without_addresses(container)
-        self.containers[container.id] = container if before is None else _with_known_marks(container, before)
+        if before is not None:
+            container = _with_known_marks(container, before)
+        # The object that it was, where it is as it was: comparing one with itself costs next to nothing.
+        self.containers[container.id] = before if before == container else container
 
     def mark_dead(self, container_id: str) -> None:
         """Take in that a container's processes ended; until `may_run` no list is believed to the contrary."""

@@ -126,14 +126,14 @@ class Desired:
             self._resolved.pop(container_id, None)
             self._stakes.pop(container_id, None)
             return self._reservations.drop(container_id)
-        self._resolved[container_id] = decision = resolve(container, facts, self._settings)
-        addresses = {each.address for each in container.endpoints}
-        addresses |= {each.requested for each in container.endpoints}
-        identity = container_id
+        decision = resolve(container, facts, self._settings)
+        stake = Stake(container, decision.identity if isinstance(decision, Mapping) else container_id)
+        if (decision, stake) == (self._resolved.get(container_id), self._stakes.get(container_id)):
+            return frozenset()
+        self._resolved[container_id], self._stakes[container_id] = decision, stake
+        addresses = {address for each in container.endpoints for address in (each.address, each.requested)}
         if isinstance(decision, Mapping):
             addresses.add(decision.address)
-            identity = decision.identity
-        self._stakes[container_id] = stake = Stake(container, identity)
         return self._reservations.put(stake, (each for each in addresses if each is not None))
 
     def taken(self) -> frozenset[IPv6Address]:
