@@ -20,8 +20,7 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     errors        what can go wrong
     backoff       how long to wait before trying again
 
-Start reading at `mapping/desired.py` for what is decided, at `controller/loop.py` and its `lifecycle.py` for
-when.
+Start reading at `mapping/desired.py` for what is decided, at `controller/loop.py` for when.
 """
 
 __version__ = "0.1.0"

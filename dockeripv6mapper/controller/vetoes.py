@@ -6,12 +6,12 @@ from dockeripv6mapper.actions import EndpointAction
 
 
 class Vetoes:
-    """At most one for each container: what was tried last."""
+    """At most one of either kind for each container: what was tried last."""
 
     def __init__(self) -> None:
         self._passing: dict[str, EndpointAction] = {}
         self._refused: dict[str, EndpointAction] = {}
-        """What the engine has refused once."""
+        """What the engine refused last, until something about the container changes."""
         self._lasting: dict[str, EndpointAction] = {}
 
     def __contains__(self, action: EndpointAction) -> bool:
@@ -38,10 +38,10 @@ class Vetoes:
                 each.pop(container_id, None)
 
     def lift_passing(self) -> None:
-        """Everything was looked at: only what lasts stays ruled out."""
+        """A list was taken in: only what lasts stays ruled out."""
         self._passing.clear()
 
     def lift_all(self) -> None:
-        """Something that concerns all changed."""
+        """Something that concerns all changed, or may have: nothing is ruled out."""
         for each in (self._passing, self._refused, self._lasting):
             each.clear()

@@ -22,13 +22,10 @@ from dockeripv6mapper.errors import (
 )
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import Container, FirewallRules, ProxyEntry
-from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import World, event, running, sent
+from tests.unit.controller.world import NEVER, World, event, running, sent
 
-NEVER = Settings(resync=86400)
-"""What is put right within a test was not put right by the next full pass."""
 CREATED = container(network="he_ipv6")
 ATTACHED = replace(CREATED, running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
 OTHER = container("nginx", network="he_ipv6", running=True, endpoints=(endpoint(NGINX, NGINX),))

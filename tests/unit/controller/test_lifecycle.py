@@ -20,16 +20,16 @@ from dockeripv6mapper.model import ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import World, event, running, sent, world_with
+from tests.unit.controller.world import NEVER, World, event, running, sent, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
+CONFIGURED = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
 RUNNING = replace(CREATED, running=True)
+ATTACHED = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
 CONNECT = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 OTHER = IPv6Address("2001:470:b080:103:1::77")
 BYSTANDER = container("bystander")
-NEVER = Settings(resync=86400)
-"""Nothing is listed again while a test lasts."""
 
 
 def test_a_created_container_is_connected_before_its_start() -> None:
@@ -41,7 +41,7 @@ def test_a_created_container_is_connected_before_its_start() -> None:
         controller.post(event(CREATED, Change.CREATED))
         eventually(lambda: world.actions)
         assert not world.entries
-        world.containers[CREATED.id] = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
+        world.containers[CREATED.id] = ATTACHED
         controller.post(event(CREATED, Change.STARTED))
         eventually(lambda: ENTRY in world.entries)
     assert len(world.actions) == 1
@@ -49,22 +49,19 @@ def test_a_created_container_is_connected_before_its_start() -> None:
 
 def test_a_death_removes_the_entry_although_the_engine_still_lists_the_container_as_running() -> None:
     """Engine 20.10 does so for some milliseconds."""
-    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
-    world = world_with(attached)
+    world = world_with(ATTACHED)
     with running(world) as controller:
         eventually(lambda: ENTRY in world.entries)
-        controller.post(event(attached, Change.DIED))
+        controller.post(event(ATTACHED, Change.DIED))
         eventually(lambda: not world.entries)
-        controller.post(event(attached, Change.OTHER))
-        world.containers[attached.id] = replace(
-            attached, running=False, endpoints=(endpoint(None, MON_CONTAINER),)
-        )
+        controller.post(event(ATTACHED, Change.OTHER))
+        world.containers[ATTACHED.id] = CONFIGURED
         eventually(lambda: not world.entries)
 
 
 def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
     """The address is the one that the container was configured with."""
-    world = world_with(replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),)))
+    world = world_with(CONFIGURED)
     looking = threading.Event()
     world.looking = looking.wait
     with running(world) as controller:
@@ -108,59 +105,60 @@ def test_a_created_container_without_its_endpoint_is_connected_again(
 ) -> None:
     """At once after a disconnect, since it may be started next; after a start that failed, a little later."""
     monkeypatch.setattr("dockeripv6mapper.controller.lifecycle.START_SECONDS", later)
-    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
-    world = world_with(created)
+    world = world_with(CONFIGURED)
     with running(world) as controller:
         eventually(lambda: world.written)
-        world.containers[created.id] = CREATED
-        controller.post(event(created, change))
+        world.containers[CONFIGURED.id] = CREATED
+        controller.post(event(CONFIGURED, change))
         eventually(lambda: [type(action) for action in world.actions] == [Connect])
+
+
+def hanging_looks(world: World) -> tuple[threading.Event, threading.Event]:
+    """Have every look hang; of the events one tells that a look has begun, the other lets all go on."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def look() -> None:
+        begun.set()
+        go_on.wait()
+
+    world.looking = look
+    return begun, go_on
 
 
 @pytest.mark.usefixtures("no_later_look")
 def test_a_look_that_a_start_overtook_is_not_repeated_before_the_start() -> None:
     """What it found is not taken in, either."""
-    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
     other = container("nginx", network="he_ipv6", running=True)
-    world = world_with(created)
-    begun, looking = threading.Event(), threading.Event()
-
-    def look() -> None:
-        begun.set()
-        looking.wait()
-
-    world.looking = look
+    world = world_with(CONFIGURED)
+    begun, looking = hanging_looks(world)
     with running(world) as controller:
         eventually(lambda: world.written)
-        controller.post(event(created, Change.OTHER))
+        controller.post(event(CONFIGURED, Change.OTHER))
         assert begun.wait(timeout=10)
-        world.containers = {created.id: CREATED, other.id: other}
-        controller.post(event(created, Change.ATTACHED))
+        world.containers = {CONFIGURED.id: CREATED, other.id: other}
+        controller.post(event(CONFIGURED, Change.ATTACHED))
         controller.post(event(other, Change.CREATED))
         eventually(lambda: [action.container_id for action in world.actions] == [other.id])
         looking.set()
-        eventually(lambda: created.id in world.looked)
+        eventually(lambda: CONFIGURED.id in world.looked)
         controller.post(event(other, Change.OTHER))
         eventually(lambda: world.looked.count(other.id) > 1)
-        assert world.looked.count(created.id) == 1
+        assert world.looked.count(CONFIGURED.id) == 1
         assert [action.container_id for action in world.actions] == [other.id]
 
 
 def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
     """Nobody asks for a look at it before: the engine lets nobody look while it attaches."""
     world, other = World(lists_images=True), container("other", network="he_ipv6")
-    attaching, looked_at, looking = threading.Event(), threading.Event(), threading.Event()
+    looked_at, looking = hanging_looks(world)
+    attaching = threading.Event()
     begun: list[str] = []
 
     def attach(action: EndpointAction) -> None:
         begun.append(action.container_id)
         attaching.wait()
 
-    def look() -> None:
-        looked_at.set()
-        looking.wait()
-
-    world.failing, world.looking = attach, look
+    world.failing = attach
     with running(world) as controller:
         try:
             eventually(lambda: world.written)
@@ -195,6 +193,26 @@ def held(world: World, *but: str) -> Iterator[list[str]]:
         yield begun
     finally:
         released.set()
+
+
+def heard_of(controller: Controller, timers: Timers) -> None:
+    """Wait until the loop has dealt with all that was posted before."""
+    controller.post(event(BYSTANDER, Change.DIED))
+    eventually(lambda: Verify(BYSTANDER.id) in timers)
+
+
+@pytest.mark.usefixtures("no_later_look")
+def test_an_attachment_by_an_action_under_way_asks_for_no_later_look() -> None:
+    """The action's end is looked at in any case."""
+    world, timers = World(containers={BYSTANDER.id: BYSTANDER}, lists_images=True), Timers()
+    with running(world, timers=timers) as controller, held(world) as begun:
+        eventually(lambda: world.written)
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: begun)
+        controller.post(event(CREATED, Change.ATTACHED))
+        heard_of(controller, timers)
+        assert LookLater(CREATED.id) not in timers
 
 
 def test_a_rename_is_looked_at_while_the_container_is_attached() -> None:
@@ -244,14 +262,13 @@ def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
 @pytest.mark.parametrize("change", [Change.STARTED, Change.DIED, Change.DESTROYED, Change.OTHER])
 def test_a_look_that_waits_for_a_start_is_given_up_when_something_else_happens(change: Change) -> None:
     """The container is looked at because of that, or it is gone."""
-    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
-    world, timers = world_with(created), Timers()
+    world, timers = world_with(CONFIGURED), Timers()
     with running(world, timers=timers) as controller:
         eventually(lambda: world.written)
-        controller.post(event(created, Change.ATTACHED))
-        eventually(lambda: LookLater(created.id) in timers)
-        controller.post(event(created, change))
-        eventually(lambda: LookLater(created.id) not in timers)
+        controller.post(event(CONFIGURED, Change.ATTACHED))
+        eventually(lambda: LookLater(CONFIGURED.id) in timers)
+        controller.post(event(CONFIGURED, change))
+        eventually(lambda: LookLater(CONFIGURED.id) not in timers)
 
 
 @pytest.fixture
@@ -287,31 +304,18 @@ def test_the_loop_does_not_rest_for_a_connect_that_was_posted_long_ago(
     assert awaited(time.monotonic() - longer_than_anybody_waits)
 
 
-def heard_of(controller: Controller, timers: Timers) -> None:
-    """Wait until the loop has dealt with all that was posted before."""
-    controller.post(event(BYSTANDER, Change.DIED))
-    eventually(lambda: Verify(BYSTANDER.id) in timers)
-
-
 @pytest.mark.usefixtures("no_later_look")
 def test_a_disconnect_after_a_start_that_failed_is_looked_at_at_once() -> None:
     """Also where a look was under way already, whose answer comes too late."""
-    created = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
-    world, timers = world_with(created, BYSTANDER), Timers()
-    begun, looking = threading.Event(), threading.Event()
-
-    def look() -> None:
-        begun.set()
-        looking.wait()
-
-    world.looking = look
+    world, timers = world_with(CONFIGURED, BYSTANDER), Timers()
+    begun, looking = hanging_looks(world)
     with running(world, timers=timers) as controller:
         eventually(lambda: world.written)
-        controller.post(event(created, Change.ATTACHED))
-        controller.post(event(created, Change.DETACHED))
+        controller.post(event(CONFIGURED, Change.ATTACHED))
+        controller.post(event(CONFIGURED, Change.DETACHED))
         assert begun.wait(timeout=10)
-        world.containers[created.id] = CREATED
-        controller.post(event(created, Change.DETACHED))
+        world.containers[CONFIGURED.id] = CREATED
+        controller.post(event(CONFIGURED, Change.DETACHED))
         heard_of(controller, timers)
         looking.set()
         eventually(lambda: [type(action) for action in world.actions] == [Connect])
@@ -319,8 +323,7 @@ def test_a_disconnect_after_a_start_that_failed_is_looked_at_at_once() -> None:
 
 def test_a_creation_that_is_heard_of_late_takes_nothing_back() -> None:
     """The first list was faster, and showed the container running."""
-    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
-    world = world_with(attached)
+    world = world_with(ATTACHED)
     with running(world) as controller:
         eventually(lambda: ENTRY in world.entries)
         controller.post(event(CREATED, Change.CREATED))
@@ -331,11 +334,10 @@ def test_a_creation_that_is_heard_of_late_takes_nothing_back() -> None:
 
 def test_a_death_without_an_end_is_verified() -> None:
     """The container was started again, of which nothing was heard."""
-    attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
-    world = world_with(attached)
+    world = world_with(ATTACHED)
     with running(world, NEVER) as controller:
         eventually(lambda: ENTRY in world.entries)
-        controller.post(event(attached, Change.DIED))
+        controller.post(event(ATTACHED, Change.DIED))
         eventually(lambda: world.removed)
         eventually(lambda: ENTRY in world.entries)
 

@@ -19,7 +19,7 @@ from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import World, event, running, sent, world_with
+from tests.unit.controller.world import NEVER, World, event, running, sent, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
@@ -194,7 +194,7 @@ def test_a_move_that_somebody_was_in_the_way_of_for_a_moment_is_tried_again() ->
     """Somebody who was gone before it was known what address it had."""
     world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
     refusing(world, times=1)
-    with running(world, Settings(resync=86400)):
+    with running(world, NEVER):
         eventually(lambda: ENTRY in world.entries)
 
 

@@ -26,6 +26,9 @@ from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 from tests.unit import builders
 
+NEVER = Settings(resync=86400)
+"""What is put right within a test was not put right by the next full pass."""
+
 
 @dataclass
 class World:

@@ -337,6 +337,16 @@ def test_an_update_affects_others_only_where_a_stake_in_their_addresses_changed(
     assert affected.by_others == {waiting.id}
 
 
+def test_a_network_that_changed_moves_a_containers_stake_though_the_container_did_not() -> None:
+    """Its new address is taken, and the one before is free."""
+    labelled = container(network="he_ipv6")
+    desired = Desired(Settings())
+    desired.update(facts(labelled), [labelled.id])
+    elsewhere = network(subnet=IPv6Network("2001:db8:1:2::/64"))
+    desired.update(facts(labelled, networks=(elsewhere,)), [labelled.id])
+    assert desired.taken() == {IPv6Address("2001:db8:1:2:0:3d:7a:30")}
+
+
 # --- what is proxied --------------------------------------------------------------------------------------
 
 
