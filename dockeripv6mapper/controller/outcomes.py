@@ -90,8 +90,7 @@ class Outcomes:
         match job:
             case EndpointChange() | Restore():
                 if isinstance(job, Reconnect | Vacate) and isinstance(error, EngineRefusedError):
-                    self._vetoes.refused(job)
-                    self._jobs.ask(TakeSnapshot())
+                    self._passes.take_refusal(job)
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._meter.retrying()
                 self._jobs.ask(Look(job.container_id))

@@ -7,11 +7,19 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Vacate
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.forecast import Forecast
-from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, LookAtImage
+from dockeripv6mapper.controller.jobs import (
+    Answer,
+    Jobs,
+    ListImages,
+    ListNetworks,
+    Look,
+    LookAtImage,
+    TakeSnapshot,
+)
 from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
@@ -83,7 +91,7 @@ class Passes:
         if not self.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
             self._replace_networks(snapshot.networks)
         merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
-        self._vetoes.lift_passing()
+        self._vetoes.listed(answer.asked)
         for container_id in merged.stale:
             self._jobs.ask(Look(container_id))
         self._take_images(Answer(answer.asked, snapshot.images))
@@ -133,8 +141,15 @@ class Passes:
         name = known.network if known else action.network
         endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
         self._inventory.attach(action.container_id, endpoint)
+        self._vetoes.attached(action.container_id)
         self.take_change(action.container_id)
         self._jobs.ask(Look(action.container_id))
+
+    def take_refusal(self, action: Reconnect | Vacate) -> None:
+        """A move was refused: who is in its way is to be found out, and no answer of before tells that."""
+        self._inventory.touch(action.container_id)
+        self._vetoes.refused(action, self._inventory.epoch)
+        self._jobs.ask(TakeSnapshot())
 
     def take_image(self, image: str, answer: Answer) -> None:
         """An image was looked at, for which containers wait."""

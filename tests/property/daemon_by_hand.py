@@ -22,6 +22,10 @@ NEVER = 1e6
 """Seconds after which the daemon would make a full pass by itself."""
 A_WHILE = 60.0
 """Seconds in which all rings that was set, but for that."""
+ROUNDS = 20
+"""How often a while may pass before all has to be at rest."""
+TASKS_IN_A_ROUND = 200
+"""More than that, without any time that passes, is a loop."""
 SETTINGS = Settings(resync=NEVER)
 
 
@@ -40,6 +44,7 @@ class Daemon:
     """The real controller and the real endpoints, with what their workers are to do and have done."""
 
     def __init__(self, engine: FakeEngine, kernel: World, state_dir: Path) -> None:
+        self._engine = engine
         self.waiting: list[tuple[Job, Callable[[], Any]]] = []
         self.finished: list[Finished[Job]] = []
         self._now = 0.0
@@ -70,13 +75,25 @@ class Daemon:
         there = sorted((each for each in self.waiting if each[0] not in actions), key=repr)
         if not there:
             return False
-        job, call = there[number % len(there)]
+        self._finish(*there[number % len(there)])
+        return True
+
+    def make(self, kind: type[Job]) -> None:
+        """Do the one job of a kind that waits, by what is there now; what it brings is heard later."""
+        ((job, call),) = (each for each in self.waiting if isinstance(each[0], kind))
+        self._finish(job, call)
+
+    def do(self, kind: type[Job]) -> None:
+        """Do the one job of a kind that waits, and hear at once what it brings."""
+        self.make(kind)
+        self.report(-1)
+
+    def _finish(self, job: Job, call: Callable[[], Any]) -> None:
         self.waiting.remove((job, call))
         try:
             self.finished.append(Finished(job, call()))
         except Exception as error:  # noqa: BLE001 - as the real workers do
             self.finished.append(Finished(job, None, error))
-        return True
 
     def report(self, number: int) -> None:
         """Hear what one of the jobs brought, however long ago it was done."""
@@ -87,3 +104,24 @@ class Daemon:
         self._now += A_WHILE
         while self._timers.next_in() == 0:
             self._controller.turn()
+
+    def full_pass(self) -> None:
+        """Come to the time of a full pass: everything is asked for, and nothing was heard."""
+        self._timers.set(Resync(), 0.0)
+        self._controller.turn()
+
+    def settle(self, *, act: bool = True, after_each: Callable[[], None] = lambda: None) -> None:
+        """Hear and do all that is to be, in its order; or all but the actions."""
+        for _ in range(ROUNDS if act else 1):
+            for _ in range(TASKS_IN_A_ROUND):
+                if self._engine.told:
+                    self.hear(self._engine.told.pop(0))
+                elif self.finished:
+                    self.report(0)
+                elif self.work(0, act=act):
+                    after_each()
+                else:
+                    break
+            else:
+                raise AssertionError(f"no end to it: {self.waiting}")
+            self.wait()

@@ -1,7 +1,7 @@
 """Convergence: whatever a user does, and however late, mixed up or lost the news of it, all comes right.
 
 The real controller with the real endpoints, on one thread: its workers work, and its clock moves, when the
-machine says so. At the end whatever is under way is brought to its end, and one full pass is asked for.
+machine says so. At the end whatever is under way is brought to its end, and the time of one full pass comes.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dockeripv6mapper.actions import EndpointChange
 from dockeripv6mapper.controller.messages import ResyncNow
+from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
 from dockeripv6mapper.mapping.desired import Desired, address_of
 from dockeripv6mapper.mapping.facts import Facts
@@ -34,11 +35,6 @@ T = TypeVar("T")
 
 EXAMPLES = 800
 STEPS = 40
-
-ROUNDS = 20
-"""How often a while may pass before all has to be at rest."""
-TASKS_IN_A_ROUND = 200
-"""More than that, without any time that passes, is a loop."""
 
 NAMES = ("a", "b", "c")
 ADDRESSES = [address_of(name, builders.network(), None, Scheme.MD5_24) for name in NAMES]
@@ -134,7 +130,8 @@ class Convergence(RuleBasedStateMachine):
     @precondition(lambda self: self.engine.told)
     @rule()
     def lose_all(self) -> None:
-        self.engine.told.clear()
+        """The stream of events is cut, and subscribed to again."""
+        self.engine.told[:] = [Subscribed()]
 
     @precondition(lambda self: self.daemon.waiting)
     @rule(number=some)
@@ -168,19 +165,7 @@ class Convergence(RuleBasedStateMachine):
     @rule(act=st.booleans())
     def settle(self, act: bool) -> None:
         """All is heard and done that is to be, in its order; or all but the actions."""
-        for _ in range(ROUNDS if act else 1):
-            for _ in range(TASKS_IN_A_ROUND):
-                if self.engine.told:
-                    self.daemon.hear(self.engine.told.pop(0))
-                elif self.daemon.finished:
-                    self.daemon.report(0)
-                elif self.daemon.work(0, act=act):
-                    self.nobody_loses_what_its_user_gave()
-                else:
-                    break
-            else:
-                raise AssertionError(f"no end to it: {self.daemon.waiting}")
-            self.daemon.wait()
+        self.daemon.settle(act=act, after_each=self.nobody_loses_what_its_user_gave)
 
     # --- what must hold -----------------------------------------------------------------------------------
 
@@ -197,7 +182,7 @@ class Convergence(RuleBasedStateMachine):
             while self.engine.told:
                 self.daemon.hear(self.engine.told.pop())
             self.settle(act=True)
-            self.daemon.hear(ResyncNow())
+            self.daemon.full_pass()
             self.settle(act=True)
             self.check()
             for box in self.engine.boxes.values():

@@ -1,0 +1,143 @@
+"""Refused moves: each try takes a container off its network, so that there are few, and enough.
+
+The real controller on the engine of the model. The stranger in the way is one of whom nothing was heard.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockeripv6mapper.actions import Reconnect
+from dockeripv6mapper.controller.jobs import Look, TakeSnapshot
+from dockeripv6mapper.controller.messages import Message, Overflowed, ResyncNow
+from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
+from dockeripv6mapper.errors import EngineRefusedError
+from dockeripv6mapper.mapping.desired import address_of
+from dockeripv6mapper.settings import Scheme
+from tests.property.daemon_by_hand import Daemon
+from tests.property.fake_engine import Box, FakeEngine
+from tests.unit import builders
+from tests.unit.builders import HE_IPV6
+from tests.unit.controller.world import World
+
+NAME = "a"
+ADDRESS = address_of(NAME, builders.network(), None, Scheme.MD5_24)
+
+
+class Scene:
+    """A container at an address of the engine's choice, and a daemon that is about to move it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.engine = FakeEngine()
+        self.box = self.engine.create(NAME, {"ipv6.mapper.network": HE_IPV6}, on=True, at=None)
+        self.engine.start(self.box)
+        self.engine.told.clear()
+        self.daemon = Daemon(self.engine, World(), state_dir)
+        self.daemon.do(TakeSnapshot)
+        assert self.is_about_to_be_moved
+
+    @property
+    def is_about_to_be_moved(self) -> bool:
+        """Whether the move is all that the daemon is about to do to anybody."""
+        return [type(action) for action in self.daemon.actions] == [Reconnect]
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the container has its address."""
+        return bool(self.box.networks[HE_IPV6]["GlobalIPv6Address"] == str(ADDRESS))
+
+    def stranger(self) -> Box:
+        """Somebody who takes the address, unheard of."""
+        stranger = self.engine.create("stranger", {}, on=True, at=ADDRESS)
+        self.engine.start(stranger)
+        self._unheard(stranger)
+        return stranger
+
+    def leave(self, stranger: Box) -> None:
+        """Let the stranger be gone, unheard of."""
+        self.engine.remove(stranger)
+        self._unheard(stranger)
+
+    def refuse_once(self) -> None:
+        """Have the move refused because of a stranger who is gone before anybody has looked."""
+        stranger = self.stranger()
+        self.daemon.do(Reconnect)
+        self.leave(stranger)
+
+    def _unheard(self, stranger: Box) -> None:
+        news = self.engine.told
+        news[:] = (each for each in news if getattr(each, "container_id", None) != stranger.id)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """One for a test."""
+    return Scene(tmp_path)
+
+
+def test_a_move_is_tried_again_after_everything_was_listed(scene: Scene) -> None:
+    """Who was in the way is gone, and no event will tell of it."""
+    scene.refuse_once()
+    scene.daemon.settle()
+    assert scene.is_moved
+
+
+def test_a_list_that_was_made_before_the_refusal_has_no_move_tried_again(scene: Scene) -> None:
+    """It does not show who was in the way: only the list that is asked for then would."""
+    scene.daemon.full_pass()
+    scene.daemon.make(TakeSnapshot)
+    stranger = scene.stranger()
+    scene.daemon.do(Reconnect)
+    scene.daemon.report(0)
+    scene.daemon.wait()
+    scene.daemon.do(Look)
+    assert not scene.daemon.actions
+    scene.leave(stranger)
+    scene.daemon.settle()
+    assert scene.is_moved
+
+
+def test_a_refusal_is_forgotten_when_the_move_has_succeeded(scene: Scene) -> None:
+    """The next one is the first again."""
+    scene.refuse_once()
+    scene.daemon.settle()
+    scene.engine.unplug(scene.box)
+    scene.engine.plug(scene.box)
+    scene.daemon.settle(act=False)
+    assert scene.is_about_to_be_moved
+    scene.refuse_once()
+    scene.daemon.settle()
+    assert scene.is_moved
+
+
+@pytest.mark.parametrize("news", [Subscribed(), Overflowed(), ResyncNow(), NetworksChanged()])
+def test_a_move_that_is_refused_for_ever_is_tried_twice_and_then_once_for_all_that_may_help(
+    scene: Scene, news: Message
+) -> None:
+    """As by an engine that has lost track of who holds the address."""
+    tries = refusing(scene.engine)
+    for _ in range(3):
+        scene.daemon.settle()
+        scene.daemon.full_pass()
+    assert len(tries) == 2
+    for number in range(1, 11):
+        scene.daemon.hear(news)
+        scene.daemon.settle()
+        assert len(tries) == 2 + number
+
+
+def refusing(engine: FakeEngine) -> list[Mapping[str, Any]]:
+    """Have the engine never give the address away; what it was asked for is in the list."""
+    tries: list[Mapping[str, Any]] = []
+    connect = engine.connect
+
+    def refuse(container_id: str, network_id: str, endpoint: Mapping[str, Any], doing: str) -> None:
+        if endpoint.get("IPAMConfig", {}).get("IPv6Address") == str(ADDRESS):
+            tries.append(endpoint)
+            raise EngineRefusedError(f"{doing}: address already in use")
+        connect(container_id, network_id, endpoint, doing)
+
+    engine.connect = refuse  # type: ignore[method-assign]
+    return tries
