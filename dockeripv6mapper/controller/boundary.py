@@ -3,7 +3,7 @@
 `engine` and `kernel` are the real ones. The controller's unit tests stand theirs here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from dockeripv6mapper.actions import EndpointAction, SysctlChange
@@ -33,7 +33,7 @@ class EngineEndpoints(Protocol):
         """Await the answer to a connect that the engine was asked for already; otherwise as `apply`."""
 
     def unfinished(self, container_id: str) -> bool: ...
-    def prune(self, container_ids: Iterable[str]) -> None: ...
+    def prune(self, is_known: Callable[[str], bool]) -> None: ...
 
 
 class HostKernel(Protocol):

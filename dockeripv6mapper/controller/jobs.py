@@ -13,6 +13,7 @@ from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.raw_socket import SPARES
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.surroundings import Surroundings
@@ -98,6 +99,7 @@ class Jobs:
         inventory: Inventory,
         survey: Callable[[], Surroundings],
         *,
+        under_way: UnderWay,
         employ: Employ = Workers,
     ) -> None:
         # Actions may hang for as long as a container's start does: questions do not queue behind them.
@@ -114,8 +116,8 @@ class Jobs:
         self._asked: set[Job] = set()
         self._list_again = False
         """Whether everything is to be listed once more: a list shows nothing that came after its begin."""
-        self.actions: dict[str, EndpointAction] = {}
-        """What the engine is changing, by container."""
+        self.under_way = under_way
+        """What the engine is changing; also what the events' thread has begun a moment ago."""
 
     def ask(self, question: Question) -> None:
         """Have a question answered, unless it is being answered already; everything is listed again then."""
@@ -125,28 +127,27 @@ class Jobs:
         elif isinstance(question, TakeSnapshot):
             self._list_again = True
 
-    def act(self, action: EndpointAction) -> None:
-        """Have an action carried out. The container must have none under way."""
-        self.actions[action.container_id] = action
-        self._submit(self._actors, action)
+    def act(self, action: EndpointAction) -> bool:
+        """Have an action carried out; False where the events' thread has just begun one, and will say so."""
+        if begun := self.under_way.begin(action):
+            self._submit(self._actors, action)
+        return begun
 
     def follow(self, sent: Sent) -> None:
         """Await what became of an action that was begun already."""
         action = sent.action
-        self.actions[action.container_id] = action
         self._followers.submit(action, lambda: self._changed(action, self._endpoints.conclude(sent)))
 
     def address_asked(self, container_id: str) -> IPv6Address | None:
         """The address at which the engine is just attaching a container, if it is."""
-        action = self.actions.get(container_id)
+        action = self.under_way.get(container_id)
         return action.address if isinstance(action, Connect | Reconnect) else None
 
     def done(self, job: Job) -> None:
         """A job came to its end."""
         match job:
             case EndpointChange() | Restore():
-                # A list may have shown a container before its create event was read: there were two then.
-                self.actions.pop(job.container_id, None)
+                self.under_way.end(job.container_id)
             case _:
                 self._asked.discard(job)
                 if isinstance(job, TakeSnapshot) and self._list_again:
@@ -156,7 +157,7 @@ class Jobs:
     @property
     def idle(self) -> bool:
         """Whether none is under way that anybody's address waits for."""
-        return not self.actions and all(isinstance(each, Survey) for each in self._asked)
+        return not self.under_way.all() and all(isinstance(each, Survey) for each in self._asked)
 
     def stop(self) -> None:
         """Take no more jobs."""

@@ -100,7 +100,7 @@ class Lifecycle:
 
     def _look(self, container_id: str, change: Change) -> None:
         """Have the container looked at: now, later if it is being started, or when its action has ended."""
-        acting = container_id in self._jobs.actions
+        acting = container_id in self._jobs.under_way
         if change is Change.ATTACHED and self._inventory.is_at_rest(container_id) and not acting:
             self._timers.hasten(LookLater(container_id), START_SECONDS)
             return

@@ -51,6 +51,7 @@ from dockeripv6mapper.engine.events import (
 )
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.settings import Settings
@@ -77,6 +78,7 @@ class Controller:
         settings: Settings,
         *,
         survey: Callable[[], Surroundings],
+        under_way: UnderWay,
         silence: Callable[[], None] = lambda: None,
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
         publish: Callable[[Outlook], None] = lambda _: None,
@@ -92,7 +94,11 @@ class Controller:
         self._meter = meter or Meter()
         self._mailbox = Mailbox()
         self._inventory = Inventory()
-        self._jobs = Jobs(self.post, lists, endpoints, self._inventory, survey, employ=employ)
+        self._jobs = Jobs(
+            *(self.post, lists, endpoints, self._inventory, survey),
+            under_way=under_way,
+            employ=employ,
+        )
         self._logbook = Logbook()
         self._timers = timers or Timers()
         self._vetoes = Vetoes()
@@ -163,14 +169,14 @@ class Controller:
         self._silence()
         deadline = time.monotonic() + DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            match self._mailbox.take(left if self._jobs.actions else 0.0):
+            match self._mailbox.take(left if self._jobs.under_way.all() else 0.0):
                 case Finished(job=job):
                     self._jobs.done(job)
                 case ContainerChanged(sent=Sent() as sent):
                     self._jobs.follow(sent)
                 case None:
                     break
-        for action in self._jobs.actions.values():
+        for action in self._jobs.under_way.all():
             log.warning("stopping while the engine still works on container %s", action.container)
 
     # --- what is heard ------------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ class Passes:
         for container_id in merged.stale:
             self._jobs.ask(Look(container_id))
         self._take_images(Answer(answer.asked, snapshot.images))
-        self._endpoints.prune(self._inventory.containers.keys() | self._jobs.actions.keys() | merged.stale)
+        known, under_way = self._inventory.containers, self._jobs.under_way
+        self._endpoints.prune(lambda each: each in known or each in merged.stale or each in under_way)
         for network in snapshot.networks:
             self._logbook.network(network)
         self.listed = True
@@ -189,7 +190,7 @@ class Passes:
         """A container was started: count whether it was mapped before."""
         container = self._inventory.containers.get(container_id)
         decision = self._desired.decision(container_id)
-        self._races.started(container, decision, acting=container_id in self._jobs.actions)
+        self._races.started(container, decision, acting=container_id in self._jobs.under_way)
 
     # --- desired, plan, apply -----------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class Passes:
         if container is None or not container.running:
             return False
         decision = self._desired.decision(container_id)
-        return container_id in self._jobs.actions or isinstance(decision, ImageWanted)
+        return container_id in self._jobs.under_way or isinstance(decision, ImageWanted)
 
     def _act(self, facts: Facts, container_id: str) -> None:
         """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
@@ -257,7 +258,7 @@ class Passes:
             self._reachability.ask(container, decision)
         if isinstance(decision, ImageWanted) and RetryImage(decision.image) not in self._timers:
             self._jobs.ask(LookAtImage(decision.image))
-        if container_id in self._jobs.actions or Retry(container_id) in self._timers:
+        if container_id in self._jobs.under_way or Retry(container_id) in self._timers:
             return
         unfinished = self._endpoints.unfinished(container_id)
         action = plan_endpoint(container, decision, facts, unfinished=unfinished)
@@ -270,5 +271,5 @@ class Passes:
         if self._settings.dry_run:
             self._logbook.once(action.container_id, f"would {action}", logging.INFO)
             return
-        log.debug("asking the engine: %s", action)
-        self._jobs.act(action)
+        if self._jobs.act(action):
+            log.debug("asking the engine: %s", action)

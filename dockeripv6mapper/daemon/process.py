@@ -18,6 +18,7 @@ from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
 from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.examination import survey
 from dockeripv6mapper.kernel.host import Kernel
@@ -47,11 +48,13 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
         meter = _metrics(stack, settings)
-        fast_path = FastPath(client, journal)
+        under_way = UnderWay()
+        fast_path = FastPath(client, journal, under_way)
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),
             survey=lambda: survey(client),
+            under_way=under_way,
             silence=lambda: reader.stop(),  # noqa: PLW0108 - it is made with the controller in hand
             watch=watcher.watch,
             publish=fast_path.publish,

@@ -5,7 +5,7 @@ address that was requested here carries a mark among the endpoint's driver optio
 keeps and the network drivers ignore: so that only our own is ever taken back.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -75,9 +75,9 @@ class Endpoints:
         """Whether a reconnect of the container was begun and not ended: `Restore` comes first then."""
         return self._journal.has(container_id)
 
-    def prune(self, container_ids: Iterable[str]) -> None:
-        """Forget the unfinished reconnects of all containers but these."""
-        self._journal.prune(container_ids)
+    def prune(self, is_known: Callable[[str], bool]) -> None:
+        """Forget what was begun on containers that are not known any more."""
+        self._journal.prune(is_known)
 
     @contextmanager
     def _forgetting_the_gone(self, container_id: str) -> Iterator[None]:

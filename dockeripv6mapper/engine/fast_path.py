@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import IPv6Address
@@ -18,6 +19,7 @@ from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import added
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.raw_socket import Exchange, SpareConnections
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container
@@ -42,9 +44,10 @@ class Sent:
 class FastPath:
     """Used by the thread that reads events; only `publish` is called by another, the controller's."""
 
-    def __init__(self, client: Client, journal: Journal) -> None:
+    def __init__(self, client: Client, journal: Journal, under_way: UnderWay) -> None:
         self._client = client
         self._journal = journal
+        self._under_way = under_way
         self._outlook: Outlook | None = None
         self._spares: SpareConnections | None = None
         self._prefix = ""
@@ -108,25 +111,29 @@ class FastPath:
         action = outlook.connect(created)
         if action is None or action.address in self._handed_out:
             return None
-        if (exchange := spares.take()) is None:
+        if (exchange := self._ask(action, spares)) is None:
             return None
-        self._ask(exchange, action)
         lag_ms = math.nan if at is None else (time.time() - at) * MS
         self._sent += 1
         self._handed_out.append(action.address)
         return Sent(action, exchange, lag_ms, exchange.posted)
 
-    def _ask(self, exchange: Exchange, action: Connect) -> None:
+    def _ask(self, action: Connect, spares: SpareConnections) -> Exchange | None:
         """Note the connect, then write its request: what is under way must be known after a death.
 
-        Raises `MapperError`, `OSError`; the request was not made then.
+        None: there is no connection to spare, or the controller is changing the container already, which it
+        knows from a list. Raises `MapperError`, `OSError`; the request was not made then.
         """
-        path = f"{self._prefix}/networks/{action.network_id}/connect"
-        body = {"Container": action.container_id, "EndpointConfig": added(action.address)}
-        try:
+        if not self._under_way.begin(action):
+            return None
+        with ExitStack() as undone:
+            undone.callback(self._under_way.end, action.container_id)
+            if (exchange := spares.take()) is None:
+                return None
+            undone.callback(exchange.close)
+            undone.callback(self._journal.erase, action.container_id)
             self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
-            exchange.post(path, body)
-        except (MapperError, OSError):
-            exchange.close()
-            self._journal.erase(action.container_id)
-            raise
+            body = {"Container": action.container_id, "EndpointConfig": added(action.address)}
+            exchange.post(f"{self._prefix}/networks/{action.network_id}/connect", body)
+            undone.pop_all()
+        return exchange

@@ -14,7 +14,7 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +91,16 @@ class Journal:
         with _speaking(path):
             Path(path).unlink(missing_ok=True)
 
-    def prune(self, container_ids: Iterable[str]) -> None:
-        """Forget what was begun on all containers but these; what cannot be removed keeps nobody waiting."""
+    def prune(self, is_known: Callable[[str], bool]) -> None:
+        """Forget what was begun on containers that are not known.
+
+        Each is asked about when its note was seen, since another thread may be making one. What cannot be
+        removed keeps nobody waiting.
+        """
         try:
-            for container_id in set(self.container_ids()).difference(container_ids):
-                self.erase(container_id)
+            for container_id in self.container_ids():
+                if not is_known(container_id):
+                    self.erase(container_id)
         except MapperError as error:
             # Who has to make a note next meets the same trouble, and says it.
             log.debug("leaving the notes of containers that are gone: %s", error)

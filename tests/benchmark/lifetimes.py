@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.report.metrics import Metrics
@@ -80,7 +81,7 @@ class Engine:
         """Nothing is."""
         return False
 
-    def prune(self, _container_ids: Iterable[str]) -> None:
+    def prune(self, _is_known: Callable[[str], bool]) -> None:
         """There is nothing to forget."""
 
     def start(self, container_id: str) -> None:
@@ -147,7 +148,13 @@ def alive(link: str) -> Iterator[Lives]:
         )
         engine, kernel, seen = Engine(), Kernel(state_dir), Kernel(state_dir)
         controller = Controller(
-            engine, engine, kernel, settings, survey=Surroundings, meter=Metrics("::1", 0)
+            engine,
+            engine,
+            kernel,
+            settings,
+            survey=Surroundings,
+            under_way=UnderWay(),
+            meter=Metrics("::1", 0),
         )
         thread = threading.Thread(target=controller.run)
         thread.start()

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 from pathlib import Path
@@ -25,6 +25,7 @@ from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Client, Snapshot
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
 from dockeripv6mapper.mapping.outlook import Outlook
@@ -90,7 +91,7 @@ class NoEndpoints:
         """Nothing is."""
         return False
 
-    def prune(self, _container_ids: Iterable[str]) -> None:
+    def prune(self, _is_known: Callable[[str], bool]) -> None:
         """There is nothing to forget."""
 
 
@@ -129,7 +130,13 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
         )
         kernel = Kernel(settings.state_dir)
         controller = Controller(
-            lists, NoEndpoints(), kernel, settings, survey=Surroundings, publish=outlooks.put
+            lists,
+            NoEndpoints(),
+            kernel,
+            settings,
+            survey=Surroundings,
+            under_way=UnderWay(),
+            publish=outlooks.put,
         )
         thread = threading.Thread(target=controller.run)
         thread.start()

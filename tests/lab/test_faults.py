@@ -22,6 +22,7 @@ from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventMessage, EventReader, StreamLost, Subscribed
 from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 from tests.lab.chaos.relay import Line, Relay
@@ -173,7 +174,8 @@ def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
     """One life of a controller that maps nothing, with a real engine before it; its kernel is not asked."""
     heard: list[EventMessage] = []
     client, journal = Client(relay.url), Journal(state_dir)
-    fast_path = FastPath(client, journal)
+    under_way = UnderWay()
+    fast_path = FastPath(client, journal, under_way)
     world = World()
 
     def deliver(message: EventMessage) -> None:
@@ -182,7 +184,10 @@ def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
 
     reader = EventReader(client, fast_path, deliver)
     controller = Controller(
-        *(client, Endpoints(client, journal), world, Settings()), survey=Surroundings, silence=reader.stop
+        *(client, Endpoints(client, journal), world, Settings()),
+        survey=Surroundings,
+        under_way=under_way,
+        silence=reader.stop,
     )
     thread = threading.Thread(target=controller.run)
     with ExitStack() as stack:

@@ -12,6 +12,7 @@ from dockeripv6mapper.controller.timers import Resync, Timers
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
@@ -54,6 +55,7 @@ class Daemon:
         self._controller = Controller(
             *(engine, self.endpoints, kernel, SETTINGS),
             survey=Surroundings,
+            under_way=UnderWay(),
             timers=self._timers,
             employ=lambda _count, _deliver: Hands(self.waiting),
         )

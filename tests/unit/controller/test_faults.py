@@ -24,7 +24,7 @@ from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import Container, FirewallRules, ProxyEntry
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import NEVER, World, event, running, sent
+from tests.unit.controller.world import NEVER, World, event, running
 
 CREATED = container(network="he_ipv6")
 ATTACHED = replace(CREATED, running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
@@ -302,7 +302,7 @@ def test_more_events_than_can_be_kept_are_made_good_by_a_look_at_everything(
         eventually(lambda: OTHER_ENTRY in world.entries)
         resume, stopped = threading.Event(), threading.Event()
 
-        def hold(_: Iterable[str]) -> None:
+        def hold(_: object) -> None:
             stopped.set()
             resume.wait(timeout=10)
 
@@ -324,9 +324,11 @@ def test_a_shutdown_awaits_the_connects_that_it_has_not_heard_of_yet() -> None:
     action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 
     def silence() -> None:
-        controller.post(replace(event(CREATED, Change.CREATED), sent=sent(action)))
+        controller.post(world.begin(CREATED, action))
 
-    controller = Controller(world, world, world, NEVER, survey=world.survey, silence=silence)
+    controller = Controller(
+        *(world, world, world, NEVER), survey=world.survey, under_way=world.under_way, silence=silence
+    )
     controller.post(Stop())
     controller.run()
     assert world.actions == [action]

@@ -13,6 +13,7 @@ from dockeripv6mapper.actions import Connect, EndpointAction
 from dockeripv6mapper.controller.jobs import ACTORS
 from dockeripv6mapper.controller.lifecycle import YIELD_SECONDS
 from dockeripv6mapper.controller.loop import Controller
+from dockeripv6mapper.controller.messages import ResyncNow
 from dockeripv6mapper.controller.timers import LookLater, Retry, Timers, Verify
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import EngineUnavailableError
@@ -20,7 +21,7 @@ from dockeripv6mapper.model import ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import NEVER, World, event, running, sent, world_with
+from tests.unit.controller.world import NEVER, World, event, running, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
@@ -243,6 +244,23 @@ def test_a_start_counts_before_anybody_has_looked() -> None:
         assert recreation.id not in begun
 
 
+def test_a_connect_that_was_begun_is_left_alone_by_a_list_that_is_faster_than_the_news_of_it() -> None:
+    """Neither is the container moved meanwhile, nor is its note taken for one of an earlier process."""
+    gift = replace(CREATED, endpoints=(endpoint(None),))
+    world = World(lists_images=True, begun={gift.id})
+    news = world.begin(gift, CONNECT)
+    pruned: list[bool] = []
+    world.pruning = lambda is_known: pruned.append(is_known(gift.id))
+    with running(world) as controller:
+        eventually(lambda: pruned == [True])
+        world.containers[gift.id] = gift
+        controller.post(ResyncNow())
+        eventually(lambda: pruned == [True, True])
+        controller.post(news)
+        eventually(lambda: world.actions)
+        assert world.actions[0] is CONNECT
+
+
 def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
     """What its answer means depends on whether it came before the start."""
     hung = [container(f"hung{number}", network="he_ipv6") for number in range(ACTORS)]
@@ -254,7 +272,7 @@ def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
             controller.post(event(each, Change.CREATED))
         eventually(lambda: len(begun) == ACTORS)
         world.containers[CREATED.id] = CREATED
-        controller.post(replace(event(CREATED, Change.CREATED), sent=sent(CONNECT)))
+        controller.post(world.begin(CREATED, CONNECT))
         eventually(lambda: world.actions == [CONNECT])
 
 
@@ -281,7 +299,7 @@ def awaited() -> Iterator[Callable[[float], float]]:
         world.containers[CREATED.id] = CREATED
 
         def awaited_when(posted: float) -> float:
-            controller.post(replace(event(CREATED, Change.CREATED), sent=sent(CONNECT, posted)))
+            controller.post(world.begin(CREATED, CONNECT, posted))
             return eventually(lambda: times)[0]
 
         yield awaited_when

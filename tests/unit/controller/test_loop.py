@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -19,7 +19,7 @@ from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import NEVER, World, event, running, sent, world_with
+from tests.unit.controller.world import NEVER, World, event, running, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
@@ -265,7 +265,7 @@ def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_
     """Nothing is known of the container then but that it is there."""
     world = world_with(RUNNING)
     listed, looking, pruned = threading.Event(), threading.Event(), threading.Event()
-    kept: list[str] = []
+    kept: list[bool] = []
 
     def arrive_late() -> None:
         listed.set()
@@ -275,8 +275,8 @@ def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_
         looking.set()
         assert pruned.wait(timeout=10)
 
-    def prune(container_ids: Iterable[str]) -> None:
-        kept.extend(container_ids)
+    def prune(is_known: Callable[[str], bool]) -> None:
+        kept.append(is_known(RUNNING.id))
         pruned.set()
 
     world.listed, world.looking, world.pruning = arrive_late, look_later, prune
@@ -284,7 +284,7 @@ def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_
         assert listed.wait(timeout=10)
         controller.post(event(RUNNING, Change.OTHER))
         eventually(pruned.is_set)
-        assert RUNNING.id in kept
+        assert kept == [True]
 
 
 def test_an_image_that_cannot_be_looked_at_for_now_is_not_asked_for_all_the_time(
@@ -476,7 +476,7 @@ def test_an_unexpected_error_ends_a_turn_and_not_the_daemon(caplog: pytest.LogCa
     world = world_with(RUNNING)
     errors = iter([RuntimeError("a bug")])
 
-    def fail_once(_: Iterable[str]) -> None:
+    def fail_once(_: object) -> None:
         for error in errors:
             raise error
 
@@ -508,7 +508,7 @@ def test_an_outlook_knows_of_the_connects_that_were_begun_by_an_earlier_one() ->
         assert not outlooks[-1].taken
         world.containers[CREATED.id] = CREATED
         action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
-        controller.post(replace(event(CREATED, Change.CREATED), sent=sent(action)))
+        controller.post(world.begin(CREATED, action))
         eventually(lambda: outlooks[-1].connects == 1 and MON_CONTAINER in outlooks[-1].taken)
         controller.post(ImagesChanged())
         eventually(lambda: outlooks[-1].images_as_of == 2)

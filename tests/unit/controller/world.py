@@ -18,6 +18,7 @@ from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.raw_socket import Exchange
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.mapping.outlook import Outlook
@@ -62,7 +63,7 @@ class World:
     announcing: Callable[[Iterable[ProxyEntry]], None] = lambda _: None
     """Called at each announcement: raise to have it fail."""
     removed: list[ProxyEntry] = field(default_factory=list)
-    pruning: Callable[[Iterable[str]], None] = lambda _: None
+    pruning: Callable[[Callable[[str], bool]], object] = lambda _: None
     """Called at each full pass, on the controller's own thread."""
     surroundings: Surroundings = field(default_factory=Surroundings)
     surveys: int = 0
@@ -72,6 +73,7 @@ class World:
     """Called before each full list: raise to have it fail."""
     listed: Callable[[], None] = lambda: None
     """Called after each full list was made: wait to have it arrive late."""
+    under_way: UnderWay = field(default_factory=UnderWay)
 
     # --- the engine ---------------------------------------------------------------------------------------
 
@@ -127,8 +129,13 @@ class World:
     def unfinished(self, container_id: str) -> bool:
         return container_id in self.begun
 
-    def prune(self, container_ids: Iterable[str]) -> None:
-        self.pruning(container_ids)
+    def prune(self, is_known: Callable[[str], bool]) -> None:
+        self.pruning(is_known)
+
+    def begin(self, created: Container, action: Connect, posted: float = 0.0) -> ContainerChanged:
+        """Connect a new container as the events' thread does; returns what the controller is told of it."""
+        assert self.under_way.begin(action)
+        return replace(event(created, Change.CREATED), sent=sent(action, posted))
 
     # --- the kernel ---------------------------------------------------------------------------------------
 
@@ -181,7 +188,7 @@ def world_with(*containers: Container) -> World:
 
 
 def sent(action: Connect, posted: float = 0.0) -> Sent:
-    """A connect that the events' thread has asked for; the world answers it in place of the engine."""
+    """What is told of a connect that was asked for; the world answers it in place of the engine."""
     return Sent(action, cast("Exchange", None), lag_ms=0.5, posted=posted)
 
 
@@ -203,6 +210,7 @@ def running(
         service=service,
         meter=meter,
         timers=timers,
+        under_way=world.under_way,
     )
     thread = threading.Thread(target=controller.run)
     thread.start()

@@ -1,10 +1,8 @@
 """An engine that misbehaves: every failure is one of ours, and what may be half done stays in the journal."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -20,19 +18,15 @@ from dockeripv6mapper.engine.events import (
     StreamLost,
     Subscribed,
 )
-from dockeripv6mapper.engine.fast_path import FastPath, Sent
+from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.raw_socket import Patience
+from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, MapperError, NoAnswerError
-from dockeripv6mapper.mapping.networks import Networks
-from dockeripv6mapper.mapping.outlook import Outlook
-from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
-from tests.unit import builders
-from tests.unit.builders import HE_IPV6, HE_IPV6_ID, IMAGE, MON_CONTAINER
+from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
+from tests.unit.engine.fast_paths import CREATED, begun, fast_path
 from tests.unit.engine.wire import HANG, Wire, answer
 
-IMPATIENT = Patience(question=0.2, change=0.2)
 CONNECT = Connect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 
 REFUSALS = {
@@ -92,25 +86,6 @@ CALLS: dict[str, tuple[str, Callable[[Client], object]]] = {
     "recipes": ("/networks", inspection.recipes),
     "tenants": ("/containers/json", inspection.tenants),
 }
-
-
-@pytest.fixture
-def wire(tmp_path: Path) -> Iterator[Wire]:
-    """An engine of ours."""
-    with Wire(tmp_path / "docker.sock") as wire:
-        yield wire
-
-
-@pytest.fixture
-def client(wire: Wire) -> Client:
-    """Its client, which does not wait long."""
-    return Client(wire.url, IMPATIENT)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    """A journal in which nothing stands."""
-    return Journal(tmp_path / "state")
 
 
 def attempt(call: Callable[[], object]) -> MapperError | None:
@@ -202,33 +177,6 @@ def test_an_inspection_that_fails_keeps_what_was_begun_in_the_journal(
     assert journal.has("6ba2")
 
 
-def fast_path(client: Client, journal: Journal) -> FastPath:
-    """One that may connect anything."""
-    path = FastPath(client, journal)
-    path.subscribed()
-    host, networks = builders.host(), Networks((builders.network(),))
-    path.publish(Outlook(Settings(), networks, {IMAGE: {}}, host, frozenset(), images_as_of=1, connects=0))
-    return path
-
-
-def begun(client: Client, journal: Journal) -> Sent:
-    """A connect that the engine was asked for at once."""
-    path = fast_path(client, journal)
-    sent = path.connect(builders.container(container_id="6ba2", network="he_ipv6"), 0)
-    path.close()
-    assert sent is not None
-    return sent
-
-
-@pytest.mark.usefixtures("wire")
-def test_a_connect_begun_at_once_says_when_it_was_posted(client: Client, journal: Journal) -> None:
-    """The engine is left a core from then on."""
-    before = time.monotonic()
-    sent = begun(client, journal)
-    assert before <= sent.posted <= time.monotonic()
-    sent.exchange.close()
-
-
 @pytest.mark.parametrize("fault", [*BROKEN.values(), HANG], ids=[*BROKEN, "hangs"])
 def test_a_connect_begun_at_once_fails_as_any_other(
     wire: Wire, client: Client, journal: Journal, fault: bytes
@@ -249,7 +197,7 @@ def test_without_connections_to_spare_nothing_is_begun(
     wire.spoils = {"/_ping": fault}
     path = fast_path(client, journal)
     wire.spoils = {"/connect": HANG}
-    sent = path.connect(builders.container(container_id="6ba2", network="he_ipv6"), 0)
+    sent = path.connect(CREATED, 0)
     path.close()
     assert sent is None
     assert not journal.has("6ba2")
@@ -263,7 +211,7 @@ def test_a_stream_that_cannot_be_read_is_subscribed_to_again(
     monkeypatch.setattr("dockeripv6mapper.engine.events.LONGEST_RETRY_SECONDS", 0.01)
     wire.spoils = {"/events": fault}
     heard: list[EventMessage] = []
-    reader = EventReader(client, FastPath(client, journal), heard.append)
+    reader = EventReader(client, FastPath(client, journal, UnderWay()), heard.append)
     reader.start()
     try:
         eventually(lambda: len([each for each in heard if isinstance(each, StreamLost)]) > 1)
@@ -288,7 +236,7 @@ def test_a_reader_that_has_stopped_delivers_nothing_more(
 ) -> None:
     """Its thread is gone, and may be stopped again."""
     wire.spoils = {"/events": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"}
-    reader = EventReader(client, FastPath(client, journal), lambda _: None)
+    reader = EventReader(client, FastPath(client, journal, UnderWay()), lambda _: None)
     reader.start()
     eventually(lambda: any(each.endswith("/events") for each in wire.asked))
     reader.stop()

@@ -91,7 +91,7 @@ def test_notes_of_containers_that_are_gone_are_pruned(journal: Journal) -> None:
     """The others stay."""
     journal.write("kept", UNFINISHED)
     journal.write("gone", NOT_ATTACHED)
-    journal.prune(["kept"])
+    journal.prune(lambda each: each == "kept")
     assert journal.has("kept")
     assert not journal.has("gone")
 
@@ -100,7 +100,7 @@ def test_notes_that_cannot_be_listed_keep_no_pass_from_going_on(tmp_path: Path) 
     """Pruning is housekeeping; who has to make a note is told."""
     (tmp_path / "reconnects").touch()
     journal = Journal(tmp_path)
-    journal.prune([])
+    journal.prune(lambda _: False)
     with pytest.raises(MapperError, match=r"reconnects: File exists"):
         journal.write("6ba2", UNFINISHED)
 

@@ -1,0 +1,31 @@
+"""Fast paths: what the thread of the events has begun, for the tests of what becomes of it."""
+
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.fast_path import FastPath, Sent
+from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.engine.under_way import UnderWay
+from dockeripv6mapper.mapping.networks import Networks
+from dockeripv6mapper.mapping.outlook import Outlook
+from dockeripv6mapper.settings import Settings
+from tests.unit import builders
+from tests.unit.builders import IMAGE
+
+CREATED = builders.container(container_id="6ba2", network="he_ipv6")
+
+
+def fast_path(client: Client, journal: Journal, under_way: UnderWay | None = None) -> FastPath:
+    """One that may connect anything."""
+    path = FastPath(client, journal, under_way or UnderWay())
+    path.subscribed()
+    host, networks = builders.host(), Networks((builders.network(),))
+    path.publish(Outlook(Settings(), networks, {IMAGE: {}}, host, frozenset(), images_as_of=1, connects=0))
+    return path
+
+
+def begun(client: Client, journal: Journal) -> Sent:
+    """A connect that the engine was asked for at once."""
+    path = fast_path(client, journal)
+    sent = path.connect(CREATED, 0)
+    path.close()
+    assert sent is not None
+    return sent
