@@ -2,7 +2,8 @@
 
 loop           messages in, passes out: when what is looked at
 lifecycle      what the engine tells of a container: what is done at once, and when it is looked at
-passes         observe → desired → plan → apply
+intake         observe: what the engine answers, taken in
+passes         desired → plan → apply
 kernel_side    the kernel's side of a pass, of which there are two; what is refused is tried again
 host_side      the host's: sysctls, proxy entries
 firewall_side  the firewall's: ports

@@ -67,7 +67,7 @@ class Lifecycle:
                 self._created(message.created)
             case Change.DESTROYED:
                 self._inventory.drop(container_id)
-                self._passes.take_change(container_id)
+                self._passes.evaluate([container_id])
             case Change.STARTED:
                 self._started(container_id)
             case Change.DIED:
@@ -84,18 +84,18 @@ class Lifecycle:
         """A container is new: its event says all that there is to know of it."""
         self._inventory.put(created)
         self._passes.note_created(created.id)
-        self._passes.take_change(created.id)
+        self._passes.evaluate([created.id])
 
     def _started(self, container_id: str) -> None:
         self._passes.note_started(container_id)
         self._inventory.mark_started(container_id)
-        self._passes.take_change(container_id)
+        self._passes.evaluate([container_id])
         self._look(container_id, Change.STARTED)
 
     def _died(self, container_id: str) -> None:
         self._inventory.mark_dead(container_id)
         self._timers.set(Verify(container_id), VERIFY_SECONDS)
-        self._passes.take_change(container_id)
+        self._passes.evaluate([container_id])
         self._look(container_id, Change.DIED)
 
     def _look(self, container_id: str, change: Change) -> None:

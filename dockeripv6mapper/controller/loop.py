@@ -14,6 +14,7 @@ from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.bulletin import Bulletin
+from dockeripv6mapper.controller.intake import Intake
 from dockeripv6mapper.controller.jobs import (
     Employ,
     Jobs,
@@ -114,8 +115,18 @@ class Controller:
             meter=self._meter,
             settings=settings,
         )
+        intake = Intake(
+            inventory=self._inventory,
+            jobs=self._jobs,
+            endpoints=endpoints,
+            passes=self._passes,
+            vetoes=self._vetoes,
+            timers=self._timers,
+            logbook=self._logbook,
+        )
         self._outcomes = Outcomes(
             jobs=self._jobs,
+            intake=intake,
             passes=self._passes,
             vetoes=self._vetoes,
             timers=self._timers,

@@ -8,6 +8,7 @@ import logging
 from dockeripv6mapper import backoff
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore, Vacate
 from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.controller.intake import Intake
 from dockeripv6mapper.controller.jobs import (
     Answer,
     Job,
@@ -34,9 +35,18 @@ class Outcomes:
     """Whatever comes back from the workers."""
 
     def __init__(
-        self, *, jobs: Jobs, passes: Passes, vetoes: Vetoes, timers: Timers, logbook: Logbook, meter: Meter
+        self,
+        *,
+        jobs: Jobs,
+        intake: Intake,
+        passes: Passes,
+        vetoes: Vetoes,
+        timers: Timers,
+        logbook: Logbook,
+        meter: Meter,
     ) -> None:
         self._jobs = jobs
+        self._intake = intake
         self._passes = passes
         self._vetoes = vetoes
         self._timers = timers
@@ -64,33 +74,33 @@ class Outcomes:
         else:
             self._vetoes.idle(action)
         if answer.changed and isinstance(action, Connect | Reconnect):
-            self._passes.take_attached(action)
+            self._intake.take_attached(action)
         else:
-            self._passes.take_container(action.container_id, answer)
+            self._intake.take_container(action.container_id, answer)
 
     def _answered(self, question: Question, answer: Answer) -> None:
         match question:
             case TakeSnapshot():
                 self._logbook.succeeded(ListNetworks())
                 self._logbook.succeeded(ListImages())
-                self._passes.take_snapshot(answer)
+                self._intake.take_snapshot(answer)
             case ListNetworks():
-                self._passes.take_networks(answer)
+                self._intake.take_networks(answer)
             case ListImages():
-                self._passes.take_images(answer)
+                self._intake.take_images(answer)
             case LookAtImage(image):
-                self._passes.take_image(image, answer)
+                self._intake.take_image(image, answer)
             case Look(container_id):
-                self._passes.take_container(container_id, answer)
+                self._intake.take_container(container_id, answer)
             case Survey(network_id):
-                self._passes.take_survey(network_id, answer.found)
+                self._passes.judge(network_id, answer.found)
 
     def _failed(self, job: Job, error: Exception) -> None:
         count = self._logbook.failed(_subject(job), error)
         match job:
             case EndpointChange() | Restore():
                 if isinstance(job, Reconnect | Vacate) and isinstance(error, EngineRefusedError):
-                    self._passes.take_refusal(job)
+                    self._intake.take_refusal(job)
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._meter.retrying()
                 self._jobs.ask(Look(job.container_id))

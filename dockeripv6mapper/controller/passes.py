@@ -1,40 +1,32 @@
-"""The passes: observe → desired → plan → apply, for everything or for the containers that changed.
+"""The passes: desired → plan → apply, for everything or for the containers that changed.
 
-Here stands what is done with what was found out; when to find out more is `loop`'s and `lifecycle`'s.
+Here stands what is done about what is known; how it becomes known is `intake`'s, and when to find out more is
+`loop`'s and `lifecycle`'s.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable
 
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Vacate
+from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.forecast import Forecast
-from dockeripv6mapper.controller.jobs import (
-    Answer,
-    Jobs,
-    ListImages,
-    ListNetworks,
-    Look,
-    LookAtImage,
-    TakeSnapshot,
-)
+from dockeripv6mapper.controller.jobs import Jobs, Look, LookAtImage
 from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
 from dockeripv6mapper.controller.reachability import Reachability
 from dockeripv6mapper.controller.timers import LookLater, Report, Retry, RetryImage, Timers, Verify
 from dockeripv6mapper.controller.vetoes import Vetoes
-from dockeripv6mapper.engine.client import Snapshot
-from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
+from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.mapping.progress import Tally, tally
 from dockeripv6mapper.mapping.trust import labels_of_the_image
-from dockeripv6mapper.model import Endpoint, ImageWanted, Mapping, Network
+from dockeripv6mapper.model import ImageWanted, Mapping
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 
@@ -45,7 +37,7 @@ REPORT_SECONDS = 1.0
 
 
 class Passes:
-    """Takes in what jobs brought, and acts on what follows from it."""
+    """Acts on what follows from what is known."""
 
     def __init__(
         self,
@@ -79,104 +71,31 @@ class Passes:
         self.listed = False
         """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
 
-    # --- observe ------------------------------------------------------------------------------------------
-
-    def take_snapshot(self, answer: Answer) -> None:
-        """A full pass over a list of everything."""
-        if self._inventory.is_all_stale(answer.asked):
-            # Whoever found that events were missed asked for another.
-            return
-        snapshot: Snapshot = answer.found
-        # At first, a list that a newer one will follow is better than none.
-        if not self.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
-            self._replace_networks(snapshot.networks)
-        merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
-        self._vetoes.listed(answer.asked)
-        for container_id in merged.stale:
-            self._jobs.ask(Look(container_id))
-        self._take_images(Answer(answer.asked, snapshot.images))
-        known, under_way = self._inventory.containers, self._jobs.under_way
-        self._endpoints.prune(lambda each: each in known or each in merged.stale or each in under_way)
-        for network in snapshot.networks:
-            self._logbook.network(network)
+    def full_pass(self, listed: Iterable[str]) -> None:
+        """A pass over all there is, of which a list has just told; `listed`: what was there, and what is."""
         self.listed = True
         self._kernel.observe(self._facts())
-        self._evaluate(merged.changed | self._desired.forgotten(self._facts()), whole=True)
+        self._pass({*listed, *self._desired.forgotten(self._facts())}, whole=True)
 
     def without_engine(self) -> None:
         """A full pass over the host's side alone: while the engine is away, what is there stays right."""
         self._kernel.observe(self._facts())
-        self._evaluate(list(self._inventory.containers), whole=True)
+        self._pass(list(self._inventory.containers), whole=True)
 
-    def take_networks(self, answer: Answer) -> None:
-        """All networks were listed: evaluate everything that may name one."""
-        if self._inventory.is_stale(NETWORKS, answer.asked):
-            self._jobs.ask(ListNetworks())
-            return
-        self._replace_networks(answer.found)
-        self._vetoes.lift_all()
-        self._evaluate(list(self._inventory.containers))
-
-    def take_images(self, answer: Answer) -> None:
-        """All images were listed: evaluate what waits for one."""
-        self._take_images(answer)
-        decisions = ((each, self._desired.decision(each)) for each in self._inventory.containers)
-        self._evaluate([each for each, decision in decisions if isinstance(decision, ImageWanted)])
-
-    def take_container(self, container_id: str, answer: Answer) -> None:
-        """A container was looked at."""
-        if self._inventory.is_stale(container_id, answer.asked):
-            if LookLater(container_id) not in self._timers:  # it is looked at soon in any case
-                self._jobs.ask(Look(container_id))
-            return
-        if answer.found is None:
-            self._inventory.drop(container_id)
-        else:
-            self._inventory.put(answer.found)
-        self.take_change(container_id)
-
-    def take_attached(self, action: Connect | Reconnect) -> None:
-        """A container was attached: its packets are let through before it is looked at."""
-        container = self._inventory.containers.get(action.container_id)
-        known = container and self._inventory.networks.endpoint(container, action.network_id, action.network)
-        name = known.network if known else action.network
-        endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
-        self._inventory.attach(action.container_id, endpoint)
-        self._vetoes.attached(action.container_id)
-        self.take_change(action.container_id)
-        self._jobs.ask(Look(action.container_id))
-
-    def take_refusal(self, action: Reconnect | Vacate) -> None:
-        """A move was refused: who is in its way is to be found out, and no answer of before tells that."""
-        self._inventory.touch(action.container_id)
-        self._vetoes.refused(action, self._inventory.epoch)
-        self._jobs.ask(TakeSnapshot())
-
-    def take_image(self, image: str, answer: Answer) -> None:
-        """An image was looked at, for which containers wait."""
-        self._inventory.put_image(image, answer.found)
-        self._evaluate([each.id for each in self._inventory.containers.values() if each.image == image])
-
-    def take_survey(self, network_id: str, surroundings: Surroundings) -> None:
-        """It was looked at what decides whether a network's containers are reached."""
-        self._reachability.judge(network_id, surroundings, self._facts(), self._desired)
-
-    def take_change(self, container_id: str) -> None:
-        """The inventory has something new of a container."""
-        self._evaluate([container_id])
-
-    def _replace_networks(self, networks: tuple[Network, ...]) -> None:
-        for gone in {each.id for each in self._inventory.networks} - {each.id for each in networks}:
-            self._logbook.forget(gone)
-        self._inventory.replace_networks(networks)
-
-    def _take_images(self, answer: Answer) -> None:
-        if self._inventory.is_stale(IMAGES, answer.asked):
-            self._jobs.ask(ListImages())
-        else:
-            self._inventory.replace_images(answer.found)
+    def evaluate(self, container_ids: Iterable[str]) -> None:
+        """A pass over some containers of which something new is known, and those that contend with them."""
+        self._pass(container_ids, whole=False)
 
     # --- what is told -------------------------------------------------------------------------------------
+
+    def judge(self, network_id: str, surroundings: Surroundings) -> None:
+        """Say whether a network's containers are reached, by what decides that."""
+        self._reachability.judge(network_id, surroundings, self._facts(), self._desired)
+
+    def waiting_for_images(self) -> list[str]:
+        """The containers that wait until their image is known."""
+        decisions = ((each, self._desired.decision(each)) for each in self._inventory.containers)
+        return [each for each, decision in decisions if isinstance(decision, ImageWanted)]
 
     def tally(self) -> Tally:
         """Count what there is."""
@@ -198,7 +117,7 @@ class Passes:
         inventory = self._inventory
         return Facts(inventory.containers, inventory.networks, inventory.images, self._kernel.seen)
 
-    def _evaluate(self, container_ids: Iterable[str], *, whole: bool = False) -> None:
+    def _pass(self, container_ids: Iterable[str], *, whole: bool) -> None:
         """Decide anew on some containers and on those that contend with them, and act on it.
 
         `whole`: they are all there are, and what is proxied beyond them is to be removed.

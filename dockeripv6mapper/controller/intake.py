@@ -1,0 +1,119 @@
+"""The intake: what the engine's answers bring into the inventory, and what is evaluated because of it.
+
+An answer may be older than what an event has told meanwhile: then it is asked for again.
+"""
+
+from dockeripv6mapper.actions import Connect, Reconnect, Vacate
+from dockeripv6mapper.controller.boundary import EngineEndpoints
+from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, TakeSnapshot
+from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.passes import Passes
+from dockeripv6mapper.controller.timers import LookLater, Timers
+from dockeripv6mapper.controller.vetoes import Vetoes
+from dockeripv6mapper.engine.client import Snapshot
+from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
+from dockeripv6mapper.model import Endpoint, Network
+
+
+class Intake:
+    """Takes in what jobs brought."""
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        jobs: Jobs,
+        endpoints: EngineEndpoints,
+        passes: Passes,
+        vetoes: Vetoes,
+        timers: Timers,
+        logbook: Logbook,
+    ) -> None:
+        self._inventory = inventory
+        self._jobs = jobs
+        self._endpoints = endpoints
+        self._passes = passes
+        self._vetoes = vetoes
+        self._timers = timers
+        self._logbook = logbook
+
+    def take_snapshot(self, answer: Answer) -> None:
+        """Everything was listed: a full pass."""
+        if self._inventory.is_all_stale(answer.asked):
+            # Whoever found that events were missed asked for another.
+            return
+        snapshot: Snapshot = answer.found
+        # At first, a list that a newer one will follow is better than none.
+        if not self._passes.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
+            self._replace_networks(snapshot.networks)
+        merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
+        self._vetoes.listed(answer.asked)
+        for container_id in merged.stale:
+            self._jobs.ask(Look(container_id))
+        self._take_images(Answer(answer.asked, snapshot.images))
+        known, under_way = self._inventory.containers, self._jobs.under_way
+        self._endpoints.prune(lambda each: each in known or each in merged.stale or each in under_way)
+        for network in snapshot.networks:
+            self._logbook.network(network)
+        self._passes.full_pass(merged.changed)
+
+    def take_networks(self, answer: Answer) -> None:
+        """All networks were listed: evaluate everything that may name one."""
+        if self._inventory.is_stale(NETWORKS, answer.asked):
+            self._jobs.ask(ListNetworks())
+            return
+        self._replace_networks(answer.found)
+        self._vetoes.lift_all()
+        self._passes.evaluate(list(self._inventory.containers))
+
+    def take_images(self, answer: Answer) -> None:
+        """All images were listed: evaluate what waits for one."""
+        self._take_images(answer)
+        self._passes.evaluate(self._passes.waiting_for_images())
+
+    def take_image(self, image: str, answer: Answer) -> None:
+        """An image was looked at, for which containers wait."""
+        self._inventory.put_image(image, answer.found)
+        self._passes.evaluate(
+            [each.id for each in self._inventory.containers.values() if each.image == image]
+        )
+
+    def take_container(self, container_id: str, answer: Answer) -> None:
+        """A container was looked at."""
+        if self._inventory.is_stale(container_id, answer.asked):
+            if LookLater(container_id) not in self._timers:  # it is looked at soon in any case
+                self._jobs.ask(Look(container_id))
+            return
+        if answer.found is None:
+            self._inventory.drop(container_id)
+        else:
+            self._inventory.put(answer.found)
+        self._passes.evaluate([container_id])
+
+    def take_attached(self, action: Connect | Reconnect) -> None:
+        """A container was attached: its packets are let through before it is looked at."""
+        container = self._inventory.containers.get(action.container_id)
+        known = container and self._inventory.networks.endpoint(container, action.network_id, action.network)
+        name = known.network if known else action.network
+        endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
+        self._inventory.attach(action.container_id, endpoint)
+        self._vetoes.attached(action.container_id)
+        self._passes.evaluate([action.container_id])
+        self._jobs.ask(Look(action.container_id))
+
+    def take_refusal(self, action: Reconnect | Vacate) -> None:
+        """A move was refused: who is in its way is to be found out, and no answer of before tells that."""
+        self._inventory.touch(action.container_id)
+        self._vetoes.refused(action, self._inventory.epoch)
+        self._jobs.ask(TakeSnapshot())
+
+    def _replace_networks(self, networks: tuple[Network, ...]) -> None:
+        for gone in {each.id for each in self._inventory.networks} - {each.id for each in networks}:
+            self._logbook.forget(gone)
+        self._inventory.replace_networks(networks)
+
+    def _take_images(self, answer: Answer) -> None:
+        if self._inventory.is_stale(IMAGES, answer.asked):
+            self._jobs.ask(ListImages())
+        else:
+            self._inventory.replace_images(answer.found)
