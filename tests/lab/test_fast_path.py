@@ -1,10 +1,16 @@
 """What is done at once: the connect at the create event, the entry and its announcement at the start."""
 
+import os
 import re
+import signal
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
+from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.router import BRIDGE
@@ -54,6 +60,39 @@ def test_two_containers_that_want_one_address_at_the_same_time_both_start(host: 
     assert all(runs(host, name) for name in names)
     eventually(lambda: [address in addresses_inside(host, name) for name in names].count(True) == 1)
     mapper.wait_for_log(r"\[address-held\]")
+
+
+@contextmanager
+def lists_all_the_time(mapper: Mapper) -> Iterator[None]:
+    """Have the mapper ask for everything again and again."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(0.005):
+            os.kill(mapper.pid, signal.SIGHUP)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_list_that_is_faster_than_the_news_of_a_container_leaves_it_alone(
+    host: Host, mapper: Mapper
+) -> None:
+    """Its connect has been begun: nothing else is, and its note is not taken for one of an earlier process."""
+    mapper.wait_for_log("proxying neighbour discovery")
+    names = [f"new-{number}" for number in range(40)]
+    with lists_all_the_time(mapper):
+        for name in names:
+            host.engine.docker("create", "--name", name, "--network", "he_ipv6", *LABEL, IMAGE)
+        eventually(lambda: all(f"done: move container {name} " in mapper.log() for name in names))
+    log = mapper.log()
+    assert log.count("asking the engine: move container new-") == len(names)
+    assert "finish what was begun" not in log
 
 
 @pytest.mark.parametrize("when", ["before it is created", "between its creation and its start"])
