@@ -83,7 +83,7 @@ def lists_all_the_time(mapper: Mapper) -> Iterator[None]:
 def test_a_list_that_is_faster_than_the_news_of_a_container_leaves_it_alone(
     host: Host, mapper: Mapper
 ) -> None:
-    """Its connect has been begun: nothing else is, and its note is not taken for one of an earlier process."""
+    """Its connect has been begun; nothing else is, and its note is not taken for an earlier process's."""
     mapper.wait_for_log("proxying neighbour discovery")
     names = [f"new-{number}" for number in range(40)]
     with lists_all_the_time(mapper):
