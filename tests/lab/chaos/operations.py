@@ -73,7 +73,7 @@ class Operations:
         return given.address is None and not inspected["State"]["Running"]
 
     def _make(self, make: Make) -> None:
-        options = [part for label in make.asks.value for part in ("--label", f"ipv6.mapper.{label}")]
+        options = [part for label in make.asks.value.split() for part in ("--label", f"ipv6.mapper.{label}")]
         options += ["--network", make.attached.network]
         address = self._host.subnet[HELD_SUFFIX] if make.attached is Attached.HELD else None
         if address:

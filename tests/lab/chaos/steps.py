@@ -20,16 +20,16 @@ T = TypeVar("T")
 
 
 class Asks(Enum):
-    """What a container's labels ask for: their values, after `ipv6.mapper.`."""
+    """What a container's labels ask for: what of them follows `ipv6.mapper.`, with spaces between."""
 
-    NOTHING = ()
-    ADDRESS = ("network=he_ipv6",)
-    ELSEWHERE = ("network=other",)
-    CONTENDED = ("network=he_ipv6", f"suffix={HELD_SUFFIX}")
-    PORTS = ("network=he_ipv6", "ports=80,53/udp")
-    UNPROXIED = ("network=he_ipv6", "proxy=false")
-    NONSENSE = ("network=he_ipv6", "suffix=xyz")
-    NOWHERE = ("network=nope",)
+    NOTHING = ""
+    ADDRESS = "network=he_ipv6"
+    ELSEWHERE = "network=other"
+    CONTENDED = f"network=he_ipv6 suffix={HELD_SUFFIX}"
+    PORTS = "network=he_ipv6 ports=80,53/udp"
+    UNPROXIED = "network=he_ipv6 proxy=false"
+    NONSENSE = "network=he_ipv6 suffix=xyz"
+    NOWHERE = "network=nope"
 
 
 class Attached(Enum):
@@ -57,7 +57,7 @@ class Make:
     run: bool
 
     def __str__(self) -> str:
-        labels = " ".join(self.asks.value) or "no labels"
+        labels = self.asks.value or "no labels"
         return f"{'run' if self.run else 'create'} {self.name} ({labels}; on {self.attached.value})"
 
 
