@@ -63,7 +63,7 @@ class Intake:
             self._jobs.ask(ListNetworks())
             return
         self._replace_networks(answer.found)
-        self._vetoes.lift_all()
+        self._vetoes.reconsider_all()
         self._passes.evaluate(list(self._inventory.containers))
 
     def take_images(self, answer: Answer) -> None:
@@ -97,7 +97,6 @@ class Intake:
         name = known.network if known else action.network
         endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
         self._inventory.attach(action.container_id, endpoint)
-        self._vetoes.attached(action.container_id)
         self._passes.evaluate([action.container_id])
         self._jobs.ask(Look(action.container_id))
 

@@ -128,7 +128,7 @@ class Jobs:
             self._list_again = True
 
     def act(self, action: EndpointAction) -> bool:
-        """Have an action carried out; False where the events' thread has just begun one, and will say so."""
+        """Have an action carried out; False where the events' thread has just begun one."""
         if begun := self.under_way.begin(action):
             self._submit(self._actors, action)
         return begun

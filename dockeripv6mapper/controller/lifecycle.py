@@ -53,11 +53,13 @@ class Lifecycle:
     def take(self, message: ContainerChanged) -> None:
         """Do at once what follows from an event, and have its container looked at where that tells more."""
         container_id = message.container_id
-        if message.at is not None:
-            self._meter.event(time.time() - message.at)
+        heard = time.time()
         self._inventory.touch(container_id)
         if message.sent is not None:
+            # Before anything that may go wrong: nobody acts upon the container until this has an end.
             self._follow(message.sent)
+        if message.at is not None:
+            self._meter.event(heard - message.at)
         if message.change not in ENDPOINT_CHANGES:
             # Whatever failed before may succeed now.
             self._timers.cancel(Retry(container_id))

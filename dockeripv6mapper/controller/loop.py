@@ -250,5 +250,5 @@ class Controller:
     def _resync_anew(self) -> None:
         """Take everything afresh though it may be asked for: events may have been missed since."""
         self._inventory.touch_all()
-        self._vetoes.lift_all()
+        self._vetoes.reconsider_all()
         self._resync()

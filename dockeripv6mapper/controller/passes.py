@@ -128,7 +128,7 @@ class Passes:
         facts = self._facts()
         update = self._desired.update(facts, container_ids)
         affected = update.containers
-        self._vetoes.lift(update.by_others)
+        self._vetoes.reconsider(update.by_others)
         # First the kernel's side: what a dead container had open is closed before its address can go on.
         held = {container_id for container_id in affected if self._held(container_id)}
         known = affected - held
@@ -183,6 +183,7 @@ class Passes:
         action = plan_endpoint(container, decision, facts, unfinished=unfinished)
         if action is None:
             self._logbook.succeeded(container_id)
+            self._vetoes.lift([container_id])
         elif action not in self._vetoes:
             self._apply(action)
 

@@ -1,60 +1,72 @@
-"""Vetoes: actions that did nothing, or only harm, and are not planned again for the time being."""
+"""Vetoes: actions that did nothing, or only harm, and are not planned again for the time being.
+
+A move that the engine refuses takes a container off its network for a moment. It is tried twice: somebody
+of whom nothing was known may have been in its way, who is known or gone when everything was listed since.
+After that it is tried once for whatever may have helped it.
+"""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from dockeripv6mapper.actions import EndpointAction
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An action that the engine refused, at an epoch of the inventory."""
+
+    action: EndpointAction
+    epoch: int
+    again: bool
+    """Whether it was not the first time."""
+
+
 class Vetoes:
-    """At most one of each kind for each container: what was tried last."""
+    """At most one of either kind for each container: what was tried last."""
 
     def __init__(self) -> None:
         self._idle: dict[str, EndpointAction] = {}
-        self._refused: dict[str, tuple[EndpointAction, int]] = {}
-        """What the engine refused last, and the epoch of that."""
-        self._lasting: dict[str, EndpointAction] = {}
+        self._refused: dict[str, Refused] = {}
         self._listed = 0
         """The epoch at which the last list of everything was asked for."""
 
     def __contains__(self, action: EndpointAction) -> bool:
-        container_id = action.container_id
-        refused, epoch = self._refused.get(container_id, (None, 0))
-        return action in (self._idle.get(container_id), self._lasting.get(container_id)) or (
-            action == refused and epoch > self._listed
-        )
+        if self._idle.get(action.container_id) == action:
+            return True
+        refused = self._refused.get(action.container_id)
+        if refused is None or refused.action != action:
+            return False
+        return refused.again or refused.epoch > self._listed
 
     def idle(self, action: EndpointAction) -> None:
-        """Rule out what did nothing, until everything is listed."""
+        """Rule out what did nothing, until everything was listed."""
         self._idle[action.container_id] = action
 
     def refused(self, action: EndpointAction, epoch: int) -> None:
-        """Rule out what the engine refused: until everything is listed, and the second time until a change.
-
-        Somebody of whom nothing was known may have been in its way for a moment. More often it is not tried,
-        since each try may take a container off its network.
-        """
-        before, _ = self._refused.get(action.container_id, (None, 0))
-        if action == before:
-            self._lasting[action.container_id] = action
-        self._refused[action.container_id] = action, epoch
-
-    def attached(self, container_id: str) -> None:
-        """The container is where it was to be: what is refused from now on is refused for the first time."""
-        self._refused.pop(container_id, None)
+        """Rule out what the engine refused at `epoch`: the first time until everything was listed since."""
+        before = self._refused.get(action.container_id)
+        again = before is not None and before.action == action
+        self._refused[action.container_id] = Refused(action, epoch, again)
 
     def listed(self, asked: int) -> None:
-        """Everything was listed, as it was at epoch `asked` or later: only what lasts stays ruled out."""
+        """Everything was listed, as it was at epoch `asked` or later."""
         self._idle.clear()
         self._listed = asked
 
     def lift(self, container_ids: Iterable[str]) -> None:
-        """Something about these containers changed: nothing is ruled out for them."""
+        """These containers changed, or nothing is to be done about them: nothing is ruled out."""
         for container_id in container_ids:
-            for each in (self._idle, self._refused, self._lasting):
-                each.pop(container_id, None)
+            self._idle.pop(container_id, None)
+            self._refused.pop(container_id, None)
 
-    def lift_all(self) -> None:
-        """Something that concerns all changed, or may have: all may be tried again, once."""
-        self._idle.clear()
-        self._lasting.clear()
-        self._refused = {each: (action, 0) for each, (action, _) in self._refused.items()}
+    def reconsider(self, container_ids: Iterable[str]) -> None:
+        """What was in the way of these containers may have gone: what is ruled out is tried once."""
+        for container_id in container_ids:
+            self._idle.pop(container_id, None)
+            refused = self._refused.pop(container_id, None)
+            if refused is not None and refused.again:
+                self._refused[container_id] = replace(refused, again=False)
+
+    def reconsider_all(self) -> None:
+        """As `reconsider`, where what changed concerns all."""
+        self.reconsider({*self._idle, *self._refused})

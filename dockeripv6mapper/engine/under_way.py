@@ -17,7 +17,7 @@ class UnderWay:
         self._actions: dict[str, EndpointAction] = {}
 
     def begin(self, action: EndpointAction) -> bool:
-        """Take an action up; False where its container is being changed already, by another."""
+        """Take an action up, once; False where its container is being changed already."""
         return self._actions.setdefault(action.container_id, action) is action
 
     def end(self, container_id: str) -> None:
@@ -30,7 +30,7 @@ class UnderWay:
 
     def all(self) -> list[EndpointAction]:
         """All of them, as of now."""
-        return list(self._actions.values())
+        return list(self._actions.copy().values())
 
     def __contains__(self, container_id: str) -> bool:
         return container_id in self._actions

@@ -115,8 +115,7 @@ class FakeEngine(Client):
         box = Box(f"container-{self._serial}", name, self._serial, labels, None, address)
         if on and self.network is not None:
             box.given = self.network.id
-            addresses = {"IPv6Address": address} if address else {}
-            box.networks[HE_IPV6] = _configured({**GIFT, "IPAMConfig": addresses})
+            box.networks[HE_IPV6] = _configured({**GIFT, "IPAMConfig": _asked(address)})
         self.boxes[box.id] = box
         self._tell(box, Change.CREATED)
         return box
@@ -156,11 +155,12 @@ class FakeEngine(Client):
         box.name = name
         self._tell(box, Change.OTHER)
 
-    def plug(self, box: Box) -> None:
-        """`docker network connect`."""
+    def plug(self, box: Box, at: IPv6Address | None = None) -> None:
+        """`docker network connect`, at an address of the user's choice or the engine's."""
         if self.network is not None and HE_IPV6 not in box.networks:
-            self.connect(box.id, self.network.id, GIFT, "plugging")
-            box.given, box.address = self.network.id, None
+            address = str(at) if at else None
+            self.connect(box.id, self.network.id, {**GIFT, "IPAMConfig": _asked(address)}, "plugging")
+            box.given, box.address = self.network.id, address
 
     def unplug(self, box: Box) -> None:
         """`docker network disconnect`."""
@@ -212,6 +212,11 @@ class FakeEngine(Client):
         choices = (str(SUBNET[number]) for number in range(FIRST_CHOICE, FIRST_CHOICE + len(taken) + 1))
         chosen = address or next(each for each in choices if each not in taken)
         settings |= {"GlobalIPv6Address": chosen, "NetworkID": network.id, "EndpointID": "endpoint"}
+
+
+def _asked(address: str | None) -> dict[str, str]:
+    """The API's `IPAMConfig` that asks for an address, or for none."""
+    return {"IPv6Address": address} if address else {}
 
 
 def _configured(endpoint: Mapping[str, Any]) -> dict[str, Any]:

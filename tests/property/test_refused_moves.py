@@ -3,7 +3,9 @@
 The real controller on the engine of the model. The stranger in the way is one of whom nothing was heard.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tests.unit.builders import HE_IPV6
 from tests.unit.controller.world import World
 
 NAME = "a"
+LABEL = {"ipv6.mapper.network": HE_IPV6}
 ADDRESS = address_of(NAME, builders.network(), None, Scheme.MD5_24)
 
 
@@ -31,7 +34,7 @@ class Scene:
 
     def __init__(self, state_dir: Path) -> None:
         self.engine = FakeEngine()
-        self.box = self.engine.create(NAME, {"ipv6.mapper.network": HE_IPV6}, on=True, at=None)
+        self.box = self.engine.create(NAME, LABEL, on=True, at=None)
         self.engine.start(self.box)
         self.engine.told.clear()
         self.daemon = Daemon(self.engine, World(), state_dir)
@@ -59,6 +62,11 @@ class Scene:
         """Let the stranger be gone, unheard of."""
         self.engine.remove(stranger)
         self._unheard(stranger)
+
+    def plug(self, at: IPv6Address | None = None) -> None:
+        """Have the container's user attach it anew."""
+        self.engine.unplug(self.box)
+        self.engine.plug(self.box, at)
 
     def refuse_once(self) -> None:
         """Have the move refused because of a stranger who is gone before anybody has looked."""
@@ -99,12 +107,15 @@ def test_a_list_that_was_made_before_the_refusal_has_no_move_tried_again(scene: 
     assert scene.is_moved
 
 
-def test_a_refusal_is_forgotten_when_the_move_has_succeeded(scene: Scene) -> None:
-    """The next one is the first again."""
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by the daemon", "by its user"])
+def test_a_refusal_is_forgotten_when_the_container_is_where_it_is_to_be(scene: Scene, by_hand: bool) -> None:
+    """Whoever has attached it there: the next one is the first again."""
     scene.refuse_once()
+    if by_hand:
+        scene.plug(at=ADDRESS)
     scene.daemon.settle()
-    scene.engine.unplug(scene.box)
-    scene.engine.plug(scene.box)
+    assert scene.is_moved
+    scene.plug()
     scene.daemon.settle(act=False)
     assert scene.is_about_to_be_moved
     scene.refuse_once()
@@ -112,24 +123,89 @@ def test_a_refusal_is_forgotten_when_the_move_has_succeeded(scene: Scene) -> Non
     assert scene.is_moved
 
 
-@pytest.mark.parametrize("news", [Subscribed(), Overflowed(), ResyncNow(), NetworksChanged()])
+def test_a_move_that_was_ruled_out_is_not_any_more_when_the_container_was_where_it_is_to_be(
+    scene: Scene,
+) -> None:
+    """The engine has found its way again, and was asked to connect the container meanwhile."""
+    with refusing(scene.engine) as tries:
+        scene.daemon.settle()
+        assert len(tries) == 2
+    scene.engine.unplug(scene.box)
+    scene.daemon.settle()
+    assert scene.is_moved
+    scene.plug()
+    scene.daemon.settle()
+    assert scene.is_moved
+
+
+ALL_NEWS = [Subscribed(), Overflowed(), ResyncNow(), NetworksChanged()]
+"""After each of them, somebody who was in the way may have gone, of whom no event tells."""
+
+
+@pytest.mark.parametrize("news", ALL_NEWS)
 def test_a_move_that_is_refused_for_ever_is_tried_twice_and_then_once_for_all_that_may_help(
     scene: Scene, news: Message
 ) -> None:
     """As by an engine that has lost track of who holds the address."""
-    tries = refusing(scene.engine)
-    for _ in range(3):
-        scene.daemon.settle()
-        scene.daemon.full_pass()
-    assert len(tries) == 2
-    for number in range(1, 11):
-        scene.daemon.hear(news)
-        scene.daemon.settle()
-        assert len(tries) == 2 + number
+    with refusing(scene.engine) as tries:
+        for _ in range(3):
+            scene.daemon.settle()
+            scene.daemon.full_pass()
+        assert len(tries) == 2
+        for number in range(1, 11):
+            scene.daemon.hear(news)
+            scene.daemon.settle()
+            assert len(tries) == 2 + number
 
 
-def refusing(engine: FakeEngine) -> list[Mapping[str, Any]]:
-    """Have the engine never give the address away; what it was asked for is in the list."""
+@pytest.mark.parametrize("news", ALL_NEWS)
+def test_a_move_that_was_refused_once_before_such_news_is_tried_twice_after_it(
+    scene: Scene, news: Message
+) -> None:
+    """Others may be in its way for a moment then, as after a restart of the engine."""
+    scene.refuse_once()
+    scene.daemon.hear(news)
+    scene.daemon.settle(act=False)
+    scene.daemon.settle(act=False)
+    assert scene.is_about_to_be_moved
+    scene.refuse_once()
+    scene.daemon.settle()
+    assert scene.is_moved
+
+
+def test_who_wants_a_refused_address_too_costs_a_try_at_each_start_and_each_stop(scene: Scene) -> None:
+    """It may have been in the way, and cannot have the address before."""
+    suffix = ":".join(f"{int(ADDRESS) >> shift & 0xFFFF:x}" for shift in (32, 16, 0))
+    other = scene.engine.create("other", {**LABEL, "ipv6.mapper.suffix": suffix}, on=False, at=None)
+    with refusing(scene.engine) as tries:
+        scene.daemon.settle()
+        before = len(tries)
+        for number in range(1, 11):
+            scene.engine.start(other)
+            scene.daemon.settle()
+            scene.engine.stop(other)
+            scene.daemon.settle()
+            assert len(tries) == before + 2 * number
+
+
+def test_who_comes_and_goes_with_a_refused_address_costs_two_tries(scene: Scene) -> None:
+    """One for either; while it is there, nothing is tried."""
+    with refusing(scene.engine) as tries:
+        scene.daemon.settle()
+        before = len(tries)
+        for number in range(1, 11):
+            holder = scene.engine.create("holder", {}, on=True, at=ADDRESS)
+            scene.engine.start(holder)
+            scene.daemon.settle()
+            assert len(tries) == before + 2 * (number - 1)
+            scene.engine.remove(holder)
+            scene.daemon.settle()
+            assert len(tries) == before + 2 * number
+
+
+@contextmanager
+def refusing(engine: FakeEngine) -> Iterator[list[Mapping[str, Any]]]:
+    """Have the engine not give the address away; what it was asked for is in the list."""
     tries: list[Mapping[str, Any]] = []
     connect = engine.connect
 
@@ -139,5 +215,6 @@ def refusing(engine: FakeEngine) -> list[Mapping[str, Any]]:
             raise EngineRefusedError(f"{doing}: address already in use")
         connect(container_id, network_id, endpoint, doing)
 
-    engine.connect = refuse  # type: ignore[method-assign]
-    return tries
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(engine, "connect", refuse)
+        yield tries

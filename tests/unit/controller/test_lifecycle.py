@@ -13,7 +13,6 @@ from dockeripv6mapper.actions import Connect, EndpointAction
 from dockeripv6mapper.controller.jobs import ACTORS
 from dockeripv6mapper.controller.lifecycle import YIELD_SECONDS
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import ResyncNow
 from dockeripv6mapper.controller.timers import LookLater, Retry, Timers, Verify
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import EngineUnavailableError
@@ -242,23 +241,6 @@ def test_a_start_counts_before_anybody_has_looked() -> None:
                 controller.post(event(each, Change.STARTED))
         eventually(lambda: other.id in begun)
         assert recreation.id not in begun
-
-
-def test_a_connect_that_was_begun_is_left_alone_by_a_list_that_is_faster_than_the_news_of_it() -> None:
-    """Neither is the container moved meanwhile, nor is its note taken for one of an earlier process."""
-    gift = replace(CREATED, endpoints=(endpoint(None),))
-    world = World(lists_images=True, begun={gift.id})
-    news = world.begin(gift, CONNECT)
-    pruned: list[bool] = []
-    world.pruning = lambda is_known: pruned.append(is_known(gift.id))
-    with running(world) as controller:
-        eventually(lambda: pruned == [True])
-        world.containers[gift.id] = gift
-        controller.post(ResyncNow())
-        eventually(lambda: pruned == [True, True])
-        controller.post(news)
-        eventually(lambda: world.actions)
-        assert world.actions[0] is CONNECT
 
 
 def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:

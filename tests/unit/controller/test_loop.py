@@ -140,17 +140,18 @@ def test_many_actions_that_hang_keep_no_question_waiting() -> None:
         released.set()
 
 
-def test_an_action_that_did_nothing_is_not_repeated_at_once() -> None:
-    """Until the next full pass, or something about the container changes."""
+@pytest.mark.parametrize("change", [event(RUNNING, Change.OTHER), NetworksChanged(), HostChanged()])
+def test_an_action_that_did_nothing_is_not_repeated_at_once(change: Message) -> None:
+    """Until something about the container or the networks changes, or the next full pass."""
     world = world_with(RUNNING)
     world.inert = True
-    with running(world) as controller:
+    with running(world, NEVER) as controller:
         eventually(lambda: world.actions)
         controller.post(event(RUNNING, Change.ATTACHED))
         eventually(lambda: world.looked.count(RUNNING.id) > 1)
         assert len(world.actions) == 1
         world.inert = False
-        controller.post(event(RUNNING, Change.OTHER))
+        controller.post(change)
         eventually(lambda: ENTRY in world.entries)
 
 
@@ -198,6 +199,7 @@ def test_a_move_that_somebody_was_in_the_way_of_for_a_moment_is_tried_again() ->
         eventually(lambda: ENTRY in world.entries)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_refused_move_is_tried_again_when_another_gives_the_address_up() -> None:
     """It was not known who had it when the move was tried."""
     waiting = replace(RUNNING, endpoints=(endpoint(NGINX),))
@@ -207,12 +209,12 @@ def test_a_refused_move_is_tried_again_when_another_gives_the_address_up() -> No
 
     def refuse_while_held(action: EndpointAction) -> None:
         tries.append(action)
-        if len(tries) == 1 or holder.id in world.containers:
+        if len(tries) <= 2 or holder.id in world.containers:
             raise EngineRefusedError("moving mon_container: address already in use")
 
     world.failing = refuse_while_held
-    with running(world) as controller:
-        eventually(lambda: tries)
+    with running(world, NEVER) as controller:
+        eventually(lambda: len(tries) == 2)
         world.containers[holder.id] = holder
         controller.post(event(holder, Change.OTHER))
         eventually(lambda: holder.id in world.looked)
@@ -230,6 +232,22 @@ def test_containers_whose_names_were_swapped_unseen_are_given_each_others_addres
     with running(world):
         eventually(lambda: world.entries.keys() == {ENTRY, ProxyEntry(NGINX, "eth0")})
     assert [type(action) for action in world.actions] == [Vacate, Reconnect, Connect]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_container_that_cannot_make_way_is_asked_to_twice() -> None:
+    """Each try takes it off its network for a moment."""
+    older = replace(RUNNING, endpoints=(endpoint(NGINX, NGINX, ours=True),))
+    newer = container("nginx", network="he_ipv6", running=True, created=2000)
+    newer = replace(newer, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER, ours=True),))
+    world = world_with(older, newer)
+    tries = refusing(world)
+    passes: list[object] = []
+    with running(world, Settings(resync=0.05)):
+        eventually(lambda: len(tries) == 2)
+        world.pruning = passes.append
+        eventually(lambda: len(passes) > 3)
+    assert [type(action) for action in tries] == [Vacate, Vacate]
 
 
 def test_a_full_pass_that_is_asked_for_while_everything_is_listed_lists_it_again() -> None:
@@ -261,8 +279,9 @@ def test_what_an_earlier_process_began_is_finished_first() -> None:
     assert [type(action) for action in world.actions] == [Restore, Connect]
 
 
-def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_list() -> None:
-    """Nothing is known of the container then but that it is there."""
+@pytest.mark.parametrize("change", [Change.OTHER, Change.DIED])
+def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_list(change: Change) -> None:
+    """Nothing is known of the container then but that it is there, or that it was."""
     world = world_with(RUNNING)
     listed, looking, pruned = threading.Event(), threading.Event(), threading.Event()
     kept: list[bool] = []
@@ -282,7 +301,7 @@ def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_
     world.listed, world.looking, world.pruning = arrive_late, look_later, prune
     with running(world) as controller:
         assert listed.wait(timeout=10)
-        controller.post(event(RUNNING, Change.OTHER))
+        controller.post(event(RUNNING, change))
         eventually(pruned.is_set)
         assert kept == [True]
 

@@ -6,7 +6,7 @@ import pytest
 
 from dockeripv6mapper.actions import Connect, Restore
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.raw_socket import SPARES
 from dockeripv6mapper.engine.under_way import UnderWay
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
@@ -39,6 +39,18 @@ def test_a_container_that_is_being_changed_is_left_to_who_changes_it(
 
 
 @pytest.mark.usefixtures("wire")
+def test_the_note_of_who_changes_a_container_stays(client: Client, journal: Journal) -> None:
+    """It may say what its user had set."""
+    under_way, note = UnderWay(), Unfinished(HE_IPV6_ID, HE_IPV6, {"Aliases": ["chosen"]})
+    assert under_way.begin(Restore(CREATED.id, CREATED.name))
+    journal.write(CREATED.id, note)
+    path = fast_path(client, journal, under_way)
+    assert path.connect(CREATED, 0) is None
+    path.close()
+    assert journal.read(CREATED.id) == note
+
+
+@pytest.mark.usefixtures("wire")
 def test_a_connect_that_was_begun_is_under_way_until_somebody_has_read_its_answer(
     client: Client, journal: Journal
 ) -> None:
@@ -53,6 +65,19 @@ def test_a_connect_that_was_begun_is_under_way_until_somebody_has_read_its_answe
     assert not under_way.begin(CONNECT)
     under_way.end(CREATED.id)
     assert under_way.begin(CONNECT)
+
+
+def test_a_connect_that_could_not_be_asked_for_leaves_no_note(
+    wire: Wire, client: Client, journal: Journal
+) -> None:
+    """The engine has ended the connections meanwhile."""
+    under_way = UnderWay()
+    path = fast_path(client, journal, under_way)
+    wire.hang_up()
+    assert path.connect(CREATED, 0) is None
+    path.close()
+    assert not journal.has(CREATED.id)
+    assert not under_way.all()
 
 
 @pytest.mark.usefixtures("wire")

@@ -69,12 +69,18 @@ class Wire:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        for each in (self._listener, *self._lines):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
         for thread in self._threads:
             thread.join(timeout=10)
         self._listener.close()
+
+    def hang_up(self) -> None:
+        """End every connection that there is."""
+        for line in self._lines:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     def _start(self, thread: threading.Thread) -> None:
         self._threads.append(thread)
