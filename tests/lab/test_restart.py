@@ -117,8 +117,8 @@ def untouched(lab: Lab, host: Host) -> IPv6Address:
 
 
 def assert_no_worse(ours: Sized, theirs: Sized) -> None:
-    """Nothing is lost, or at most one more than was lost to others by chance."""
-    assert len(ours) <= (len(theirs) + 1 if theirs else 0), (ours, theirs)
+    """Nothing is lost, or hardly more than others lose: two counts of one gap may differ at both its ends."""
+    assert len(ours) <= (len(theirs) + 2 if theirs else 0), (ours, theirs)
 
 
 def restart_alone(host: Host, mapper: Mapper) -> None:
