@@ -17,8 +17,8 @@ class Refused:
 
     action: EndpointAction
     epoch: int
-    again: bool
-    """Whether it was not the first time."""
+    lasting: bool
+    """Whether it stays ruled out when everything was listed."""
 
 
 class Vetoes:
@@ -36,7 +36,7 @@ class Vetoes:
         refused = self._refused.get(action.container_id)
         if refused is None or refused.action != action:
             return False
-        return refused.again or refused.epoch > self._listed
+        return refused.lasting or refused.epoch > self._listed
 
     def idle(self, action: EndpointAction) -> None:
         """Rule out what did nothing, until everything was listed."""
@@ -45,8 +45,8 @@ class Vetoes:
     def refused(self, action: EndpointAction, epoch: int) -> None:
         """Rule out what the engine refused at `epoch`: the first time until everything was listed since."""
         before = self._refused.get(action.container_id)
-        again = before is not None and before.action == action
-        self._refused[action.container_id] = Refused(action, epoch, again)
+        lasting = before is not None and before.action == action
+        self._refused[action.container_id] = Refused(action, epoch, lasting)
 
     def listed(self, asked: int) -> None:
         """Everything was listed, as it was at epoch `asked` or later."""
@@ -64,8 +64,8 @@ class Vetoes:
         for container_id in container_ids:
             self._idle.pop(container_id, None)
             refused = self._refused.pop(container_id, None)
-            if refused is not None and refused.again:
-                self._refused[container_id] = replace(refused, again=False)
+            if refused is not None and refused.lasting:
+                self._refused[container_id] = replace(refused, lasting=False)
 
     def reconsider_all(self) -> None:
         """As `reconsider`, where what changed concerns all."""

@@ -1,5 +1,6 @@
 """What the events' thread has begun: the controller may know of the container before it hears of that."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dockeripv6mapper.actions import Connect
@@ -37,8 +38,7 @@ def test_a_note_that_is_made_while_the_notes_are_looked_through_is_kept() -> Non
     world = World(lists_images=True)
     kept: list[bool] = []
 
-    def begin_meanwhile(is_known: object) -> None:
-        assert callable(is_known)
+    def begin_meanwhile(is_known: Callable[[str], bool]) -> None:
         world.begin(CREATED, CONNECT)
         kept.append(is_known(CREATED.id))
 
