@@ -34,6 +34,13 @@ class GoneError(EngineRefusedError):
     """The engine does not have the container or the network that was spoken of (any more)."""
 
 
+class NotFinishedError(EngineRefusedError):
+    """A change of an endpoint was begun and cannot be finished yet: it has to be tried again.
+
+    The container is detached from a network of its user's, or keeps an address that was refused.
+    """
+
+
 class KernelRefusedError(MapperError):
     """The kernel refused a change: a proxy entry, a sysctl."""
 

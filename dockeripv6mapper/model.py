@@ -26,6 +26,10 @@ class Endpoint:
     ours: bool | None = None
     """The address was requested by the mapper, not by the user; None: not known, since a list does not show
     it (see `engine.endpoints`)."""
+    moved: bool = False
+    """The user attached the container, and the mapper moved the endpoint. Only an inspection shows it."""
+    for_a_moment: bool = False
+    """The endpoint has less than its user set: a move of ours was cut off. Only an inspection shows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def _finish_reconnects(teardown: Teardown, settings: Settings) -> None:
     """Put containers back that a daemon took off a network and did not live to attach again."""
     journal = Journal(settings.state_dir)
     with teardown.going_on():
-        teardown.remove_files(journal.drafts())
+        teardown.remove_files(journal.leftovers())
         if begun := journal.container_ids():
             client = Client(settings.docker_host)
             _ping(client, begun, journal)

@@ -3,7 +3,7 @@
 An answer may be older than what an event has told meanwhile: then it is asked for again.
 """
 
-from dockeripv6mapper.actions import Connect, Reconnect, Vacate
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, TakeSnapshot
 from dockeripv6mapper.controller.logbook import Logbook
@@ -100,7 +100,7 @@ class Intake:
         self._passes.evaluate([action.container_id])
         self._jobs.ask(Look(action.container_id))
 
-    def take_refusal(self, action: Reconnect | Vacate) -> None:
+    def take_refusal(self, action: EndpointAction) -> None:
         """A move was refused: who is in its way is to be found out, and no answer of before tells that."""
         self._inventory.touch(action.container_id)
         self._vetoes.refused(action, self._inventory.epoch)

@@ -138,10 +138,10 @@ class Jobs:
         action = sent.action
         self._followers.submit(action, lambda: self._changed(action, self._endpoints.conclude(sent)))
 
-    def address_asked(self, container_id: str) -> IPv6Address | None:
-        """The address at which the engine is just attaching a container, if it is."""
-        action = self.under_way.get(container_id)
-        return action.address if isinstance(action, Connect | Reconnect) else None
+    def in_flight(self) -> dict[str, IPv6Address]:
+        """The addresses at which the engine is attaching containers now, by the container's ID."""
+        actions = self.under_way.all()
+        return {each.container_id: each.address for each in actions if isinstance(each, Connect | Reconnect)}
 
     def done(self, job: Job) -> None:
         """A job came to its end."""

@@ -26,7 +26,7 @@ from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
 from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.workers import Finished
-from dockeripv6mapper.errors import EngineRefusedError
+from dockeripv6mapper.errors import EngineRefusedError, NotFinishedError
 
 log = logging.getLogger(__name__)
 
@@ -99,11 +99,13 @@ class Outcomes:
         count = self._logbook.failed(_subject(job), error)
         match job:
             case EndpointChange() | Restore():
-                if isinstance(job, Reconnect | Vacate) and isinstance(error, EngineRefusedError):
+                if _takes_off_the_network(job) and _is_final(error):
                     self._intake.take_refusal(job)
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._meter.retrying()
                 self._jobs.ask(Look(job.container_id))
+                # Its address is not in flight any more: other containers may have been refused because of it.
+                self._passes.evaluate([job.container_id])
             case Look(container_id):
                 self._timers.set(Retry(container_id), backoff.delay(count))
                 self._meter.retrying()
@@ -112,6 +114,16 @@ class Outcomes:
             case TakeSnapshot() | ListNetworks() | ListImages():
                 self._timers.hasten(Resync(), backoff.delay(count))
                 self._passes.without_engine()
+
+
+def _takes_off_the_network(action: EndpointAction) -> bool:
+    """Whether each try of an action detaches the container for a moment."""
+    return isinstance(action, Reconnect | Vacate | Restore)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the engine said no, and what was there before is there again."""
+    return isinstance(error, EngineRefusedError) and not isinstance(error, NotFinishedError)
 
 
 def _subject(job: Job) -> object:

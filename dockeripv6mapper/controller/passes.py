@@ -63,7 +63,7 @@ class Passes:
         self._meter = meter
         self._races = Races(meter)
         self._settings = settings
-        self._desired = Desired(settings, jobs.address_asked)
+        self._desired = Desired(settings)
         self.forecast = Forecast(publish, jobs, settings)
         self._reachability = Reachability(jobs, logbook, settings)
         self._awaited: set[str] = set()
@@ -115,7 +115,13 @@ class Passes:
 
     def _facts(self) -> Facts:
         inventory = self._inventory
-        return Facts(inventory.containers, inventory.networks, inventory.images, self._kernel.seen)
+        return Facts(
+            containers=inventory.containers,
+            networks=inventory.networks,
+            images=inventory.images,
+            host=self._kernel.seen,
+            in_flight=self._jobs.in_flight(),
+        )
 
     def _pass(self, container_ids: Iterable[str], *, whole: bool) -> None:
         """Decide anew on some containers and on those that contend with them, and act on it.
@@ -193,3 +199,5 @@ class Passes:
             return
         if self._jobs.act(action):
             log.debug("asking the engine: %s", action)
+            # What is decided next, on another container, has to consider the address that is in flight.
+            self._desired.update(self._facts(), [action.container_id])

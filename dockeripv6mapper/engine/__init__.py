@@ -9,7 +9,9 @@ under_way          which containers are being changed, by whichever thread
 raw_socket         connections to the local socket, open before they are needed
 inventory          the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
+attachments        attaching a detached container again, with all that its user set
 endpoint_settings  what the user set on an endpoint: kept, marked, given back
+mac_addresses      whether an endpoint's MAC address was chosen by its user
 journal            what was begun on an endpoint and must be finished, noted on disk meanwhile
 workers            the few threads on which engine calls wait
 inspection         what no pass needs to know of the engine, and who examines it does

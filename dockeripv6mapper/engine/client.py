@@ -159,14 +159,26 @@ class Client:
             inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
             return relevant((inspected.get("Config") or {}).get("Labels") or {})
 
-    def connect(self, container_id: str, network_id: str, endpoint: Mapping[str, Any], doing: str) -> None:
+    def offers(self, version: tuple[int, int]) -> bool:
+        """Whether the engine speaks this version of its API, or a later one."""
+        return self.api_version() >= version
+
+    def connect(
+        self,
+        container_id: str,
+        network_id: str,
+        endpoint: Mapping[str, Any],
+        doing: str,
+        *,
+        api: tuple[int, int] | None = None,
+    ) -> None:
         """Attach a container to a network, with an `EndpointSettings` as the API takes it.
 
         Not the library's own method: that knows only some of the endpoint's fields. `doing` begins the
-        message of what is raised.
+        message of what is raised. `api`: the version to speak, where not the one of all other calls.
         """
         body = {"Container": container_id, "EndpointConfig": endpoint}
-        self._post(f"/networks/{network_id}/connect", body, doing)
+        self._post(f"/networks/{network_id}/connect", body, doing, api)
 
     def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
         """Detach a container from a network."""
@@ -187,9 +199,12 @@ class Client:
             stream: Events = api.events(decode=True, filters=EVENT_FILTERS)
             return stream
 
-    def _post(self, path: str, body: Mapping[str, Any], doing: str) -> None:
+    def _post(
+        self, path: str, body: Mapping[str, Any], doing: str, version: tuple[int, int] | None = None
+    ) -> None:
         with self.speaking(doing) as api:
-            url = f"{api.base_url}/v{api.api_version}{path}"
+            spoken = ".".join(map(str, version)) if version else api.api_version
+            url = f"{api.base_url}/v{spoken}{path}"
             response = api.post(url, json=body, timeout=self.patience.change)
             try:
                 response.raise_for_status()

@@ -1,21 +1,26 @@
 """Endpoint settings: the API's `EndpointSettings`, inspected and to attach a container with. Pure.
 
-What the user set on an endpoint is carried through a move and back; what was asked for by us is marked.
+What the user set on an endpoint is carried through a move and back. Every endpoint that we make carries a
+mark among its driver options, which the engine keeps and the network drivers ignore:
+
+    added             the endpoint is ours altogether
+    moved:ADDRESS     the user's endpoint at our address; the user's own IPv6 address follows, if any, and
+                      after a comma the MAC address that was kept
+    restore:JSON      an endpoint for a moment, with less than the user set; the user's settings follow
 """
 
+import json
 from collections.abc import Mapping
-from ipaddress import IPv6Address
 from typing import Any
 
 from dockeripv6mapper.actions import Reconnect
-from dockeripv6mapper.engine.translate import MARK, ipv6
+from dockeripv6mapper.engine.translate import MARK, MOVED, RESTORE, ipv6
 
 Json = Mapping[str, Any]
 
 ADDED = "added"
-"""Value of the mark on an endpoint that is ours altogether."""
-MOVED = "moved:"
-"""Its beginning on an endpoint of the user's; the address that the user asked for follows, if any."""
+
+IPV4, IPV6, MAC = "IPv4Address", "IPv6Address", "MacAddress"
 
 KEPT_FIELDS = ("Links", "DriverOpts", "GwPriority")
 """What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
@@ -24,54 +29,91 @@ SHORT_ID_DIGITS = 12
 
 
 def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
-    """What the user set on an endpoint, as the API takes it.
+    """What the user set on an endpoint, as the API takes it, the MAC address left aside.
 
-    The engine adds the container's short ID to the aliases itself.
+    Of an endpoint for a moment: what its mark says. The engine adds the container's short ID to the aliases
+    itself, and some engines show an address that nobody asked for as "".
     """
+    if (noted := noted_settings(endpoint)) is not None:
+        return noted
     settings = {field: endpoint[field] for field in KEPT_FIELDS if endpoint.get(field)}
-    if addresses := endpoint.get("IPAMConfig"):
-        settings["IPAMConfig"] = dict(addresses)
+    if is_for_a_moment(endpoint):
+        settings["DriverOpts"] = {key: each for key, each in settings["DriverOpts"].items() if key != MARK}
+    asked = {key: value for key, value in (endpoint.get("IPAMConfig") or {}).items() if value}
+    if asked:
+        settings["IPAMConfig"] = asked
     short_id = inspected["Id"][:SHORT_ID_DIGITS]
     if aliases := [alias for alias in endpoint.get("Aliases") or () if alias != short_id]:
         settings["Aliases"] = aliases
     return settings
 
 
-def added(address: IPv6Address) -> dict[str, Any]:
+def added(address: object) -> dict[str, Any]:
     """An endpoint that is ours altogether."""
-    return {"IPAMConfig": {"IPv6Address": str(address)}, "DriverOpts": {MARK: ADDED}}
+    return {"IPAMConfig": {IPV6: str(address)}, "DriverOpts": {MARK: ADDED}}
 
 
-def moved(old: Json, address: IPv6Address) -> dict[str, Any]:
-    """`old` at our address, marked with the one that the user asked for, if any."""
+def moved(old: Json, address: object) -> dict[str, Any]:
+    """`old` at our address, marked with the address that the user asked for, if any."""
     addresses = dict(old.get("IPAMConfig") or {})
     options = dict(old.get("DriverOpts") or {})
-    options.setdefault(MARK, MOVED + addresses.get("IPv6Address", ""))
+    mac = f",{old[MAC]}" if MAC in old else ""
+    options.setdefault(MARK, f"{MOVED}{addresses.get(IPV6, '')}{mac}")
     return {
         **old,
-        "IPAMConfig": {**addresses, "IPv6Address": str(address)},
+        "IPAMConfig": {**addresses, IPV6: str(address)},
         "DriverOpts": options,
     }
 
 
-def unmoved(old: Json, users_address: str) -> dict[str, Any]:
-    """`old` as it was before `moved`."""
-    settings = anywhere(old)
+def unmoved(old: Json) -> dict[str, Any]:
+    """`old`, an endpoint that `moved` made, as it was before."""
+    options = dict(old.get("DriverOpts") or {})
+    users_address, _, mac = options.pop(MARK, MOVED).removeprefix(MOVED).partition(",")
+    settings = {**without(old, IPV6), "DriverOpts": options}
     if users_address:
-        settings["IPAMConfig"]["IPv6Address"] = users_address
-    options = {key: value for key, value in (old.get("DriverOpts") or {}).items() if key != MARK}
-    return {**settings, "DriverOpts": options}
+        settings["IPAMConfig"] = {**settings["IPAMConfig"], IPV6: users_address}
+    if mac:
+        settings[MAC] = mac
+    return settings
 
 
-def anywhere(old: Json) -> dict[str, Any]:
-    """`old` at an IPv6 address of the engine's choice, marked as it is."""
-    addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key != "IPv6Address"}
+def without(old: Json, *families: str) -> dict[str, Any]:
+    """`old` at addresses of the engine's choice in these `families`, `IPV4` or `IPV6`."""
+    addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key not in families}
     return {**old, "IPAMConfig": addresses}
 
 
-def only_ipv6(addresses: Json) -> Json:
-    """Settings that ask for the IPv6 address alone."""
-    return {"IPAMConfig": {key: value for key, value in addresses.items() if key == "IPv6Address"}}
+def without_mac(old: Json) -> dict[str, Any]:
+    """`old` without its MAC address, as `kept` has it."""
+    return {key: value for key, value in old.items() if key != MAC}
+
+
+def for_a_moment(settings: Json, users: Json) -> dict[str, Any]:
+    """`settings`, marked as an endpoint that lasts only until it can have all of the user's settings."""
+    options = {key: value for key, value in (settings.get("DriverOpts") or {}).items() if key != MARK}
+    return {**settings, "DriverOpts": {**options, MARK: RESTORE + json.dumps(users)}}
+
+
+def only_ipv6(settings: Json) -> dict[str, Any]:
+    """Settings that ask for the same IPv6 address and for nothing else."""
+    return {"IPAMConfig": {IPV6: settings["IPAMConfig"][IPV6]}}
+
+
+def asks_for_both(settings: Json) -> bool:
+    """Whether settings ask for an IPv4 and an IPv6 address."""
+    return {IPV4, IPV6} <= (settings.get("IPAMConfig") or {}).keys()
+
+
+def mark_of(endpoint: Json) -> str | None:
+    """Our mark on an endpoint; None: the endpoint is its user's."""
+    mark = (endpoint.get("DriverOpts") or {}).get(MARK)
+    return None if mark is None else str(mark)
+
+
+def is_for_a_moment(endpoint: Json) -> bool:
+    """Whether an endpoint has less than its user set."""
+    return (mark_of(endpoint) or "").startswith(RESTORE)
 
 
 def on_network(inspected: Json, network_id: str, network: str) -> Json | None:
@@ -84,8 +126,10 @@ def on_network(inspected: Json, network_id: str, network: str) -> Json | None:
 
 
 def has_address(endpoint: Json, inspected: Json, action: Reconnect) -> bool:
-    """Whether somebody was faster, so that a move would only be an outage."""
-    requested = ipv6((endpoint.get("IPAMConfig") or {}).get("IPv6Address"))
+    """Whether the endpoint is at the address already, so that a move would only be an outage."""
+    if is_for_a_moment(endpoint):
+        return False
+    requested = ipv6((endpoint.get("IPAMConfig") or {}).get(IPV6))
     running = inspected["State"]["Running"]
     has = ipv6(endpoint.get("GlobalIPv6Address")) if running else requested
     return requested == has == action.address and endpoint.get("NetworkID") in ("", action.network_id)
@@ -94,3 +138,14 @@ def has_address(endpoint: Json, inspected: Json, action: Reconnect) -> bool:
 def is_attached(endpoint: Json, inspected: Json) -> bool:
     """Whether an endpoint is more than configuration, where the container runs."""
     return bool(endpoint.get("EndpointID")) or not inspected["State"]["Running"]
+
+
+def noted_settings(endpoint: Json) -> dict[str, Any] | None:
+    """The user's settings in the mark of an endpoint for a moment; None: there is none that can be read."""
+    if not is_for_a_moment(endpoint):
+        return None
+    try:
+        noted = json.loads((mark_of(endpoint) or "").removeprefix(RESTORE))
+    except ValueError:
+        return None
+    return noted if isinstance(noted, dict) else None

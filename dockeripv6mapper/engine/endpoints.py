@@ -1,13 +1,14 @@
 """Endpoints: attaching containers to networks at an address, and taking that back.
 
-Every step leaves the container no worse than before it, also where the process dies right after it. An
-address that was requested here carries a mark among the endpoint's driver options, which the engine
-keeps and the network drivers ignore: so that only our own is ever taken back.
+Every step leaves the container no worse than before it, also where the process dies right after it. What the
+user set on an endpoint is at any time in one of three places: on the endpoint itself, in the mark of an
+endpoint that is there for a moment, or, while there is none, in a note on disk (see `journal`).
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dockeripv6mapper.actions import (
     Connect,
@@ -18,30 +19,44 @@ from dockeripv6mapper.actions import (
     Restore,
     Vacate,
 )
+from dockeripv6mapper.engine.attachments import Attachments
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
-    MOVED,
+    IPV6,
+    MAC,
     Json,
     added,
-    anywhere,
     has_address,
     is_attached,
+    is_for_a_moment,
     kept,
+    mark_of,
     moved,
     on_network,
-    only_ipv6,
     unmoved,
+    without,
+    without_mac,
 )
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.translate import MARK, ipv6
-from dockeripv6mapper.errors import EngineRefusedError, GoneError
+from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC, MAC_IS_RANDOM, MacOrigin, mac_of
+from dockeripv6mapper.engine.translate import MOVED, ipv6
+from dockeripv6mapper.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    GoneError,
+    NotFinishedError,
+)
 from dockeripv6mapper.mapping.networks import has_own_network
 
-MAC_IS_THE_ENDPOINTS = (1, 44)
-"""API since which a MAC address belongs to an endpoint, and no connect can give it one; engines before that
-apply the container's to every endpoint."""
+log = logging.getLogger(__name__)
+
+LATE_SECONDS = 5.0
+"""How long a call may still take effect after its answer was given up, or its caller died.
+
+A disconnect that waits in a busy engine would else be made after the container was found attached.
+"""
 
 
 class Endpoints:
@@ -50,13 +65,14 @@ class Endpoints:
     def __init__(self, client: Client, journal: Journal) -> None:
         self._client = client
         self._journal = journal
+        self._attachments = Attachments(client)
 
     def apply(self, action: EndpointAction) -> bool:
-        """Carry out one action; returns whether it did anything, since somebody may have been faster."""
+        """Carry out one action; returns whether it did anything: the container may be as wanted already."""
         with self._forgetting_the_gone(action.container_id):
             match action:
                 case Restore():
-                    return self._restore(action.container_id)
+                    return self._restore(action)
                 case Release() | Vacate():
                     return self._release(action)
                 case Reconnect():
@@ -81,11 +97,18 @@ class Endpoints:
 
     @contextmanager
     def _forgetting_the_gone(self, container_id: str) -> Iterator[None]:
-        """Take it that a container which is gone needs nothing, and leaves nothing to finish."""
+        """A container that is gone needs nothing, and leaves nothing to finish.
+
+        The engine answers the same where it is the network that is gone: that is raised.
+        """
         try:
             yield
-        except GoneError:
+        except (GoneError, NotFinishedError):
+            if self._client.container(container_id) is not None:
+                raise
             self._journal.erase(container_id)
+
+    # --- connect ------------------------------------------------------------------------------------------
 
     def _connect(self, action: Connect) -> bool:
         self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
@@ -116,116 +139,190 @@ class Endpoints:
     def _undo(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
         """Leave nothing of a refused connect behind, and raise it; what cannot be undone yet stays noted."""
         try:
-            self._restore(action.container_id)
+            self._restore(Restore(action.container_id, action.container))
         except EngineRefusedError as error:
             refused.add_note(f"and {error}")
         raise refused
 
-    def _defuse(self, container_id: str, unfinished: Unfinished) -> None:
+    def _remove_leftover(self, action: Restore, unfinished: Unfinished) -> None:
         """Remove what a refused connect leaves behind in a running container's configuration.
 
         The engine keeps the address that it has just refused, and the container could not be started
         again; it calls the container not connected, so that only a connect that succeeds makes a
         disconnect possible (seen on 20.10 and 28.5).
         """
-        doing = f"undoing a refused connect of container {container_id} to {unfinished.network}"
-        self._client.connect(container_id, unfinished.network_id, {}, doing)
-        self._client.disconnect(container_id, unfinished.network_id, doing)
+        doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
+        try:
+            self._client.connect(action.container_id, unfinished.network_id, {}, doing)
+            self._client.disconnect(action.container_id, unfinished.network_id, doing)
+        except EngineRefusedError as error:
+            raise NotFinishedError(str(error)) from error
+
+    # --- reconnect, release -------------------------------------------------------------------------------
 
     def _reconnect(self, action: Reconnect) -> bool:
         inspected = self._client.inspect(action.container_id)
         found = on_network(inspected, action.network_id, action.network)
         if found is None or has_address(found, inspected, action):
             return False
-        self._check_mac_is_kept(action, found, inspected)
         old = kept(found, inspected)
-        self._exchange(action, old=old, new=moved(old, action.address))
+        if not self._keep_mac(action, found, inspected, old):
+            return False
+        self._exchange(action, inspected, old=old, new=moved(old, action.address))
         return True
 
-    def _check_mac_is_kept(self, action: Reconnect, endpoint: Json, inspected: Json) -> None:
-        """Refuse to move an endpoint whose MAC address the user chose and the engine would not keep."""
-        mode = inspected["HostConfig"]["NetworkMode"]
-        first_network = inspected["NetworkSettings"]["Networks"].get(mode)
-        chosen = inspected["Config"].get("MacAddress")
-        if chosen and endpoint is first_network and self._client.api_version() >= MAC_IS_THE_ENDPOINTS:
-            network = f"name={action.network},ip6={action.address},mac-address={chosen}"
+    def _keep_mac(self, action: Reconnect, endpoint: Json, inspected: Json, old: dict[str, Any]) -> bool:
+        """Have `old` hold the MAC address that must not be lost; False: the move has to wait.
+
+        Raises `EngineRefusedError` where the user chose one and the engine would not keep it.
+        """
+        api = self._client.api_version()
+        mac = mac_of(endpoint, inspected, api)
+        if mac.origin is MacOrigin.GENERATED:
+            return True
+        if mac.origin is MacOrigin.HIDDEN:
+            # While the container runs, these engines show what is needed. Others show it never.
+            return not (self._client.offers(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
+        if self._client.offers(CONNECT_KEEPS_MAC):
+            old[MAC] = mac.address
+        elif mac.origin is MacOrigin.CHOSEN:
+            network = f"name={action.network},ip6={action.address},mac-address={mac.address}"
             raise EngineRefusedError(
                 f"moving {action.container} on {action.network} to {action.address}: "
-                f"the engine would not keep the MAC address {chosen} that it was created with",
+                f"the engine would not keep the MAC address {mac.address} that it was created with",
                 hint=f"docker run --network {network} …",
             )
+        else:
+            log.info(
+                "moving %s on %s: its MAC address %s changes; the engine does not show if it was chosen",
+                action.container,
+                action.network,
+                mac.address,
+            )
+        return True
 
     def _release(self, action: Release | Vacate) -> bool:
         inspected = self._client.inspect(action.container_id)
         found = on_network(inspected, action.network_id, action.network)
         if found is None or not _is_still_to_be_released(found, inspected, action):
             return False
-        mark = (found.get("DriverOpts") or {}).get(MARK)
+        mark = mark_of(found) or ""
         if mark == ADDED:
             doing = f"taking {action.address} back from {action.container}"
             self._client.disconnect(action.container_id, action.network_id, doing)
-        elif mark is not None:
-            self._unmove(action, kept(found, inspected), mark.removeprefix(MOVED))
-        return mark is not None
+            return True
+        if mark.startswith(MOVED) and self._is_there(action.network_id):
+            self._unmove(action, inspected, kept(found, inspected))
+            return True
+        return False
 
-    def _unmove(self, action: Release | Vacate, old: Json, users_address: str) -> None:
+    def _is_there(self, *references: str) -> bool:
+        """Whether there is a network of such an ID or name."""
+        return any(
+            reference in (each.id, each.name) for each in self._client.networks() for reference in references
+        )
+
+    def _unmove(self, action: Release | Vacate, inspected: Json, old: Json) -> None:
         try:
-            self._exchange(action, old=old, new=unmoved(old, users_address))
-        except GoneError:
+            self._exchange(action, inspected, old=old, new=unmoved(old))
+        except (GoneError, NotFinishedError):
             raise
         except EngineRefusedError:
-            # Of several that hold each other's addresses, one may have what another's user had asked for.
-            self._exchange(action, old=old, new=anywhere(old))
+            # Another container may have the address that this one's user had asked for.
+            self._exchange(action, inspected, old=old, new=without(old, IPV6))
 
-    def _exchange(self, action: EndpointChange, *, old: Json, new: Json) -> None:
-        container_id, network_id = action.container_id, action.network_id
-        addresses = new["IPAMConfig"]
-        where = addresses.get("IPv6Address", "an address of the engine's choice")
-        doing = f"moving {action.container} on {action.network} to {where}"
-        self._journal.write(container_id, Unfinished(network_id, action.network, old))
-        try:
-            self._client.disconnect(container_id, network_id, doing)
-            if "IPv4Address" in addresses:
-                # A connect that is refused for its IPv6 address burns the IPv4 address that came with it
-                # until the engine restarts (seen on 20.10 and 28.5): ask for the one alone first.
-                self._client.connect(container_id, network_id, only_ipv6(addresses), doing)
-                self._client.disconnect(container_id, network_id, doing)
-            self._client.connect(container_id, network_id, new, doing)
-        except EngineRefusedError:
-            self._restore(container_id)
-            raise
-        self._journal.erase(container_id)
+    # --- from one endpoint to another ---------------------------------------------------------------------
 
-    def _restore(self, container_id: str) -> bool:
-        """Attach the container again as it was, if it is detached; or leave nothing of a connect to it.
+    def _exchange(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
+        """Replace an endpoint that has or is to have the user's settings `old` by `new`.
 
-        The journal stays where that fails.
+        Where `new` is refused, `old` is put back, as far as the engine lets it, and the refusal raised.
         """
-        if (unfinished := self._journal.read(container_id)) is None:
-            return False
-        inspected = self._client.inspect(container_id)
+        where = new["IPAMConfig"].get(IPV6, "an address of the engine's choice")
+        doing = f"moving {action.container} on {action.network} to {where}"
+        unfinished = Unfinished(action.network_id, action.network, old)
+        self._journal.write(action.container_id, unfinished)
+        try:
+            self._disconnect_first(action, doing)
+            try:
+                self._attachments.attach(action.container_id, unfinished, new, inspected, doing)
+            except EngineRefusedError:
+                self._attachments.put_back(action, unfinished, old, inspected)
+                self._journal.erase(action.container_id)
+                raise
+        except EngineUnavailableError:
+            # What was asked for may still be done: the note counts from now on (see `LATE_SECONDS`).
+            self._journal.write(action.container_id, unfinished)
+            raise
+        self._journal.erase(action.container_id)
+
+    def _disconnect_first(self, action: EndpointChange, doing: str) -> None:
+        """Begin an exchange. A refusal changes nothing: the user may have detached the container."""
+        try:
+            self._client.disconnect(action.container_id, action.network_id, doing)
+        except EngineRefusedError:
+            self._journal.erase(action.container_id)
+            raise
+
+    # --- finish what was begun ----------------------------------------------------------------------------
+
+    def _restore(self, action: Restore) -> bool:
+        """Finish what was begun on a container's endpoints, by whichever process.
+
+        A container that is detached is attached again as it was. An endpoint that is there for a moment is
+        replaced by the user's own. The journal stays where that fails.
+        """
+        inspected = self._client.inspect(action.container_id)
+        if (unfinished := self._journal.read(action.container_id)) is not None:
+            return self._finish(action, unfinished, inspected)
+        for name, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
+            if endpoint and is_for_a_moment(endpoint):
+                self._replace_by_users(action, name, endpoint, inspected)
+                return True
+        return False
+
+    def _replace_by_users(self, action: Restore, network: str, endpoint: Json, inspected: Json) -> None:
+        """Replace an endpoint that is there for a moment by what its user set.
+
+        Raises `EngineRefusedError` where the engine does not let it have all of that yet.
+        """
+        old = kept(endpoint, inspected)
+        unfinished = Unfinished(endpoint.get("NetworkID") or network, network, old)
+        self._journal.write(action.container_id, unfinished)
+        doing = f"restoring what the user of {action.container} set on {network}"
+        self._client.disconnect(action.container_id, unfinished.network_id, doing)
+        refused = self._attachments.put_back(action, unfinished, old, inspected)
+        self._journal.erase(action.container_id)
+        if refused is not None:
+            raise refused
+
+    def _finish(self, action: Restore, unfinished: Unfinished, inspected: Json) -> bool:
+        """Finish what a note says; returns whether anything was done, or is to be done next."""
         found = on_network(inspected, unfinished.network_id, unfinished.network)
         if found is not None and is_attached(found, inspected):
+            done = is_for_a_moment(found)
+            if not done and self._may_change_yet(action, unfinished, kept(found, inspected)):
+                return False
+        elif self._is_lost(unfinished):
             done = False
         elif unfinished.endpoint is not None:
-            self._put_back(container_id, unfinished, unfinished.endpoint)
+            self._attachments.put_back(action, unfinished, unfinished.endpoint, inspected)
             done = True
         elif done := found is not None:
-            self._defuse(container_id, unfinished)
-        self._journal.erase(container_id)
+            self._remove_leftover(action, unfinished)
+        self._journal.erase(action.container_id)
         return done
 
-    def _put_back(self, container_id: str, unfinished: Unfinished, endpoint: Json) -> None:
-        network_id = unfinished.network_id
-        doing = f"putting container {container_id} back on {unfinished.network}"
-        try:
-            self._client.connect(container_id, network_id, endpoint, doing)
-        except GoneError:
-            raise
-        except EngineRefusedError:
-            # Somebody else may have taken an address meanwhile; being attached matters more than where.
-            unaddressed = {key: value for key, value in endpoint.items() if key != "IPAMConfig"}
-            self._client.connect(container_id, network_id, unaddressed, doing)
+    def _is_lost(self, unfinished: Unfinished) -> bool:
+        """Whether nothing of the user's was on the endpoint, and its network is gone."""
+        if unfinished.endpoint is None or mark_of(unfinished.endpoint) != ADDED:
+            return False
+        return not self._is_there(unfinished.network_id, unfinished.network)
+
+    def _may_change_yet(self, action: Restore, unfinished: Unfinished, settings: Json) -> bool:
+        """Whether an endpoint is as it was before the note was made, only just now."""
+        untouched = unfinished.endpoint is not None and without_mac(unfinished.endpoint) == settings
+        return untouched and self._journal.age(action.container_id) < LATE_SECONDS
 
 
 def _is_still_to_be_released(endpoint: Json, inspected: Json, action: Release | Vacate) -> bool:

@@ -184,13 +184,14 @@ def _without_addresses(container: Container) -> Container:
 
 def _with_known_marks(container: Container, before: Container) -> Container:
     """`container` with what an earlier inspection or action told of its endpoints' marks."""
-    known = {(each.network, each.requested): each.ours for each in before.endpoints}
+    known = {(each.network, each.requested): each for each in before.endpoints if each.ours is not None}
 
     def marked(endpoint: Endpoint) -> Endpoint:
-        if endpoint.ours is not None:
+        same = known.get((endpoint.network, endpoint.requested))
+        if endpoint.ours is not None or same is None:
             return endpoint
-        return replace(endpoint, ours=known.get((endpoint.network, endpoint.requested)))
+        return replace(endpoint, ours=same.ours, moved=same.moved, for_a_moment=same.for_a_moment)
 
-    if all(ours is None for ours in known.values()):
+    if not known:
         return container
     return replace(container, endpoints=tuple(map(marked, container.endpoints)))

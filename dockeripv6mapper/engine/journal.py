@@ -14,6 +14,7 @@ import errno
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from typing import Any
 from dockeripv6mapper.errors import MapperError
 
 log = logging.getLogger(__name__)
+
+UNREADABLE = ".unreadable"
+"""Added to the name of a note that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,9 @@ class Unfinished:
 class Journal:
     """One note for each container with something under way."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, clock: Callable[[], float] = time.time) -> None:
         self.directory = state_dir / "reconnects"
+        self._clock = clock
 
     def prepare(self) -> None:
         """Make the directory, so that the first note takes no longer than any. Raises `MapperError`."""
@@ -50,9 +55,9 @@ class Journal:
         """The containers on which something was begun and not finished. Raises `MapperError`."""
         return [path.stem for path in self._files(".json")]
 
-    def drafts(self) -> list[Path]:
-        """Notes that were never made: nothing was begun by them. Raises `MapperError`."""
-        return self._files(".draft")
+    def leftovers(self) -> list[Path]:
+        """Notes that were never made, or that could not be read. Raises `MapperError`."""
+        return [*self._files(".draft"), *self._files(UNREADABLE)]
 
     def write(self, container_id: str, unfinished: Unfinished) -> None:
         """Note what is begun, all or nothing, in place of an earlier note. Raises `MapperError`."""
@@ -73,17 +78,31 @@ class Journal:
             _replace(path, noted)
 
     def read(self, container_id: str) -> Unfinished | None:
-        """What was noted for a container, if anything was. Raises `MapperError`."""
+        """What was noted for a container, if anything was. Raises `MapperError`.
+
+        A note that cannot be understood is moved aside: the container could never be mapped again.
+        """
         path = self._path(container_id)
         with _speaking(path):
             try:
-                return Unfinished(**json.loads(_noted(path)))
+                return _unfinished(_noted(path))
             except FileNotFoundError:
+                return None
+            except ValueError as error:
+                aside = f"{path}{UNREADABLE}"
+                log.warning("the note %s cannot be read (%s): moving it to %s", path, error, aside)
+                Path(path).rename(aside)
                 return None
 
     def has(self, container_id: str) -> bool:
         """Whether something was begun on the container and not finished; not, to who may not look."""
         return os.path.lexists(self._path(container_id))
+
+    def age(self, container_id: str) -> float:
+        """Seconds since the note of a container was made. Raises `MapperError`."""
+        path = self._path(container_id)
+        with _speaking(path):
+            return self._clock() - os.lstat(path).st_mtime
 
     def erase(self, container_id: str) -> None:
         """Forget what was begun on a container. Raises `MapperError`."""
@@ -114,6 +133,15 @@ class Journal:
 
     def _path(self, container_id: str) -> str:
         return f"{self.directory}/{container_id}.json"
+
+
+def _unfinished(noted: str) -> Unfinished:
+    """The meaning of a note. Raises `ValueError`."""
+    match json.loads(noted):
+        case {"network_id": str(network_id), "network": str(network), "endpoint": None | dict() as endpoint}:
+            return Unfinished(network_id, network, endpoint)
+        case other:
+            raise ValueError(f"it is no note: {other!r:.80}")
 
 
 def _noted(path: str) -> str:

@@ -15,7 +15,11 @@ from dockeripv6mapper.model import Container, Endpoint, Network
 Json = Mapping[str, Any]
 
 MARK = "ipv6.mapper.endpoint"
-"""Driver option of an endpoint whose address the mapper requested (see `endpoints`)."""
+"""Driver option of an endpoint whose address the mapper requested (see `endpoint_settings`)."""
+MOVED = "moved:"
+"""Beginning of the mark of an endpoint of its user's that was moved to our address."""
+RESTORE = "restore:"
+"""Beginning of the mark of an endpoint that is there for a moment, with less than its user set."""
 
 BRIDGE_OPTION = "com.docker.network.bridge.name"
 BRIDGE_DIGITS = 12
@@ -71,7 +75,7 @@ def container_from_inspection(inspected: Json) -> Container:
         in_transition=state["Status"] in IN_TRANSITION,
         network_mode=inspected["HostConfig"].get("NetworkMode"),
         endpoints=tuple(
-            replace(endpoint(network, each), ours=MARK in (each.get("DriverOpts") or ()))
+            _with_mark(endpoint(network, each), (each.get("DriverOpts") or {}).get(MARK))
             for network, each in (inspected["NetworkSettings"].get("Networks") or {}).items()
             if each
         ),
@@ -98,6 +102,12 @@ def endpoint(network: str, settings: Json) -> Endpoint:
         address=ipv6(settings.get("GlobalIPv6Address")),
         requested=ipv6((settings.get("IPAMConfig") or {}).get("IPv6Address")),
     )
+
+
+def _with_mark(endpoint: Endpoint, mark: str | None) -> Endpoint:
+    text = mark or ""
+    ours, moved, moment = mark is not None, text.startswith(MOVED), text.startswith(RESTORE)
+    return replace(endpoint, ours=ours, moved=moved, for_a_moment=moment)
 
 
 def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:

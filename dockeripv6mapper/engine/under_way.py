@@ -24,10 +24,6 @@ class UnderWay:
         """The container is not being changed any more."""
         self._actions.pop(container_id, None)
 
-    def get(self, container_id: str) -> EndpointAction | None:
-        """What is being done to a container, if anything is."""
-        return self._actions.get(container_id)
-
     def all(self) -> list[EndpointAction]:
         """All of them, as of now."""
         return list(self._actions.copy().values())

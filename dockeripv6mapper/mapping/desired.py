@@ -13,7 +13,7 @@ from dockeripv6mapper.mapping.circles import Held, circle, makes_way_at
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet, needs_proxy
 from dockeripv6mapper.mapping.ports import parse_ports
-from dockeripv6mapper.mapping.reservations import Affected, Asked, Reservations, Stake
+from dockeripv6mapper.mapping.reservations import Affected, Reservations, Stake
 from dockeripv6mapper.mapping.trust import ImageUnknownError, counting_labels
 from dockeripv6mapper.model import (
     Container,
@@ -90,11 +90,11 @@ def all_uplinks(facts: Facts, settings: Settings) -> tuple[Link, ...]:
 class Desired:
     """The decision on every container, brought up to date container by container."""
 
-    def __init__(self, settings: Settings, asked: Asked = lambda _: None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._resolved: dict[str, Decision] = {}
         self._stakes: dict[str, Stake] = {}
-        self._reservations = Reservations(asked)
+        self._reservations = Reservations()
         self._settled: dict[str, Mapping | Refusal] = {}
         """What was settled since anything about it changed: a pass asks five times for each."""
 
@@ -127,11 +127,14 @@ class Desired:
             self._stakes.pop(container_id, None)
             return self._reservations.drop(container_id)
         decision = resolve(container, facts, self._settings)
-        stake = Stake(container, decision.identity if isinstance(decision, Mapping) else container_id)
+        in_flight = facts.in_flight.get(container_id)
+        identity = decision.identity if isinstance(decision, Mapping) else container_id
+        stake = Stake(container, identity, in_flight)
         if (decision, stake) == (self._resolved.get(container_id), self._stakes.get(container_id)):
             return frozenset()
         self._resolved[container_id], self._stakes[container_id] = decision, stake
         addresses = {address for each in container.endpoints for address in (each.address, each.requested)}
+        addresses.add(in_flight)
         if isinstance(decision, Mapping):
             addresses.add(decision.address)
         return self._reservations.put(stake, (each for each in addresses if each is not None))

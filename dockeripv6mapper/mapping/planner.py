@@ -66,13 +66,15 @@ def plan_endpoint(
 ) -> EndpointAction | None:
     """What the engine is to be asked for one container; None: nothing.
 
-    `unfinished`: something was begun on its endpoint and not ended, which comes first.
+    `unfinished`: something was begun on its endpoint and not ended, which comes first. An endpoint that was
+    made for a moment is moved to the container's address with all that its user set, or else put back.
     """
     if container.in_transition:
         return None
-    if unfinished:
+    partial = [each for each in container.endpoints if each.for_a_moment]
+    if unfinished or any(each is not _mapped_endpoint(container, decision, facts) for each in partial):
         return Restore(container.id, container.name)
-    if not container.running and (release := _plan_release(container, decision, facts)):
+    if not (container.running or partial) and (release := _plan_release(container, decision, facts)):
         return release
     match decision:
         case Mapping():
@@ -82,16 +84,23 @@ def plan_endpoint(
     return None
 
 
+def _mapped_endpoint(container: Container, decision: Decision, facts: Facts) -> Endpoint | None:
+    """The endpoint that a decision is about, if the container has it."""
+    if not isinstance(decision, Mapping):
+        return None
+    return facts.networks.endpoint(container, decision.network_id, decision.network)
+
+
 def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> Connect | Reconnect | None:
     """Bring a container to the address that it is to have."""
-    endpoint = facts.networks.endpoint(container, mapping.network_id, mapping.network)
+    endpoint = _mapped_endpoint(container, mapping, facts)
     kind = Connect if endpoint is None else Reconnect
     if endpoint is not None:
         # A running container whose endpoint has no address yet is being started: what it was configured
         # with is what it will have.
         has = endpoint.address if container.running and endpoint.address else endpoint.requested
         stale = facts.networks.of(endpoint) is None
-        if has == mapping.address and not stale:
+        if has == mapping.address and not stale and not endpoint.for_a_moment:
             return None
     return kind(container.id, container.name, mapping.network_id, mapping.network, mapping.address)
 
@@ -104,6 +113,9 @@ def _plan_release(container: Container, decision: Decision, facts: Facts) -> Rel
         if endpoint.requested is None or endpoint.ours is False:
             continue
         network = facts.networks.of(endpoint)
+        if network is None and endpoint.moved:
+            # It waits for its network to be made again, as it would without the mapper.
+            continue
         fits = network is not None and any(endpoint.requested in subnet for subnet in network.subnets)
         if not fits or _is_lost(endpoint, decision, network):
             network_id = network.id if network else endpoint.network

@@ -3,7 +3,7 @@
 An index, kept container by container, so that one container's event looks only at its own addresses.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -18,6 +18,8 @@ class Stake:
     container: Container
     identity: str
     """Containers of one identity share a reservation; a container that is not mapped has its ID here."""
+    in_flight: IPv6Address | None = None
+    """The address at which the engine is attaching the container now."""
 
     def holds(self, address: IPv6Address) -> bool:
         """Whether the container has the address now: nothing but its death takes it away."""
@@ -33,7 +35,8 @@ class Stake:
 
     def claim(self, address: IPv6Address) -> tuple[object, ...]:
         """All that others' decisions on the address depend upon."""
-        return self.identity, self.container.name, self.container.running, self.age(), self.at(address)
+        container, arriving = self.container, self.in_flight == address
+        return self.identity, container.name, container.running, self.age(), self.at(address), arriving
 
     def age(self) -> tuple[int, str]:
         """Greater for a newer container; the ID makes the order total."""
@@ -50,15 +53,10 @@ class Affected:
     """Those in one of whose addresses another's stake changed: what was in vain for them need not be now."""
 
 
-Asked = Callable[[str], IPv6Address | None]
-"""From a container's ID to the address that the engine is being asked for just now, if it is."""
-
-
 class Reservations:
     """All stakes by address."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self) -> None:
         self._stakes: dict[IPv6Address, dict[str, Stake]] = {}
         self._addresses: dict[str, frozenset[IPv6Address]] = {}
         self._staked: frozenset[IPv6Address] | None = frozenset()
@@ -126,4 +124,4 @@ class Reservations:
         be published), and so does who will be in a moment; then the oldest; the ID makes the order total.
         """
         configured = any(each.requested == address for each in stake.container.endpoints)
-        return not (configured or self._asked(stake.container.id) == address), *stake.age()
+        return not (configured or stake.in_flight == address), *stake.age()

@@ -192,7 +192,7 @@ def test_the_pid_file_of_a_daemon_that_was_killed_goes(host: Host) -> None:
 class Dying(Client):
     """A process that is killed when it was about to attach a container."""
 
-    def connect(self, *_: object) -> None:
+    def connect(self, *_: object, **__: object) -> None:
         """Die. Not an `Exception`: nothing in the program sees it."""
         raise KeyboardInterrupt
 

@@ -104,7 +104,7 @@ def test_a_container_run_on_the_network_that_its_label_names_is_moved(host: Host
 class Dying(Client):
     """A process that is killed when it was about to attach a container."""
 
-    def connect(self, *_: object) -> None:
+    def connect(self, *_: object, **__: object) -> None:
         """Die. Not an `Exception`: nothing in the program sees it."""
         raise KeyboardInterrupt
 

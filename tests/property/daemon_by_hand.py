@@ -1,5 +1,6 @@
 """The daemon, moved by hand: its workers work, and its clock goes on, when a test says so. On one thread."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Daemon:
         self._now = 0.0
         self._timers = Timers(lambda: self._now)
         self._timers.set(Resync(), NEVER)
-        self.endpoints = Endpoints(engine, Journal(state_dir))
+        self.endpoints = Endpoints(engine, Journal(state_dir, lambda: time.time() + self._now))
         self._controller = Controller(
             *(engine, self.endpoints, kernel, SETTINGS),
             survey=Surroundings,

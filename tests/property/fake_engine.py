@@ -81,7 +81,15 @@ class FakeEngine(Client):
         self._live()
         return _inspected(self._box(container_id))
 
-    def connect(self, container_id: str, network_id: str, endpoint: Mapping[str, Any], doing: str) -> None:
+    def connect(
+        self,
+        container_id: str,
+        network_id: str,
+        endpoint: Mapping[str, Any],
+        doing: str,
+        *,
+        api: tuple[int, int] | None = None,  # noqa: ARG002 - the real one's
+    ) -> None:
         self._live()
         box, network = self._box(container_id), self._network(network_id)
         if not box.running:

@@ -209,11 +209,17 @@ def refusing(engine: FakeEngine) -> Iterator[list[Mapping[str, Any]]]:
     tries: list[Mapping[str, Any]] = []
     connect = engine.connect
 
-    def refuse(container_id: str, network_id: str, endpoint: Mapping[str, Any], doing: str) -> None:
+    def refuse(
+        container_id: str,
+        network_id: str,
+        endpoint: Mapping[str, Any],
+        doing: str,
+        **version: tuple[int, int] | None,
+    ) -> None:
         if endpoint.get("IPAMConfig", {}).get("IPv6Address") == str(ADDRESS):
             tries.append(endpoint)
             raise EngineRefusedError(f"{doing}: address already in use")
-        connect(container_id, network_id, endpoint, doing)
+        connect(container_id, network_id, endpoint, doing, **version)
 
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(engine, "connect", refuse)

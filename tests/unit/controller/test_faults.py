@@ -15,6 +15,7 @@ from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.events import Change, Subscribed
 from dockeripv6mapper.errors import (
+    EngineRefusedError,
     EngineUnavailableError,
     KernelRefusedError,
     MapperError,
@@ -332,3 +333,27 @@ def test_a_shutdown_awaits_the_connects_that_it_has_not_heard_of_yet() -> None:
     controller.post(Stop())
     controller.run()
     assert world.actions == [action]
+
+
+def test_an_address_that_was_in_flight_in_vain_goes_to_the_container_that_takes_precedence() -> None:
+    """At once, though the engine does not show the other one: else each is refused as held by the other."""
+    older = container("older", network="he_ipv6", suffix="5", created=1)
+    newer = container("newer", network="he_ipv6", suffix="5", created=2)
+    world, refused = faulty(newer), threading.Event()
+    world.hanging = {newer.id}
+
+    def fail(action: EndpointAction) -> None:
+        if action.container_id == newer.id:
+            refused.wait(timeout=20)
+            raise EngineRefusedError("connecting newer: no")
+
+    world.failing = fail
+    with running(world, NEVER) as controller:
+        eventually(lambda: newer.id in world.under_way)
+        world.containers[older.id] = older
+        controller.post(event(older, Change.CREATED))
+        controller.post(event(older, Change.OTHER))
+        eventually(lambda: older.id in world.looked)
+        refused.set()
+        eventually(lambda: [each.container_id for each in world.actions] == [older.id])
+        world.released.set()

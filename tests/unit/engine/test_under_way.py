@@ -39,4 +39,4 @@ def test_one_of_the_threads_that_begin_at_the_same_time_may() -> None:
     for thread in threads:
         thread.join()
     assert sorted(int(action.container_id) for action in begun) == list(range(CONTAINERS))
-    assert all(under_way.get(action.container_id) is action for action in begun)
+    assert {id(action) for action in under_way.all()} == {id(action) for action in begun}

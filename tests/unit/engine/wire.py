@@ -6,12 +6,13 @@ An engine that misbehaves cannot be had otherwise. What a real one answers is te
 import json
 import socket
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-VERSION = {"ApiVersion": "1.41"}
 INSPECTED = {
     "Id": "6ba2",
     "Name": "/mon_container",
@@ -22,8 +23,11 @@ INSPECTED = {
     "State": {"Status": "created", "Running": False},
     "NetworkSettings": {"Networks": {}},
 }
-SINGLE = {"version": VERSION, "_ping": "OK", "info": {}}
+SINGLE = {"_ping": "OK", "info": {}}
 """What is answered, by the end of the path; else an inspection to `…/json` of one, and else an empty list."""
+
+NETWORK = {"Id": "net-id", "Name": "he_ipv6", "Driver": "bridge", "EnableIPv6": True}
+"""The one network that is listed."""
 
 HANG = b""
 """In place of an answer: there is none, until the test ends."""
@@ -40,6 +44,30 @@ def answer(status: int, body: str, *, length: int | None = None, last: bool = Tr
     return f"HTTP/1.1 {status} Status\r\n{fields}{end}\r\n{body}".encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A connect or a disconnect, as it came over the wire."""
+
+    path: str
+    body: Mapping[str, Any]
+
+    @property
+    def verb(self) -> str:
+        """`connect` or `disconnect`."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def version(self) -> str:
+        """The version of the API that it was made in: `1.41`."""
+        return self.path.split("/")[1].removeprefix("v")
+
+    @property
+    def endpoint(self) -> Mapping[str, Any]:
+        """The `EndpointSettings` of a connect."""
+        settings: Mapping[str, Any] = self.body["EndpointConfig"]
+        return settings
+
+
 class Wire:
     """Answers at `path`; what it `spoils`, by the end of a request's path, it answers so, and hangs up."""
 
@@ -52,7 +80,18 @@ class Wire:
         self.spoils: dict[str, bytes] = {}
         self.inspected: dict[str, object] = {}
         """The endpoints that an inspection shows, by network."""
+        self.state: dict[str, object] = {"Status": "created", "Running": False}
+        """What an inspection shows as the container's state."""
+        self.config: dict[str, str] = {}
+        """What it shows as the container's configuration, besides labels."""
+        self.network_mode = "bridge"
+        """The network that the container was created on."""
+        self.version = "1.41"
         self.asked: list[str] = []
+        self.changes: list[Change] = []
+        """Every connect and disconnect that arrived."""
+        self.refusals: dict[int, bytes] = {}
+        """What the n-th of `changes`, from 0, is answered in place of success."""
 
     @property
     def url(self) -> str:
@@ -100,10 +139,13 @@ class Wire:
                 while header := requests.readline().strip():
                     name, _, value = header.lower().partition(b":")
                     length = int(value) if name == b"content-length" else length
-                requests.read(length)
+                body = requests.read(length)
                 path = request.split()[1].decode().partition("?")[0]
                 self.asked.append(path)
                 spoilt = next((each for end, each in self.spoils.items() if path.endswith(end)), None)
+                if path.endswith(("/connect", "/disconnect")):
+                    self.changes.append(Change(path, json.loads(body)))
+                    spoilt = self.refusals.get(len(self.changes) - 1, spoilt)
                 if spoilt is not None:
                     line.sendall(spoilt)
                     if spoilt == HANG:
@@ -113,6 +155,16 @@ class Wire:
 
     def _good(self, path: str) -> object:
         end = path.rpartition("/")[2]
+        if end == "networks":
+            return [NETWORK]
         if end == "json" and path.count("/") > 3:
-            return {**INSPECTED, "NetworkSettings": {"Networks": self.inspected}}
+            return {
+                **INSPECTED,
+                "State": self.state,
+                "Config": {"Labels": {}, **self.config},
+                "HostConfig": {"NetworkMode": self.network_mode},
+                "NetworkSettings": {"Networks": self.inspected},
+            }
+        if end == "version":
+            return {"ApiVersion": self.version}
         return SINGLE.get(end, [])

@@ -1,0 +1,84 @@
+"""Attachments: attaching a detached container again, in steps of which none loses what its user set."""
+
+import logging
+
+from dockeripv6mapper.actions import EndpointChange, Restore
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.endpoint_settings import (
+    IPV4,
+    IPV6,
+    MAC,
+    Json,
+    asks_for_both,
+    for_a_moment,
+    mark_of,
+    only_ipv6,
+    without,
+)
+from dockeripv6mapper.engine.journal import Unfinished
+from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC
+from dockeripv6mapper.errors import EngineRefusedError, GoneError, NotFinishedError
+
+log = logging.getLogger(__name__)
+
+
+class Attachments:
+    """Attaches containers for which there is a note in the journal."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def attach(
+        self, container_id: str, unfinished: Unfinished, settings: Json, inspected: Json, doing: str
+    ) -> None:
+        """Attach a detached container with `settings`.
+
+        A connect of a running container that is refused for its IPv6 address burns the IPv4 address that came
+        with it until the engine restarts (seen on 20.10 and 28.5). So the IPv6 address is tried alone first.
+        """
+        if inspected["State"]["Running"] and asks_for_both(settings):
+            users = unfinished.endpoint or {}
+            self._connect_with(container_id, unfinished, for_a_moment(only_ipv6(settings), users), doing)
+            self._client.disconnect(container_id, unfinished.network_id, doing)
+        self._connect_with(container_id, unfinished, settings, doing)
+
+    def _connect_with(self, container_id: str, unfinished: Unfinished, settings: Json, doing: str) -> None:
+        """Connect by the network's ID; by its name where the user has made the network again meanwhile."""
+        api = CONNECT_KEEPS_MAC if MAC in settings and self._client.offers(CONNECT_KEEPS_MAC) else None
+        try:
+            self._client.connect(container_id, unfinished.network_id, settings, doing, api=api)
+        except GoneError:
+            self._client.connect(container_id, unfinished.network, settings, doing, api=api)
+
+    def put_back(
+        self, action: EndpointChange | Restore, unfinished: Unfinished, old: Json, inspected: Json
+    ) -> EngineRefusedError | None:
+        """Attach a detached container as it was, or with as much of that as the engine lets it have.
+
+        Another container may have taken an address meanwhile: being attached matters more than where. Returns
+        why it is not as it was; what the user set is in the endpoint's mark then. Raises `NotFinishedError`.
+        """
+        doing = f"putting container {action.container} back on {unfinished.network}"
+        try:
+            self.attach(action.container_id, unfinished, old, inspected, doing)
+        except EngineRefusedError as error:
+            refused = error
+        else:
+            return None
+        for families in ((IPV6,), (IPV4,), (IPV4, IPV6)):
+            settings = without(old, *families)
+            # An IPv6 address of ours was never the user's: nothing is to be restored then.
+            complete = families == (IPV6,) and mark_of(old) is not None
+            try:
+                self._connect_with(
+                    action.container_id,
+                    unfinished,
+                    settings if complete else for_a_moment(settings, old),
+                    doing,
+                )
+            except EngineRefusedError as error:
+                refused.add_note(f"and {error}")
+            else:
+                log.warning("%s: attached without its %s", refused, " and ".join(families))
+                return None if complete else refused
+        raise NotFinishedError(str(refused)) from refused
