@@ -28,7 +28,7 @@ def examine(settings: Settings) -> list[Finding]:
     surroundings = survey(Client(settings.docker_host))
     # What keeps the engine from being spoken to was seen by the survey, and is a finding.
     seen = observe(settings) if surroundings.engine else observe_host(settings)
-    examined = Examined(settings, surroundings, seen.facts, seen.desired, seen.sysctls)
+    examined = Examined(settings, surroundings, seen.facts, seen.desired, seen.sysctls, seen.unreadable)
     rooms: Iterable[Callable[[Examined], Iterable[Finding]]] = (
         engine.check,
         host.check,

@@ -221,13 +221,28 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageWanted:
-    """Nothing can be said before the image's own labels are known."""
+class Undecided:
+    """Nothing can be decided before more is known: what the container has stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWanted(Undecided):
+    """The image's own labels are not known."""
 
     image: str
 
 
-Decision = Mapping | Refusal | ImageWanted | None
+@dataclass(frozen=True, slots=True)
+class MarkWanted(Undecided):
+    """It is not known whether the container's address was requested by the mapper."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkUnreadable(Undecided):
+    """The network is not among those that could be read, and not all could be."""
+
+
+Decision = Mapping | Refusal | Undecided | None
 """What is wanted of a container; None: its labels ask for nothing."""
 
 

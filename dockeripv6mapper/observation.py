@@ -12,14 +12,15 @@ from dockeripv6mapper.actions import Release, Vacate
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.journal import Journal
-from dockeripv6mapper.errors import GoneError, KernelRefusedError
+from dockeripv6mapper.errors import GoneError, KernelRefusedError, NoAnswerError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.uplinks import observe_topology
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, sysctls_for
-from dockeripv6mapper.model import Container, Decision, Host, ImageWanted
+from dockeripv6mapper.mapping.spared import spared
+from dockeripv6mapper.model import Container, Decision, Host, ImageWanted, MarkWanted, Undecided
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ class Observation:
     desired: Desired
     plan: Plan
     sysctls: MappingOf[str, str | None]
+    unreadable: tuple[str, ...] = ()
+    """What the engine has and the mapper cannot read: a sentence for each. Nothing is known of these."""
 
 
 def observe(settings: Settings) -> Observation:
@@ -40,14 +43,16 @@ def observe(settings: Settings) -> Observation:
     client = Client(settings.docker_host)
     kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
-        inventory = _observe_engine(client)
+        inventory, faults = _observe_engine(client)
         facts, desired = _decide(client, inventory, _observe_host(kernel), settings)
         _look_at_marks(client, inventory, facts, desired)
         sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
         journal = Journal(settings.state_dir)
         unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
-        plan = plan_all(desired, facts, sysctls, settings, unfinished)
-        return Observation(facts, desired, plan, sysctls)
+        undecided = [each for each in facts.containers if isinstance(desired.decision(each), Undecided)]
+        left = spared(facts, undecided, complete=inventory.complete)
+        plan = plan_all(desired, facts, sysctls, settings, unfinished=unfinished, spared=left)
+        return Observation(facts, desired, plan, sysctls, faults)
     finally:
         kernel.close()
 
@@ -73,7 +78,7 @@ def foresee(settings: Settings, container: Container) -> Decision:
     with open_rtnetlink() as rtnetlink:
         topology = observe_topology(rtnetlink)
     host = Host(addresses=topology.addresses, next_hops=topology.next_hops)
-    inventory = _observe_engine(client)
+    inventory, _ = _observe_engine(client)
     others = {each.id: each for each in inventory.containers.values() if each.name != container.name}
     inventory.containers = {**others, container.id: container}
     inventory.images[container.image] = {}
@@ -81,13 +86,23 @@ def foresee(settings: Settings, container: Container) -> Decision:
     return desired.decision(container.id)
 
 
-def _observe_engine(client: Client) -> Inventory:
+def _observe_engine(client: Client) -> tuple[Inventory, tuple[str, ...]]:
+    """Look at containers, networks and images; returns a sentence for each that cannot be read."""
     inventory = Inventory()
     snapshot = client.snapshot()
     inventory.replace_networks(snapshot.networks)
     inventory.replace_containers(snapshot.containers, inventory.epoch)
-    inventory.replace_images(snapshot.images)
-    return inventory
+    inventory.replace_images(client.images())
+    faults = {**snapshot.containers.faults}
+    for container_id in snapshot.containers.unreadable:
+        # What a list does not show may stand in an inspection.
+        with suppress(NoAnswerError):
+            if (found := client.container(container_id)) is not None:
+                inventory.put(found)
+            else:
+                inventory.drop(container_id)
+            del faults[container_id]
+    return inventory, (*faults.values(), *snapshot.networks.faults.values())
 
 
 def _decide(client: Client, inventory: Inventory, host: Host, settings: Settings) -> tuple[Facts, Desired]:
@@ -118,8 +133,11 @@ def _look_at_images(client: Client, inventory: Inventory, facts: Facts, desired:
 
 
 def _look_at_marks(client: Client, inventory: Inventory, facts: Facts, desired: Desired) -> None:
-    """Find out whether what would be taken back is ours to take, which a list does not show."""
+    """Find out which addresses are ours, which a list does not show, where a decision or an action needs it."""
     for container_id, container in list(facts.containers.items()):
-        action = plan_endpoint(container, desired.decision(container_id), facts)
-        if isinstance(action, Release | Vacate) and (seen := client.container(container_id)) is not None:
+        decision = desired.decision(container_id)
+        wanted = isinstance(decision, MarkWanted)
+        wanted = wanted or isinstance(plan_endpoint(container, decision, facts), Release | Vacate)
+        if wanted and (seen := client.container(container_id)) is not None:
             inventory.put(seen)
+            desired.update(facts, [container_id])

@@ -9,6 +9,9 @@ from ipaddress import ip_address, ip_network
 
 from dockeripv6mapper.errors import MapperError
 
+NEWEST_TESTED_API = (1, 51)
+"""Of engine 28.5, the newest whose answers the mapper is tested with: it speaks no newer one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -16,6 +19,7 @@ class Engine:
 
     version: str
     api: tuple[int, int]
+    """The version of the API that is spoken with it."""
     firewall_backend: str | None = None
     """`iptables` or `nftables`, with firewalld `nftables+firewalld`; None from engines that know but one."""
     pid: int | None = None

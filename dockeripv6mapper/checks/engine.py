@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dockeripv6mapper.checks.examined import Examined
-from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
+from dockeripv6mapper.checks.finding import Finding, fail, ok, printable, warn
 from dockeripv6mapper.checks.fixes import PROGRAM
 from dockeripv6mapper.errors import (
     EngineRefusedError,
@@ -11,6 +11,7 @@ from dockeripv6mapper.errors import (
     MapperError,
     PermissionMissingError,
 )
+from dockeripv6mapper.surroundings import NEWEST_TESTED_API
 
 OLDEST_API = (1, 41)
 """Of engine 20.10, the oldest that the mapper is tested with."""
@@ -20,11 +21,21 @@ apt-get update && apt-get install --only-upgrade "$(dpkg -S "$(command -v docker
 """
 """Of the package that is there: Debian's and Docker's own replace each other."""
 
+UPGRADE_MAPPER = f"{PROGRAM} --version  # and look for a newer version of the mapper"
+
 
 def check(examined: Examined) -> Iterator[Finding]:
     """Reachable, and of which version; or what kept it from being looked at."""
     for error in examined.surroundings.unseen:
         yield _unseen(error)
+    for sentence in examined.unreadable:
+        yield warn(
+            "unreadable",
+            "engine",
+            printable(sentence),
+            why="it was not checked, and the daemon leaves it as it was last known",
+            fix=UPGRADE_MAPPER,
+        )
     if (engine := examined.surroundings.engine) is None:
         return
     api = ".".join(map(str, engine.api))
@@ -36,6 +47,15 @@ def check(examined: Examined) -> Iterator[Finding]:
             said,
             why="the mapper is tested with engine 20.10 (API 1.41) and later",
             fix=UPGRADE,
+        )
+    elif engine.api > NEWEST_TESTED_API:
+        yield warn(
+            "engine-version",
+            "engine",
+            f"{said} and later",
+            why=f"the mapper is tested up to API {'.'.join(map(str, NEWEST_TESTED_API))}, which the engine "
+            "no longer speaks: an answer may be unreadable",
+            fix=UPGRADE_MAPPER,
         )
     else:
         yield ok("engine-version", "engine", said)

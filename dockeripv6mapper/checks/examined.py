@@ -25,6 +25,8 @@ class Examined:
     facts: Facts
     desired: Desired
     sysctls: Mapping[str, str | None]
+    unreadable: tuple[str, ...] = ()
+    """What the engine has and the mapper cannot read: a sentence for each."""
 
     def labelled(self) -> dict[str, list[Container]]:
         """The containers that name a network, by the network's name or ID as they give it."""

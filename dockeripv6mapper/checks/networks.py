@@ -27,7 +27,8 @@ def check(examined: Examined) -> Iterator[Finding]:
         try:
             examined.facts.networks.find(reference)
         except RefusedError as no:
-            yield _not_found(examined, reference, no)
+            if no.refusal.reason is Reason.NETWORK_AMBIGUOUS or examined.facts.networks.complete:
+                yield _not_found(examined, reference, no)
     for network in examined.networks():
         yield from _check_one(examined, network)
 

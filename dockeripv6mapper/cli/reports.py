@@ -17,6 +17,8 @@ def plan(
     from dockeripv6mapper.report import plan as report
 
     seen = observation.observe(context.obj)
+    for sentence in seen.unreadable:
+        typer.echo(sentence, err=True)
     if as_json:
         typer.echo(json.dumps(report.as_json(seen.plan, seen.facts, seen.desired), indent=2))
         return

@@ -24,7 +24,7 @@ def status(
 ) -> None:
     """Show every labelled container: wanted and actual address, where proxied, what is open, or why not.
 
-    Exit code 3 where something is refused or not done yet; 0 after --watch.
+    Exit code 3 where something is refused, not done yet or unreadable; 0 after --watch.
     """
     from dockeripv6mapper import observation
     from dockeripv6mapper.cli import views
@@ -40,6 +40,8 @@ def status(
         return
     if note := views.daemon_note(settings):
         typer.echo(note, err=True)
+    for sentence in seen.unreadable:
+        typer.echo(sentence, err=True)
     if as_json:
         views.print_json(seen, settings)
     elif name_format is not None:

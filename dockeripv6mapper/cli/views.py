@@ -30,7 +30,7 @@ def watch(seen: Observation, settings: Settings, *, as_tree: bool) -> None:
     """Draw what is seen until Ctrl-C, which is how this ends and no error."""
     # What the looks warn of was said before the first drawing, and would tear every other apart.
     logging.disable(logging.WARNING)
-    first = _framed(drawn(seen, settings, as_tree=as_tree), settings)
+    first = _framed(seen, settings, as_tree=as_tree)
     with suppress(KeyboardInterrupt), Live(first, console=console(), auto_refresh=False) as live:
         while True:
             time.sleep(WATCH_SECONDS)
@@ -42,12 +42,13 @@ def _looked_again(settings: Settings, *, as_tree: bool) -> RenderableType:
         seen = observation.observe(settings)
     except EngineUnavailableError as error:
         return Text(f"{error}: trying again")
-    return _framed(drawn(seen, settings, as_tree=as_tree), settings)
+    return _framed(seen, settings, as_tree=as_tree)
 
 
-def _framed(drawing: RenderableType, settings: Settings) -> RenderableType:
+def _framed(seen: Observation, settings: Settings, *, as_tree: bool) -> RenderableType:
     note = daemon_note(settings)
-    return Group(drawing, Text(note)) if note else drawing
+    notes = [*([note] if note else []), *seen.unreadable]
+    return Group(drawn(seen, settings, as_tree=as_tree), *map(Text, notes))
 
 
 def drawn(seen: Observation, settings: Settings, *, as_tree: bool) -> RenderableType:
@@ -75,8 +76,12 @@ def print_names(seen: Observation, name_format: NameFormat) -> None:
 
 
 def is_well(seen: Observation) -> bool:
-    """Whether every labelled container is mapped, and nothing is left to do."""
-    return not seen.plan and all(row.is_well for row in report.rows(seen.facts, seen.desired))
+    """Whether every labelled container is mapped, nothing is left to do, and nothing is unreadable."""
+    return (
+        not seen.plan
+        and not seen.unreadable
+        and all(row.is_well for row in report.rows(seen.facts, seen.desired))
+    )
 
 
 def daemon_note(settings: Settings) -> str | None:

@@ -1,8 +1,8 @@
 """The firewall's side of a pass: what labels ask for is open, and no longer than its container runs."""
 
 import logging
+from collections.abc import Container as Collection
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.boundary import HostKernel
@@ -10,7 +10,7 @@ from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.desired import Desired, all_uplinks
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.model import FirewallRules, Opening, RefusedError
+from dockeripv6mapper.model import FirewallRules, Mapping, Opening, Reason, RefusedError
 from dockeripv6mapper.settings import FirewallMode, Settings
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,13 @@ class FirewallSide:
         self._openings: dict[str, tuple[Opening, ...]] = {}
         self._closed: dict[str, IPv6Address] = {}
         self._uplinks: tuple[str, ...] = ()
-        self._spared: set[IPv6Address] = set()
-        """Addresses of which nothing is known yet: what an earlier process opened for them stays open."""
+        self._spared: Collection[IPv6Address] = ()
+        """Addresses of which too little is known: what an earlier process opened for them stays open."""
+        self._taken_in: set[IPv6Address] = set()
+        """Of those, the addresses of which enough became known since."""
+        self._unproven: dict[str, IPv6Address] = {}
+        """Addresses of containers whose ports label cannot be judged any more, since the image is gone: what
+        is open there stays open, and nothing is opened."""
         self.failing = False
         """Whether the table could not be brought to what is asked for."""
         self._now: FirewallRules | None = None
@@ -42,12 +47,13 @@ class FirewallSide:
         if self._now is not None:
             self._apply(self._now, check_hooks=not self._now)
 
-    def settle_all(self, facts: Facts, spared: AbstractSet[IPv6Address]) -> None:
+    def settle_all(self, facts: Facts, spared: Collection[IPv6Address]) -> None:
         """Look at table and hooks, and put right what is not."""
         if self._settings.firewall is FirewallMode.OFF or not facts.host.links:
             # Without a look at the host no uplink is known, and nothing would be closed there.
             return
-        self._spared = set(spared)
+        self._spared = spared
+        self._taken_in.clear()
         self._uplinks = tuple(link.name for link in all_uplinks(facts, self._settings))
         asked = bool(self._openings or self._closed)
         if not asked and self._now is not None and not self._now:
@@ -66,13 +72,17 @@ class FirewallSide:
     def _take_in(self, facts: Facts, desired: Desired, container_id: str) -> None:
         container = facts.containers.get(container_id)
         if container is not None:
-            self._spared -= {each.address for each in container.endpoints if each.address}
+            self._taken_in |= {each.address for each in container.endpoints if each.address}
+        self._unproven.pop(container_id, None)
         try:
             openings = desired.openings(facts, container_id)
         except RefusedError as no:
             openings = ()
             if container is not None:
                 self._logbook.ports_refused(container, no.refusal)
+            decision = desired.decision(container_id)
+            if no.refusal.reason is Reason.IMAGE_GONE and isinstance(decision, Mapping):
+                self._unproven[container_id] = decision.address
         if openings:
             self._openings[container_id] = openings
         else:
@@ -84,14 +94,20 @@ class FirewallSide:
 
     def _wanted(self, now: FirewallRules) -> FirewallRules:
         openings = {opening for each in self._openings.values() for opening in each}
-        openings |= {opening for opening in now.openings if opening.address in self._spared}
-        closed = set(self._closed.values()) | (now.closed & self._spared)
+        openings |= {opening for opening in now.openings if self._stays(opening.address)}
+        closed = set(self._closed.values()) | {address for address in now.closed if self._stays(address)}
         return FirewallRules(
             mark=self._settings.fwmark,
             openings=frozenset(openings),
             closed=frozenset(closed),
             uplinks=self._uplinks if closed else (),
         )
+
+    def _stays(self, address: IPv6Address) -> bool:
+        """Whether what is there for an address stays, whatever known containers need."""
+        if address in self._unproven.values():
+            return True
+        return address in self._spared and address not in self._taken_in
 
     def _apply(self, now: FirewallRules, *, check_hooks: bool) -> None:
         if self._settings.firewall is FirewallMode.OFF:

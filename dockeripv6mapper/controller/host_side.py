@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Container as Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -87,7 +88,7 @@ class HostSide:
         present = {entry: True for entry in scope if self._present.get(entry)}
         self._apply(plan_proxies(wanted, present), scope)
 
-    def settle_all(self, spared: AbstractSet[IPv6Address]) -> None:
+    def settle_all(self, spared: Collection[IPv6Address]) -> None:
         """Bring all proxy entries to what `settle` was last told, except those of the `spared` addresses."""
         present = {entry: ours for entry, ours in self._present.items() if entry.address not in spared}
         wanted = {entry for entry in self._wanting if entry.address not in spared}

@@ -8,11 +8,13 @@ from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, TakeSnapshot
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.passes import Passes
-from dockeripv6mapper.controller.timers import LookLater, Timers
+from dockeripv6mapper.controller.timers import LookLater, Retry, Timers
 from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
-from dockeripv6mapper.model import Endpoint, Network
+from dockeripv6mapper.engine.listed import Listed
+from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.model import Container, Endpoint, Network
 
 
 class Intake:
@@ -36,9 +38,11 @@ class Intake:
         self._vetoes = vetoes
         self._timers = timers
         self._logbook = logbook
+        self._unreadable: dict[str, frozenset[tuple[str, str]]] = {}
+        """What could not be read from the last list of containers, and of networks."""
 
     def take_snapshot(self, answer: Answer) -> None:
-        """Everything was listed: a full pass."""
+        """Containers and networks were listed: a full pass."""
         if self._inventory.is_all_stale(answer.asked):
             # Whoever found that events were missed asked for another.
             return
@@ -47,13 +51,16 @@ class Intake:
         if not self._passes.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
             self._replace_networks(snapshot.networks)
         merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
+        self._say_unreadable("container", snapshot.containers)
         self._vetoes.listed(answer.asked)
         for container_id in merged.stale:
-            self._jobs.ask(Look(container_id))
-        self._take_images(Answer(answer.asked, snapshot.images))
-        known, under_way = self._inventory.containers, self._jobs.under_way
-        self._endpoints.prune(lambda each: each in known or each in merged.stale or each in under_way)
-        for network in snapshot.networks:
+            # One that cannot be inspected either is tried again ever more seldom.
+            if container_id not in snapshot.containers.unreadable or Retry(container_id) not in self._timers:
+                self._jobs.ask(Look(container_id))
+        if self._inventory.complete:
+            known, under_way = self._inventory.containers, self._jobs.under_way
+            self._endpoints.prune(lambda each: each in known or each in merged.stale or each in under_way)
+        for network in snapshot.networks.items:
             self._logbook.network(network)
         self._passes.full_pass(merged.changed)
 
@@ -68,7 +75,11 @@ class Intake:
 
     def take_images(self, answer: Answer) -> None:
         """All images were listed: evaluate what waits for one."""
-        self._take_images(answer)
+        self._passes.images_listed = True
+        if self._inventory.is_stale(IMAGES, answer.asked):
+            self._jobs.ask(ListImages())
+        else:
+            self._inventory.replace_images(answer.found)
         self._passes.evaluate(self._passes.waiting_for_images())
 
     def take_image(self, image: str, answer: Answer) -> None:
@@ -106,13 +117,18 @@ class Intake:
         self._vetoes.refused(action, self._inventory.epoch)
         self._jobs.ask(TakeSnapshot())
 
-    def _replace_networks(self, networks: tuple[Network, ...]) -> None:
-        for gone in {each.id for each in self._inventory.networks} - {each.id for each in networks}:
+    def _replace_networks(self, answer: Listed[Network]) -> None:
+        before = {each.id for each in self._inventory.networks}
+        self._inventory.replace_networks(answer)
+        for gone in before - {each.id for each in self._inventory.networks}:
             self._logbook.forget(gone)
-        self._inventory.replace_networks(networks)
+        self._say_unreadable("network", answer)
 
-    def _take_images(self, answer: Answer) -> None:
-        if self._inventory.is_stale(IMAGES, answer.asked):
-            self._jobs.ask(ListImages())
-        else:
-            self._inventory.replace_images(answer.found)
+    def _say_unreadable(self, kind: str, answer: Listed[Container] | Listed[Network]) -> None:
+        """Log what cannot be read, and what can be read again, each when it begins, changes or ends."""
+        faults = {(kind, each): text for each, text in answer.faults.items()}
+        for subject in self._unreadable.get(kind, frozenset()) - faults.keys():
+            self._logbook.succeeded(subject)
+        for subject, text in faults.items():
+            self._logbook.failed(subject, MapperError(f"{text}; it stays as it was last known"))
+        self._unreadable[kind] = frozenset(faults)

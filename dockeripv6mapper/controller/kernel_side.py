@@ -1,6 +1,7 @@
 """The kernel's side of a pass: the host's and the firewall's, and what it refuses tried again."""
 
 from collections.abc import Callable
+from collections.abc import Container as Collection
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
@@ -53,7 +54,7 @@ class KernelSide:
         self._host.settle(facts, desired, container_ids)
         self._retry()
 
-    def settle_all(self, facts: Facts, spared: AbstractSet[IPv6Address]) -> None:
+    def settle_all(self, facts: Facts, spared: Collection[IPv6Address]) -> None:
         """Put right everything else too, but for what concerns the `spared` addresses."""
         self._firewall.settle_all(facts, spared)
         self._host.settle_all(spared)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, Network, Refusal
+from dockeripv6mapper.model import Container, Decision, Mapping, Network, Refusal, Undecided
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Logbook:
     def decision(self, container: Container, decision: Decision) -> None:
         """Say what is wanted of a container, where that is news."""
         self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
-        if isinstance(decision, ImageWanted) or self._decisions.get(container.id) == decision:
+        if isinstance(decision, Undecided) or self._decisions.get(container.id) == decision:
             return
         before = self._decisions.get(container.id)
         self._decisions[container.id] = decision

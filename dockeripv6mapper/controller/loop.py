@@ -245,6 +245,8 @@ class Controller:
 
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)
+        if self._inventory.images_wanted:
+            self._jobs.ask(ListImages())
         self._jobs.ask(TakeSnapshot())
 
     def _resync_anew(self) -> None:

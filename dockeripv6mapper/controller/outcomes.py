@@ -82,7 +82,6 @@ class Outcomes:
         match question:
             case TakeSnapshot():
                 self._logbook.succeeded(ListNetworks())
-                self._logbook.succeeded(ListImages())
                 self._intake.take_snapshot(answer)
             case ListNetworks():
                 self._intake.take_networks(answer)
@@ -112,6 +111,7 @@ class Outcomes:
             case LookAtImage(image):
                 self._timers.set(RetryImage(image), backoff.delay(count))
             case TakeSnapshot() | ListNetworks() | ListImages():
+                # The next full pass lists images too while they are wanted.
                 self._timers.hasten(Resync(), backoff.delay(count))
                 self._passes.without_engine()
 

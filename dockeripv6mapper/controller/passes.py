@@ -12,7 +12,7 @@ from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.forecast import Forecast
-from dockeripv6mapper.controller.jobs import Jobs, Look, LookAtImage
+from dockeripv6mapper.controller.jobs import Jobs, ListImages, Look, LookAtImage
 from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
@@ -25,8 +25,9 @@ from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.mapping.progress import Tally, tally
+from dockeripv6mapper.mapping.spared import spared
 from dockeripv6mapper.mapping.trust import labels_of_the_image
-from dockeripv6mapper.model import ImageWanted, Mapping
+from dockeripv6mapper.model import ImageWanted, Mapping, MarkWanted, Undecided
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 
@@ -70,6 +71,8 @@ class Passes:
         """Containers of which the last full pass knew too little: what they may have was spared."""
         self.listed = False
         """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
+        self.images_listed = False
+        """Whether its images have been."""
 
     def full_pass(self, listed: Iterable[str]) -> None:
         """A pass over all there is, of which a list has just told; `listed`: what was there, and what is."""
@@ -149,23 +152,22 @@ class Passes:
         self._timers.hasten(Report(), REPORT_SECONDS)
 
     def _settle_all(self, facts: Facts) -> None:
-        """Remove what nobody needs, and spare what those may have of whom too little is known."""
-        held = (each for each in facts.containers.values() if self._held(each.id))
-        spared = {endpoint.address for each in held for endpoint in each.endpoints if endpoint.address}
-        self._kernel.settle_all(facts, spared)
+        """Remove what no container needs, and spare what one may have of which too little is known."""
+        held = filter(self._held, facts.containers)
+        self._kernel.settle_all(facts, spared(facts, held, complete=self._inventory.complete))
 
     def _held(self, container_id: str) -> bool:
         """Whether a container's proxy entries stay as they are for the moment.
 
         While the engine attaches a running container, its interface may not be up yet: a proxied packet
-        would start the host's own resolution, which fails and backs off for up to a second. And while its
-        image is not known, nothing is known.
+        would start the host's own resolution, which fails and backs off for up to a second. And while
+        nothing can be decided on it, nothing is removed.
         """
         container = self._inventory.containers.get(container_id)
         if container is None or not container.running:
             return False
         decision = self._desired.decision(container_id)
-        return container_id in self._jobs.under_way or isinstance(decision, ImageWanted)
+        return container_id in self._jobs.under_way or isinstance(decision, Undecided)
 
     def _act(self, facts: Facts, container_id: str) -> None:
         """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
@@ -181,10 +183,12 @@ class Passes:
         self._logbook.ignored(container, labels_of_the_image(container, facts, self._settings))
         if isinstance(decision, Mapping) and container.running:
             self._reachability.ask(container, decision)
-        if isinstance(decision, ImageWanted) and RetryImage(decision.image) not in self._timers:
-            self._jobs.ask(LookAtImage(decision.image))
+        if isinstance(decision, ImageWanted):
+            self._look_at_image(decision.image)
         if container_id in self._jobs.under_way or Retry(container_id) in self._timers:
             return
+        if isinstance(decision, MarkWanted):
+            self._jobs.ask(Look(container_id))
         unfinished = self._endpoints.unfinished(container_id)
         action = plan_endpoint(container, decision, facts, unfinished=unfinished)
         if action is None:
@@ -192,6 +196,12 @@ class Passes:
             self._vetoes.lift([container_id])
         elif action not in self._vetoes:
             self._apply(action)
+
+    def _look_at_image(self, image: str) -> None:
+        """Find out an image's labels, unless the first list of all is about to tell them."""
+        first_list = ListImages() in self._jobs and not self.images_listed
+        if not first_list and RetryImage(image) not in self._timers:
+            self._jobs.ask(LookAtImage(image))
 
     def _apply(self, action: EndpointAction) -> None:
         if self._settings.dry_run:

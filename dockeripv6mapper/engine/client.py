@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
@@ -17,15 +17,17 @@ import docker
 import requests
 from docker.errors import DockerException, create_api_error_from_http_exception
 from docker.utils import kwargs_from_env, parse_host
+from requests.adapters import HTTPAdapter
 
-from dockeripv6mapper.engine.failures import as_ours, translated
+from dockeripv6mapper.engine.failures import as_ours
+from dockeripv6mapper.engine.listed import ID_DIGITS, Listed, read_list
 from dockeripv6mapper.engine.raw_socket import EventStream, Patience
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
-    images_from_list,
+    image_from_list,
+    image_labels_from_inspection,
     network_from_list,
-    relevant,
 )
 from dockeripv6mapper.errors import (
     EngineRefusedError,
@@ -35,6 +37,7 @@ from dockeripv6mapper.errors import (
     PermissionMissingError,
 )
 from dockeripv6mapper.model import Container, Network
+from dockeripv6mapper.surroundings import NEWEST_TESTED_API
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ Images: TypeAlias = Mapping[str, Mapping[str, str]]
 
 UNIX = "http+unix://"
 """How the library writes the URL of a local socket."""
+LIBRARYS_OWN = "http+docker://"
+"""How it writes the URL that it sends requests to, where that is a socket or a pipe."""
 
 EVENT_FILTERS = {
     "type": ["container", "network", "image"],
@@ -53,6 +58,13 @@ EVENT_FILTERS = {
     ],
 }
 """What the engine is asked to send: health checks alone would else be most of the stream."""
+
+CONNECTIONS = 32
+"""Connections that are kept open, at least one for each thread that may call the engine (see
+`controller.jobs`): the library drops each one above that with a warning."""
+
+ApiVersion: TypeAlias = tuple[int, int]
+"""Version of the engine's API, as numbers: 1.9 is older than 1.44."""
 
 
 class Events(Protocol):
@@ -66,11 +78,25 @@ class Events(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that the engine lists, at about one time."""
+    """All containers and networks, at about one time."""
 
-    containers: tuple[Container, ...]
-    networks: tuple[Network, ...]
-    images: Images
+    containers: Listed[Container]
+    networks: Listed[Network]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRange:
+    """The versions of the API that an engine speaks, from `GET /version`."""
+
+    engine: str
+    """The engine's own version."""
+    newest: ApiVersion
+    oldest: ApiVersion
+
+    @property
+    def spoken(self) -> ApiVersion:
+        """The newest version that is tested, where the engine speaks it; else the nearest to it."""
+        return max(self.oldest, min(self.newest, NEWEST_TESTED_API))
 
 
 class Client:
@@ -91,6 +117,9 @@ class Client:
         self._called = docker_host or "the local engine"
         self.patience = patience or Patience()
         self._api: docker.APIClient | None = None
+        self._range: ApiRange | None = None
+        """Of the engine that was connected to last."""
+        self._logged: ApiRange | None = None
         self._opening = threading.Lock()
 
     def close(self) -> None:
@@ -104,36 +133,43 @@ class Client:
         with self.speaking("speaking to the engine") as api:
             api.ping()
 
-    def api_version(self) -> tuple[int, int]:
-        """The version of the API that is spoken, as numbers: 1.9 is older than 1.44."""
+    def api_version(self) -> ApiVersion:
+        """The version of the API that is spoken."""
         with self.speaking("speaking to the engine") as api:
-            major, minor = api.api_version.split(".")
-            return int(major), int(minor)
+            return _api_version(api.api_version)
+
+    def offers(self, version: ApiVersion) -> bool:
+        """Whether the engine speaks this version of the API, tested or not. Raises `MapperError`."""
+        with self.speaking("speaking to the engine"):
+            return self._range is not None and self._range.oldest <= version <= self._range.newest
 
     def snapshot(self) -> Snapshot:
-        """All containers, networks and images."""
-        networks, images = self.networks(), self.images()
+        """All containers and networks."""
+        networks = self.networks()
         with self.speaking("listing containers") as api:
-            containers = translated(api.containers(all=True), container_from_list)
-        return Snapshot(containers, networks, images)
+            containers = read_list(api.containers(all=True), "container", container_from_list)
+        return Snapshot(containers, networks)
 
-    def networks(self) -> tuple[Network, ...]:
+    def networks(self) -> Listed[Network]:
         """All networks."""
         version = self.api_version()
         with self.speaking("listing networks") as api:
-            return translated(api.networks(), lambda item: network_from_list(item, version))
+            return read_list(api.networks(), "network", lambda item: network_from_list(item, version))
 
     def images(self) -> Images:
         """The labels of all images, by ID and by every name; of none, where something forbids to list them.
 
-        That is no loss but of time: each is then asked about when a container of it comes.
+        An image that is not among them is asked about when a container of it comes.
         """
         try:
             with self.speaking("listing images") as api:
-                return images_from_list(api.images())
+                listed = read_list(api.images(), "image", image_from_list)
         except EngineRefusedError as error:
             log.debug("%s: asking about each image by itself", error)
             return {}
+        for fault in listed.faults.values():
+            log.debug("%s: asking about it by itself", fault)
+        return {name: labels for image in listed.items for name, labels in image.items()}
 
     def container(self, container_id: str) -> Container | None:
         """One container as it is now; None where it is gone.
@@ -147,7 +183,7 @@ class Client:
 
     def inspect(self, container_id: str) -> Mapping[str, Any]:
         """One container, as `docker inspect` shows it. Raises `GoneError`."""
-        with self.speaking(f"inspecting container {container_id}") as api:
+        with self.speaking(f"inspecting container {container_id[:ID_DIGITS]}") as api:
             inspected: Mapping[str, Any] = api.inspect_container(container_id)
             # Whoever asks for all of it takes it for what it is.
             container_from_inspection(inspected)
@@ -155,13 +191,10 @@ class Client:
 
     def image_labels(self, image: str) -> Mapping[str, str]:
         """The labels that an image brings along, by ID or name. Raises `GoneError`."""
+        if not image:
+            raise GoneError("inspecting an image: the engine does not say which one")
         with self.speaking(f"inspecting image {image}") as api:
-            inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
-            return relevant((inspected.get("Config") or {}).get("Labels") or {})
-
-    def offers(self, version: tuple[int, int]) -> bool:
-        """Whether the engine speaks this version of its API, or a later one."""
-        return self.api_version() >= version
+            return image_labels_from_inspection(api.inspect_image(image))  # type: ignore[no-untyped-call]
 
     def connect(
         self,
@@ -170,15 +203,16 @@ class Client:
         endpoint: Mapping[str, Any],
         doing: str,
         *,
-        api: tuple[int, int] | None = None,
+        api: ApiVersion | None = None,
     ) -> None:
         """Attach a container to a network, with an `EndpointSettings` as the API takes it.
 
         Not the library's own method: that knows only some of the endpoint's fields. `doing` begins the
-        message of what is raised. `api`: the version to speak, where not the one of all other calls.
+        message of what is raised. `api`: the version of the API to ask by, where the usual one lacks a
+        field; the engine has to offer it.
         """
         body = {"Container": container_id, "EndpointConfig": endpoint}
-        self._post(f"/networks/{network_id}/connect", body, doing, api)
+        self._post(f"/networks/{network_id}/connect", body, doing, version=api)
 
     def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
         """Detach a container from a network."""
@@ -193,6 +227,7 @@ class Client:
     def events(self) -> Events:
         """The event stream, from now on."""
         with self.speaking("subscribing to events") as api:
+            self._log_range()
             if (path := self.socket_path) is not None:
                 filters = quote(json.dumps(EVENT_FILTERS))
                 return EventStream(path, f"/v{api.api_version}/events?filters={filters}", self.patience)
@@ -200,11 +235,10 @@ class Client:
             return stream
 
     def _post(
-        self, path: str, body: Mapping[str, Any], doing: str, version: tuple[int, int] | None = None
+        self, path: str, body: Mapping[str, Any], doing: str, *, version: ApiVersion | None = None
     ) -> None:
         with self.speaking(doing) as api:
-            spoken = ".".join(map(str, version)) if version else api.api_version
-            url = f"{api.base_url}/v{spoken}{path}"
+            url = f"{api.base_url}/v{_text(version) if version else api.api_version}{path}"
             response = api.post(url, json=body, timeout=self.patience.change)
             try:
                 response.raise_for_status()
@@ -227,9 +261,60 @@ class Client:
             return api
         with self._opening:
             if self._api is None:
-                options = kwargs_from_env()
-                if self._host:
-                    options["base_url"] = self._host
-                # Whatever its types say, the library takes a fraction too.
-                self._api = docker.APIClient(timeout=self.patience.question, **options)  # type: ignore[arg-type]
+                with closing(self._opened(NEWEST_TESTED_API)) as asking:
+                    found = _range(asking.version(api_version=False))
+                self._range = found
+                self._api = self._opened(found.spoken)
             return self._api
+
+    def _log_range(self) -> None:
+        """Log once where another version of the API is spoken than the newest that the engine offers."""
+        if (found := self._range) is None or found == self._logged:
+            return
+        self._logged = found
+        tested = _text(NEWEST_TESTED_API)
+        if found.spoken > NEWEST_TESTED_API:
+            text = "engine %.40s speaks API %s and later, and the mapper is tested up to %s: see `doctor`"
+            log.warning(text, found.engine, _text(found.spoken), tested)
+        elif found.newest > found.spoken:
+            text = "engine %.40s offers API %s: speaking %s, the newest that is tested"
+            log.info(text, found.engine, _text(found.newest), tested)
+
+    def _opened(self, version: ApiVersion) -> docker.APIClient:
+        """A connection by this version of the API; nothing is asked for yet."""
+        options = kwargs_from_env()
+        if self._host:
+            options["base_url"] = self._host
+        # Whatever its types say, the library takes a fraction too.
+        api = docker.APIClient(
+            version=_text(version),
+            timeout=self.patience.question,  # type: ignore[arg-type]
+            max_pool_size=CONNECTIONS,
+            **options,
+        )
+        if not api.base_url.startswith(LIBRARYS_OWN):
+            # Over TCP, with or without TLS, the library does not pass the size on.
+            for scheme in ("http://", "https://"):
+                api.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+        return api
+
+
+def _range(said: Json) -> ApiRange:
+    """An answer of `GET /version`. Engines before 1.13 have no `MinAPIVersion`."""
+    newest = _api_version(said["ApiVersion"])
+    oldest = said.get("MinAPIVersion")
+    return ApiRange(
+        engine=str(said.get("Version") or "of an unknown version"),
+        newest=newest,
+        oldest=_api_version(oldest) if oldest else min(newest, NEWEST_TESTED_API),
+    )
+
+
+def _api_version(text: str) -> ApiVersion:
+    """`1.51` as numbers. Raises `ValueError`."""
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
+def _text(version: ApiVersion) -> str:
+    return ".".join(map(str, version))

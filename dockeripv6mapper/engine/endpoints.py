@@ -219,7 +219,9 @@ class Endpoints:
     def _is_there(self, *references: str) -> bool:
         """Whether there is a network of such an ID or name."""
         return any(
-            reference in (each.id, each.name) for each in self._client.networks() for reference in references
+            reference in (each.id, each.name)
+            for each in self._client.networks().items
+            for reference in references
         )
 
     def _unmove(self, action: Release | Vacate, inspected: Json, old: Json) -> None:

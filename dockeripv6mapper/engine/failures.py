@@ -1,12 +1,10 @@
 """Failures: what Docker's library or the sockets below it raise, and answers that cannot be read, as ours."""
 
-import logging
 import os
 import pwd
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
-from typing import Any, TypeVar
 
 import requests
 from docker.errors import APIError, DockerException, NotFound, StreamParseError
@@ -21,10 +19,6 @@ from dockeripv6mapper.errors import (
     NoAnswerError,
     PermissionMissingError,
 )
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 MISREAD = (LookupError, TypeError, ValueError, AttributeError)
 """What comes of taking an answer for what the API says it is, where it is not."""
@@ -43,24 +37,6 @@ def as_ours(doing: str, engine: str) -> Iterator[None]:
         raise EngineRefusedError(f"{doing}: {error.explanation or error}") from error
     except (*BROKEN, *MISREAD) as error:
         raise _unavailable(f"{doing} at {engine}", error) from error
-
-
-def translated(
-    items: Iterable[Mapping[str, Any]], translate: Callable[[Mapping[str, Any]], T]
-) -> tuple[T, ...]:
-    """All items that can be read: one that cannot must not keep the others from being known."""
-    found = []
-    for item in items:
-        try:
-            found.append(translate(item))
-        except MISREAD as error:
-            log.warning("what the engine says of %.200r cannot be read: %r", _named(item), error)
-    return tuple(found)
-
-
-def _named(item: object) -> object:
-    """What an item of a list is about; itself, where it is not what the API says it is."""
-    return item.get("Id") if isinstance(item, Mapping) else item
 
 
 def _unavailable(doing: str, error: Exception) -> MapperError:

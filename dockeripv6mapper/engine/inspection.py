@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.failures import translated
+from dockeripv6mapper.engine.listed import read_list
 from dockeripv6mapper.engine.peer import peer_process
 from dockeripv6mapper.engine.recipes import can_be_made_again, engine_from_info, recipe_from_list
 from dockeripv6mapper.engine.tenants import tenant_from_inspection
@@ -22,8 +23,12 @@ def about(client: Client) -> Engine:
 def recipes(client: Client) -> Mapping[str, Recipe]:
     """How each network was made, by its ID; of those that can be made again. Raises `MapperError`."""
     with client.speaking("listing networks") as api:
-        repeatable = filter(can_be_made_again, api.networks())
-        return dict(translated(repeatable, lambda item: (item["Id"], recipe_from_list(item))))
+        listed = read_list(api.networks(), "network", _repeatable)
+    return {network_id: recipe for network_id, recipe in listed.items if recipe is not None}
+
+
+def _repeatable(item: Mapping[str, Any]) -> tuple[str, Recipe | None]:
+    return item["Id"], recipe_from_list(item) if can_be_made_again(item) else None
 
 
 def tenants(client: Client) -> Mapping[str, Tenant]:

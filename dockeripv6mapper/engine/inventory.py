@@ -5,9 +5,10 @@ Every event therefore moves the inventory's epoch on, and an answer that was ask
 last event says nothing about that container: it has to be looked at again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.mapping.networks import Networks
 from dockeripv6mapper.model import Container, Endpoint, Network
 
@@ -37,6 +38,12 @@ class Inventory:
         """Labels of images, by ID or by the name in a create event; None: the image is gone."""
         self.image_changes = self.images_as_of = 0
         """How often images changed, and how many of these changes `images` accounts for."""
+        self.images_wanted = False
+        """Whether images have to be listed: they changed, or events were missed, since they were."""
+        self._unreadable: frozenset[str] = frozenset()
+        """Containers that the last list has, and that cannot be read from it."""
+        self._nameless = False
+        """Whether the last list has a container of which not even the ID can be read."""
         self.epoch = 0
         """The number of events so far. Other threads may read it, to say when they asked."""
         self._touched: dict[str, int] = {}
@@ -56,6 +63,7 @@ class Inventory:
 
     def touch_all(self) -> None:
         """Note that events were missed: every answer to an earlier question is stale now."""
+        self.images_wanted = True
         self.epoch += 1
         self._all_touched = self.epoch
 
@@ -124,18 +132,38 @@ class Inventory:
     def drop(self, container_id: str) -> None:
         """Forget a container."""
         self.containers.pop(container_id, None)
+        self._unreadable -= {container_id}
         self._dead.discard(container_id)
         self._ended.add(container_id)
 
-    def replace_networks(self, networks: Iterable[Network]) -> None:
-        """Take in all networks as they are now."""
-        self.networks = Networks(networks)
+    @property
+    def complete(self) -> bool:
+        """Whether every container is known that there is: an unreadable one that is known counts."""
+        return not self._nameless and self._unreadable <= self.containers.keys()
 
-    def replace_containers(self, containers: Iterable[Container], asked: int) -> Merged:
-        """Take in a full list that was asked for at epoch `asked`."""
-        listed = {container.id: container for container in containers}
+    def replace_networks(self, answer: Listed[Network]) -> None:
+        """Take in all networks as they are now; one that cannot be read stays as it was last known."""
+        listed = {network.id for network in answer.items}
+        kept = [
+            known
+            for known in self.networks
+            if known.id not in listed and (known.id in answer.unreadable or answer.nameless is not None)
+        ]
+        unknown = answer.unreadable.keys() - {network.id for network in kept}
+        complete = answer.nameless is None and not unknown
+        self.networks = Networks((*answer.items, *kept), complete=complete)
+
+    def replace_containers(self, answer: Listed[Container], asked: int) -> Merged:
+        """Take in a full list that was asked for at epoch `asked`.
+
+        Containers that cannot be read stay as they were last known, and so do all that are missing from a
+        list that has one without an ID. They are to be looked at, as what the list is too old for.
+        """
+        listed = {container.id: container for container in answer.items}
         stale = {each for each in listed.keys() | self.containers.keys() if self.is_stale(each, asked)}
         before = self.containers
+        self._unreadable, self._nameless = frozenset(answer.unreadable), answer.nameless is not None
+        stale |= before.keys() - listed.keys() if self._nameless else answer.unreadable.keys()
         self.containers = {}
         for container_id in listed.keys() | (before.keys() & stale):
             if container_id not in stale:
@@ -160,6 +188,7 @@ class Inventory:
     def images_changed(self) -> None:
         """Any image's name may mean another image now."""
         self.touch(IMAGES)
+        self.images_wanted = True
         self.image_changes += 1
         self.images = {image: known for image, known in self.images.items() if image.startswith(IMAGE_ID)}
 
@@ -169,6 +198,7 @@ class Inventory:
         kept = {image: known for image, known in self.images.items() if image in used}
         self.images = {**kept, **images}
         self.images_as_of = self.image_changes
+        self.images_wanted = False
 
     def put_image(self, image: str, labels: Mapping[str, str] | None) -> None:
         """Take in one image as it is now; None: it is gone."""

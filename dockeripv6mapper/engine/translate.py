@@ -1,4 +1,8 @@
-"""The engine's JSON → `model`. Pure; fields as in Docker Engine API 1.41 to 1.51."""
+"""The engine's JSON → `model`. Pure; fields as in Docker Engine API 1.41 to 1.51.
+
+A field that every engine sends has to be there: one that is missing has moved elsewhere, and what stands in
+it is unknown. To read it as empty would take a container off its network.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -28,8 +32,12 @@ GATEWAY_MODE_OPTION = "com.docker.network.bridge.gateway_mode_ipv6"
 FILTERS_BY_GATEWAY_MODE = (1, 48)
 """API of engine 28, since which a gateway mode decides what comes in; older engines ignore the option."""
 
+RUNNING = ("running", "paused")
+"""States of a container in which it has its addresses."""
 IN_TRANSITION = ("restarting", "removing", "dead")
 """States of a container in which the engine does half of what it is asked, or undoes it."""
+STATES = (*RUNNING, *IN_TRANSITION, "created", "exited")
+"""All states of a container (moby `container.ContainerState`)."""
 
 UNKNOWN_LABELS_KEPT = 10
 LABEL_CHARACTERS_KEPT = 200
@@ -46,37 +54,39 @@ SECONDS = len("2006-01-02T15:04:05")
 
 def container_from_list(item: Json) -> Container:
     """An item of `GET /containers/json`."""
-    settings = item.get("NetworkSettings") or {}
+    state = _state(item["State"])
     return Container(
         id=item["Id"],
-        name=_own_name(item.get("Names") or ()),
-        labels=relevant(item.get("Labels") or {}),
+        name=_own_name(item["Names"] or ()),
+        labels=relevant(item["Labels"] or {}),
         image=item["ImageID"],
         created=item["Created"],
-        running=item["State"] in ("running", "paused"),
-        in_transition=item["State"] in IN_TRANSITION,
-        network_mode=(item.get("HostConfig") or {}).get("NetworkMode"),
+        running=state in RUNNING,
+        in_transition=state in IN_TRANSITION,
+        network_mode=item["HostConfig"].get("NetworkMode"),
         endpoints=tuple(
-            endpoint(network, each) for network, each in (settings.get("Networks") or {}).items() if each
+            endpoint(network, each)
+            for network, each in (item["NetworkSettings"]["Networks"] or {}).items()
+            if each
         ),
     )
 
 
 def container_from_inspection(inspected: Json) -> Container:
     """An answer of `GET /containers/{id}/json`, which also shows whose the endpoints' addresses are."""
-    state, created = inspected["State"], datetime.fromisoformat(inspected["Created"][:SECONDS])
+    state, created = _state(inspected["State"]["Status"]), inspected["Created"][:SECONDS]
     return Container(
         id=inspected["Id"],
         name=inspected["Name"].removeprefix("/"),
-        labels=relevant(inspected["Config"].get("Labels") or {}),
+        labels=relevant(inspected["Config"]["Labels"] or {}),
         image=inspected["Image"],
-        created=int(created.replace(tzinfo=UTC).timestamp()),
-        running=state["Status"] in ("running", "paused"),
-        in_transition=state["Status"] in IN_TRANSITION,
+        created=int(datetime.fromisoformat(created).replace(tzinfo=UTC).timestamp()),
+        running=state in RUNNING,
+        in_transition=state in IN_TRANSITION,
         network_mode=inspected["HostConfig"].get("NetworkMode"),
         endpoints=tuple(
-            _with_mark(endpoint(network, each), (each.get("DriverOpts") or {}).get(MARK))
-            for network, each in (inspected["NetworkSettings"].get("Networks") or {}).items()
+            _with_mark(endpoint(network, each), (each["DriverOpts"] or {}).get(MARK))
+            for network, each in (inspected["NetworkSettings"]["Networks"] or {}).items()
             if each
         ),
     )
@@ -98,9 +108,9 @@ def endpoint(network: str, settings: Json) -> Endpoint:
     """An `EndpointSettings` of a list or an inspection."""
     return Endpoint(
         network=network,
-        network_id=settings.get("NetworkID") or "",
-        address=ipv6(settings.get("GlobalIPv6Address")),
-        requested=ipv6((settings.get("IPAMConfig") or {}).get("IPv6Address")),
+        network_id=settings["NetworkID"] or "",
+        address=_own_address(settings["GlobalIPv6Address"]),
+        requested=_own_address((settings["IPAMConfig"] or {}).get("IPv6Address")),
     )
 
 
@@ -112,42 +122,44 @@ def _with_mark(endpoint: Endpoint, mark: str | None) -> Endpoint:
 
 def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
     """An item of `GET /networks`, as an engine of this API version means it."""
-    configs = (item.get("IPAM") or {}).get("Config") or ()
-    configs = [each for each in configs if ":" in (each.get("Subnet") or "")]
-    options = item.get("Options") or {}
+    configs = [each for each in item["IPAM"]["Config"] or () if each and ":" in each["Subnet"]]
+    options = item["Options"] or {}
     subnets = tuple(IPv6Network(each["Subnet"], strict=False) for each in configs)
     return Network(
         id=item["Id"],
         name=item["Name"],
-        driver=item.get("Driver") or "",
-        ipv6=bool(item.get("EnableIPv6")),
+        driver=item["Driver"],
+        ipv6=bool(item["EnableIPv6"]),
         subnets=subnets,
         gateways=frozenset(map(_gateway, configs, subnets)),
         auxiliary=frozenset(_auxiliary(configs)),
-        internal=bool(item.get("Internal")),
+        internal=bool(item["Internal"]),
         default_bridge=options.get("com.docker.network.bridge.default_bridge") == "true",
         ipvlan_mode=options.get("ipvlan_mode"),
         bridge=_bridge(item, options),
         ipv4=has_ipv4(item),
         gateway_mode=_gateway_mode(item, api_version),
-        labels=relevant(item.get("Labels") or {}),
+        labels=relevant(item["Labels"] or {}),
     )
 
 
-def images_from_list(items: Iterable[Json]) -> dict[str, dict[str, str]]:
-    """`GET /images/json`: the labels that matter, by the image's ID and by each of its names.
+def image_from_list(item: Json) -> dict[str, dict[str, str]]:
+    """An item of `GET /images/json`: the labels that matter, by the image's ID and by each of its names.
 
     A name without a tag means the tag `latest`, and is known as both. Other ways to write a name, as
-    with `docker.io/` before it, are not.
+    with `docker.io/` before it, are not. Labels that are missing are unknown: an image whose labels were
+    taken for none could expose itself.
     """
-    images: dict[str, dict[str, str]] = {}
-    for item in items:
-        labels = relevant(item.get("Labels") or {})
-        names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
-        images[item["Id"]] = labels
-        images |= {name: labels for name in names if NO_NAME not in name}
-        images |= {name.removesuffix(LATEST): labels for name in names if name.endswith(LATEST)}
-    return images
+    labels = relevant(item["Labels"] or {})
+    names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
+    images = {item["Id"]: labels}
+    images |= {name: labels for name in names if NO_NAME not in name}
+    return images | {name.removesuffix(LATEST): labels for name in names if name.endswith(LATEST)}
+
+
+def image_labels_from_inspection(inspected: Json) -> dict[str, str]:
+    """An answer of `GET /images/{name}/json`; engine 29 leaves labels out where there are none."""
+    return relevant((inspected["Config"] or {}).get("Labels") or {})
 
 
 def relevant(labels: Mapping[str, str]) -> dict[str, str]:
@@ -165,6 +177,18 @@ def ipv6(text: str | None) -> IPv6Address | None:
         return IPv6Address(text.partition("/")[0])
     except AddressValueError:
         return None
+
+
+def _own_address(text: str | None) -> IPv6Address | None:
+    """As `ipv6`, of a container: one that cannot be read is unknown, and not none. Raises `ValueError`."""
+    return IPv6Address(text.partition("/")[0]) if text else None
+
+
+def _state(text: str) -> str:
+    """A container's state. Raises `ValueError` for one that is not known: it may be running."""
+    if text not in STATES:
+        raise ValueError(f"unknown state {text!r}")
+    return text
 
 
 def _own_name(names: Iterable[str]) -> str:

@@ -14,7 +14,13 @@ from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet, needs_proxy
 from dockeripv6mapper.mapping.ports import parse_ports
 from dockeripv6mapper.mapping.reservations import Affected, Reservations, Stake
-from dockeripv6mapper.mapping.trust import ImageUnknownError, counting_labels
+from dockeripv6mapper.mapping.trust import (
+    ImageUnknownError,
+    counting_labels,
+    effective_mode,
+    image_is_gone,
+    marked_endpoint,
+)
 from dockeripv6mapper.model import (
     Container,
     Decision,
@@ -22,7 +28,9 @@ from dockeripv6mapper.model import (
     ImageWanted,
     Link,
     Mapping,
+    MarkWanted,
     Network,
+    NetworkUnreadable,
     Opening,
     ProxyEntry,
     Reason,
@@ -37,21 +45,50 @@ def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
     if not any(label.startswith(labels.PREFIX) for label in container.labels):
         return None
     try:
+        if image_is_gone(container, facts, settings) and (kept := _mapped_before(container, facts, settings)):
+            return kept
         given = counting_labels(container, facts, settings)
         asked = labels.request(given)
-        if asked is None:
-            return None
-        network = facts.networks.find(asked.network)
-        _check_allowed(network, settings)
-        check_connectable(container)
-        identity = labels.identity(container.name, given)
-        address = address_of(identity, network, asked.suffix, settings.scheme)
-        addressing.check_host(address, facts.host)
+        return None if asked is None else _mapping_asked(container, asked, given, facts, settings)
     except RefusedError as no:
+        if no.refusal.reason is Reason.NETWORK_NOT_FOUND and not facts.networks.complete:
+            return NetworkUnreadable()
         return no.refusal
     except ImageUnknownError:
         return ImageWanted(container.image)
+
+
+def _mapping_asked(
+    container: Container, asked: labels.Request, given: labels.Labels, facts: Facts, settings: Settings
+) -> Mapping:
+    """The mapping that labels ask for. Raises `RefusedError`."""
+    network = facts.networks.find(asked.network)
+    _check_allowed(network, settings)
+    check_connectable(container)
+    identity = labels.identity(container.name, given)
+    address = address_of(identity, network, asked.suffix, settings.scheme)
+    addressing.check_host(address, facts.host)
     return Mapping(network.id, network.name, address, identity)
+
+
+def _mapped_before(container: Container, facts: Facts, settings: Settings) -> Mapping | MarkWanted | None:
+    """The mapping that was made while the image was there; None where there is none.
+
+    It stays at its address, whatever the labels come to now: which of them count is not known any more.
+    Raises `RefusedError`.
+    """
+    if not (named := container.labels.get(labels.NETWORK, "").strip()):
+        return None
+    network = facts.networks.find(named)
+    endpoint = marked_endpoint(container, network, facts)
+    if endpoint is None or endpoint.requested is None:
+        return None
+    if endpoint.ours is None:
+        return MarkWanted()
+    _check_allowed(network, settings)
+    addressing.check_host(endpoint.requested, facts.host)
+    identity = labels.identity(container.name, container.labels)
+    return Mapping(network.id, network.name, endpoint.requested, identity)
 
 
 def address_of(identity: str, network: Network, suffix: int | None, default: Scheme) -> IPv6Address:
@@ -188,12 +225,15 @@ class Desired:
         container = facts.containers.get(container_id)
         if container is None or not container.running:
             return frozenset()
-        return frozenset(
+        entries = frozenset(
             ProxyEntry(address, link.name)
             for network, address in self._proxied(facts, container)
             for link in network_uplinks(network, facts, self._settings)
             if link.neighbour_discovery
         )
+        if effective_mode(container, facts, self._settings) is None:
+            return frozenset(entry for entry in entries if facts.host.entries.get(entry))
+        return entries
 
     def openings(self, facts: Facts, container_id: str) -> tuple[Opening, ...]:
         """The ports that a mapped, running container wants open at its address.
@@ -203,6 +243,8 @@ class Desired:
         container = facts.containers.get(container_id)
         decision = self.decision(container_id)
         if container is None or not container.running or not isinstance(decision, Mapping):
+            return ()
+        if labels.PORTS not in container.labels:
             return ()
         text = counting_labels(container, facts, self._settings).get(labels.PORTS)
         if text is None or all(each.address != decision.address for each in container.endpoints):
@@ -218,14 +260,14 @@ class Desired:
 
     def _proxied(self, facts: Facts, container: Container) -> Iterable[tuple[Network, IPv6Address]]:
         """A running container's addresses that are to be answered for on the uplinks."""
-        mode = _effective_mode(container, facts, self._settings)
+        mode = effective_mode(container, facts, self._settings)
         decision = self.decision(container.id)
         mapped = decision.address if isinstance(decision, Mapping) else None
         for endpoint in container.endpoints:
             network, address = facts.networks.of(endpoint), endpoint.address
             if network is None or address is None or not needs_proxy(network):
                 continue
-            chosen = mode is ProxyMode.ALL or (mode is ProxyMode.MAPPED and address == mapped)
+            chosen = mode in (ProxyMode.ALL, None) or (mode is ProxyMode.MAPPED and address == mapped)
             if chosen and _may_be_proxied(address, facts.host):
                 yield network, address
 
@@ -233,22 +275,6 @@ class Desired:
 def _may_be_proxied(address: IPv6Address, host: Host) -> bool:
     """Never answer for the host's own addresses or its routers', whoever was given them."""
     return not (address.is_link_local or address in host.addresses or address in host.next_hops)
-
-
-def _effective_mode(container: Container, facts: Facts, settings: Settings) -> ProxyMode:
-    """The daemon's mode, or what the container's own label makes of it; OFF while that is not known."""
-    if labels.PROXY not in container.labels:
-        return settings.proxy
-    try:
-        given = counting_labels(container, facts, settings)
-        override = labels.proxy_override(given)
-    except (RefusedError, ImageUnknownError):
-        return ProxyMode.OFF
-    if override is None or (override and settings.proxy is ProxyMode.ALL):
-        return settings.proxy
-    if not override:
-        return ProxyMode.OFF
-    return ProxyMode.MAPPED if labels.NETWORK in given else ProxyMode.ALL
 
 
 def _check_allowed(network: Network, settings: Settings) -> None:

@@ -15,7 +15,9 @@ CREATE_HINT = "docker network create --ipv6 --subnet PREFIX::/80"
 class Networks:
     """All networks of the engine, found by name or ID."""
 
-    def __init__(self, networks: Iterable[Network] = ()) -> None:
+    def __init__(self, networks: Iterable[Network] = (), *, complete: bool = True) -> None:
+        self.complete = complete
+        """Whether there are no others, which the engine has and which could not be read."""
         self._by_id = {network.id: network for network in networks}
         self._by_name: dict[str, list[Network]] = {}
         for network in self._by_id.values():

@@ -6,7 +6,6 @@ An action that is planned twice does no harm, and none is planned where all is w
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import dataclass
 
 from dockeripv6mapper.actions import (
@@ -21,6 +20,7 @@ from dockeripv6mapper.actions import (
 from dockeripv6mapper.mapping.desired import Desired, all_uplinks
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
+from dockeripv6mapper.mapping.spared import NOTHING, Spared
 from dockeripv6mapper.model import (
     Container,
     Decision,
@@ -100,6 +100,8 @@ def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> Conne
         # with is what it will have.
         has = endpoint.address if container.running and endpoint.address else endpoint.requested
         stale = facts.networks.of(endpoint) is None
+        if stale and not facts.networks.complete:
+            return None
         if has == mapping.address and not stale and not endpoint.for_a_moment:
             return None
     return kind(container.id, container.name, mapping.network_id, mapping.network, mapping.address)
@@ -113,8 +115,9 @@ def _plan_release(container: Container, decision: Decision, facts: Facts) -> Rel
         if endpoint.requested is None or endpoint.ours is False:
             continue
         network = facts.networks.of(endpoint)
-        if network is None and endpoint.moved:
-            # It waits for its network to be made again, as it would without the mapper.
+        if network is None and (endpoint.moved or not facts.networks.complete):
+            # It waits for its network to be made again, as it would without the mapper; or the network is
+            # there and could not be read.
             continue
         fits = network is not None and any(endpoint.requested in subnet for subnet in network.subnets)
         if not fits or _is_lost(endpoint, decision, network):
@@ -201,9 +204,18 @@ def wanted_openings(desired: Desired, facts: Facts, settings: Settings) -> Abstr
     openings: set[Opening] = set()
     if settings.firewall is not FirewallMode.OFF:
         for container_id in facts.containers:
-            with suppress(RefusedError):
+            try:
                 openings.update(desired.openings(facts, container_id))
+            except RefusedError as no:
+                if no.refusal.reason is Reason.IMAGE_GONE:
+                    openings.update(_opened_before(desired.decision(container_id), facts))
     return openings
+
+
+def _opened_before(decision: Decision, facts: Facts) -> Iterable[Opening]:
+    """What is open at the address of a container whose label cannot be judged any more."""
+    address = decision.address if isinstance(decision, Mapping) else None
+    return (opening for opening in facts.host.openings if opening.address == address)
 
 
 def plan_all(
@@ -211,7 +223,9 @@ def plan_all(
     facts: Facts,
     sysctls: MappingOf[str, str | None],
     settings: Settings,
+    *,
     unfinished: AbstractSet[str] = frozenset(),
+    spared: Spared = NOTHING,
 ) -> Plan:
     """What a full pass does about all of `facts`, of which `desired` has been told."""
     actions = (
@@ -222,10 +236,11 @@ def plan_all(
     for container_id in facts.containers:
         wanted |= desired.entries(facts, container_id)
     openings = wanted_openings(desired, facts, settings)
+    present = {entry: ours for entry, ours in facts.host.entries.items() if entry.address not in spared}
     return Plan(
         endpoints=tuple(action for action in actions if action),
-        proxies=plan_proxies(wanted, facts.host.entries),
+        proxies=plan_proxies({entry for entry in wanted if entry.address not in spared}, present),
         opened=tuple(sorted(openings - facts.host.openings)),
-        closed=tuple(sorted(facts.host.openings - openings)),
+        closed=tuple(sorted(each for each in facts.host.openings - openings if each.address not in spared)),
         sysctls=plan_sysctls(sysctls_for(desired, facts, settings), sysctls),
     )

@@ -45,6 +45,8 @@ def _network(row: Row, facts: Facts) -> str:
     try:
         network = facts.networks.find(reference)
     except RefusedError as no:
+        if reference and not facts.networks.complete:
+            return f"network {labels.shown(reference)}, which is not among those that can be read"
         return no.refusal.detail if reference else "no network named"
     return " ".join([f"network {labels.plain(network.name)}", *map(str, network.subnets)])
 

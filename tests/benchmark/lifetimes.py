@@ -22,6 +22,7 @@ from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.model import Container, Endpoint, Network
@@ -48,11 +49,11 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """All that is there."""
         self.snapshots += 1
-        return Snapshot(tuple(self.there.values()), self.networks(), self.images())
+        return Snapshot(Listed(tuple(self.there.values())), self.networks())
 
-    def networks(self) -> tuple[Network, ...]:
+    def networks(self) -> Listed[Network]:
         """The one network."""
-        return (NETWORK,)
+        return Listed((NETWORK,))
 
     def images(self) -> Mapping[str, Mapping[str, str]]:
         """The one image."""

@@ -25,6 +25,7 @@ from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Client, Snapshot
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
@@ -54,26 +55,27 @@ class Engine:
     """An engine that lists what it was given, and has nothing asked of it."""
 
     listed: Snapshot
+    labels: Mapping[str, Mapping[str, str]]
 
     def snapshot(self) -> Snapshot:
         """All of it."""
         return self.listed
 
-    def networks(self) -> tuple[Network, ...]:
+    def networks(self) -> Listed[Network]:
         """Its networks."""
         return self.listed.networks
 
     def images(self) -> Mapping[str, Mapping[str, str]]:
         """Its images."""
-        return self.listed.images
+        return self.labels
 
     def image_labels(self, image: str) -> Mapping[str, str]:
         """An image's labels."""
-        return self.listed.images[image]
+        return self.labels[image]
 
     def container(self, container_id: str) -> Container | None:
         """One of its containers."""
-        return next((each for each in self.listed.containers if each.id == container_id), None)
+        return next((each for each in self.listed.containers.items if each.id == container_id), None)
 
 
 class NoEndpoints:
@@ -164,7 +166,7 @@ def main(count: str, link: str, *engine: str) -> None:
         lists = Client(engine[0])
     else:
         containers = tuple(map(container, range(int(count))))
-        lists = Engine(Snapshot(containers, (NETWORK,), {IMAGE: {}}))
+        lists = Engine(Snapshot(Listed(containers), Listed((NETWORK,))), {IMAGE: {}})
     json.dump(measure(lists, link), sys.stdout)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from dockeripv6mapper.engine.client import Client, Images, Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, EventMessage, NetworksChanged
+from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.translate import (
     NANOSECONDS,
     container_from_event,
@@ -66,10 +67,10 @@ class FakeEngine(Client):
 
     def snapshot(self) -> Snapshot:
         listed = (container_from_list(_listed(box)) for box in self.boxes.values())
-        return Snapshot(tuple(listed), self.networks(), self.images())
+        return Snapshot(Listed(tuple(listed)), self.networks())
 
-    def networks(self) -> tuple[Network, ...]:
-        return () if self.network is None else (self.network,)
+    def networks(self) -> Listed[Network]:
+        return Listed(() if self.network is None else (self.network,))
 
     def images(self) -> Images:
         return {IMAGE: {}}

@@ -171,7 +171,7 @@ class Convergence(RuleBasedStateMachine):
 
     @invariant()
     def nobody_loses_what_its_user_gave(self) -> None:
-        for network in self.engine.networks():
+        for network in self.engine.networks().items:
             for box in self.engine.boxes.values():
                 kept = GIFT.items() <= box.networks.get(HE_IPV6, {}).items()
                 given = box.given == network.id and not self.daemon.endpoints.unfinished(box.id)
@@ -201,7 +201,7 @@ class Convergence(RuleBasedStateMachine):
 
     def waits_for_its_network(self, action: EndpointAction) -> bool:
         """Whether a container cannot be put back before its user makes the network again."""
-        there = [network.id for network in self.engine.networks()]
+        there = [network.id for network in self.engine.networks().items]
         return isinstance(action, Restore) and self.engine.boxes[action.container_id].given not in (
             None,
             *there,
@@ -212,14 +212,14 @@ class Convergence(RuleBasedStateMachine):
         containers = {each: self.engine.container(each) for each in self.engine.boxes}
         facts = Facts(
             {container_id: each for container_id, each in containers.items() if each is not None},
-            Networks(self.engine.networks()),
+            Networks(self.engine.networks().items),
             self.engine.images(),
             self.kernel.observe(),
         )
         desired = Desired(SETTINGS)
         desired.update(facts, facts.containers)
         unfinished = {each for each in facts.containers if self.daemon.endpoints.unfinished(each)}
-        plan = plan_all(desired, facts, {}, SETTINGS, unfinished)
+        plan = plan_all(desired, facts, {}, SETTINGS, unfinished=unfinished)
         endpoints = [each for each in plan.endpoints if not self.waits_for_its_network(each)]
         assert (endpoints, plan.proxies) == ([], ProxyPlan()), facts
         for container in facts.containers.values():

@@ -7,6 +7,7 @@ import pytest
 
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.engine.events import Change, ContainerChanged, ImagesChanged, NetworksChanged
+from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import EngineRefusedError, KernelRefusedError
 from dockeripv6mapper.model import FirewallRules, Network, Opening, ProxyEntry
 from dockeripv6mapper.settings import DEFAULT_FWMARK, FirewallMode, Settings
@@ -41,7 +42,7 @@ class LateWorld(World):
 
     goes_on: threading.Event = field(default_factory=threading.Event)
 
-    def networks(self) -> tuple[Network, ...]:
+    def networks(self) -> Listed[Network]:
         """Late."""
         self.goes_on.wait(timeout=10)
         return super().networks()

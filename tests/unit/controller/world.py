@@ -17,9 +17,10 @@ from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
+from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.raw_socket import Exchange
 from dockeripv6mapper.engine.under_way import UnderWay
-from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.errors import GoneError, NoAnswerError
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, FirewallRules, Host, Network, ProxyEntry
@@ -53,6 +54,18 @@ class World:
     """Whether actions do nothing, and say so."""
     lists_images: bool = False
     """Whether images are listed: else each has to be inspected."""
+    image_lists: int = 0
+    """How often images were listed."""
+    listing_images: Callable[[], None] = lambda: None
+    """Called before each list of images: raise to have it fail."""
+    unreadable: set[str] = field(default_factory=set)
+    """Containers that cannot be read from a list."""
+    uninspectable: set[str] = field(default_factory=set)
+    """Containers that cannot be read from an inspection."""
+    nameless: str | None = None
+    """What is said of a container in a list that has not even an ID."""
+    networks_unreadable: dict[str, str] = field(default_factory=dict)
+    """Networks that cannot be read."""
     inspecting: Callable[[], None] = lambda: None
     """Called before each inspection of an image: raise to have it fail."""
     begun: set[str] = field(default_factory=set)
@@ -84,19 +97,28 @@ class World:
 
     def snapshot(self) -> Snapshot:
         self.listing()
-        snapshot = Snapshot(tuple(self.containers.values()), self.networks_there, self.images())
+        there = {
+            each: container for each, container in self.containers.items() if each not in self.unreadable
+        }
+        faults = {each: f"container {each} cannot be read" for each in self.unreadable}
+        containers = Listed(tuple(there.values()), faults, self.nameless)
+        snapshot = Snapshot(containers, Listed(self.networks_there, self.networks_unreadable))
         self.listed()
         return snapshot
 
-    def networks(self) -> tuple[Network, ...]:
-        return self.networks_there
+    def networks(self) -> Listed[Network]:
+        return Listed(self.networks_there, self.networks_unreadable)
 
     def container(self, container_id: str) -> Container | None:
         self.looking()
         self.looked.append(container_id)
+        if container_id in self.uninspectable:
+            raise NoAnswerError(f"inspecting container {container_id}: the engine's answer cannot be read")
         return self.containers.get(container_id)
 
     def images(self) -> Mapping[str, Mapping[str, str]]:
+        self.image_lists += 1
+        self.listing_images()
         return self.images_there if self.lists_images else {}
 
     def image_labels(self, image: str) -> Mapping[str, str]:

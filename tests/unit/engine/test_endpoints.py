@@ -36,7 +36,8 @@ USERS = {
     "IPAMConfig": {"IPv4Address": "172.30.0.50"},
 }
 """What the user set on the endpoint."""
-OPERATIONAL = {
+OPERATIONAL: Mapping[str, Any] = {
+    **dict.fromkeys(("IPAMConfig", "Links", "Aliases", "DriverOpts")),
     "NetworkID": "net-id",
     "EndpointID": "ep",
     "GlobalIPv6Address": str(OLD),
@@ -342,12 +343,18 @@ def test_a_note_that_cannot_be_read_is_set_aside(
 
 # --- a connect --------------------------------------------------------------------------------------------
 
+LEFTOVER = {
+    **OPERATIONAL,
+    "IPAMConfig": {"IPv6Address": str(NEW)},
+    **dict.fromkeys(("EndpointID", "NetworkID", "GlobalIPv6Address"), ""),
+}
+"""What a refused connect leaves in the configuration."""
 CONNECT = Connect(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW)
 
 
 def test_a_refused_connect_leaves_no_address_in_the_configuration(endpoints: Endpoints, wire: Wire) -> None:
     """The engine keeps what it refuses, and a disconnect takes a connect that succeeds."""
-    wire.inspected = {"he_ipv6": {"IPAMConfig": {"IPv6Address": str(NEW)}, "EndpointID": "", "NetworkID": ""}}
+    wire.inspected = {"he_ipv6": LEFTOVER}
     wire.refusals = {0: REFUSED}
     with pytest.raises(EngineRefusedError, match=r"connecting mon_container to he_ipv6 at 2001:db8::5"):
         endpoints.apply(CONNECT)
@@ -361,7 +368,7 @@ def test_what_a_refused_connect_left_is_removed_by_the_next_process(
 ) -> None:
     """Where the one that connected died before it could; and it stays noted while that fails."""
     journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", None))
-    wire.inspected = {"he_ipv6": {"IPAMConfig": {"IPv6Address": str(NEW)}, "EndpointID": "", "NetworkID": ""}}
+    wire.inspected = {"he_ipv6": LEFTOVER}
     wire.refusals = {0: REFUSED}
     with pytest.raises(NotFinishedError):
         endpoints.apply(RESTORE)

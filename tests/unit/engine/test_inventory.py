@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from dockeripv6mapper.engine.inventory import Inventory
-from tests.unit.builders import MON_CONTAINER, container, endpoint
+from dockeripv6mapper.engine.listed import Listed
+from tests.unit.builders import MON_CONTAINER, container, endpoint, network
 
 
 def test_an_answer_from_before_an_event_is_stale() -> None:
@@ -20,7 +21,7 @@ def test_a_full_list_replaces_what_no_event_has_touched() -> None:
     """New ones come, old ones go."""
     inventory = Inventory()
     inventory.put(container("old"))
-    merged = inventory.replace_containers([container("new")], inventory.epoch)
+    merged = inventory.replace_containers(Listed((container("new"),)), inventory.epoch)
     assert set(inventory.containers) == {"id-of-new"}
     assert merged.changed == {"id-of-old", "id-of-new"}
     assert not merged.stale
@@ -37,7 +38,7 @@ def test_a_full_list_leaves_alone_what_an_event_touched_since() -> None:
     inventory.put(replace(stopped, running=True))
     inventory.drop(destroyed.id)
     inventory.put(created)
-    merged = inventory.replace_containers([stopped, destroyed], asked)
+    merged = inventory.replace_containers(Listed((stopped, destroyed)), asked)
     assert {each.name for each in inventory.containers.values()} == {"started", "created"}
     assert inventory.containers[stopped.id].running
     assert merged.stale == {stopped.id, destroyed.id, created.id}
@@ -83,7 +84,7 @@ def test_a_late_answer_does_not_bring_back_what_was_destroyed() -> None:
     inventory = Inventory()
     asked = inventory.epoch
     inventory.touch("id-of-web")
-    inventory.replace_containers([], inventory.epoch)
+    inventory.replace_containers(Listed(), inventory.epoch)
     assert inventory.is_stale("id-of-web", asked)
 
 
@@ -113,3 +114,72 @@ def test_when_images_change_their_names_are_forgotten_at_once() -> None:
     assert inventory.images_as_of != inventory.image_changes
     inventory.replace_images({})
     assert inventory.images_as_of == inventory.image_changes
+
+
+UNREADABLE_WEB = {"id-of-web": "container id-of-web: it has no 'ImageID'"}
+
+
+def test_a_container_that_cannot_be_read_stays_as_it_was_and_is_looked_at() -> None:
+    """It is unknown, and not gone."""
+    inventory = Inventory()
+    inventory.put(container("web", running=True))
+    merged = inventory.replace_containers(Listed((), UNREADABLE_WEB), inventory.epoch)
+    assert inventory.containers["id-of-web"].running
+    assert merged.stale == {"id-of-web"}
+    assert inventory.complete
+
+
+def test_from_a_list_with_a_nameless_item_nothing_is_taken_to_be_gone() -> None:
+    """The item may be any of those that are missing."""
+    inventory = Inventory()
+    inventory.put(container("web", running=True))
+    merged = inventory.replace_containers(Listed((container("db"),), nameless="x"), inventory.epoch)
+    assert set(inventory.containers) == {"id-of-web", "id-of-db"}
+    assert merged.stale == {"id-of-web"}
+    assert not inventory.complete
+    inventory.replace_containers(Listed((container("db"),)), inventory.epoch)
+    assert set(inventory.containers) == {"id-of-db"}
+    assert inventory.complete
+
+
+def test_what_is_unknown_and_unreadable_makes_the_picture_incomplete_until_it_is_inspected() -> None:
+    """Or until it is known to be gone."""
+    inventory = Inventory()
+    merged = inventory.replace_containers(Listed((), UNREADABLE_WEB), inventory.epoch)
+    assert merged.stale == {"id-of-web"}
+    assert not inventory.complete
+    inventory.put(container("web"))
+    assert inventory.complete
+    inventory.drop("id-of-web")
+    assert inventory.complete
+
+
+def test_a_network_that_cannot_be_read_stays_as_it_was() -> None:
+    """One of which nothing is known makes the list incomplete, and so does one without an ID."""
+    known, other = network(), network("other")
+    fault = {known.id: "it has no 'IPAM'"}
+    inventory = Inventory()
+    inventory.replace_networks(Listed((known, other)))
+    inventory.replace_networks(Listed((), fault))
+    assert list(inventory.networks) == [known]
+    assert inventory.networks.complete
+    inventory.replace_networks(Listed((other,), nameless="x"))
+    assert {each.id for each in inventory.networks} == {known.id, other.id}
+    assert not inventory.networks.complete
+    inventory.replace_networks(Listed((other,), {"another": "it has no 'IPAM'"}))
+    assert list(inventory.networks) == [other]
+    assert not inventory.networks.complete
+    inventory.replace_networks(Listed((other,)))
+    assert inventory.networks.complete
+
+
+def test_images_are_to_be_listed_when_they_change_or_events_were_missed() -> None:
+    """And not again before that."""
+    inventory = Inventory()
+    for happens in (inventory.images_changed, inventory.touch_all):
+        happens()
+        assert inventory.images_wanted
+        inventory.replace_images({})
+        assert not inventory.images_wanted
+    inventory.touch("id-of-web")
+    assert not inventory.images_wanted

@@ -1,5 +1,6 @@
 """The engine's JSON, as the two engines of the lab were seen to send it."""
 
+from copy import deepcopy
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
@@ -23,15 +24,27 @@ CONTAINER: dict[str, Any] = {
     "HostConfig": {"NetworkMode": "default"},
     "NetworkSettings": {
         "Networks": {
-            "bridge": {"IPAMConfig": None, "NetworkID": "37c4", "GlobalIPv6Address": ""},
+            "bridge": {"IPAMConfig": None, "NetworkID": "37c4", "GlobalIPv6Address": "", "DriverOpts": None},
             "he_ipv6": {
                 "IPAMConfig": {"IPv6Address": "2001:db8::5"},
                 "NetworkID": "0253",
                 "GlobalIPv6Address": "2001:db8::5",
+                "DriverOpts": None,
             },
             "gone": None,
         }
     },
+}
+
+NETWORK: dict[str, Any] = {
+    "Id": "0253",
+    "Name": "he_ipv6",
+    "Driver": "bridge",
+    "EnableIPv6": True,
+    "IPAM": {"Config": []},
+    "Internal": False,
+    "Options": {},
+    "Labels": {},
 }
 
 
@@ -50,7 +63,7 @@ def test_a_listed_container_keeps_what_matters() -> None:
 
 def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
     """The other shape of the same facts; only an inspection shows driver options."""
-    networks = CONTAINER["NetworkSettings"]["Networks"]
+    networks = deepcopy(CONTAINER["NetworkSettings"]["Networks"])
     networks["he_ipv6"]["DriverOpts"] = {translate.MARK: "added"}
     inspected = {
         "Id": CONTAINER["Id"],
@@ -60,7 +73,7 @@ def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
         "State": {"Status": "running"},
         "Config": {"Labels": CONTAINER["Labels"]},
         "HostConfig": CONTAINER["HostConfig"],
-        "NetworkSettings": CONTAINER["NetworkSettings"],
+        "NetworkSettings": {"Networks": networks},
     }
     seen, listed = translate.container_from_inspection(inspected), translate.container_from_list(CONTAINER)
     assert [each.ours for each in seen.endpoints] == [False, True]
@@ -84,6 +97,12 @@ def test_a_state_in_which_the_engine_is_busy_is_neither_running_nor_stopped(stat
     assert not container.running
 
 
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_a_paused_container_runs(state: str) -> None:
+    """It has its addresses, and its neighbours go on asking for them."""
+    assert translate.container_from_list({**CONTAINER, "State": state}).running
+
+
 def test_a_create_event_makes_a_container_that_does_not_run() -> None:
     """Name, labels and image stand in the event's attributes."""
     attributes = {"name": "web", "image": "nginx:1", "ipv6.mapper.network": "he_ipv6"}
@@ -95,10 +114,7 @@ def test_a_create_event_makes_a_container_that_does_not_run() -> None:
 
 def network(config: list[dict[str, object]]) -> Network:
     """A network with this IPAM configuration."""
-    return translate.network_from_list(
-        {"Id": "0253", "Name": "he_ipv6", "Driver": "bridge", "EnableIPv6": True, "IPAM": {"Config": config}},
-        (1, 41),
-    )
+    return translate.network_from_list({**NETWORK, "IPAM": {"Config": config}}, (1, 41))
 
 
 def test_ipv6_may_come_first_second_or_alone_in_the_ipam_list() -> None:
@@ -139,7 +155,7 @@ def test_a_gateway_mode_means_something_since_engine_28(
     api_version: tuple[int, int], options: dict[str, str], mode: str | None
 ) -> None:
     """Older engines accept the option and ignore it; 1.9 is older than 1.48."""
-    item = {"Id": "0253", "Name": "he_ipv6", "Driver": "bridge", "Options": options}
+    item = {**NETWORK, "Options": options}
     assert translate.network_from_list(item, api_version).gateway_mode == mode
 
 
@@ -148,19 +164,11 @@ def test_the_smallest_subnets_do_not_trip_the_gateway_rule() -> None:
     assert network([{"Subnet": "2001:db8::5/128"}]).gateways == {IPv6Address("2001:db8::5")}
 
 
-def test_images_are_known_by_their_id_and_by_each_name_that_a_container_may_be_made_from() -> None:
+def test_an_image_is_known_by_its_id_and_by_each_name_that_a_container_may_be_made_from() -> None:
     """A tag `latest` may be left out; engine 20.10 lists what has no name as `<none>`."""
     labels = {"ipv6.mapper.network": "he_ipv6"}
-    listed: list[dict[str, Any]] = [
-        {
-            "Id": "sha256:1",
-            "RepoTags": ["nginx:latest", "host:5000/web:1"],
-            "Labels": {**labels, "other": "x"},
-        },
-        {"Id": "sha256:2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["web@sha256:3"]},
-    ]
-    assert translate.images_from_list(listed) == {
-        **dict.fromkeys(("sha256:1", "nginx:latest", "nginx", "host:5000/web:1"), labels),
-        "sha256:2": {},
-        "web@sha256:3": {},
-    }
+    named = {"Id": "1", "RepoTags": ["nginx:latest", "host:5000/web:1"], "Labels": {**labels, "other": "x"}}
+    names = ("1", "nginx:latest", "nginx", "host:5000/web:1")
+    assert translate.image_from_list(named) == dict.fromkeys(names, labels)
+    nameless = {"Id": "2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["web@sha256:3"], "Labels": None}
+    assert translate.image_from_list(nameless) == {"2": {}, "web@sha256:3": {}}

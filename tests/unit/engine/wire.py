@@ -26,7 +26,16 @@ INSPECTED = {
 SINGLE = {"_ping": "OK", "info": {}}
 """What is answered, by the end of the path; else an inspection to `…/json` of one, and else an empty list."""
 
-NETWORK = {"Id": "net-id", "Name": "he_ipv6", "Driver": "bridge", "EnableIPv6": True}
+NETWORK = {
+    "Id": "net-id",
+    "Name": "he_ipv6",
+    "Driver": "bridge",
+    "EnableIPv6": True,
+    "Internal": False,
+    "IPAM": {"Config": None},
+    "Options": None,
+    "Labels": None,
+}
 """The one network that is listed."""
 
 HANG = b""

@@ -206,5 +206,5 @@ def test_what_was_begun_is_finished_first() -> None:
     given = facts(which)
     desired = Desired(Settings())
     desired.update(given, [which.id])
-    plan = plan_all(desired, given, {}, Settings(), {which.id})
+    plan = plan_all(desired, given, {}, Settings(), unfinished={which.id})
     assert plan.endpoints == (Restore(which.id, "mon_container"),)

@@ -1,0 +1,64 @@
+"""Spared addresses: proxy entries and openings of ours that stay although no known container needs them.
+
+What is unknown may need them: a container of which too little is known, or one that could not be read.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from dockeripv6mapper.mapping.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """The addresses at which nothing of ours is removed, as a collection that only knows its members."""
+
+    undecided: frozenset[IPv6Address] = frozenset()
+    """Of the running containers on which nothing can be decided yet."""
+    accounted: frozenset[IPv6Address] | None = None
+    """Where some container is unknown, the addresses that known ones have: any other may be its."""
+    subnets: frozenset[IPv6Network] | None = None
+    """Where some network is unknown, the subnets of the known ones: an address of no other may be on it."""
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, IPv6Address):
+            return False
+        if address in self.undecided:
+            return True
+        if self.accounted is not None and address not in self.accounted:
+            return True
+        return self.subnets is not None and not any(address in subnet for subnet in self.subnets)
+
+
+NOTHING = Spared()
+
+
+def spared(facts: Facts, undecided: Iterable[str], *, complete: bool) -> Spared:
+    """What is to be spared for the `undecided` containers, by their IDs, and for those that are unknown.
+
+    `complete`: every container is known that there is.
+    """
+    running = [each for each in facts.containers.values() if each.running]
+    unclear = frozenset(undecided)
+    networks = facts.networks
+    return Spared(
+        undecided=frozenset(
+            endpoint.address
+            for container in running
+            if container.id in unclear
+            for endpoint in container.endpoints
+            if endpoint.address is not None
+        ),
+        accounted=None
+        if complete
+        else frozenset(
+            endpoint.address
+            for container in running
+            for endpoint in container.endpoints
+            if endpoint.address is not None
+        ),
+        subnets=None
+        if networks.complete
+        else frozenset(subnet for network in networks for subnet in network.subnets),
+    )
