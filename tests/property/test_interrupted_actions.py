@@ -15,7 +15,16 @@ from dockeripv6mapper.errors import EngineRefusedError
 from tests.property.fake_boxes import RELEASES, Box, Release
 from tests.property.fake_engine import FakeEngine
 from tests.property.gifts import RESTORE, losses, unfinished_marks
-from tests.property.situations import ADDRESS, NAME, SITUATIONS, USERS_ADDRESS, Scene, Situation
+from tests.property.situations import (
+    ADDRESS,
+    NAME,
+    OTHER_NAME,
+    OTHERS_ADDRESS,
+    SITUATIONS,
+    USERS_ADDRESS,
+    Scene,
+    Situation,
+)
 from tests.property.trouble import Ambush, Death, Trouble
 from tests.unit.builders import HE_IPV6
 
@@ -184,6 +193,36 @@ def test_an_address_that_another_takes_in_the_middle_of_an_action_costs_nothing_
         broken[call] = [*lost, *faults(scene, situation)]
     assert len(broken) > 1
     assert not any(broken.values()), broken
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=name_of)
+def test_a_move_that_was_cut_off_is_made_without_waiting_for_a_full_pass(
+    death: Trouble, tmp_path: Path
+) -> None:
+    """The next daemon knows of it from the note, whatever call was the last."""
+    situation = next(each for each in SITUATIONS if each.name == "move running")
+    late = []
+    for call, scene in interrupted(situation, RELEASES["28.5"], death, tmp_path):
+        scene.daemon.settle()
+        late += [] if _has_address(scene.box) else [call]
+    assert not late
+
+
+def test_swapped_names_do_not_keep_stopped_containers_from_a_network_that_was_made_anew(
+    tmp_path: Path,
+) -> None:
+    """Each is configured with the address that the other is to have, as the daemon has seen."""
+    situation = next(each for each in SITUATIONS if each.name == "vacate moved ones")
+    scene = Scene(FakeEngine(), tmp_path)
+    situation.prepare(scene)
+    restart_engine(scene)
+    scene.engine.replace_network(anew=True)
+    scene.engine.told.pop()  # the event stream was cut, and the next list shows it
+    come_to_rest(scene)
+    requested = {
+        box.name: box.networks[HE_IPV6].requested("IPv6Address") for box in scene.engine.boxes.values()
+    }
+    assert requested == {NAME: str(ADDRESS), OTHER_NAME: str(OTHERS_ADDRESS)}
 
 
 def about_to(situation: Situation, release: Release, state_dir: Path) -> Scene:
