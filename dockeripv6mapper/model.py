@@ -30,6 +30,8 @@ class Endpoint:
     """The user attached the container, and the mapper moved the endpoint. Only an inspection shows it."""
     for_a_moment: bool = False
     """The endpoint has less than its user set: a move of ours was cut off. Only an inspection shows it."""
+    refused: bool = False
+    """What such an endpoint lacks was refused: a stopped container that was given it might not start."""
 
 
 @dataclass(frozen=True, slots=True)

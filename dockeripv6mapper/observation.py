@@ -133,7 +133,7 @@ def _look_at_images(client: Client, inventory: Inventory, facts: Facts, desired:
 
 
 def _look_at_marks(client: Client, inventory: Inventory, facts: Facts, desired: Desired) -> None:
-    """Find out which addresses are ours, which a list does not show, where a decision or an action needs it."""
+    """Find out which addresses are ours, which no list shows, where a decision or an action needs it."""
     for container_id, container in list(facts.containers.items()):
         decision = desired.decision(container_id)
         wanted = isinstance(decision, MarkWanted)

@@ -121,16 +121,25 @@ def _finish_reconnects(teardown: Teardown, settings: Settings) -> None:
     """Put containers back that a daemon took off a network and did not live to attach again."""
     journal = Journal(settings.state_dir)
     with teardown.going_on():
-        teardown.remove_files(journal.leftovers())
+        teardown.remove_files(journal.drafts())
         if begun := journal.container_ids():
             client = Client(settings.docker_host)
             _ping(client, begun, journal)
             endpoints = Endpoints(client, journal)
             for container_id in begun:
                 _finish(teardown, endpoints, Restore(container_id, container_id[:SHORT_ID_DIGITS]))
+        for path in journal.unreadable():
+            _keep_unreadable(teardown, path)
         directory = journal.directory
         if directory.exists() and (teardown.dry_run or not any(directory.iterdir())):
             teardown.remove(f"directory {directory}", directory.rmdir, shlex.join(("rmdir", str(directory))))
+
+
+def _keep_unreadable(teardown: Teardown, note: Path) -> None:
+    """Leave a note that could not be read: it is all that is known of a container that may be detached."""
+    container = note.name[:SHORT_ID_DIGITS]
+    with teardown.going_on(f"docker inspect {container}; rm {shlex.quote(str(note))}"):
+        raise MapperError(f"finishing what was begun on container {container}: {note} cannot be read")
 
 
 def _ping(client: Client, begun: Iterable[str], journal: Journal) -> None:

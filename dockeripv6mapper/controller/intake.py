@@ -3,7 +3,7 @@
 An answer may be older than what an event has told meanwhile: then it is asked for again.
 """
 
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Restore
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, TakeSnapshot
 from dockeripv6mapper.controller.logbook import Logbook
@@ -11,9 +11,11 @@ from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import LookLater, Retry, Timers
 from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.client import Snapshot
+from dockeripv6mapper.engine.endpoints import LATE_SECONDS
 from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.model import Container, Endpoint, Network
 
 
@@ -47,6 +49,8 @@ class Intake:
             # Whoever found that events were missed asked for another.
             return
         snapshot: Snapshot = answer.found
+        if not self._passes.listed:
+            self._look_at_marks(snapshot)
         # At first, a list that a newer one will follow is better than none.
         if not self._passes.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
             self._replace_networks(snapshot.networks)
@@ -63,6 +67,12 @@ class Intake:
         for network in snapshot.networks.items:
             self._logbook.network(network)
         self._passes.full_pass(merged.changed)
+
+    def _look_at_marks(self, snapshot: Snapshot) -> None:
+        """Inspect each labelled container once: a move that was cut off by a reboot shows in a mark alone."""
+        for container in snapshot.containers.items:
+            if container.endpoints and labels.NETWORK in container.labels:
+                self._jobs.ask(Look(container.id))
 
     def take_networks(self, answer: Answer) -> None:
         """All networks were listed: evaluate everything that may name one."""
@@ -110,6 +120,16 @@ class Intake:
         self._inventory.attach(action.container_id, endpoint)
         self._passes.evaluate([action.container_id])
         self._jobs.ask(Look(action.container_id))
+
+    def take_idle(self, action: EndpointAction) -> None:
+        """An action did nothing: it is not tried again before everything was listed.
+
+        But for a note that has to stand a little longer (see `engine.endpoints`).
+        """
+        if isinstance(action, Restore) and self._endpoints.unfinished(action.container_id):
+            self._timers.set(Retry(action.container_id), LATE_SECONDS)
+        else:
+            self._vetoes.idle(action)
 
     def take_refusal(self, action: EndpointAction) -> None:
         """A move was refused: who is in its way is to be found out, and no answer of before tells that."""

@@ -72,7 +72,7 @@ class Outcomes:
         if answer.changed:
             log.info("done: %s", action)
         else:
-            self._vetoes.idle(action)
+            self._intake.take_idle(action)
         if answer.changed and isinstance(action, Connect | Reconnect):
             self._intake.take_attached(action)
         else:

@@ -17,6 +17,7 @@ from dockeripv6mapper.engine.endpoint_settings import (
 )
 from dockeripv6mapper.engine.journal import Unfinished
 from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC
+from dockeripv6mapper.engine.translate import RESTORE_RUNNING
 from dockeripv6mapper.errors import EngineRefusedError, GoneError, NotFinishedError
 
 log = logging.getLogger(__name__)
@@ -68,12 +69,12 @@ class Attachments:
         for families in ((IPV6,), (IPV4,), (IPV4, IPV6)):
             settings = without(old, *families)
             # An IPv6 address of ours was never the user's: nothing is to be restored then.
-            complete = families == (IPV6,) and mark_of(old) is not None
+            complete = settings == old or (families == (IPV6,) and mark_of(old) is not None)
             try:
                 self._connect_with(
                     action.container_id,
                     unfinished,
-                    settings if complete else for_a_moment(settings, old),
+                    settings if complete else for_a_moment(settings, old, RESTORE_RUNNING),
                     doing,
                 )
             except EngineRefusedError as error:

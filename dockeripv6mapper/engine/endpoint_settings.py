@@ -7,6 +7,7 @@ mark among its driver options, which the engine keeps and the network drivers ig
     moved:ADDRESS     the user's endpoint at our address; the user's own IPv6 address follows, if any, and
                       after a comma the MAC address that was kept
     restore:JSON      an endpoint for a moment, with less than the user set; the user's settings follow
+    restore-running:JSON  the same where the engine refused the rest
 """
 
 import json
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dockeripv6mapper.actions import Reconnect
-from dockeripv6mapper.engine.translate import MARK, MOVED, RESTORE, ipv6
+from dockeripv6mapper.engine.translate import MARK, MOVED, RESTORE, RESTORE_RUNNING, ipv6
 
 Json = Mapping[str, Any]
 
@@ -53,6 +54,15 @@ def added(address: object) -> dict[str, Any]:
     return {"IPAMConfig": {IPV6: str(address)}, "DriverOpts": {MARK: ADDED}}
 
 
+ADDED_SOMEWHERE = {"DriverOpts": {MARK: ADDED}}
+"""The same at an address of the engine's choice: only to be disconnected again."""
+
+
+def is_added_somewhere(endpoint: Json) -> bool:
+    """Whether an endpoint was made by `ADDED_SOMEWHERE`."""
+    return mark_of(endpoint) == ADDED and not (endpoint.get("IPAMConfig") or {}).get(IPV6)
+
+
 def moved(old: Json, address: object) -> dict[str, Any]:
     """`old` at our address, marked with the address that the user asked for, if any."""
     addresses = dict(old.get("IPAMConfig") or {})
@@ -89,10 +99,10 @@ def without_mac(old: Json) -> dict[str, Any]:
     return {key: value for key, value in old.items() if key != MAC}
 
 
-def for_a_moment(settings: Json, users: Json) -> dict[str, Any]:
+def for_a_moment(settings: Json, users: Json, mark: str = RESTORE) -> dict[str, Any]:
     """`settings`, marked as an endpoint that lasts only until it can have all of the user's settings."""
     options = {key: value for key, value in (settings.get("DriverOpts") or {}).items() if key != MARK}
-    return {**settings, "DriverOpts": {**options, MARK: RESTORE + json.dumps(users)}}
+    return {**settings, "DriverOpts": {**options, MARK: mark + json.dumps(users)}}
 
 
 def only_ipv6(settings: Json) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def mark_of(endpoint: Json) -> str | None:
 
 def is_for_a_moment(endpoint: Json) -> bool:
     """Whether an endpoint has less than its user set."""
-    return (mark_of(endpoint) or "").startswith(RESTORE)
+    return (mark_of(endpoint) or "").startswith((RESTORE, RESTORE_RUNNING))
 
 
 def on_network(inspected: Json, network_id: str, network: str) -> Json | None:
@@ -145,7 +155,7 @@ def noted_settings(endpoint: Json) -> dict[str, Any] | None:
     if not is_for_a_moment(endpoint):
         return None
     try:
-        noted = json.loads((mark_of(endpoint) or "").removeprefix(RESTORE))
+        noted = json.loads((mark_of(endpoint) or "").partition(":")[2])
     except ValueError:
         return None
     return noted if isinstance(noted, dict) else None

@@ -23,11 +23,14 @@ from dockeripv6mapper.engine.attachments import Attachments
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
+    ADDED_SOMEWHERE,
     IPV6,
     MAC,
     Json,
     added,
+    for_a_moment,
     has_address,
+    is_added_somewhere,
     is_attached,
     is_for_a_moment,
     kept,
@@ -41,7 +44,7 @@ from dockeripv6mapper.engine.endpoint_settings import (
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC, MAC_IS_RANDOM, MacOrigin, mac_of
-from dockeripv6mapper.engine.translate import MOVED, ipv6
+from dockeripv6mapper.engine.translate import MOVED, RESTORE_RUNNING, ipv6
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
@@ -153,7 +156,7 @@ class Endpoints:
         """
         doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
         try:
-            self._client.connect(action.container_id, unfinished.network_id, {}, doing)
+            self._client.connect(action.container_id, unfinished.network_id, ADDED_SOMEWHERE, doing)
             self._client.disconnect(action.container_id, unfinished.network_id, doing)
         except EngineRefusedError as error:
             raise NotFinishedError(str(error)) from error
@@ -207,6 +210,12 @@ class Endpoints:
         if found is None or not _is_still_to_be_released(found, inspected, action):
             return False
         mark = mark_of(found) or ""
+        if mark.startswith(RESTORE_RUNNING):
+            users = kept(found, inspected)
+            left = without(found, IPV6)["IPAMConfig"]
+            new = for_a_moment({**users, "IPAMConfig": left}, users, RESTORE_RUNNING)
+            self._exchange(action, inspected, old=users, new=new)
+            return True
         if mark == ADDED:
             doing = f"taking {action.address} back from {action.container}"
             self._client.disconnect(action.container_id, action.network_id, doing)
@@ -299,12 +308,16 @@ class Endpoints:
             raise refused
 
     def _finish(self, action: Restore, unfinished: Unfinished, inspected: Json) -> bool:
-        """Finish what a note says; returns whether anything was done, or is to be done next."""
+        """Finish what a note says; returns whether anything was done."""
         found = on_network(inspected, unfinished.network_id, unfinished.network)
         if found is not None and is_attached(found, inspected):
-            done = is_for_a_moment(found)
-            if not done and self._may_change_yet(action, unfinished, kept(found, inspected)):
+            if is_for_a_moment(found):
+                self._replace_by_users(action, unfinished.network, found, inspected)
+                return True
+            if self._may_change_yet(action, unfinished, kept(found, inspected)):
                 return False
+            if done := unfinished.endpoint is None and is_added_somewhere(found):
+                self._disconnect_added(action, unfinished)
         elif self._is_lost(unfinished):
             done = False
         elif unfinished.endpoint is not None:
@@ -314,6 +327,17 @@ class Endpoints:
             self._remove_leftover(action, unfinished)
         self._journal.erase(action.container_id)
         return done
+
+    def _disconnect_added(self, action: Restore, unfinished: Unfinished) -> None:
+        """Undo what `_remove_leftover` began.
+
+        Of a network that is gone a stopped container knows the name alone (seen on 20.10 and 28.5).
+        """
+        doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
+        try:
+            self._client.disconnect(action.container_id, unfinished.network_id, doing)
+        except EngineRefusedError:
+            self._client.disconnect(action.container_id, unfinished.network, doing)
 
     def _is_lost(self, unfinished: Unfinished) -> bool:
         """Whether nothing of the user's was on the endpoint, and its network is gone."""

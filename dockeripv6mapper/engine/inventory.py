@@ -220,7 +220,9 @@ def _with_known_marks(container: Container, before: Container) -> Container:
         same = known.get((endpoint.network, endpoint.requested))
         if endpoint.ours is not None or same is None:
             return endpoint
-        return replace(endpoint, ours=same.ours, moved=same.moved, for_a_moment=same.for_a_moment)
+        return replace(
+            endpoint, ours=same.ours, moved=same.moved, for_a_moment=same.for_a_moment, refused=same.refused
+        )
 
     if not known:
         return container

@@ -55,9 +55,13 @@ class Journal:
         """The containers on which something was begun and not finished. Raises `MapperError`."""
         return [path.stem for path in self._files(".json")]
 
-    def leftovers(self) -> list[Path]:
-        """Notes that were never made, or that could not be read. Raises `MapperError`."""
-        return [*self._files(".draft"), *self._files(UNREADABLE)]
+    def drafts(self) -> list[Path]:
+        """Notes that were never made: nothing was begun by them. Raises `MapperError`."""
+        return self._files(".draft")
+
+    def unreadable(self) -> list[Path]:
+        """Notes that could not be read, and were moved aside. Raises `MapperError`."""
+        return self._files(UNREADABLE)
 
     def write(self, container_id: str, unfinished: Unfinished) -> None:
         """Note what is begun, all or nothing, in place of an earlier note. Raises `MapperError`."""

@@ -24,6 +24,8 @@ MOVED = "moved:"
 """Beginning of the mark of an endpoint of its user's that was moved to our address."""
 RESTORE = "restore:"
 """Beginning of the mark of an endpoint that is there for a moment, with less than its user set."""
+RESTORE_RUNNING = "restore-running:"
+"""The same where the engine refused the rest: only a running container may be given it."""
 
 BRIDGE_OPTION = "com.docker.network.bridge.name"
 BRIDGE_DIGITS = 12
@@ -116,8 +118,13 @@ def endpoint(network: str, settings: Json) -> Endpoint:
 
 def _with_mark(endpoint: Endpoint, mark: str | None) -> Endpoint:
     text = mark or ""
-    ours, moved, moment = mark is not None, text.startswith(MOVED), text.startswith(RESTORE)
-    return replace(endpoint, ours=ours, moved=moved, for_a_moment=moment)
+    return replace(
+        endpoint,
+        ours=mark is not None,
+        moved=text.startswith(MOVED),
+        for_a_moment=text.startswith((RESTORE, RESTORE_RUNNING)),
+        refused=text.startswith(RESTORE_RUNNING),
+    )
 
 
 def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:

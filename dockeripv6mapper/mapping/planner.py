@@ -72,10 +72,14 @@ def plan_endpoint(
     if container.in_transition:
         return None
     partial = [each for each in container.endpoints if each.for_a_moment]
-    if unfinished or any(each is not _mapped_endpoint(container, decision, facts) for each in partial):
+    unmapped = [each for each in partial if each is not _mapped_endpoint(container, decision, facts)]
+    waits = not container.running and any(each.refused for each in partial)
+    if unfinished or (unmapped and not waits):
         return Restore(container.id, container.name)
-    if not (container.running or partial) and (release := _plan_release(container, decision, facts)):
-        return release
+    if waits or not (container.running or partial):
+        release = _plan_release(container, decision, facts)
+        if release or waits:
+            return release
     match decision:
         case Mapping():
             return _plan_mapping(container, decision, facts)
@@ -115,15 +119,22 @@ def _plan_release(container: Container, decision: Decision, facts: Facts) -> Rel
         if endpoint.requested is None or endpoint.ours is False:
             continue
         network = facts.networks.of(endpoint)
-        if network is None and (endpoint.moved or not facts.networks.complete):
-            # It waits for its network to be made again, as it would without the mapper; or the network is
-            # there and could not be read.
+        if network is None and (_waits_for_network(endpoint, decision) or not facts.networks.complete):
             continue
         fits = network is not None and any(endpoint.requested in subnet for subnet in network.subnets)
         if not fits or _is_lost(endpoint, decision, network):
             network_id = network.id if network else endpoint.network
             return Release(container.id, container.name, network_id, endpoint.network, endpoint.requested)
     return None
+
+
+def _waits_for_network(endpoint: Endpoint, decision: Decision) -> bool:
+    """Whether an endpoint of the user's waits for its network to be made again, as without the mapper.
+
+    Not where another container has the address that this one is to have, and may wait for this one's.
+    """
+    held = isinstance(decision, Refusal) and decision.reason is Reason.ADDRESS_HELD
+    return endpoint.moved and not held
 
 
 def _plan_vacate(container: Container, refusal: Refusal, facts: Facts) -> Vacate | None:

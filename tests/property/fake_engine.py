@@ -4,73 +4,63 @@ It is met where the real one is: below `engine.endpoints`, so that these are par
 allows, refuses and keeps was seen on 20.10 and 28.5; where these differ, it is the harder of the two.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from ipaddress import IPv6Address
-from typing import Any
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Address
+from typing import Any, TypeVar
 
 from dockeripv6mapper.engine.client import Client, Images, Snapshot
-from dockeripv6mapper.engine.events import Change, ContainerChanged, EventMessage, NetworksChanged
+from dockeripv6mapper.engine.events import Change, ContainerChanged, EventMessage, NetworksChanged, Subscribed
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.engine.translate import (
-    NANOSECONDS,
-    container_from_event,
-    container_from_list,
-)
+from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event, container_from_list
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.model import Network
+from dockeripv6mapper.surroundings import NEWEST_TESTED_API
+from tests.property.fake_boxes import RELEASES, Box, Gift, Plug, Release, attach_to, inspected, listed
+from tests.property.trouble import Ambush
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, IMAGE, SUBNET
 
-GIFT = {"Aliases": ["chosen"]}
-"""What a user sets on each endpoint."""
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+OTHER = "other"
+"""A network without IPv6."""
+IPV4 = {HE_IPV6: IPv4Network("10.9.0.0/24"), OTHER: IPv4Network("10.10.0.0/24")}
 FIRST_CHOICE = 2
 """The host part of the first address that the engine chooses by itself."""
 
 
-class Death(BaseException):
-    """The daemon is killed here. Not an `Exception`: nothing in the program sees it."""
-
-
-@dataclass(slots=True)
-class Box:
-    """A container as the engine keeps it."""
-
-    id: str
-    name: str
-    created: int
-    labels: Mapping[str, str]
-    given: str | None
-    """The ID of the network that its user attached it to, if any."""
-    address: str | None
-    """The address that its user asked for there, if any."""
-    running: bool = False
-    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
 class FakeEngine(Client):
-    """One network, a few containers, and the events that nobody has read yet."""
+    """Two networks, a few containers, and the events that nobody has read yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, release: Release = RELEASES["20.10"]) -> None:
+        self.release = release
         self.boxes: dict[str, Box] = {}
-        self.network: Network | None = builders.network(network_id="network-0")
+        self.there = {
+            HE_IPV6: builders.network(network_id="network-0", ipv4=True),
+            OTHER: builders.network(OTHER, subnet=None, ipv4=True),
+        }
         self.told: list[EventMessage] = []
-        self.calls_left: int | None = None
-        """How many more calls the daemon lives to make."""
-        self._serial = 0
+        self.ambush: Ambush | None = None
+        """What happens to a call of the daemon."""
+        self._burned: set[str] = set()
+        """IPv4 addresses that the engine holds for an endpoint that it refused."""
+        self._serial = self._macs = 0
 
     # --- what the daemon asks -----------------------------------------------------------------------------
 
     def api_version(self) -> tuple[int, int]:
-        return 1, 41
+        return min(self.release.api, NEWEST_TESTED_API)
+
+    def offers(self, version: tuple[int, int]) -> bool:
+        return version <= self.release.api
 
     def snapshot(self) -> Snapshot:
-        listed = (container_from_list(_listed(box)) for box in self.boxes.values())
-        return Snapshot(Listed(tuple(listed)), self.networks())
+        items = (container_from_list(listed(box, self.release)) for box in self.boxes.values())
+        return Snapshot(Listed(tuple(items)), self.networks())
 
     def networks(self) -> Listed[Network]:
-        return Listed(() if self.network is None else (self.network,))
+        return Listed(tuple(self.there.values()))
 
     def images(self) -> Images:
         return {IMAGE: {}}
@@ -78,53 +68,46 @@ class FakeEngine(Client):
     def image_labels(self, image: str) -> Mapping[str, str]:
         return self.images()[image]
 
-    def inspect(self, container_id: str) -> Mapping[str, Any]:
-        self._live()
-        return _inspected(self._box(container_id))
+    def inspect(self, container_id: str) -> Json:
+        return self._answer("inspecting", lambda: inspected(self._box(container_id), self.release))
 
     def connect(
         self,
         container_id: str,
         network_id: str,
-        endpoint: Mapping[str, Any],
+        endpoint: Json,
         doing: str,
         *,
-        api: tuple[int, int] | None = None,  # noqa: ARG002 - the real one's
+        api: tuple[int, int] | None = None,
     ) -> None:
-        self._live()
-        box, network = self._box(container_id), self._network(network_id)
-        if not box.running:
-            box.networks.setdefault(network.name, _configured(endpoint))
-        elif box.networks.get(network.name, {}).get("EndpointID"):
-            raise EngineRefusedError(f"{doing}: it is on {network.name} already")
-        else:
-            # The engine keeps the address that it refuses.
-            box.networks[network.name] = settings = _configured(endpoint)
-            self._attach(settings, network, doing)
-            self._tell(box, Change.ATTACHED)
+        assert (api or self.release.api) <= self.release.api, "the engine does not speak that version"
+
+        def connect(*, refused: bool = False) -> None:
+            box, network = self._box(container_id), self._network(network_id)
+            self._connect(box, network, endpoint, doing, refused=refused)
+
+        self._answer(doing, connect, lambda: connect(refused=True))
 
     def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
-        self._live()
-        box = self._box(container_id)
-        there = self.network is not None and network_id in (self.network.id, self.network.name)
-        name = self.network.name if self.network and there else network_id
-        if name not in box.networks or (box.running and not box.networks[name]["EndpointID"]):
-            raise EngineRefusedError(f"{doing}: it is not connected to {name}")
-        del box.networks[name]
-        if box.running:
-            self._tell(box, Change.DETACHED)
+        self._answer(doing, lambda: self._disconnect(self._box(container_id), network_id, doing))
 
     # --- what the user does -------------------------------------------------------------------------------
 
-    def create(self, name: str, labels: Mapping[str, str], *, on: bool, at: IPv6Address | None) -> Box:
-        """`docker create`, on the network where `on`, and there at an address of the user's choice."""
+    def create(
+        self, name: str, labels: Mapping[str, str], on: Mapping[str, Json] | None = None, mac: str = ""
+    ) -> Box:
+        """`docker create`, on the networks of `on` with these settings, and with `--mac-address`."""
         self._check_free(name)
         self._serial += 1
-        address = str(at) if at and on else None
-        box = Box(f"container-{self._serial}", name, self._serial, labels, None, address)
-        if on and self.network is not None:
-            box.given = self.network.id
-            box.networks[HE_IPV6] = _configured({**GIFT, "IPAMConfig": _asked(address)})
+        on = {network: settings for network, settings in (on or {}).items() if network in self.there}
+        box = Box(f"container-{self._serial}", name, self._serial, labels, mac=mac)
+        for network, settings in on.items():
+            is_first = not box.networks
+            box.mode = network if is_first else box.mode
+            wanted = {**settings, **({"MacAddress": mac} if mac and is_first else {})}
+            box.given[network] = Gift(self.there[network].id, wanted)
+            chosen = "" if self.release.mac_is_the_containers else wanted.get("MacAddress", "")
+            box.networks[network] = Plug(dict(settings), chosen)
         self.boxes[box.id] = box
         self._tell(box, Change.CREATED)
         return box
@@ -133,14 +116,13 @@ class FakeEngine(Client):
         """`docker start`. Raises `EngineRefusedError`; the container is as it was then."""
         if box.running:
             return
-        for name, settings in box.networks.items():
+        for name, plug in box.networks.items():
             try:
-                network = self._network(settings["NetworkID"] or name)
-                self._attach(settings, network, f"starting {box.name}")
+                self._attach(box, plug, self._network(plug.network_id or name), f"starting {box.name}")
             except EngineRefusedError:
                 _detach(box)
                 raise
-        box.running = True
+        box.running = box.has_run = True
         self._tell(box, Change.ATTACHED)
         self._tell(box, Change.STARTED)
 
@@ -164,34 +146,76 @@ class FakeEngine(Client):
         box.name = name
         self._tell(box, Change.OTHER)
 
-    def plug(self, box: Box, at: IPv6Address | None = None) -> None:
-        """`docker network connect`, at an address of the user's choice or the engine's."""
-        if self.network is not None and HE_IPV6 not in box.networks:
-            address = str(at) if at else None
-            self.connect(box.id, self.network.id, {**GIFT, "IPAMConfig": _asked(address)}, "plugging")
-            box.given, box.address = self.network.id, address
+    def plug(self, box: Box, settings: Json, network: str = HE_IPV6) -> None:
+        """`docker network connect`."""
+        if network in self.there and network not in box.networks:
+            self._connect(box, self.there[network], settings, "plugging")
+            box.given[network] = Gift(self.there[network].id, settings)
 
-    def unplug(self, box: Box) -> None:
+    def unplug(self, box: Box, network: str = HE_IPV6) -> None:
         """`docker network disconnect`."""
-        if HE_IPV6 in box.networks:
-            self.disconnect(box.id, HE_IPV6, "unplugging")
-            box.given = box.address = None
+        if network in box.networks:
+            self._disconnect(box, network, "unplugging")
+            box.given.pop(network, None)
 
     def replace_network(self, *, anew: bool) -> None:
         """`docker network rm`, and `create` of the same name where `anew`."""
         if any(box.running and HE_IPV6 in box.networks for box in self.boxes.values()):
             raise EngineRefusedError("it has active endpoints")
         self._serial += 1
-        self.network = builders.network(network_id=f"network-{self._serial}") if anew else None
+        self.there.pop(HE_IPV6, None)
+        if anew:
+            self.there[HE_IPV6] = builders.network(network_id=f"network-{self._serial}", ipv4=True)
         self.told.append(NetworksChanged())
+
+    def restart(self, *, live: bool) -> None:
+        """Restart of the engine; running containers are stopped unless `live`. Nobody hears any of it.
+
+        A refused endpoint is not on disk before its container is stopped.
+        """
+        for box in self.boxes.values():
+            if not live:
+                self.stop(box)
+            elif box.running:
+                box.networks = {name: plug for name, plug in box.networks.items() if plug.attached}
+        self._burned.clear()
+        self.told[:] = [Subscribed()]
+
+    def is_burned(self, box: Box) -> bool:
+        """Whether the engine holds an IPv4 address of the container's for an endpoint that it refused."""
+        settings = [gift.settings for gift in box.given.values()]
+        return any((each.get("IPAMConfig") or {}).get("IPv4Address") in self._burned for each in settings)
 
     # --- inside -------------------------------------------------------------------------------------------
 
-    def _live(self) -> None:
-        if self.calls_left is not None:
-            if self.calls_left == 0:
-                raise Death
-            self.calls_left -= 1
+    def _answer(self, doing: str, call: Callable[[], T], refuse: Callable[[], None] = lambda: None) -> T:
+        return self.ambush.carry_out(doing, call, refuse) if self.ambush else call()
+
+    def _connect(
+        self, box: Box, network: Network, endpoint: Json, doing: str, *, refused: bool = False
+    ) -> None:
+        chosen = endpoint.get("MacAddress", "") if self.release.connect_sets_mac else ""
+        there, plug = box.networks.get(network.name), Plug(dict(endpoint), chosen)
+        if not box.running:
+            if not refused:
+                box.networks.setdefault(network.name, plug)
+        elif there and there.attached:
+            raise EngineRefusedError(f"{doing}: it is on {network.name} already")
+        else:
+            # The engine keeps the first endpoint that it refuses.
+            box.networks.setdefault(network.name, plug)
+            self._attach(box, plug, network, doing, refused=refused)
+            box.networks[network.name] = plug
+            self._tell(box, Change.ATTACHED)
+
+    def _disconnect(self, box: Box, network_id: str, doing: str) -> None:
+        found = (each.name for each in self.there.values() if network_id in (each.id, each.name))
+        name = next(found, network_id)
+        if name not in box.networks or (box.running and not box.networks[name].attached):
+            raise EngineRefusedError(f"{doing}: it is not connected to {name}")
+        del box.networks[name]
+        if box.running:
+            self._tell(box, Change.DETACHED)
 
     def _tell(self, box: Box, change: Change) -> None:
         attributes = {**box.labels, "name": box.name, "image": IMAGE}
@@ -208,57 +232,57 @@ class FakeEngine(Client):
         return self.boxes[container_id]
 
     def _network(self, reference: str) -> Network:
-        if self.network is None or reference not in (self.network.id, self.network.name):
-            raise GoneError(f"no network {reference}")
-        return self.network
+        for network in self.there.values():
+            if reference in (network.id, network.name):
+                return network
+        raise GoneError(f"no network {reference}")
 
-    def _attach(self, settings: dict[str, Any], network: Network, doing: str) -> None:
-        endpoints = (each for box in self.boxes.values() for each in box.networks.values())
-        taken = {each["GlobalIPv6Address"] for each in endpoints} - {""}
-        address = settings["IPAMConfig"].get("IPv6Address")
-        if address in taken:
-            raise EngineRefusedError(f"{doing}: address {address} already in use")
-        choices = (str(SUBNET[number]) for number in range(FIRST_CHOICE, FIRST_CHOICE + len(taken) + 1))
-        chosen = address or next(each for each in choices if each not in taken)
-        settings |= {"GlobalIPv6Address": chosen, "NetworkID": network.id, "EndpointID": "endpoint"}
+    def _attach(self, box: Box, plug: Plug, network: Network, doing: str, *, refused: bool = False) -> None:
+        """Attach a running or starting container.
+
+        An IPv6 address that is refused burns the IPv4 address that was requested with it until the engine
+        restarts, at a start as at a connect (20.10, 28.5); a refused IPv4 address burns nothing.
+        """
+        plugs = [each for other in self.boxes.values() for each in other.networks.values() if each.attached]
+        ipv4, ipv6 = plug.requested("IPv4Address"), plug.requested("IPv6Address")
+        if ipv4 in self._burned | {each.ipv4 for each in plugs}:
+            raise EngineRefusedError(f"{doing}: address {ipv4} already in use")
+        if refused or (ipv6 and ipv6 in {each.ipv6 for each in plugs}):
+            self._burned |= {ipv4} - {""}
+            raise EngineRefusedError(f"{doing}: address {ipv6} already in use")
+        ipv4 = ipv4 or self._free(IPV4[network.name], self._burned | {each.ipv4 for each in plugs})
+        if network.ipv6:
+            ipv6 = ipv6 or self._free(SUBNET, {each.ipv6 for each in plugs})
+        attach_to(plug, network, ipv4, ipv6, self._mac(box, plug, network, ipv4))
+
+    def _mac(self, box: Box, plug: Plug, network: Network, ipv4: str) -> str:
+        if self.release.mac_is_the_containers and box.mac and box.mode == network.name:
+            return box.mac
+        if plug.chosen_mac:
+            return plug.chosen_mac
+        self._macs += 1
+        made_of = ipv4.split(".") if self.release.makes_mac_of_ipv4 else (1, *divmod(self._macs, 256), 1)
+        return ("02:42:" if self.release.makes_mac_of_ipv4 else "0e:9f:") + ":".join(
+            f"{int(each):02x}" for each in made_of
+        )
+
+    def _free(self, subnet: Any, taken: set[str]) -> str:  # noqa: ANN401 - of either family
+        numbers = range(FIRST_CHOICE, FIRST_CHOICE + len(taken) + 1)
+        return next(address for number in numbers if (address := str(subnet[number])) not in taken)
 
 
-def _asked(address: str | None) -> dict[str, str]:
-    """The API's `IPAMConfig` that asks for an address, or for none."""
-    return {"IPv6Address": address} if address else {}
-
-
-def _configured(endpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What the engine keeps of an endpoint that it is asked for."""
-    kept = {"IPAMConfig": {}, "DriverOpts": {}, **endpoint}
-    return {**kept, "NetworkID": "", "EndpointID": "", "GlobalIPv6Address": ""}
+def gift(serial: int, at: IPv6Address | None = None) -> dict[str, Any]:
+    """All that a user can set on an endpoint; the IPv4 address is one of its own for each `serial`."""
+    addresses = {"IPv4Address": str(IPV4[HE_IPV6][100 + serial])}
+    return {
+        "IPAMConfig": addresses | ({"IPv6Address": str(at)} if at else {}),
+        "Aliases": ["chosen"],
+        "Links": ["friend:buddy"],
+        "DriverOpts": {"com.example.option": "kept"},
+        "GwPriority": 5,
+    }
 
 
 def _detach(box: Box) -> None:
-    for settings in box.networks.values():
-        settings |= {"GlobalIPv6Address": "", "EndpointID": ""}
-
-
-def _inspected(box: Box) -> dict[str, Any]:
-    return {
-        "Id": box.id,
-        "Name": f"/{box.name}",
-        "Created": datetime.fromtimestamp(box.created, UTC).isoformat(),
-        "Image": IMAGE,
-        "Config": {"Labels": dict(box.labels)},
-        "State": {"Status": "running" if box.running else "exited", "Running": box.running},
-        "HostConfig": {"NetworkMode": "bridge"},
-        "NetworkSettings": {"Networks": {name: dict(each) for name, each in box.networks.items()}},
-    }
-
-
-def _listed(box: Box) -> dict[str, Any]:
-    inspected = _inspected(box)
-    return {
-        **inspected,
-        "Names": [inspected["Name"]],
-        "ImageID": IMAGE,
-        "Labels": box.labels,
-        "Created": box.created,
-        "State": inspected["State"]["Status"],
-    }
+    for plug in box.networks.values():
+        plug.detach()

@@ -9,13 +9,13 @@ from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
+from dockeripv6mapper.actions import EndpointAction, EndpointChange, Reconnect, Restore
 from dockeripv6mapper.controller.messages import ResyncNow
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
@@ -26,7 +26,10 @@ from dockeripv6mapper.mapping.planner import ProxyPlan, plan_all
 from dockeripv6mapper.settings import Scheme
 from tests.property.daemon_by_hand import SETTINGS, Daemon
 from tests.property.deadlock import waits_in_vain
-from tests.property.fake_engine import GIFT, Box, Death, FakeEngine
+from tests.property.fake_boxes import RELEASES, Box, Release
+from tests.property.fake_engine import OTHER, FakeEngine, gift
+from tests.property.gifts import losses, unfinished_marks
+from tests.property.trouble import Ambush, Death, Trouble
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6
 from tests.unit.controller.world import World
@@ -43,6 +46,9 @@ LABEL = {"ipv6.mapper.network": HE_IPV6}
 ASKED: tuple[dict[str, str], ...] = ({}, LABEL, LABEL, {**LABEL, "ipv6.mapper.suffix": "2"})
 """The suffix is also the first that the engine chooses."""
 
+MAC = "02:11:22:33:44:55"
+MAC_MATTERS = ("26.1", "29.7")
+
 some = st.integers(min_value=0, max_value=11)
 """Chooses one of however many there are."""
 
@@ -53,18 +59,24 @@ class Convergence(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.engine, self.kernel = FakeEngine(), World()
+        self.gifts = 0
         self.directory = TemporaryDirectory()
         self.daemon = self._new_daemon()
 
     def _new_daemon(self) -> Daemon:
         return Daemon(self.engine, self.kernel, Path(self.directory.name))
 
-    @initialize(on=st.booleans(), act=st.booleans())
-    def begin(self, on: bool, act: bool) -> None:
+    @initialize(on=st.booleans(), act=st.booleans(), release=st.sampled_from(list(RELEASES.values())))
+    def begin(self, on: bool, act: bool, release: Release) -> None:
         """Two containers, so that there is something to do from the beginning."""
+        self.engine.release = release
         for name in NAMES[:2]:
-            self.create(name, LABEL, on=on, at=None, run=True)
+            self.create(name=name, labels=LABEL, on=on, also=False, at=None, run=True)
         self.settle(act=act)
+
+    def _gift(self, at: IPv6Address | None = None) -> dict[str, Any]:
+        self.gifts += 1
+        return gift(self.gifts, at)
 
     # --- the user -----------------------------------------------------------------------------------------
 
@@ -72,12 +84,20 @@ class Convergence(RuleBasedStateMachine):
         name=st.sampled_from(NAMES),
         labels=st.sampled_from(ASKED),
         on=st.booleans(),
+        also=st.booleans(),
         at=st.none() | st.sampled_from(ADDRESSES),
         run=st.booleans(),
     )
-    def create(self, name: str, labels: dict[str, str], on: bool, at: IPv6Address | None, run: bool) -> None:
+    def create(
+        self, *, name: str, labels: dict[str, str], on: bool, also: bool, at: IPv6Address | None, run: bool
+    ) -> None:
+        """`also`: on another network, which is its first, too."""
+        networks: dict[str, dict[str, Any]] = {OTHER: {"Aliases": ["there"]}} if also else {}
+        networks |= {HE_IPV6: self._gift(at)} if on else {}
+        # The other releases refuse to move an endpoint that has one, or do not show that it has.
+        mac = f"{MAC[:-2]}{self.gifts % 100:02}" if self.engine.release.name in ("20.10", "29.7") else ""
         with suppress(EngineRefusedError):
-            box = self.engine.create(name, labels, on=on, at=at)
+            box = self.engine.create(name, labels, networks, mac)
             if run:
                 self.engine.start(box)
 
@@ -88,10 +108,25 @@ class Convergence(RuleBasedStateMachine):
         action = one_of(self.daemon.actions, number)
         if isinstance(action, EndpointChange):
             name = f"{SPARE}-{len(self.engine.told)}"
-            self.create(name, {}, on=True, at=action.address, run=True)
+            self.create(name=name, labels={}, on=True, also=False, at=action.address, run=True)
 
     @precondition(lambda self: self.engine.boxes)
-    @rule(number=some, verb=st.sampled_from(["start", "stop", "remove", "plug", "unplug"]))
+    @rule(number=some)
+    def plug(self, number: int) -> None:
+        with suppress(EngineRefusedError):
+            self.engine.plug(one_of(self.engine.boxes.values(), number), self._gift())
+
+    @precondition(lambda self: self.engine.boxes)
+    @rule(number=some)
+    def unplug(self, number: int) -> None:
+        """Not in the middle of a move: that cannot be told from the move's own disconnect."""
+        box = one_of(self.engine.boxes.values(), number)
+        with suppress(EngineRefusedError):
+            if not self.is_unfinished(box):
+                self.engine.unplug(box)
+
+    @precondition(lambda self: self.engine.boxes)
+    @rule(number=some, verb=st.sampled_from(["start", "stop", "remove"]))
     def do(self, number: int, verb: str) -> None:
         with suppress(EngineRefusedError):
             getattr(self.engine, verb)(one_of(self.engine.boxes.values(), number))
@@ -116,6 +151,10 @@ class Convergence(RuleBasedStateMachine):
     def replace_network(self, anew: bool) -> None:
         with suppress(EngineRefusedError):
             self.engine.replace_network(anew=anew)
+
+    @rule(live=st.booleans())
+    def restart_engine(self, live: bool) -> None:
+        self.engine.restart(live=live)
 
     # --- the news, and the daemon -------------------------------------------------------------------------
 
@@ -152,15 +191,16 @@ class Convergence(RuleBasedStateMachine):
         self.daemon.hear(ResyncNow())
 
     @precondition(lambda self: self.daemon.waiting)
-    @rule(number=some, calls=st.integers(min_value=0, max_value=4))
-    def die(self, number: int, calls: int) -> None:
-        """The daemon is killed at work, and started again; of what happened before, it hears nothing."""
-        self.engine.calls_left = calls
-        with suppress(Death):
+    @rule(number=some, calls=st.integers(min_value=0, max_value=7), trouble=st.sampled_from(Trouble))
+    def get_into_trouble(self, number: int, calls: int, trouble: Trouble) -> None:
+        """A call fails, or the daemon is killed at it and started again: then it hears of nothing before."""
+        self.engine.ambush = Ambush(calls, trouble)
+        try:
             self.daemon.work(number)
-        self.engine.calls_left = None
-        self.engine.told.clear()
-        self.daemon = self._new_daemon()
+        except Death:
+            self.engine.told.clear()
+            self.daemon = self._new_daemon()
+        self.engine.ambush = None
 
     @rule(act=st.booleans())
     def settle(self, act: bool) -> None:
@@ -171,11 +211,12 @@ class Convergence(RuleBasedStateMachine):
 
     @invariant()
     def nobody_loses_what_its_user_gave(self) -> None:
-        for network in self.engine.networks().items:
-            for box in self.engine.boxes.values():
-                kept = GIFT.items() <= box.networks.get(HE_IPV6, {}).items()
-                given = box.given == network.id and not self.daemon.endpoints.unfinished(box.id)
-                assert kept or not given, box
+        for box in self.engine.boxes.values():
+            assert self.is_unfinished(box) or not losses(self.engine, box), box
+
+    def is_unfinished(self, box: Box) -> bool:
+        """Whether what its user set stands in a note or in a mark for the moment."""
+        return self.daemon.endpoints.unfinished(box.id) or bool(unfinished_marks(box))
 
     def teardown(self) -> None:
         with self.directory:
@@ -184,6 +225,10 @@ class Convergence(RuleBasedStateMachine):
             self.settle(act=True)
             self.daemon.full_pass()
             self.settle(act=True)
+            if any(map(self.engine.is_burned, self.engine.boxes.values())):
+                # Before that, nobody can have such an address.
+                self.engine.restart(live=True)
+                self.settle(act=True)
             self.check()
             for box in self.engine.boxes.values():
                 self.start(box)
@@ -191,21 +236,36 @@ class Convergence(RuleBasedStateMachine):
                 self.check()
 
     def start(self, box: Box) -> None:
-        """Every container can be started, unless its user made that impossible."""
+        """Every container can be started, unless its user made that impossible.
+
+        Or the engine did: a start that was refused for an IPv6 address cost the container its IPv4 address
+        until the engine restarts.
+        """
         try:
             self.engine.start(box)
         except EngineRefusedError:
-            network = self.engine.network
-            assert box.given, box
-            assert box.address or network is None or box.given != network.id, box
+            there = {network.name: network.id for network in self.engine.networks().items}
+            of_user = (
+                there.get(name) != each.network_id or "IPv6Address" in each.settings.get("IPAMConfig", {})
+                for name, each in box.given.items()
+            )
+            assert any(of_user) or self.engine.is_burned(box), box
 
-    def waits_for_its_network(self, action: EndpointAction) -> bool:
+    def waits_for_its_network(self, box: Box) -> bool:
         """Whether a container cannot be put back before its user makes the network again."""
-        there = [network.id for network in self.engine.networks().items]
-        return isinstance(action, Restore) and self.engine.boxes[action.container_id].given not in (
-            None,
-            *there,
-        )
+        there = {network.id for network in self.engine.networks().items}
+        return any(each.network_id not in there for each in box.given.values())
+
+    def waits(self, action: EndpointAction) -> bool:
+        """Whether an action cannot be carried out yet.
+
+        Where a connect can keep a MAC address, and where all moves of a chosen one are refused, a stopped
+        container must run first: its MAC address is not shown.
+        """
+        box = self.engine.boxes[action.container_id]
+        if isinstance(action, Restore):
+            return self.waits_for_its_network(box)
+        return isinstance(action, Reconnect) and self.engine.release.name in MAC_MATTERS and box.has_run
 
     def check(self) -> None:
         """Nothing is left to do, and nobody waits for somebody who waits for it."""
@@ -218,10 +278,15 @@ class Convergence(RuleBasedStateMachine):
         )
         desired = Desired(SETTINGS)
         desired.update(facts, facts.containers)
-        unfinished = {each for each in facts.containers if self.daemon.endpoints.unfinished(each)}
-        plan = plan_all(desired, facts, {}, SETTINGS, unfinished=unfinished)
-        endpoints = [each for each in plan.endpoints if not self.waits_for_its_network(each)]
+        begun = {each for each in facts.containers if self.daemon.endpoints.unfinished(each)}
+        plan = plan_all(desired, facts, {}, SETTINGS, unfinished=begun)
+        endpoints = [each for each in plan.endpoints if not self.waits(each)]
         assert (endpoints, plan.proxies) == ([], ProxyPlan()), facts
+        for box in self.engine.boxes.values():
+            if self.waits_for_its_network(box):
+                continue
+            assert not losses(self.engine, box), box
+            assert not self.is_unfinished(box), box
         for container in facts.containers.values():
             assert not waits_in_vain(container, facts, desired), facts
 

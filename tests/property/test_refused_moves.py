@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from dockeripv6mapper.actions import Reconnect
-from dockeripv6mapper.controller.jobs import Look, TakeSnapshot
+from dockeripv6mapper.controller.jobs import ListImages, Look, TakeSnapshot
 from dockeripv6mapper.controller.messages import Message, Overflowed, ResyncNow
 from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
 from dockeripv6mapper.mapping.desired import address_of
 from dockeripv6mapper.settings import Scheme
 from tests.property.daemon_by_hand import Daemon
-from tests.property.fake_engine import Box, FakeEngine
+from tests.property.fake_boxes import Box
+from tests.property.fake_engine import FakeEngine, gift
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6
 from tests.unit.controller.world import World
@@ -34,10 +35,11 @@ class Scene:
 
     def __init__(self, state_dir: Path) -> None:
         self.engine = FakeEngine()
-        self.box = self.engine.create(NAME, LABEL, on=True, at=None)
+        self.box = self.engine.create(NAME, LABEL, {HE_IPV6: gift(1)})
         self.engine.start(self.box)
         self.engine.told.clear()
         self.daemon = Daemon(self.engine, World(), state_dir)
+        self.daemon.do(ListImages)
         self.daemon.do(TakeSnapshot)
         assert self.is_about_to_be_moved
 
@@ -49,11 +51,11 @@ class Scene:
     @property
     def is_moved(self) -> bool:
         """Whether the container has its address."""
-        return bool(self.box.networks[HE_IPV6]["GlobalIPv6Address"] == str(ADDRESS))
+        return self.box.networks[HE_IPV6].ipv6 == str(ADDRESS)
 
     def stranger(self) -> Box:
         """Somebody who takes the address, unheard of."""
-        stranger = self.engine.create("stranger", {}, on=True, at=ADDRESS)
+        stranger = self.engine.create("stranger", {}, {HE_IPV6: gift(2, ADDRESS)})
         self.engine.start(stranger)
         self._unheard(stranger)
         return stranger
@@ -66,7 +68,7 @@ class Scene:
     def plug(self, at: IPv6Address | None = None) -> None:
         """Have the container's user attach it anew."""
         self.engine.unplug(self.box)
-        self.engine.plug(self.box, at)
+        self.engine.plug(self.box, gift(1, at))
 
     def refuse_once(self) -> None:
         """Have the move refused because of a stranger who is gone before anybody has looked."""
@@ -176,7 +178,7 @@ def test_a_move_that_was_refused_once_before_such_news_is_tried_twice_after_it(
 def test_who_wants_a_refused_address_too_costs_a_try_at_each_start_and_each_stop(scene: Scene) -> None:
     """It may have been in the way, and cannot have the address before."""
     suffix = ":".join(f"{int(ADDRESS) >> shift & 0xFFFF:x}" for shift in (32, 16, 0))
-    other = scene.engine.create("other", {**LABEL, "ipv6.mapper.suffix": suffix}, on=False, at=None)
+    other = scene.engine.create("other", {**LABEL, "ipv6.mapper.suffix": suffix})
     with refusing(scene.engine) as tries:
         scene.daemon.settle()
         before = len(tries)
@@ -194,7 +196,7 @@ def test_who_comes_and_goes_with_a_refused_address_costs_two_tries(scene: Scene)
         scene.daemon.settle()
         before = len(tries)
         for number in range(1, 11):
-            holder = scene.engine.create("holder", {}, on=True, at=ADDRESS)
+            holder = scene.engine.create("holder", {}, {HE_IPV6: gift(2, ADDRESS)})
             scene.engine.start(holder)
             scene.daemon.settle()
             assert len(tries) == before + 2 * (number - 1)

@@ -1,22 +1,38 @@
 """Operations: what a user does to containers and networks, as the `docker` command does it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
 import docker
 from docker.errors import NotFound
 
-from tests.lab.chaos.ledger import Given, Ledger
-from tests.lab.chaos.steps import HELD_SUFFIX, Attached, Do, Fate, Make, OfNetwork, Plug, Rename, Swap, Verb
+from tests.lab.chaos.ledger import Attachment, Given, Ledger
+from tests.lab.chaos.steps import (
+    BETWEEN_NAMES,
+    HELD_SUFFIX,
+    NETWORKS,
+    OPTION,
+    Attached,
+    Do,
+    Fate,
+    Make,
+    OfNetwork,
+    Plug,
+    Rename,
+    Swap,
+    Verb,
+    Wishes,
+)
 from tests.lab.commands import CommandError
-from tests.lab.engines import IMAGE
+from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
 
 SECOND_SUBNET = 0x100 << 48
 """What the second network's subnet lies above the first one's, inside the router's /64 too."""
+IPV4_SUBNETS = {"he_ipv6": IPv4Network("10.9.0.0/24"), "other": IPv4Network("10.10.0.0/24")}
+IN_USE = "ddress already in use"
 STARTING = (Verb.START, Verb.RESTART)
-BETWEEN = "between-names"
-"""A name that a container has while it swaps its own."""
 
 Operation = Make | Do | Rename | Swap | Plug | OfNetwork
 
@@ -42,7 +58,7 @@ class Operations:
                 self._docker("rename", name, to)
             case Swap(name, other):
                 if self._id(name) and self._id(other):
-                    for old, new in ((name, BETWEEN), (other, name), (BETWEEN, other)):
+                    for old, new in ((name, BETWEEN_NAMES), (other, name), (BETWEEN_NAMES, other)):
                         self._docker("rename", old, new)
             case Plug():
                 self._plug(operation)
@@ -52,12 +68,24 @@ class Operations:
     def start(self, container_id: str) -> None:
         """Start a container, and note it where that fails."""
         self.unstartable.pop(container_id, None)
-        if error := self._docker("start", container_id):
+        self._note_start(container_id, self._docker("start", container_id))
+
+    def _note_start(self, container_id: str, error: str) -> None:
+        """Note what a start came to.
+
+        One that is refused for an IPv6 address burns the IPv4 address that the user asked for: the engine
+        keeps it until it is restarted (seen on 20.10 and 28.5).
+        """
+        if error:
             self.unstartable[container_id] = error
+            given = self._ledger.containers[container_id]
+            given.unstartable_until_restart |= IN_USE in error and any(
+                each.ipv4 for each in given.networks.values()
+            )
 
     def create_networks(self) -> None:
         """Create both networks."""
-        for network in ("he_ipv6", "other"):
+        for network in NETWORKS:
             self._of_network(network, Fate.CREATE)
 
     def is_to_be_startable(self, container_id: str) -> bool:
@@ -68,25 +96,47 @@ class Operations:
             return False
         given = self._ledger.containers[container_id]
         networks = {network["Name"]: network["Id"] for network in self._api.networks()}
-        if any(networks.get(name) != network_id for name, network_id in given.networks.items()):
+        attachments = given.networks.items()
+        if any(networks.get(name) != each.network_id or each.ipv6 for name, each in attachments):
             return False
-        return given.address is None and not inspected["State"]["Running"]
+        return not (given.unstartable_until_restart or inspected["State"]["Running"])
 
     def _make(self, make: Make) -> None:
         options = [part for label in make.asks.value.split() for part in ("--label", f"ipv6.mapper.{label}")]
-        options += ["--network", make.attached.network]
-        address = self._host.subnet[HELD_SUFFIX] if make.attached is Attached.HELD else None
-        if address:
-            options += ["--ip6", str(address)]
+        attachment = self._attachment(make)
+        options += self._run_options(make, attachment)
         command = ("run", "-d") if make.run else ("create",)
         error = self._docker(*command, "--name", make.name, *options, IMAGE)
         container_id = self._id(make.name)
         if container_id is None or container_id in self._ledger.containers:
             return  # the name is taken, or the network gone
-        network_id = self._network_id(make.attached.network) or ""
-        self._ledger.containers[container_id] = Given(make.asks, {make.attached.network: network_id}, address)
-        if error:
-            self.unstartable[container_id] = error
+        self._ledger.containers[container_id] = Given(make.asks, {make.attached.network: attachment})
+        self._note_start(container_id, error)
+
+    def _attachment(self, make: Make) -> Attachment:
+        """What a user asks for in a `run`: on networks of the engine's own, nothing."""
+        network = make.attached.network
+        network_id = self._network_id(network) or ""
+        if network not in NETWORKS:
+            return Attachment(network_id)
+        held = str(self._host.subnet[HELD_SUFFIX]) if make.attached is Attached.HELD else None
+        # Engine 28.5 has no way to keep it in a move.
+        keeps_mac = self._host.engine.flavour is Flavour.DISTRO or make.asks.network != network
+        mac = f"02:11:22:33:44:{make.wishes.ipv4 or 0:02x}" if make.wishes.mac and keeps_mac else None
+        return Attachment(network_id, make.wishes, _ipv4(network, make.wishes), held, mac)
+
+    def _run_options(self, make: Make, attachment: Attachment) -> list[str]:
+        """The options of `docker run` that ask for an attachment."""
+        option = [f"driver-opt={key}={value}" for key, value in OPTION.items() if attachment.wishes.option]
+        named = ",".join((f"name={make.attached.network}", *option)) if option else make.attached.network
+        return [
+            *("--network", named),
+            *_options("--network-alias", attachment.wishes.aliases),
+            *_options("--link", attachment.wishes.links),
+            *_options("--ip", [attachment.ipv4] if attachment.ipv4 else ()),
+            *_options("--ip6", [attachment.ipv6] if attachment.ipv6 else ()),
+            *_options("--mac-address", [attachment.mac] if attachment.mac else ()),
+        ]
 
     def _do(self, verb: Verb, name: str) -> None:
         container_id = self._id(name)
@@ -95,7 +145,7 @@ class Operations:
         if verb is Verb.START:
             self.start(container_id)
         elif (error := self._docker(*verb.value, container_id)) and verb is Verb.RESTART:
-            self.unstartable[container_id] = error
+            self._note_start(container_id, error)
 
     def _plug(self, plug: Plug) -> None:
         container_id = self._id(plug.name)
@@ -105,8 +155,20 @@ class Operations:
         self.untold |= not self._api.inspect_container(container_id)["State"]["Running"]
         given = self._ledger.containers[container_id].networks
         if plug.connect:
-            if not self._docker("network", "connect", plug.network, container_id):
-                given[plug.network] = self._network_id(plug.network) or ""
+            wishes, ipv4 = plug.wishes, _ipv4(plug.network, plug.wishes)
+            option = [f"{key}={value}" for key, value in OPTION.items() if wishes.option]
+            options = [
+                *_options("--alias", wishes.aliases),
+                *_options("--link", wishes.links),
+                *_options("--ip", [ipv4] if ipv4 else ()),
+                *_options("--driver-opt", option),
+            ]
+            attached = self._api.inspect_container(container_id)["NetworkSettings"]["Networks"]
+            # On the network already, a stopped container is left as it is without an error.
+            if not self._docker("network", "connect", *options, plug.network, container_id) and (
+                plug.network not in attached
+            ):
+                given[plug.network] = Attachment(self._network_id(plug.network) or "", wishes, ipv4)
         else:
             # From now on it is no longer to be there, unless the mapper wants it.
             before = given.pop(plug.network, None)
@@ -122,7 +184,8 @@ class Operations:
             subnet = self._host.subnet
             if network == "other":
                 subnet = IPv6Network((int(subnet.network_address) + SECOND_SUBNET, subnet.prefixlen))
-            self._docker(*replace(self._host, subnet=subnet).network_command(network))
+            ipv4 = ("--subnet", str(IPV4_SUBNETS[network]))
+            self._docker(*replace(self._host, subnet=subnet).network_command(network, *ipv4))
 
     def _attached(self, network: str) -> list[str]:
         return [each["Id"] for each in self._api.containers(filters={"network": network})]
@@ -145,3 +208,13 @@ class Operations:
         except CommandError as error:
             return str(error)
         return ""
+
+
+def _ipv4(network: str, wishes: Wishes) -> str | None:
+    """The IPv4 address that is asked for on a network."""
+    return None if wishes.ipv4 is None else str(IPV4_SUBNETS[network][wishes.ipv4])
+
+
+def _options(name: str, values: Iterable[str]) -> list[str]:
+    """The same option with each of some values."""
+    return [part for value in values for part in (name, value)]

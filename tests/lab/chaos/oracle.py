@@ -1,7 +1,8 @@
 """The oracle: what engine and kernel should be like, and every way in which they differ from it.
 
-Its facts are its own, from the engine's inspections and the `ip` command; its decisions are `mapping`'s,
-which is pure and tested by itself. What the daemon believes plays no part.
+Its facts are its own, from the engine's inspections and the `ip` command. What the user asked for stands in
+the ledger. Which address a container is to have is decided by `mapping`, which is pure and tested by itself.
+What the daemon believes plays no part.
 """
 
 import json
@@ -20,13 +21,11 @@ from dockeripv6mapper.model import Container, Host, Link, Mapping, Network, Reas
 from dockeripv6mapper.settings import Settings
 from tests.lab import hosts
 from tests.lab.chaos.ledger import Ledger
-from tests.lab.chaos.steps import Asks
+from tests.lab.chaos.steps import UNMAPPED
 from tests.lab.scenes import MARK
 
 SETTINGS = Settings()
 SILENT_LINKS = {"LOOPBACK", "POINTOPOINT", "NOARP"}
-UNMAPPED = (Asks.NOTHING, Asks.NONSENSE, Asks.NOWHERE)
-"""Labels that come to nothing on any host: such a container is never touched."""
 
 
 class Oracle:
@@ -37,24 +36,27 @@ class Oracle:
 
     def differences(self) -> list[str]:
         """Return what is not as it should be; nothing, where all is well."""
+        inspected = list(self._inspected())
         facts = Facts(
-            {each.id: each for each in self._containers()},
+            {each.id: each for each in map(container_from_inspection, inspected)},
             Networks(self._networks()),
             {each["Id"]: {} for each in self._api.images()},
             self._of_host(),
         )
         desired = Desired(SETTINGS)
         desired.update(facts, list(facts.containers))
+        networks = {network.name: network.id for network in facts.networks}
         return [
+            *(each for shown in inspected for each in self._ledger.losses(shown, networks)),
             *(each for container in facts.containers.values() for each in _judge(container, facts, desired)),
-            *(each for container in facts.containers.values() for each in self._untouched(container, facts)),
+            *(each for container in facts.containers.values() for each in self._untouched(container)),
             *self._entries(facts, desired),
         ]
 
-    def _containers(self) -> Iterator[Container]:
+    def _inspected(self) -> Iterator[dict[str, Any]]:
         for item in self._api.containers(all=True):
             try:
-                yield container_from_inspection(self._api.inspect_container(item["Id"]))
+                yield self._api.inspect_container(item["Id"])
             except NotFound:  # removed since it was listed
                 continue
 
@@ -83,20 +85,12 @@ class Oracle:
         shown: list[dict[str, Any]] = json.loads(self._host.namespace.run("ip", "-j", *args).stdout or "[]")
         return shown
 
-    def _untouched(self, container: Container, facts: Facts) -> Iterator[str]:
-        """What the user gave it is there; and where its labels come to nothing, there is nothing else."""
-        attached = {each.network for each in container.endpoints}
-        networks = {network.name: network.id for network in facts.networks}
-        for network in self._ledger.missing(container.id, attached, networks):
-            yield f"{container.name} is not on {network} any more, which its user gave it"
+    def _untouched(self, container: Container) -> Iterator[str]:
+        """Where its labels come to nothing, a container is on the networks that its user gave it alone."""
         given = self._ledger.containers.get(container.id)
-        if given is None or given.asks not in UNMAPPED:
-            return
-        if attached != given.networks.keys():
+        attached = {each.network for each in container.endpoints}
+        if given is not None and given.asks in UNMAPPED and attached != given.networks.keys():
             yield f"{container.name} is on {attached}, and its user gave it {set(given.networks)}"
-        for endpoint in container.endpoints:
-            if endpoint.ours or endpoint.requested not in (None, given.address):
-                yield f"{container.name}, which asks for nothing, was given {endpoint.requested}"
 
     def _entries(self, facts: Facts, desired: Desired) -> Iterator[str]:
         wanted = {

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,10 +17,10 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """What is done once, at the daemon's next call of a kind."""
+    """What is done once, at one of the daemon's next calls."""
 
-    call: bytes
-    """The end of the request's path: `/connect`."""
+    calls: tuple[bytes, ...]
+    """How the paths of the requests end, one after the other: `/connect`. It is done at the last of them."""
     after: bool
     """Once the engine has answered; else the engine never hears of the call."""
     spring: Callable[[], None]
@@ -145,10 +145,10 @@ class Relay:
         """The trap that a request is caught in; no other will be."""
         with self._guard:
             trap = self._trap
-            if trap is None or not (path.startswith(b"POST") and path.endswith(trap.call)):
+            if trap is None or not (path.startswith(b"POST") and path.endswith(trap.calls[0])):
                 return None
-            self._trap = None
-            return trap
+            self._trap = replace(trap, calls=trap.calls[1:]) if len(trap.calls) > 1 else None
+            return trap if self._trap is None else None
 
     def _answer(self, line: Line, chunk: bytes) -> None:
         trap, line.trap = line.trap, None

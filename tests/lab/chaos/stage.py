@@ -17,7 +17,7 @@ from tests.lab.chaos.observer import Observer
 from tests.lab.chaos.operations import Operations
 from tests.lab.chaos.oracle import Oracle
 from tests.lab.chaos.relay import Relay, Trap
-from tests.lab.chaos.steps import Fault, ForeignEntry, KillDaemon, KillDaemonAt, Pause, Step
+from tests.lab.chaos.steps import Fault, ForeignEntry, KillDaemon, KillDaemonAt, KillDaemonInMove, Pause, Step
 from tests.lab.commands import CommandError
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
@@ -32,6 +32,8 @@ WITHIN_SECONDS = 5.0
 STARTED_SECONDS = 30.0
 """How long the daemon may take to start: an interpreter and its libraries, on a machine that is busy."""
 CONNECTED = "connected to the engine"
+CALLS_OF_A_MOVE = (b"/disconnect", b"/connect", b"/disconnect", b"/connect")
+RESTARTS = (Fault.RESTART_ENGINE, Fault.RESTART_ENGINE_LIVE, Fault.KILL_ENGINE)
 ALARMS = ("Traceback", "unexpected: ")
 """What the daemon's log must never say."""
 
@@ -111,7 +113,10 @@ class Stage:
                 threading.Timer(milliseconds / 1000, self._kill).start()
             case KillDaemonAt(call, after):
                 self._expect_death()
-                self._relay.set_trap(Trap(f"/{call}".encode(), after, self._kill))
+                self._relay.set_trap(Trap((f"/{call}".encode(),), after, self._kill))
+            case KillDaemonInMove(call, after):
+                self._expect_death()
+                self._relay.set_trap(Trap(CALLS_OF_A_MOVE[:call], after, self._kill))
             case ForeignEntry(suffix):
                 self._make_entry(suffix)
             case Fault():
@@ -134,6 +139,8 @@ class Stage:
                 self._relay.deaf = True
             case _:
                 self._faults.bring(fault)
+                if fault in RESTARTS:
+                    self._ledger.engine_restarted()
 
     # --- the daemon ---------------------------------------------------------------------------------------
 

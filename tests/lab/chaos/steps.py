@@ -6,15 +6,22 @@ sequence is a sequence too.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
 NAMES = ("ann", "bob", "cat", "dan", "eve")
 """As few as it takes for containers to come into each other's way."""
 NETWORKS = ("he_ipv6", "other")
+BETWEEN_NAMES = "between-names"
+"""A name that a container has while it changes its own, or where no other is free."""
 HELD_SUFFIX = 5
 """The suffix that several label and attachment variants ask for."""
+
+OPTION = {"com.example.lab": "kept"}
+"""A driver option that no driver knows; the engine keeps it."""
+FIRST_CHOSEN, CHOSEN = 50, 200
+"""Host part of the first IPv4 address that users ask for, and how many there are."""
 
 T = TypeVar("T")
 
@@ -30,6 +37,36 @@ class Asks(Enum):
     UNPROXIED = "network=he_ipv6 proxy=false"
     NONSENSE = "network=he_ipv6 suffix=xyz"
     NOWHERE = "network=nope"
+
+    @property
+    def network(self) -> str | None:
+        """The network on which the mapper may change the IPv6 address."""
+        if self in UNMAPPED:
+            return None
+        return self.value.split()[0].removeprefix("network=")
+
+
+UNMAPPED = (Asks.NOTHING, Asks.NONSENSE, Asks.NOWHERE)
+"""Labels that come to nothing on any host: such a container is never touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a user asks for on a network besides an IPv6 address."""
+
+    ipv4: int | None = None
+    """The host part of an IPv4 address."""
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    option: bool = False
+    """Whether `OPTION` is among them."""
+    mac: bool = False
+    """Whether a MAC address is, where the engine can keep it."""
+
+    def __str__(self) -> str:
+        ipv4 = f"--ip {self.ipv4}" if self.ipv4 else ""
+        flags = ("--driver-opt" if self.option else "", "--mac-address" if self.mac else "")
+        return " ".join(filter(None, (ipv4, *self.aliases, *self.links, *flags)))
 
 
 class Attached(Enum):
@@ -54,11 +91,12 @@ class Make:
     name: str
     asks: Asks
     attached: Attached
+    wishes: Wishes
     run: bool
 
     def __str__(self) -> str:
-        labels = self.asks.value or "no labels"
-        return f"{'run' if self.run else 'create'} {self.name} ({labels}; on {self.attached.value})"
+        labels, on = self.asks.value or "no labels", f"{self.attached.value} {self.wishes}".strip()
+        return f"{'run' if self.run else 'create'} {self.name} ({labels}; on {on})"
 
 
 class Verb(Enum):
@@ -113,9 +151,11 @@ class Plug:
     name: str
     network: str
     connect: bool
+    wishes: Wishes
 
     def __str__(self) -> str:
-        return f"network {'connect' if self.connect else 'disconnect'} {self.network} {self.name}"
+        verb = "connect" if self.connect else "disconnect"
+        return f"network {verb} {self.network} {self.name} {self.wishes}".strip()
 
 
 class Fate(Enum):
@@ -169,6 +209,18 @@ class KillDaemonAt:
         return f"kill -9 the daemon {'after' if self.after else 'before'} its next {self.call}"
 
 
+@dataclass(frozen=True, slots=True)
+class KillDaemonInMove:
+    """`kill -9` of the daemon at a call of its next move: that begins with a disconnect."""
+
+    call: int
+    """1 and 3 are disconnects, 2 and 4 connects; a move that asks for one address family has two calls."""
+    after: bool
+
+    def __str__(self) -> str:
+        return f"kill -9 the daemon {'after' if self.after else 'before'} call {self.call} of its next move"
+
+
 class Fault(Enum):
     """What befalls host, engine and daemon."""
 
@@ -202,7 +254,8 @@ class Pause:
         return "pause"
 
 
-Step = Make | Do | Rename | Swap | Plug | OfNetwork | ForeignEntry | KillDaemon | KillDaemonAt | Fault | Pause
+Kill = KillDaemon | KillDaemonAt | KillDaemonInMove
+Step = Make | Do | Rename | Swap | Plug | OfNetwork | ForeignEntry | Kill | Fault | Pause
 
 RARE = frozenset({Fault.RESTART_ENGINE, Fault.RESTART_ENGINE_LIVE, Fault.KILL_ENGINE})
 """Faults that take seconds, and leave few containers running."""
@@ -210,9 +263,12 @@ MENDED_BY = {Fault.LINK_DOWN: Fault.LINK_UP, Fault.IPV6_OFF: Fault.IPV6_ON}
 
 KINDS = {"pause": 20, "make": 22, "do": 22, "name": 6, "plug": 7, "network": 3, "fault": 20}
 ASKS_WEIGHTS = dict.fromkeys(Asks, 1) | {Asks.NOTHING: 2, Asks.ADDRESS: 8, Asks.CONTENDED: 4}
-ATTACHED_WEIGHTS = dict.fromkeys(Attached, 1) | {Attached.DEFAULT: 6, Attached.MAPPED: 5}
+ATTACHED_WEIGHTS = dict.fromkeys(Attached, 1) | {Attached.DEFAULT: 5, Attached.MAPPED: 8}
 VERB_WEIGHTS = dict.fromkeys(Verb, 2) | {Verb.START: 5, Verb.RESTART: 3, Verb.REMOVE: 3}
 FAULT_WEIGHTS = {fault: 1 if fault in RARE else 4 for fault in Fault if fault not in MENDED_BY.values()}
+CALLS_OF_A_MOVE = 4
+WISHED = 0.6
+"""How likely each wish is."""
 MENDING = 0.4
 """How likely each step is to mend what is broken: a host without network or uplink has nothing to lose."""
 
@@ -234,9 +290,15 @@ class Drawing:
         """Networks that should not."""
         self._faults: list[Fault] = []
         """Faults that last until they are mended."""
+        self._addresses = 0
+        """How many IPv4 addresses were asked for: no two containers ask for one."""
+        self._next: list[Step] = []
+        """The next steps, where one alone is of no use."""
 
     def step(self) -> Step:
         """Return the next step."""
+        if self._next:
+            return self._next.pop(0)
         if self._gone and self._chance.random() < MENDING:
             return OfNetwork(self._gone.pop(), Fate.CREATE)
         if self._faults and self._chance.random() < MENDING:
@@ -261,7 +323,20 @@ class Drawing:
         name = self._chance.choice(free)
         self._names.add(name)
         asks, attached = self._weighted(ASKS_WEIGHTS), self._weighted(ATTACHED_WEIGHTS)
-        return Make(name, asks, attached, run=self._chance.random() < 0.75)
+        return Make(name, asks, attached, self._wishes(), run=self._chance.random() < 0.75)
+
+    def _wishes(self) -> Wishes:
+        self._addresses += 1
+        return Wishes(
+            ipv4=FIRST_CHOSEN + self._addresses % CHOSEN if self._wished() else None,
+            aliases=("chosen",) if self._wished() else (),
+            links=("friend:buddy",) if self._wished() else (),
+            option=self._wished(),
+            mac=self._wished() and self._wished(),
+        )
+
+    def _wished(self) -> bool:
+        return self._chance.random() < WISHED
 
     def _do(self) -> Do:
         verb, name = self._weighted(VERB_WEIGHTS), self._someone()
@@ -278,7 +353,8 @@ class Drawing:
         return Rename(name, other)
 
     def _plug(self) -> Plug:
-        return Plug(self._someone(), self._chance.choice(NETWORKS), connect=self._even())
+        name, network, connect = self._someone(), self._chance.choice(NETWORKS), self._even()
+        return Plug(name, network, connect, self._wishes() if connect else Wishes())
 
     def _network(self) -> OfNetwork:
         network, fate = self._chance.choice(NETWORKS), self._chance.choice((Fate.REMOVE, Fate.ANEW))
@@ -287,17 +363,35 @@ class Drawing:
         return OfNetwork(network, fate)
 
     def _fault(self) -> Step:
-        match self._weighted({"kill": 2, "kill at": 4, "entry": 1, "other": 13}):
+        match self._weighted({"kill": 2, "kill at": 4, "kill in move": 8, "entry": 1, "other": 13}):
             case "kill":
                 return KillDaemon(self._chance.randrange(0, 500, 20))
             case "kill at":
                 return KillDaemonAt(self._chance.choice(("connect", "disconnect")), after=self._even())
+            case "kill in move":
+                return self._kill_in_move()
             case "entry":
                 return ForeignEntry(self._chance.choice((HELD_SUFFIX, 0xF0)))
         fault = self._weighted(FAULT_WEIGHTS)
         if fault in MENDED_BY:
             self._faults.append(fault)
         return fault
+
+    def _kill_in_move(self) -> Step:
+        """Begin with a running container that its user attached with all wishes: a new name has it moved."""
+        name = self._chance.choice(NAMES)
+        others = [each for each in NAMES if each not in self._names | {name}]
+        asks = self._chance.choice((Asks.ADDRESS, Asks.PORTS))
+        wishes = replace(self._wishes(), ipv4=FIRST_CHOSEN + self._addresses % CHOSEN, aliases=("chosen",))
+        new_name = self._chance.choice(others or [BETWEEN_NAMES])
+        self._names = self._names - {name} | ({new_name} & set(NAMES))
+        self._next = [
+            Make(name, asks, Attached.MAPPED, wishes, run=True),
+            Pause(),
+            KillDaemonInMove(self._chance.randint(1, CALLS_OF_A_MOVE), after=self._even()),
+            Rename(name, new_name),
+        ]
+        return Do(Verb.REMOVE, name)
 
     def _someone(self) -> str:
         return self._chance.choice(sorted(self._names))

@@ -106,7 +106,7 @@ def test_a_move_tries_the_ipv6_address_alone_before_it_asks_for_both(
 def test_the_endpoint_between_two_steps_says_what_the_user_set(endpoints: Endpoints, wire: Wire) -> None:
     """A process that finds it knows that it is no endpoint of the user's, and what to make of it."""
     endpoints.apply(MOVE)
-    assert json.loads(mark_of(wire, 1).removeprefix("restore:")) == USERS
+    assert json.loads(mark_of(wire, 1).partition(":")[2]) == USERS
 
 
 def test_a_move_without_an_ipv4_address_needs_one_connect(endpoints: Endpoints, wire: Wire) -> None:
@@ -190,7 +190,7 @@ def test_what_cannot_be_put_back_whole_keeps_the_rest_and_says_what_it_lacks(
     with pytest.raises(EngineRefusedError):
         endpoints.apply(MOVE)
     assert settings_of(wire, -1) == USERS
-    assert json.loads(mark_of(wire, -1).removeprefix("restore:")) == at(OLD)
+    assert json.loads(mark_of(wire, -1).partition(":")[2]) == at(OLD)
     assert noted(journal) is None
 
 
@@ -277,18 +277,19 @@ def test_a_detached_container_gets_back_all_that_its_user_set(
     assert noted(journal) is None
 
 
+@pytest.mark.parametrize("with_note", [True, False])
 def test_an_endpoint_for_a_moment_is_not_taken_for_the_users(
-    endpoints: Endpoints, wire: Wire, journal: Journal
+    endpoints: Endpoints, wire: Wire, journal: Journal, *, with_note: bool
 ) -> None:
-    """With the note it is left to the move; without, it is replaced by what its mark says."""
-    journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", USERS))
+    """It is replaced by what its mark says, also without the note, which a reboot loses."""
+    if with_note:
+        journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", USERS))
     mark = {"ipv6.mapper.endpoint": "restore:" + json.dumps(USERS)}
     wire.inspected = {"he_ipv6": {**OPERATIONAL, "DriverOpts": mark}}
     assert endpoints.apply(RESTORE)
-    assert (wire.changes, noted(journal)) == ([], None)
-    assert endpoints.apply(RESTORE)
     assert steps(wire) == ["disconnect", "connect"]
     assert wire.changes[-1].endpoint == USERS
+    assert noted(journal) is None
 
 
 def test_a_restored_endpoint_that_still_lacks_something_is_a_refusal(
@@ -301,7 +302,7 @@ def test_a_restored_endpoint_that_still_lacks_something_is_a_refusal(
     with pytest.raises(EngineRefusedError) as refused:
         endpoints.apply(RESTORE)
     assert not isinstance(refused.value, NotFinishedError)
-    assert json.loads(mark_of(wire, -1).removeprefix("restore:")) == at(OLD)
+    assert json.loads(mark_of(wire, -1).partition(":")[2]) == at(OLD)
     assert noted(journal) is None
 
 
@@ -359,7 +360,7 @@ def test_a_refused_connect_leaves_no_address_in_the_configuration(endpoints: End
     with pytest.raises(EngineRefusedError, match=r"connecting mon_container to he_ipv6 at 2001:db8::5"):
         endpoints.apply(CONNECT)
     assert steps(wire) == ["connect", "connect", "disconnect"]
-    assert wire.changes[1].endpoint == {}
+    assert wire.changes[1].endpoint == {"DriverOpts": {"ipv6.mapper.endpoint": "added"}}
     assert not endpoints.unfinished(CONTAINER)
 
 
@@ -409,6 +410,29 @@ def test_only_an_endpoint_of_ours_is_taken_back(
     assert steps(wire) == verbs
     if mark == "moved:":
         assert wire.changes[1].endpoint == {**USERS, "DriverOpts": {}}
+
+
+def test_an_endpoint_for_a_moment_gives_up_its_addresses_and_keeps_its_mark(
+    endpoints: Endpoints, wire: Wire
+) -> None:
+    """What the user set is given back when the container runs, where the engine can refuse it."""
+    wire.state = STOPPED
+    mark = {"ipv6.mapper.endpoint": "restore-running:" + json.dumps(at(OLD))}
+    wire.inspected = {"he_ipv6": {**OPERATIONAL, "IPAMConfig": {"IPv6Address": str(NEW)}, "DriverOpts": mark}}
+    assert endpoints.apply(RELEASE)
+    assert settings_of(wire, -1) == {**USERS, "IPAMConfig": {}}
+    assert json.loads(mark_of(wire, -1).partition(":")[2]) == at(OLD)
+
+
+def test_a_connect_that_was_to_be_undone_is_undone_by_the_next_process(
+    endpoints: Endpoints, wire: Wire, journal: Journal
+) -> None:
+    """The container is on the network for a moment then, at an address that nobody asked for."""
+    journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", None))
+    wire.inspected = {"he_ipv6": {**OPERATIONAL, "DriverOpts": {"ipv6.mapper.endpoint": "added"}}}
+    assert endpoints.apply(RESTORE)
+    assert steps(wire) == ["disconnect"]
+    assert not endpoints.unfinished(CONTAINER)
 
 
 def test_a_users_endpoint_on_a_network_that_is_gone_stays(endpoints: Endpoints, wire: Wire) -> None:

@@ -50,7 +50,7 @@ def test_a_note_too_long_for_a_link_is_kept_as_well(journal: Journal) -> None:
     journal.write("6ba2", LONG)
     assert journal.read("6ba2") == LONG
     assert note(journal).stat().st_mode & 0o077 == 0
-    assert journal.leftovers() == []
+    assert journal.drafts() == []
 
 
 @pytest.mark.parametrize("earlier", [NOT_ATTACHED, LONG])
@@ -63,7 +63,7 @@ def test_a_later_note_takes_the_place_of_the_earlier(
     journal.write("6ba2", later)
     assert journal.read("6ba2") == later
     assert journal.container_ids() == ["6ba2"]
-    assert journal.leftovers() == []
+    assert journal.drafts() == []
 
 
 def test_a_note_in_a_file_is_read(journal: Journal) -> None:
