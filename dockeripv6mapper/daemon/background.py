@@ -135,9 +135,12 @@ def _become_daemon(
 
 def _reason(logfile: Path, since: int, outcome: str) -> MapperError:
     """Why the daemon did not become ready, from what it has logged."""
-    with logfile.open(errors="replace") as log_file:
-        log_file.seek(since)
-        text = log_file.read()
+    try:
+        with logfile.open(errors="replace") as log_file:
+            log_file.seek(since)
+            text = log_file.read()
+    except OSError:  # it may be written, and not read
+        text = ""
     if words := LAST_WORDS.search(text):
         return MapperError(words["error"], hint=words["hint"])
     lines = text.splitlines()

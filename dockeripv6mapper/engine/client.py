@@ -6,6 +6,7 @@ are made for stands in `endpoints` and `events`.
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,6 +99,18 @@ class Client:
         api, self._api = self._api, None
         if api is not None:
             api.close()
+
+    def require_access(self) -> None:
+        """Raise `PermissionMissingError` where this process may not use the engine's socket.
+
+        It asks the engine nothing: one that hangs, or a proxy before it that answers with an error, must not
+        hold up the daemon's start. Raises `EngineUnavailableError` where there is nothing to connect to.
+        """
+        if (path := self.socket_path) is None:
+            return
+        with as_ours("speaking to the engine", self._called), socket.socket(socket.AF_UNIX) as link:
+            link.setblocking(False)
+            link.connect(path)
 
     def ping(self) -> None:
         """Raise what keeps the engine from being used, if anything does."""

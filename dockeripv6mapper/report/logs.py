@@ -50,7 +50,7 @@ class LogFile(WatchedFileHandler):
 
 
 class Lines(logging.Formatter):
-    """The message as one line; a traceback has lines of its own, indented, so that none looks like a record."""
+    """The message as one line; a traceback has lines of its own, indented, as no record is."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         """Return the record's own line, with nothing unprintable in its message."""

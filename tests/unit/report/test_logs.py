@@ -85,8 +85,12 @@ def test_the_journal_is_known_by_the_file_that_it_names(tmp_path: Path) -> None:
 def test_a_message_in_a_traceback_begins_no_line_of_its_own() -> None:
     """An error of the program itself may quote a label; the lines are indented, as no record is."""
     broken = record("it", logging.ERROR)
-    try:
+
+    def fail() -> None:
         raise KeyError("one\n") from ValueError("a\n2026-01-02 03:04:05,678 INFO    forged\x1b[2J")
+
+    try:
+        fail()
     except KeyError as error:
         broken.exc_info = (KeyError, error, error.__traceback__)
     _, *lines = Lines("%(message)s").format(broken).split("\n")
