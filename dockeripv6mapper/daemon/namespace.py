@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Self
 
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.kernel.netlink import capabilities
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +116,9 @@ def _is_mapper(found: Holder) -> bool:
     """
     if found.uid in (0, os.geteuid()):
         return True
+    # Not for commands that need no kernel: its library takes a fifth of a second.
+    from dockeripv6mapper.kernel.netlink import capabilities  # noqa: PLC0415
+
     try:
         ours, its = (Path(f"/proc/{process}/uid_map").read_text() for process in ("self", found.pid))
         return ours == its and "CAP_NET_ADMIN" in capabilities(str(found.pid))

@@ -18,6 +18,9 @@ import docker
 import requests
 from docker.errors import DockerException, create_api_error_from_http_exception
 from docker.utils import kwargs_from_env, parse_host
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
+from urllib3.connection import HTTPConnection
 
 from dockeripv6mapper.engine.failures import as_ours, translated
 from dockeripv6mapper.engine.raw_socket import EventStream, Patience
@@ -229,5 +232,23 @@ class Client:
                 if self._host:
                     options["base_url"] = self._host
                 # Whatever its types say, the library takes a fraction too.
-                self._api = docker.APIClient(timeout=self.patience.question, **options)  # type: ignore[arg-type]
+                api = docker.APIClient(timeout=self.patience.question, **options)  # type: ignore[arg-type]
+                _keep_alive(api, self.patience)
+                self._api = api
             return self._api
+
+
+def _keep_alive(api: requests.Session, patience: Patience) -> None:
+    """Have the kernel notice where the other end of a TCP connection has vanished.
+
+    By the adapters that the library has mounted, which know its TLS options; local sockets have others. The
+    connection on which it has asked for the version is replaced.
+    """
+    for adapter in api.adapters.values():
+        pools = getattr(adapter, "poolmanager", None)
+        if isinstance(adapter, HTTPAdapter) and isinstance(pools, PoolManager):
+            pools.connection_pool_kw["socket_options"] = [
+                *HTTPConnection.default_socket_options,
+                *patience.keepalive,
+            ]
+            pools.clear()

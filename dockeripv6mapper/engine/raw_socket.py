@@ -32,6 +32,22 @@ class Patience:
     """A list of 1,000 containers takes a twentieth of that on two busy cores; who takes longer hangs."""
     change: float = 60.0
     """A connect waits for a start of the same container to end."""
+    idle: int = 30
+    """After so many seconds without a byte, a TCP connection is probed (tcp(7), `TCP_KEEPIDLE`)."""
+    interval: int = 10
+    """Between two probes (`TCP_KEEPINTVL`)."""
+    probes: int = 3
+    """Unanswered ones, after which the connection counts as lost (`TCP_KEEPCNT`)."""
+
+    @property
+    def keepalive(self) -> list[tuple[int, int, int]]:
+        """Options of a TCP socket. No event may come for days, so silence alone tells nothing."""
+        return [
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.idle),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, self.interval),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probes),
+        ]
 
 
 class EventStream:
