@@ -55,7 +55,7 @@ def kept_from_starting(state_dir: Path) -> Iterator[None]:
     try:
         name = namespace.hold()
     except namespace.HeldError as error:
-        raise running(f"as process {error.pid}") from error
+        raise running(f"as {error.holder}") from error
     with name:
         try:
             lock = path.open()

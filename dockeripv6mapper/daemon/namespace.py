@@ -39,16 +39,19 @@ class Holder:
     pid: int
     uid: int
 
+    def __str__(self) -> str:
+        return f"process {self.pid}" if self.pid else "a process in another container"
+
 
 class HeldError(MapperError):
     """A mapper holds the name."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, holder: Holder) -> None:
         super().__init__(
-            f"another mapper runs in this network namespace, as process {pid}",
+            f"another mapper runs in this network namespace, as {holder}",
             hint="systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status",
         )
-        self.pid = pid
+        self.holder = holder
 
 
 class Name:
@@ -91,7 +94,7 @@ def hold() -> Name:
             listener.close()
             found = holder() or found
             if found is not None and _is_mapper(found):
-                raise HeldError(found.pid) from error
+                raise HeldError(found) from error
             if time.monotonic() > deadline:
                 _warn(found, error)
                 return Name()
@@ -101,7 +104,7 @@ def hold() -> Name:
 
 
 def _warn(found: Holder | None, error: OSError) -> None:
-    whose = f"process {found.pid} of user {found.uid}, which is no mapper" if found else "another process"
+    whose = f"{found} of user {found.uid}, which is no mapper" if found else "another process"
     log.warning(
         "holding the name @%s: %s; %s has it: a second mapper in this network namespace would not be noticed",
         *(ADDRESS[1:].decode(), error.strerror, whose),
