@@ -1,5 +1,6 @@
 """`address`: the address that a container of some name would get."""
 
+import re
 import sys
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
@@ -9,6 +10,9 @@ import typer
 
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.settings import Scheme, Settings
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+"""What the engine takes as a container's name (moby, `daemon/names`)."""
 
 
 def address(
@@ -28,6 +32,8 @@ def address(
     """
     from dockeripv6mapper.model import RefusedError
 
+    if not NAME.fullmatch(name):
+        raise typer.BadParameter(f"{name!r} is a name that no container can have", param_hint="NAME")
     settings: Settings = context.obj
     settings = replace(settings, scheme=scheme or settings.scheme)
     try:

@@ -9,6 +9,7 @@ from dockeripv6mapper.cli.output import Exit
 from dockeripv6mapper.controller.audience import ServiceManager
 from dockeripv6mapper.daemon.background import Command, start, stop
 from dockeripv6mapper.daemon.pidfile import PidFile
+from dockeripv6mapper.report.logs import escaped
 
 
 def carry_out(command: Command, pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -> None:
@@ -22,7 +23,12 @@ def carry_out(command: Command, pidfile: Path, logfile: Path, run: Callable[[Ser
         case Command.STOP:
             typer.echo("stopped" if stop(pidfile) else "not running")
         case Command.START:
-            start(pidfile, logfile, run)
+            _start(pidfile, logfile, run)
         case Command.RESTART:
             stop(pidfile)
-            start(pidfile, logfile, run)
+            _start(pidfile, logfile, run)
+
+
+def _start(pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -> None:
+    if missing := start(pidfile, logfile, run):
+        typer.echo(f"started; {escaped(missing)}")

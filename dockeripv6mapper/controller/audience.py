@@ -18,8 +18,8 @@ class ServiceManager:
     beat_seconds: float = inf
     """How often the loop has to give a sign of life, at least."""
 
-    def ready(self) -> None:
-        """The first full pass is done, and what followed from it."""
+    def ready(self, missing: str) -> None:
+        """The daemon has done what it can for now. `missing`: why that is not a full pass; else empty."""
 
     def beat(self) -> None:
         """The loop is alive. May be called at any rate."""

@@ -7,7 +7,11 @@ from dockeripv6mapper.mapping.progress import Tally
 
 
 class Bulletin:
-    """Says when all is done for the first time, and from then on how many are in which state."""
+    """Reports that the daemon is ready, and from then on how many containers are in which state.
+
+    Ready means that the daemon has done what it can do for now. A service manager that waits for more than
+    that would kill a daemon whose engine is away, and start it again and again.
+    """
 
     def __init__(self, service: ServiceManager, meter: Meter, tally: Callable[[], Tally]) -> None:
         self._service = service
@@ -16,10 +20,17 @@ class Bulletin:
         self._connected = False
         self._ready = False
 
-    def set_connected(self, connected: bool) -> None:
-        """Say that the engine came or went."""
-        self._connected = connected
-        self._meter.engine_connected(connected)
+    def engine_came(self) -> None:
+        """Events flow."""
+        self._connected = True
+        self._meter.engine_connected(True)
+        self.publish()
+
+    def engine_went(self, error: Exception) -> None:
+        """Events do not flow, or no longer: until the engine is back there is nothing to wait for."""
+        self._connected = False
+        self._be_ready(f"the engine is away: {error}; its containers are mapped when it is back")
+        self._meter.engine_connected(False)
         self.publish()
 
     def publish(self) -> None:
@@ -29,8 +40,16 @@ class Bulletin:
         self._service.status(str(tally) if self._connected else f"the engine is away; {tally}")
 
     def done(self) -> None:
-        """Everything was looked at, and nothing is under way; the first time, the daemon is ready."""
+        """A full pass is done, and what followed from it."""
+        if not self._ready:
+            self._be_ready("")
+            self.publish()
+
+    def not_done(self, why: str) -> None:
+        """No full pass can be made for now, or what followed from it takes too long: do not wait for it."""
+        self._be_ready(f"{why}; containers are mapped later")
+
+    def _be_ready(self, missing: str) -> None:
         if not self._ready:
             self._ready = True
-            self.publish()
-            self._service.ready()
+            self._service.ready(missing)

@@ -46,6 +46,8 @@ class HostSide:
         self._uplinks: tuple[Link, ...] | None = None
         self._failed: set[ProxyEntry] = set()
         """Entries that are wanted and could not be added, or not removed."""
+        self._would: dict[ProxyEntry, str] = {}
+        """What a dry run would do now."""
         self._observed = True
         self._proxying = settings.proxy is not ProxyMode.OFF
         """Whether anything is proxied at all: with `--proxy off`, only what a container's label asks for."""
@@ -92,7 +94,7 @@ class HostSide:
         """Bring all proxy entries to what `settle` was last told, except those of the `spared` addresses."""
         present = {entry: ours for entry, ours in self._present.items() if entry.address not in spared}
         wanted = {entry for entry in self._wanting if entry.address not in spared}
-        scope = {entry for entry in self._failed if entry.address not in spared}
+        scope = {entry for entry in self._failed | self._would.keys() if entry.address not in spared}
         self._apply(plan_proxies(wanted, present), scope)
 
     def _want(self, container_id: str, entries: frozenset[ProxyEntry]) -> frozenset[ProxyEntry]:
@@ -116,15 +118,19 @@ class HostSide:
             self._proxying = True
             self._set_sysctls()
         if self._settings.dry_run:
-            for entry in plan.add:
-                self._logbook.once("dry run", f"would proxy {entry}", logging.INFO)
-            for entry in plan.remove:
-                self._logbook.once("dry run", f"would stop proxying {entry}", logging.INFO)
+            self._say_dry_run(plan, scope)
             return
         if plan.remove:
             self._remove(plan.remove)
         if plan.add:
             self._add(plan.add)
+
+    def _say_dry_run(self, plan: ProxyPlan, scope: AbstractSet[ProxyEntry]) -> None:
+        kept = {entry: text for entry, text in self._would.items() if entry not in scope}
+        adds = {entry: f"would proxy {entry}" for entry in plan.add}
+        removals = {entry: f"would stop proxying {entry}" for entry in plan.remove}
+        self._would = kept | adds | removals
+        self._logbook.dry_run("proxy entries", self._would.values())
 
     def _remove(self, entries: Iterable[ProxyEntry]) -> None:
         outcome = self._kernel.remove_proxies(entries)

@@ -12,7 +12,7 @@ from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Re
 from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import Inventory
-from dockeripv6mapper.engine.raw_socket import SPARES
+from dockeripv6mapper.engine.spares import SPARES
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError

@@ -1,8 +1,10 @@
 """The logbook: says each thing once. A refusal when it begins or changes, a failure also when it ends."""
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
+from dockeripv6mapper.controller.unexpected import Kind, UnexpectedErrors
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.model import Container, Decision, Mapping, Network, Refusal, Undecided
@@ -17,10 +19,15 @@ AWAY = "the engine is away"
 class Logbook:
     """Remembers what was said of whom."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._decisions: dict[str, Decision] = {}
         self._failures: dict[object, tuple[int, str]] = {}
+        self._unexpected = UnexpectedErrors(clock)
+        self._kinds: dict[object, Kind] = {}
+        """Of those failures that are unexpected errors, and were logged: their kind."""
         self._remarks: set[tuple[str, str]] = set()
+        self._dry_run: dict[str, frozenset[str]] = {}
+        """What would be done now, by container or by side."""
 
     def decision(self, container: Container, decision: Decision) -> None:
         """Say what is wanted of a container, where that is news."""
@@ -65,9 +72,24 @@ class Logbook:
             self._remarks.add((subject, text))
             log.log(level, "%s", text)
 
+    def dry_run(self, side: str, lines: Iterable[str]) -> None:
+        """Log what a dry run would do now for `side`, or for a container's ID: the lines that are new."""
+        now = frozenset(lines)
+        for line in sorted(now - self._dry_run.get(side, frozenset())):
+            log.info("%s", line)
+        if now:
+            self._dry_run[side] = now
+        else:
+            self._dry_run.pop(side, None)
+
     def failed(self, what: object, error: Exception) -> int:
         """Say that something failed, where that is news; returns how many times in a row it has."""
         count, said = self._failures.get(what, (0, ""))
+        if not isinstance(error, MapperError):
+            if (kind := self._unexpected.log(error)) is not None:
+                self._kinds[what], said = kind, repr(error)
+            self._failures[what] = (count + 1, said)
+            return count + 1
         gist = _gist(error)
         known = said == gist or (gist == AWAY and self._is_away())
         self._failures[what] = (count + 1, gist)
@@ -75,15 +97,15 @@ class Logbook:
             log.debug("%s (again: %d times now)", error, count + 1)
         elif isinstance(error, EngineUnavailableError):
             log.warning("%s: keeping everything as it is, and trying again", error)
-        elif isinstance(error, MapperError):
-            log.warning("%s%s", error, f" (try: {error.hint})" if error.hint else "")
         else:
-            log.error("unexpected: %r", error, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
+            log.warning("%s%s", error, f" (try: {error.hint})" if error.hint else "")
         return count + 1
 
     def succeeded(self, what: object) -> None:
         """Say that a failure has ended, if there was one."""
         _, said = self._failures.pop(what, (0, ""))
+        if (kind := self._kinds.pop(what, None)) is not None:
+            self._unexpected.end(kind)
         if said and not (said == AWAY and self._is_away()):
             log.info("no longer failing: %s", said)
 
@@ -95,8 +117,10 @@ class Logbook:
     def forget(self, subject: str, *whats: object) -> None:
         """A container or network is gone: whatever is said of it next, or of `whats`, is news."""
         self._decisions.pop(subject, None)
+        self._dry_run.pop(subject, None)
         for what in (subject, *whats):
             self._failures.pop(what, None)
+            self._kinds.pop(what, None)
         self._remarks = {remark for remark in self._remarks if remark[0] != subject}
 
     def _is_away(self) -> bool:
@@ -107,7 +131,7 @@ class Logbook:
             self.once(subject, f"{who}: {oddity}")
 
 
-def _gist(error: Exception) -> str:
+def _gist(error: MapperError) -> str:
     """What makes two failures the same: an engine that is away is away, whatever it was asked."""
     away = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
     return AWAY if away else str(error) or repr(error)

@@ -17,6 +17,7 @@ from dockeripv6mapper.controller.bulletin import Bulletin
 from dockeripv6mapper.controller.intake import Intake
 from dockeripv6mapper.controller.jobs import (
     Employ,
+    Job,
     Jobs,
     ListImages,
     ListNetworks,
@@ -32,6 +33,7 @@ from dockeripv6mapper.controller.messages import HostChanged, Message, Overflowe
 from dockeripv6mapper.controller.outcomes import Outcomes
 from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import (
+    Deadline,
     LookLater,
     Report,
     Resync,
@@ -64,6 +66,10 @@ SETTLE_SECONDS = 0.1
 """How long to wait after news of the uplinks: they come in bursts."""
 STREAM = "stream"
 """What fails where no events come."""
+FIRST_LIST_SECONDS = 30.0
+"""How long the daemon waits for the first list before it is ready without: as long as for any answer."""
+FIRST_PASS_SECONDS = 60.0
+"""How long it waits for what follows from the first list, where the engine is slow. systemd allows 90 s."""
 DRAIN_SECONDS = 10.0
 """How long a shutdown waits for the actions that are under way."""
 
@@ -151,13 +157,14 @@ class Controller:
     def run(self) -> None:
         """Work until `Stop` is posted."""
         self._timers.set(Resync(), self._settings.resync)
+        self._timers.set(Deadline(listed=False), FIRST_LIST_SECONDS)
+        self._timers.set(Deadline(listed=True), FIRST_PASS_SECONDS)
         while not self._stopping:
             self._service.beat()
             try:
                 self.turn()
-            except Exception as error:  # noqa: BLE001 - said, and made good by a full pass: the daemon goes on
-                count = self._logbook.failed(Controller, error)
-                self._timers.hasten(Resync(), backoff.delay(count))
+            except Exception as error:  # noqa: BLE001 - logged, and made good by a full pass: the daemon goes on
+                self._timers.hasten(Resync(), backoff.delay(self._logbook.failed(Controller, error)))
         self._service.stopping()
         self._drain()
         self._jobs.stop()
@@ -165,10 +172,11 @@ class Controller:
     def turn(self) -> None:
         """Wait for a message or a timer, and deal with it."""
         seconds = min(self._timers.next_in(), self._service.beat_seconds)
-        if (message := self._mailbox.take(seconds)) is not None:
-            self._handle(message)
-        for timer in self._timers.due():
-            self._ring(timer)
+        try:
+            if (message := self._mailbox.take(seconds)) is not None:
+                self._handle(message)
+        finally:
+            self._ring_due()
         if self._passes.listed and self._jobs.idle:
             self._bulletin.done()
 
@@ -203,14 +211,14 @@ class Controller:
                 self._inventory.images_changed()
                 self._jobs.ask(ListImages())
             case Finished():
-                self._outcomes.take(message)
+                self._finished(message)
             case HostChanged():
                 self._timers.hasten(Resync(), SETTLE_SECONDS)
             case Subscribed():
                 self._subscribed()
             case StreamLost():
                 self._logbook.failed(STREAM, message.error)
-                self._bulletin.set_connected(False)
+                self._bulletin.engine_went(message.error)
             case ResyncNow() | Overflowed():
                 self._resync_anew()
             case Stop():
@@ -218,14 +226,34 @@ class Controller:
 
     def _subscribed(self) -> None:
         log.info("connected to the engine")
+        # First what must not be lost by an error in the rest.
+        self._inventory.images_changed()
+        self._timers.cancel_retries()
+        self._resync_anew()
         self._logbook.engine_came_back()
         self._logbook.succeeded(STREAM)
-        self._bulletin.set_connected(True)
-        self._timers.cancel_retries()
-        self._inventory.images_changed()
-        self._resync_anew()
+        self._bulletin.engine_came()
+
+    def _finished(self, message: Finished[Job]) -> None:
+        self._outcomes.take(message)
+        match message:
+            case Finished(job=TakeSnapshot(), error=None):
+                self._logbook.succeeded(Controller)
+            case Finished(job=TakeSnapshot(), error=error):
+                self._bulletin.not_done(str(error))
 
     # --- what is due --------------------------------------------------------------------------------------
+
+    def _ring_due(self) -> None:
+        """Do what is due; what fails is due again a little later, and keeps no other timer from ringing."""
+        now = self._timers.now
+        while (timer := self._timers.take_due(now)) is not None:
+            try:
+                self._ring(timer)
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                self._timers.hasten(timer, backoff.delay(self._logbook.failed(timer, error)))
+            else:
+                self._logbook.succeeded(timer)
 
     def _ring(self, timer: Timer) -> None:
         match timer:
@@ -233,6 +261,10 @@ class Controller:
                 self._resync()
             case Report():
                 self._bulletin.publish()
+            case Deadline(listed=True):
+                self._bulletin.not_done(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
+            case Deadline() if not self._passes.listed:
+                self._bulletin.not_done(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
             case Retry(container_id) | LookLater(container_id):
                 self._jobs.ask(Look(container_id))
             case RetryHost():

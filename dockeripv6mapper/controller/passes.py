@@ -173,10 +173,11 @@ class Passes:
         """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
         container = facts.containers.get(container_id)
         if container is None:
-            self._logbook.forget(container_id, Look(container_id))
+            timers = (Retry(container_id), Verify(container_id), LookLater(container_id))
+            self._logbook.forget(container_id, Look(container_id), *timers)
             self._vetoes.lift([container_id])
             self._races.gone(container_id)
-            self._timers.cancel(Retry(container_id), Verify(container_id), LookLater(container_id))
+            self._timers.cancel(*timers)
             return
         decision = self._desired.decision(container_id)
         self._logbook.decision(container, decision)
@@ -193,6 +194,7 @@ class Passes:
         action = plan_endpoint(container, decision, facts, unfinished=unfinished)
         if action is None:
             self._logbook.succeeded(container_id)
+            self._logbook.dry_run(container_id, ())
             self._vetoes.lift([container_id])
         elif action not in self._vetoes:
             self._apply(action)
@@ -205,7 +207,7 @@ class Passes:
 
     def _apply(self, action: EndpointAction) -> None:
         if self._settings.dry_run:
-            self._logbook.once(action.container_id, f"would {action}", logging.INFO)
+            self._logbook.dry_run(action.container_id, [f"would {action}"])
             return
         if self._jobs.act(action):
             log.debug("asking the engine: %s", action)

@@ -44,11 +44,18 @@ class RetryHost:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """Time to be ready where the first list has not been made, or, `listed`, whatever is not done yet."""
+
+    listed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Time to say how things are."""
 
 
-Timer = Resync | Retry | RetryHost | RetryImage | Verify | LookLater | Report
+Timer = Resync | Retry | RetryHost | RetryImage | Verify | LookLater | Deadline | Report
 
 
 class Timers:
@@ -79,12 +86,18 @@ class Timers:
         """Nothing that failed before need wait any longer."""
         self.cancel(*[timer for timer in self._when if isinstance(timer, Retry | RetryImage)])
 
-    def due(self) -> list[Timer]:
-        """The timers whose time has come; they are no longer set then."""
-        now = self._clock()
-        due = [timer for timer, when in self._when.items() if when <= now]
-        self.cancel(*due)
-        return due
+    @property
+    def now(self) -> float:
+        """The time by the clock."""
+        return self._clock()
+
+    def take_due(self, now: float) -> Timer | None:
+        """One of the timers that were due at `now`, the longest due first; it is no longer set then."""
+        timer = min(self._when, key=self._when.__getitem__, default=None)
+        if timer is None or self._when[timer] > now:
+            return None
+        del self._when[timer]
+        return timer
 
     def next_in(self) -> float:
         """Seconds until the next one rings. At least one must be set."""

@@ -2,7 +2,9 @@
 
 process   what it needs before it may begin, its threads, its signals
 background  -d start, stop, restart
-lock      no two with one state directory
+lock      no two in one network namespace, or with one state directory
+namespace   the name that one holds in its network namespace
+held_locks  which process holds a lock
 pidfile   which process it is
 notify    what it tells the service manager: ready, alive, how many are mapped
 """

@@ -1,7 +1,8 @@
 """Background mode: `-d start|stop|restart|status`, for hosts without a service manager.
 
-The process detaches itself with python-daemon. `start` waits for it at a pipe: one byte says that the first
-full pass is done; the pipe's end without it, that the daemon has ended, and its log says why.
+The process detaches itself with python-daemon. `start` waits for it at a pipe: one byte says that the daemon
+is ready, and what follows why that is not a full pass; the pipe's end without that byte, that the daemon has
+ended, and its log says why.
 """
 
 import logging
@@ -27,7 +28,8 @@ DEFAULT_LOGFILE = Path("/var/log/DockerIPV6Mapper.log")
 """Both as the older program had them."""
 
 START_SECONDS = 90.0
-"""How long `start` waits for the first full pass, and so for the engine: as long as systemd would."""
+"""How long `start` waits until the daemon is ready: as long as systemd would."""
+READY = b"1"
 STOP_SECONDS = 20.0
 """How long `stop` waits: the daemon lets what is under way end, for at most half of that."""
 UMASK = 0o027
@@ -50,20 +52,20 @@ class Starter(ServiceManager):
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
-    def ready(self) -> None:
+    def ready(self, missing: str) -> None:
         """Have it return."""
         try:
-            os.write(self._pipe, b"1")
+            os.write(self._pipe, READY + missing.encode()[: select.PIPE_BUF - 1])
         except OSError as error:  # somebody interrupted it: the daemon goes on all the same
             log.debug("telling `start` that all is ready: %s", error)
         os.close(self._pipe)
 
 
-def start(pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -> None:
+def start(pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -> str:
     """Have `run` done by a process in the background; returns when that is ready.
 
-    Raises `MapperError` with the daemon's own reason where it ends instead. In the daemon's process it
-    returns, or raises, when `run` does.
+    What is returned says why it has not mapped everything; empty where it has. Raises `MapperError` with the
+    daemon's own reason where it ends instead. In the daemon's process it returns, or raises, when `run` does.
     """
     pid_file = PidFile(pidfile)
     if (holder := pid_file.holder()) is not None:
@@ -80,7 +82,7 @@ def start(pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -
         if (child := os.fork()) == 0:
             os.close(heard)
             _become_daemon(pid_file, output, said, run)
-            return
+            return ""
         os.close(said)
         # It ends when the daemon is on its own.
         os.waitpid(child, 0)
@@ -88,8 +90,9 @@ def start(pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -
             if not select.select([pipe], [], [], START_SECONDS)[0]:
                 stop(pidfile)
                 raise _reason(logfile, said_before, f"not ready after {START_SECONDS:g} s, so it was stopped")
-            if not pipe.read(1):
+            if not (heard_of := pipe.read()):
                 raise _reason(logfile, said_before, "the daemon ended")
+    return heard_of.removeprefix(READY).decode(errors="replace")
 
 
 def stop(pidfile: Path) -> bool:
@@ -132,9 +135,12 @@ def _become_daemon(
 
 def _reason(logfile: Path, since: int, outcome: str) -> MapperError:
     """Why the daemon did not become ready, from what it has logged."""
-    with logfile.open(errors="replace") as log_file:
-        log_file.seek(since)
-        text = log_file.read()
+    try:
+        with logfile.open(errors="replace") as log_file:
+            log_file.seek(since)
+            text = log_file.read()
+    except OSError:  # it may be written, and not read
+        text = ""
     if words := LAST_WORDS.search(text):
         return MapperError(words["error"], hint=words["hint"])
     lines = text.splitlines()

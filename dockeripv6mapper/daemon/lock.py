@@ -1,47 +1,51 @@
-"""The lock: one daemon for each state directory, and no cleanup beside it."""
+"""The locks: one daemon in a network namespace, one for each state directory, and no cleanup beside it.
+
+Two daemons in one network namespace would remove each other's proxy entries. Each holds a name in the
+namespace: an abstract unix socket, on which it listens. A name needs no file, so containers that share the
+host's network see it too, whatever they mount.
+
+The lock on a file in the state directory guards a directory that is used from two network namespaces. Daemons
+of earlier versions hold that lock alone.
+"""
 
 import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
+from dockeripv6mapper.daemon import namespace
+from dockeripv6mapper.daemon.held_locks import holder_of
 from dockeripv6mapper.errors import MapperError
 
+T = TypeVar("T")
+
 NAME = "lock"
+PATIENCE_SECONDS = 1.0
+"""How long a start waits for a cleanup, or for the `status` of an earlier version, which took the lock."""
+RETRY_SECONDS = 0.02
+HINT = "systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status"
 
 
 def runs(state_dir: Path) -> bool | None:
-    """Whether a daemon runs with this state directory; None: one may not look."""
-    try:
-        with (state_dir / NAME).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
+    """Whether a daemon runs here; None: this process may not look.
+
+    It takes no lock, not even for a moment: a daemon may be about to start.
+    """
+    if namespace.holder() is not None:
         return True
+    try:
+        return holder_of(state_dir / NAME) is not None
     except OSError:
         return None
-    return False
 
 
-def take(state_dir: Path) -> IO[str]:
-    """Be the only daemon here, until the file is closed: two would undo each other's work."""
-    path = state_dir / NAME
-    while True:
-        lock = path.open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and path.samefile(f"/proc/self/fd/{lock.fileno()}"):
-                return lock
-        except OSError as error:
-            lock.close()
-            raise MapperError(
-                f"locking {state_dir}: another mapper runs with it",
-                hint="systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status",
-            ) from error
-        # A cleanup removed it meanwhile.
-        lock.close()
+@contextmanager
+def held(state_dir: Path) -> Iterator[None]:
+    """Be the only daemon, in this network namespace and with this state directory. Raises `MapperError`."""
+    with _patiently(namespace.hold), _patiently(lambda: _lock_directory(state_dir)):
+        yield
 
 
 @contextmanager
@@ -49,19 +53,24 @@ def kept_from_starting(state_dir: Path) -> Iterator[None]:
     """Have no daemon here meanwhile. Raises `MapperError` where one runs, or where that cannot be told."""
     path = state_dir / NAME
     try:
-        lock = path.open()
-    except FileNotFoundError:
-        # None was here since the last cleanup. A lock of our own would be one more thing to remove.
-        yield
-        return
-    except OSError as error:
-        raise MapperError(f"reading {path}: {error.strerror}", hint="run as root") from error
-    with lock:
+        name = namespace.hold()
+    except namespace.HeldError as error:
+        raise running(f"as {error.holder}") from error
+    with name:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise running(f"with {state_dir}") from error
-        yield
+            lock = path.open()
+        except FileNotFoundError:
+            # None was here since the last cleanup. A lock of our own would be one more thing to remove.
+            yield
+            return
+        except OSError as error:
+            raise MapperError(f"reading {path}: {error.strerror}", hint="run as root") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise running(f"with {state_dir}") from error
+            yield
 
 
 def running(how: str) -> MapperError:
@@ -70,3 +79,44 @@ def running(how: str) -> MapperError:
         f"cleaning up: a daemon runs {how}, and would put back what is removed",
         hint="systemctl stop DockerIPV6Mapper, or DockerIPV6Mapper.py -d stop",
     )
+
+
+def _patiently(take: Callable[[], T]) -> T:
+    """Take a lock, for as long as its holder may only be looking or cleaning up."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return take()
+        except MapperError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(RETRY_SECONDS)
+
+
+def _lock_directory(state_dir: Path) -> IO[str]:
+    """Lock a state directory until the file is closed. Raises `MapperError`."""
+    path = state_dir / NAME
+    while True:
+        try:
+            lock = path.open("a")
+        except OSError as error:
+            hint = "run as the directory's owner, or as root; --state-dir DIRECTORY names another"
+            raise MapperError(f"locking {path}: {error.strerror}", hint=hint) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and path.samefile(f"/proc/self/fd/{lock.fileno()}"):
+                return lock
+        except BlockingIOError as error:
+            lock.close()
+            pid = None
+            with suppress(OSError):
+                pid = holder_of(path)
+            raise MapperError(
+                f"locking {state_dir}: another mapper runs with it{f', as process {pid}' if pid else ''}",
+                hint=HINT,
+            ) from error
+        except OSError as error:
+            lock.close()
+            raise MapperError(f"locking {path}: {error.strerror}") from error
+        # A cleanup removed it meanwhile.
+        lock.close()

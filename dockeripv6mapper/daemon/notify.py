@@ -53,7 +53,9 @@ class Notifier(ServiceManager):
         watched = limit.isdecimal() and whose in ("", str(os.getpid()))
         return cls(connection, int(limit) / 1e6 / BEATS_PER_LIMIT if watched else inf)
 
-    def ready(self) -> None:
+    def ready(self, missing: str) -> None:
+        if missing:
+            log.info("ready: %s", missing)
         self._send("READY=1")
 
     def beat(self) -> None:

@@ -43,7 +43,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
     with ExitStack() as stack:
         journal = Journal(settings.state_dir)
         if not settings.dry_run:
-            stack.enter_context(lock.take(settings.state_dir))
+            stack.enter_context(lock.held(settings.state_dir))
             journal.prepare()
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
@@ -112,4 +112,4 @@ def _check(client: Client, settings: Settings) -> None:
                 hint="--state-dir DIRECTORY names another",
             ) from error
     with suppress(EngineUnavailableError):
-        client.ping()
+        client.require_access()

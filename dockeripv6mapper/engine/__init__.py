@@ -6,7 +6,8 @@ translate          the engine's JSON → `model`
 events             the event stream, as hints that something changed
 fast_path          the connect of a container just created, asked for by the thread that reads of it
 under_way          which containers are being changed, by whichever thread
-raw_socket         connections to the local socket, open before they are needed
+raw_socket         requests on the local socket itself, and the event stream on it
+spares             connections to it that are open before they are needed
 inventory          the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
 attachments        attaching a detached container again, with all that its user set

@@ -6,6 +6,7 @@ are made for stands in `endpoints` and `events`.
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,6 +19,8 @@ import requests
 from docker.errors import DockerException, create_api_error_from_http_exception
 from docker.utils import kwargs_from_env, parse_host
 from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
+from urllib3.connection import HTTPConnection
 
 from dockeripv6mapper.engine.failures import as_ours
 from dockeripv6mapper.engine.listed import ID_DIGITS, Listed, read_list
@@ -47,8 +50,6 @@ Images: TypeAlias = Mapping[str, Mapping[str, str]]
 
 UNIX = "http+unix://"
 """How the library writes the URL of a local socket."""
-LIBRARYS_OWN = "http+docker://"
-"""How it writes the URL that it sends requests to, where that is a socket or a pipe."""
 
 EVENT_FILTERS = {
     "type": ["container", "network", "image"],
@@ -127,6 +128,18 @@ class Client:
         api, self._api = self._api, None
         if api is not None:
             api.close()
+
+    def require_access(self) -> None:
+        """Raise `PermissionMissingError` where this process may not use the engine's socket.
+
+        It asks the engine nothing: one that hangs, or a proxy before it that answers with an error, must not
+        hold up the daemon's start. Raises `EngineUnavailableError` where there is nothing to connect to.
+        """
+        if (path := self.socket_path) is None:
+            return
+        with as_ours("speaking to the engine", self._called), socket.socket(socket.AF_UNIX) as link:
+            link.setblocking(False)
+            link.connect(path)
 
     def ping(self) -> None:
         """Raise what keeps the engine from being used, if anything does."""
@@ -292,10 +305,7 @@ class Client:
             max_pool_size=CONNECTIONS,
             **options,
         )
-        if not api.base_url.startswith(LIBRARYS_OWN):
-            # Over TCP, with or without TLS, the library does not pass the size on.
-            for scheme in ("http://", "https://"):
-                api.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+        _set_up_pools(api, self.patience)
         return api
 
 
@@ -318,3 +328,19 @@ def _api_version(text: str) -> ApiVersion:
 
 def _text(version: ApiVersion) -> str:
     return ".".join(map(str, version))
+
+
+def _set_up_pools(api: requests.Session, patience: Patience) -> None:
+    """Have TCP connections kept and probed: the kernel notices then where the other end has vanished.
+
+    By the adapters that the library has mounted, which know its TLS options. It does not pass the pool's size
+    on to them. Local sockets have others.
+    """
+    for adapter in api.adapters.values():
+        pools = getattr(adapter, "poolmanager", None)
+        if isinstance(adapter, HTTPAdapter) and isinstance(pools, PoolManager):
+            pools.connection_pool_kw["maxsize"] = CONNECTIONS
+            pools.connection_pool_kw["socket_options"] = [
+                *HTTPConnection.default_socket_options,
+                *patience.keepalive,
+            ]

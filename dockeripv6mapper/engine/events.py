@@ -176,6 +176,7 @@ class EventReader:
         # What is open leads to an engine that went away, and would stay so until the collector comes by.
         self._end_stream()
         self._stream = None
+        self._fast_path.close()
         self._client.close()
         if not self._stopping.is_set():
             self._deliver(StreamLost(error))

@@ -11,14 +11,13 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
-from http.client import HTTPException
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.actions import Connect
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import added
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.raw_socket import Exchange, SpareConnections
+from dockeripv6mapper.engine.spares import Exchange, SpareConnections
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.outlook import Outlook
@@ -73,12 +72,8 @@ class FastPath:
             return
         major, minor = self._client.api_version()
         self._prefix = f"/v{major}.{minor}"
-        spares = SpareConnections(path, self._client.patience)
-        try:
-            spares.renew()
-        except (OSError, HTTPException) as error:
-            log.debug("no connections to spare to %s: %s", path, error)
-        self._spares = spares
+        self._spares = SpareConnections(path, self._client.patience)
+        self._spares.open()
 
     def close(self) -> None:
         """Close the connections that nothing is under way on."""

@@ -64,9 +64,9 @@ def speaking(doing: str) -> Iterator[None]:
         raise KernelRefusedError(f"{doing}: {error.strerror or error}") from error
 
 
-def capabilities() -> frozenset[str]:
-    """Of the capabilities that the mapper has a use for, those that this process has."""
-    status = Path("/proc/self/status").read_text().splitlines()
+def capabilities(process: str = "self") -> frozenset[str]:
+    """Of the capabilities that the mapper has a use for, those that a process has. Raises `OSError`."""
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
     effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
     return frozenset(name for name, bit in CAPABILITIES.items() if effective >> bit & 1)
 

@@ -9,13 +9,20 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import TextIO
+from types import TracebackType
+from typing import TextIO, TypeAlias
 
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.report.formats import LogFormat
+
+SysExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
+"""As `sys.exc_info` returns it."""
 
 SYSLOG_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 """As in syslog(3). The journal takes `<4>` at the begin of a line for its priority (sd-daemon(3))."""
@@ -30,13 +37,29 @@ def set_up(level: int, chosen: LogFormat, file: Path | None) -> None:
     logging.getLogger("dockeripv6mapper").setLevel(level)
 
 
+class LogFile(WatchedFileHandler):
+    """A file that is opened again after a rotation; while that fails, stderr has the records."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record. Raises nothing: where a log cannot be written, the work goes on."""
+        try:
+            super().emit(record)
+        except OSError:
+            with suppress(OSError):
+                sys.stderr.write(f"{self.format(record)}\n")
+
+
 class Lines(logging.Formatter):
-    """The message as one line; a traceback, which only --debug brings, has lines of its own."""
+    """The message as one line; a traceback has lines of its own, indented, as no record is."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         """Return the record's own line, with nothing unprintable in its message."""
         record.message = escaped(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: SysExcInfo) -> str:  # noqa: N802 - the library's name
+        """Return the traceback; the error's message in it may hold a label, as any other message."""
+        return "\n".join(f"  {escaped(line)}" for line in super().formatException(ei).split("\n"))
 
 
 class JournalLines(Lines):
@@ -94,7 +117,7 @@ def _handler(chosen: LogFormat, file: Path | None) -> logging.Handler:
 
         return Colours(Lines())
     try:
-        handler = logging.StreamHandler() if file is None else WatchedFileHandler(file, encoding="utf-8")
+        handler = logging.StreamHandler() if file is None else LogFile(file, encoding="utf-8")
     except OSError as error:
         raise MapperError(
             f"opening the log file {file}: {error.strerror}", hint="--logfile FILE names another"

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,43 @@ def test_start_returns_when_what_ran_before_is_mapped(lab: Lab, background: Back
     streams = {(PROC / str(pid) / "fd" / str(number)).readlink() for number in (0, 1, 2)}
     assert streams == {Path("/dev/null"), background.logfile}
     assert background.run("status").stdout == f"running, process {pid}\n"
+
+
+def test_start_succeeds_while_the_engine_is_away(background: Background) -> None:
+    """It says so in one line; what runs when the engine is back is mapped then."""
+    background.host.engine.stop()
+    done = background.run("start")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"started; the engine is away: .+; its containers are mapped when it is back\n", done.stdout
+    )
+    pid = background.pid
+    background.host.engine.start()
+    run_labelled(background.host, "mon_container")
+    mapped(background.host)
+    assert background.pid == pid
+
+
+def test_asking_for_its_status_keeps_none_from_starting(background: Background) -> None:
+    """A health check asks each minute, and may do so at any instant of the start."""
+    ends = threading.Event()
+
+    def ask() -> None:
+        while not ends.is_set():
+            background.run("status")
+            run_command(background.host, "status")
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            background.start()
+            background.run("stop")
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_second_start_is_refused(background: Background) -> None:

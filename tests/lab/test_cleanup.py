@@ -158,7 +158,7 @@ def test_it_refuses_while_a_daemon_runs(host: Host) -> None:
         address = mapped(host)
         done = run_command(host, "cleanup")
         assert done.returncode == 1
-        assert f"a daemon runs with {host.state_dir}, and would put back what is removed" in done.stderr
+        assert f"a daemon runs as process {mapper.pid}, and would put back what is removed" in done.stderr
         assert "try: systemctl stop" in done.stderr
         assert f"would remove proxy entry {address}" in run_command(host, "--dry-run", "cleanup").stdout
         assert host.proxy_entries(MARK) == {(address, UPLINK)}

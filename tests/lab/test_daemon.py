@@ -10,7 +10,7 @@ from tests.lab.hosts import Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.router import Router
 from tests.lab.scenes import SUFFIX, addresses_inside, mapped, reaches, run_labelled
-from tests.lab.topology import Lab
+from tests.lab.topology import UPLINK, Lab
 from tests.lab.waiting import eventually
 
 
@@ -116,13 +116,61 @@ def test_quiet_says_nothing_while_all_is_well(host: Host) -> None:
         assert not mapper.log()
 
 
-def test_a_second_daemon_on_the_same_state_is_refused(host: Host, mapper: Mapper) -> None:
-    """Two would undo each other's work."""
-    mapper.wait_for_log("proxying neighbour discovery")
-    done = run_command(host)
+@pytest.mark.parametrize("directory", ["mapper-state", "another-state"])
+def test_a_second_daemon_in_a_network_namespace_is_refused(
+    host: Host, mapper: Mapper, directory: str
+) -> None:
+    """Two would remove each other's entries at every pass, whatever their state directories."""
+    run_labelled(host, "mon_container")
+    entries = {(mapped(host), UPLINK)}
+    done = run_command(host, "--state-dir", str(host.workdir / directory))
     assert done.returncode == 1
-    assert "another mapper runs with it" in done.stderr
+    assert f"another mapper runs in this network namespace, as process {mapper.pid}\n" in done.stderr
     assert mapper.running
+    assert host.proxy_entries() == entries
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("--dry-run",),
+        ("-d", "start"),
+        ("-d", "status"),
+        ("-d", "stop"),
+        ("status",),
+        ("plan",),
+        ("cleanup",),
+        ("doctor",),
+    ],
+    ids=" ".join,
+)
+def test_what_is_another_users_is_no_traceback(host: Host, args: tuple[str, ...]) -> None:
+    """State directory, its files, pid file and log file: a sentence each, with what to do."""
+    os.chown(host.engine.socket, -1, NOBODY)
+    files = {"--pidfile": host.workdir / "mapper.pid", "--logfile": host.workdir / "mapper.log"}
+    for file in files.values():
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+    host.state_dir.mkdir(mode=0o700)
+    (host.state_dir / "lock").touch(mode=0o600)
+    (host.state_dir / "reconnects").mkdir(mode=0o700)
+    wrapper = setpriv("net_admin", "net_raw")
+    options = [text for option, file in files.items() for text in (option, str(file))] if args else []
+    if args == ("--dry-run",):
+        # It keeps nothing, so nothing stands in its way.
+        with Mapper(host, "--dry-run", wrapper=wrapper) as dry:
+            dry.wait_for_log("proxying neighbour discovery")
+            dry.stop()
+            assert "Traceback" not in dry.log()
+        return
+    done = run_command(host, *options, *args, wrapper=wrapper)
+    assert "Traceback" not in done.stdout + done.stderr
+    if done.returncode == 1:
+        assert "error: " in done.stderr
+        assert "try: " in done.stderr
+    for file in files.values():
+        file.unlink()
 
 
 def test_an_engines_address_that_is_none_is_an_error_at_the_start(host: Host) -> None:

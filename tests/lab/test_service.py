@@ -1,6 +1,7 @@
 """The service: installed as the README says, under a real systemd, which watches over it."""
 
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -126,6 +127,44 @@ def test_the_engine_may_go_and_come(machine: Machine, host: Host) -> None:
     run_labelled(host, "mon_container")
     eventually(lambda: mapped(host), within=15)
     assert state(machine)["MainPID"] == process
+
+
+def test_it_starts_while_the_engine_is_away(machine: Machine, host: Host) -> None:
+    """So the boot goes on, and nothing kills and starts it meanwhile; it maps when the engine is back."""
+    machine.run("systemctl", "stop", UNIT)
+    host.engine.stop()
+    machine.run("systemctl", "start", UNIT)
+    shown = state(machine)
+    assert shown["ActiveState"] == "active"
+    assert shown["StatusText"].startswith("the engine is away; ")
+    assert shown["NRestarts"] == "0"
+    host.engine.start()
+    machine.admit()
+    run_labelled(host, "mon_container")
+    eventually(lambda: mapped(host), within=15)
+    assert state(machine)["MainPID"] == shown["MainPID"]
+    assert state(machine)["NRestarts"] == "0"
+
+
+def test_it_starts_while_the_engine_takes_calls_and_answers_none(machine: Machine, host: Host) -> None:
+    """A socket that a service manager listens on is there before its engine is."""
+    machine.run("systemctl", "stop", UNIT)
+    host.engine.stop()
+    machine.write(OPTIONS, ENGINE.replace("docker.sock", "silent.sock"))
+    silent = host.engine.workdir / "silent.sock"
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(silent))
+            listener.listen()
+            silent.chmod(0o666)
+            machine.run("systemctl", "start", UNIT)
+            assert state(machine)["ActiveState"] == "active"
+            assert state(machine)["NRestarts"] == "0"
+    finally:
+        silent.unlink(missing_ok=True)
+        machine.write(OPTIONS, ENGINE)
+        host.engine.start()
+        machine.admit()
 
 
 def test_the_journal_has_each_line_with_its_priority(machine: Machine, host: Host) -> None:

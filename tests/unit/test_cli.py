@@ -36,6 +36,15 @@ def test_an_environment_variable_stands_for_an_option() -> None:
     assert done.stdout == "2001:470:b080:103:1:ee43:4023:cf89\n"
 
 
+@pytest.mark.parametrize("where", [("--subnet", SUBNET), ("--network", "he_ipv6")], ids="".join)
+@pytest.mark.parametrize("name", ["", "a", ".web", "/web", "web\n", "wéb", "a b"])
+def test_a_name_that_no_container_can_have_is_a_usage_error(name: str, where: tuple[str, str]) -> None:
+    """Its address would be nobody's; the engine need not be asked for that."""
+    done = dockeripv6mapper("address", name, *where)
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert "is a name that no container can have" in " ".join(done.stderr.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -1,17 +1,21 @@
 """What the controller tells those who watch it: when it is ready, that it lives, and how many are mapped."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from dockeripv6mapper.controller.audience import Meter, ServiceManager
-from dockeripv6mapper.controller.messages import ResyncNow
-from dockeripv6mapper.engine.events import Change, StreamLost
+from dockeripv6mapper.controller.loop import Controller
+from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.controller.timers import Timers
+from dockeripv6mapper.engine.events import Change, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
 from dockeripv6mapper.mapping.progress import State, Tally
 from dockeripv6mapper.model import Reason
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.world import World, event, running
+from tests.unit.controller.world import NEVER, World, event, running
 
 CREATED = container(network="he_ipv6")
 RUNNING = replace(CREATED, running=True)
@@ -39,9 +43,9 @@ class Listener(ServiceManager):
     said: list[str] = field(default_factory=list)
     beats: int = 0
 
-    def ready(self) -> None:
-        """Hear that it is ready."""
-        self.said.append("ready")
+    def ready(self, missing: str) -> None:
+        """Hear that it is ready, and what is missing."""
+        self.said.append(f"ready: {missing}" if missing else "ready")
 
     def beat(self) -> None:
         """Hear that it lives."""
@@ -190,3 +194,89 @@ def test_what_a_label_says_is_no_networks_name_unless_the_engine_has_it() -> Non
     with running(World(containers={stray.id: stray}), meter=counter):
         eventually(lambda: counter.tally.refusals == {Reason.NETWORK_NOT_FOUND: 1})
     assert counter.tally.mappings == {(State.REFUSED, ""): 1}
+
+
+def test_it_is_ready_as_soon_as_the_engine_is_known_to_be_away() -> None:
+    """A service manager would kill it, and start it again and again; once is enough, and it goes on."""
+    world, listener = World(containers={RUNNING.id: RUNNING}), Listener()
+    gone = EngineUnavailableError("subscribing to events: connection refused")
+    with silent(world, listener) as controller:
+        controller.post(StreamLost(gone))
+        eventually(lambda: any(said.startswith("the engine is away; 0 mapped") for said in listener.said))
+        assert (
+            listener.said[0]
+            == f"ready: the engine is away: {gone}; its containers are mapped when it is back"
+        )
+        controller.post(Subscribed())
+        eventually(lambda: "1 mapped, 0 pending, 0 refused; 1 proxy entries" in listener.said)
+    assert sum(said.startswith("ready") for said in listener.said) == 1
+
+
+def test_it_is_ready_when_the_first_list_fails() -> None:
+    """Events may flow from an engine, or a proxy in front of it, that answers nothing else."""
+    world, listener = World(), Listener()
+
+    def fail() -> None:
+        raise EngineRefusedError("listing containers: 503 Service Unavailable")
+
+    world.listing = fail
+    with running(world, service=listener):
+        eventually(
+            lambda: (
+                "ready: listing containers: 503 Service Unavailable; containers are mapped later"
+                in listener.said
+            )
+        )
+
+
+def test_it_is_ready_when_the_engine_has_answered_nothing_for_as_long_as_it_may_take() -> None:
+    """The subscription itself may hang, or a name that cannot be resolved."""
+    now, listener = [0.0], Listener()
+    with silent(World(), listener, Timers(lambda: now[0])) as controller:
+        controller.post(HostChanged())
+        now[0] += 29
+        controller.post(HostChanged())
+        eventually(lambda: listener.beats > 5)
+        assert not listener.said
+        now[0] += 2
+        controller.post(HostChanged())
+        eventually(lambda: listener.said)
+    assert listener.said[0] == "ready: the engine has not answered for 30 s; containers are mapped later"
+
+
+def test_it_is_ready_though_the_engine_hangs_on_a_container() -> None:
+    """Everything else was looked at long ago; 60 s are less than a service manager waits."""
+    now, hanging, listener = [0.0], Pause(), Listener()
+    world = World(containers={RUNNING.id: RUNNING})
+    world.failing = hanging
+    with running(world, service=listener, timers=Timers(lambda: now[0])) as controller:
+        assert hanging.reached.wait(10)
+        now[0] += 59
+        controller.post(HostChanged())
+        beats = listener.beats
+        eventually(lambda: listener.beats > beats + 5)
+        assert not any(said.startswith("ready") for said in listener.said)
+        now[0] += 2
+        controller.post(HostChanged())
+        eventually(lambda: any(said.startswith("ready: the engine takes more") for said in listener.said))
+        hanging.over.set()
+
+
+@contextmanager
+def silent(world: World, listener: Listener, timers: Timers | None = None) -> Iterator[Controller]:
+    """A controller at work that has not heard of the engine yet."""
+    controller = Controller(
+        *(world, world, world, NEVER),
+        survey=world.survey,
+        under_way=world.under_way,
+        service=listener,
+        timers=timers,
+    )
+    thread = threading.Thread(target=controller.run)
+    thread.start()
+    try:
+        yield controller
+    finally:
+        controller.post(Stop())
+        thread.join(timeout=20)
+        assert not thread.is_alive()

@@ -18,7 +18,7 @@ from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.engine.raw_socket import Exchange
+from dockeripv6mapper.engine.spares import Exchange
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import GoneError, NoAnswerError
 from dockeripv6mapper.kernel.proxies import Outcome

@@ -1,17 +1,25 @@
 """The fast path: what the thread of the events begins, and leaves to the passes."""
 
+import logging
+import threading
 import time
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
 from dockeripv6mapper.actions import Connect, Restore
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.raw_socket import SPARES
+from dockeripv6mapper.engine.spares import SPARES
 from dockeripv6mapper.engine.under_way import UnderWay
+from dockeripv6mapper.errors import MapperError
+from tests.lab.waiting import eventually
+from tests.unit import builders
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
 from tests.unit.engine.fast_paths import CREATED, begun, fast_path
-from tests.unit.engine.wire import Wire
+from tests.unit.engine.wire import HANG, Wire, answer
 
 CONNECT = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 
@@ -70,9 +78,10 @@ def test_a_connect_that_was_begun_is_under_way_until_somebody_has_read_its_answe
 def test_a_connect_that_could_not_be_asked_for_leaves_no_note(
     wire: Wire, client: Client, journal: Journal
 ) -> None:
-    """The engine has ended the connections meanwhile."""
+    """The engine has ended the connections meanwhile, and takes no others."""
     under_way = UnderWay()
     path = fast_path(client, journal, under_way)
+    wire.spoils = {"_ping": answer(503, "{}")}
     wire.hang_up()
     assert path.connect(CREATED, 0) is None
     path.close()
@@ -80,16 +89,93 @@ def test_a_connect_that_could_not_be_asked_for_leaves_no_note(
     assert not under_way.all()
 
 
-@pytest.mark.usefixtures("wire")
-def test_a_connect_that_could_not_be_begun_is_not_under_way(client: Client, journal: Journal) -> None:
+def test_a_connect_that_could_not_be_begun_is_not_under_way(
+    wire: Wire, client: Client, journal: Journal
+) -> None:
     """Neither where no note can be made, nor without a connection to spare; the passes do it then."""
     under_way = UnderWay()
     path = fast_path(client, journal, under_way)
     journal.directory.parent.mkdir(exist_ok=True)
     journal.directory.touch()
+    wire.spoils = {"_ping": answer(503, "{}")}
     for _ in range(SPARES):
         assert path.connect(CREATED, 0) is None
         assert not under_way.all()
     journal.directory.unlink()
     assert path.connect(CREATED, 0) is None
     assert not under_way.all()
+    path.close()
+
+
+def connect_each(path: FastPath, *numbers: int) -> None:
+    """Have these new containers connected, one after the other, each as soon as it can be."""
+    for number in numbers:
+        created = builders.container(f"web{number}", container_id=f"6ba{number}", network="he_ipv6")
+        sent = eventually(partial(path.connect, created, 0))
+        assert sent is not None
+        with suppress(MapperError):
+            sent.exchange.result("connecting")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged of the early connect, but for who asks for everything."""
+    about = (each for each in caplog.records if each.levelno > logging.DEBUG)
+    return [each.message for each in about if "connected" in each.message]
+
+
+@pytest.mark.parametrize("spoilt", [answer(200, "{}"), HANG], ids=["closes", "times out"])
+def test_a_connection_that_was_used_up_is_replaced(
+    wire: Wire, client: Client, journal: Journal, spoilt: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A proxy may close it after its answer; connects may time out, more often than there are spares."""
+    wire.spoils = {"/connect": spoilt}
+    path = fast_path(client, journal)
+    connect_each(path, *range(SPARES + 2))
+    path.close()
+    assert not said(caplog)
+
+
+def test_a_connection_that_the_engine_closed_is_neither_used_nor_missed(
+    wire: Wire, client: Client, journal: Journal
+) -> None:
+    """A proxy may close what is idle: the next container is connected early all the same."""
+    path = fast_path(client, journal)
+    wire.hang_up()
+    eventually(lambda: wire.asked.count("/_ping") >= SPARES)
+    connect_each(path, 1, 2)
+    path.close()
+
+
+def test_what_cannot_be_opened_is_said_once_and_opened_later(
+    wire: Wire, client: Client, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """New containers are connected by the passes meanwhile."""
+    caplog.set_level(logging.INFO)
+    path = fast_path(client, journal)
+    wire.spoils = {"/connect": answer(200, "{}"), "_ping": answer(503, "{}")}
+    connect_each(path, *range(SPARES))
+    assert path.connect(CREATED, 0) is None
+    eventually(lambda: said(caplog))
+    pings = wire.asked.count("/_ping")
+    eventually(lambda: wire.asked.count("/_ping") > pings + 1)
+    assert len(said(caplog)) == 1
+    assert "connected by the passes" in said(caplog)[0]
+    wire.spoils = {}
+    eventually(lambda: len(said(caplog)) == 2)
+    assert "connected at once again" in said(caplog)[1]
+    connect_each(path, *range(SPARES, 2 * SPARES))
+    path.close()
+
+
+def test_a_path_that_is_closed_opens_nothing_any_more(wire: Wire, client: Client, journal: Journal) -> None:
+    """Neither in place of what is used up, nor when an answer comes late; no connection is left open."""
+    before = threading.enumerate()
+    path = fast_path(client, journal)
+    (opener,) = (each for each in threading.enumerate() if each.name == "spares" and each not in before)
+    sent = path.connect(CREATED, 0)
+    assert sent is not None
+    path.close()
+    sent.exchange.result("connecting")
+    opener.join(timeout=10)
+    assert not opener.is_alive()
+    assert wire.asked.count("/_ping") == SPARES

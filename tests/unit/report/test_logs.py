@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from dockeripv6mapper.report.colours import Colours
-from dockeripv6mapper.report.logs import JournalLines, JsonLines, Lines, escaped, is_journal
+from dockeripv6mapper.report.logs import JournalLines, JsonLines, Lines, LogFile, escaped, is_journal
 
 HOSTILE = "two\nlines\r, \x1b[31mred\x1b[0m, [bold]markup[/bold], a \u202eturn, \u2028a separator, \udc80"
 """What a label, a name or an engine's error might try."""
@@ -80,3 +80,37 @@ def test_the_journal_is_known_by_the_file_that_it_names(tmp_path: Path) -> None:
         assert not is_journal(other, environment)
         assert not is_journal(stream, {})
     assert not is_journal(stream, environment)
+
+
+def test_a_message_in_a_traceback_begins_no_line_of_its_own() -> None:
+    """An error of the program itself may quote a label; the lines are indented, as no record is."""
+    broken = record("it", logging.ERROR)
+
+    def fail() -> None:
+        raise KeyError("one\n") from ValueError("a\n2026-01-02 03:04:05,678 INFO    forged\x1b[2J")
+
+    try:
+        fail()
+    except KeyError as error:
+        broken.exc_info = (KeyError, error, error.__traceback__)
+    _, *lines = Lines("%(message)s").format(broken).split("\n")
+    assert all(line.startswith("  ") and line.isprintable() for line in lines)
+
+
+def test_a_log_file_that_cannot_be_opened_again_keeps_no_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a rotation its directory may be gone: the records go to stderr, and nothing is raised."""
+    directory = tmp_path / "log"
+    directory.mkdir()
+    handler = LogFile(directory / "mapper.log", encoding="utf-8")
+    handler.setFormatter(Lines())
+    handler.handle(record("first"))
+    (directory / "mapper.log").unlink()
+    directory.rmdir()
+    handler.handle(record("second"))
+    assert "saw second" in capsys.readouterr().err
+    directory.mkdir()
+    handler.handle(record("third"))
+    assert (directory / "mapper.log").read_text() == "saw third\n"
+    handler.close()
