@@ -12,7 +12,7 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     checks/       facts in, findings out, pure: engine, host, networks, inbound, firewall, containers
     engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers
     kernel/       all that speaks to Linux: uplinks, proxies, sysctls, firewall, filtering, leftovers, watch
-    mapping/      the decisions, pure: labels, trust, networks, addressing, ports, desired, planner
+    mapping/      the decisions, pure: labels, trust, networks, addressing, ports, desired, sysctls, planner
     actions       the frozen types of what is to be done
     model         the frozen types that everything above shares
     surroundings  those of what no pass needs and a check does: how networks were made, everybody's rules

@@ -92,6 +92,9 @@ class Link:
     """False on point-to-point and NOARP links, and on the loopback: nobody asks for addresses there."""
     mac: bytes = b""
     """Its link-layer address, six bytes on Ethernet; empty where there is none."""
+    loopback: bool = False
+    master: int | None = None
+    """The index of the bridge or bond that it is a port of; None: of none."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -142,6 +145,14 @@ class Host:
     """Every NDP proxy entry, and whether it carries our mark."""
     openings: frozenset[Opening] = frozenset()
     """The ports that our table in the firewall opens; seen only where a command looks once."""
+
+
+class Forwarded(Enum):
+    """What passes through the host between its links."""
+
+    BY_RULES = "by rules"
+    """What rules accept; all else is dropped."""
+    ANYTHING = "anything"
 
 
 @dataclass(frozen=True, slots=True)

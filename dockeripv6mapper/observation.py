@@ -18,8 +18,9 @@ from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.uplinks import observe_topology
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint, sysctls_for
+from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint
 from dockeripv6mapper.mapping.spared import spared
+from dockeripv6mapper.mapping.sysctls import FORWARDING, sysctls_for
 from dockeripv6mapper.model import Container, Decision, Host, ImageWanted, MarkWanted, Undecided
 from dockeripv6mapper.settings import Settings
 
@@ -46,7 +47,7 @@ def observe(settings: Settings) -> Observation:
         inventory, faults = _observe_engine(client)
         facts, desired = _decide(client, inventory, _observe_host(kernel), settings)
         _look_at_marks(client, inventory, facts, desired)
-        sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
+        sysctls = _read_sysctls(kernel, desired, facts, settings)
         journal = Journal(settings.state_dir)
         unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
         undecided = [each for each in facts.containers if isinstance(desired.decision(each), Undecided)]
@@ -59,10 +60,10 @@ def observe(settings: Settings) -> Observation:
 
 def observe_host(settings: Settings) -> Observation:
     """Look at the host alone, as where the engine cannot be spoken to. Raises `MapperError`."""
-    kernel = Kernel(settings.state_dir)
+    kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
         facts, desired = Facts({}, host=_observe_host(kernel)), Desired(settings)
-        sysctls = kernel.read_sysctls([key for key, *_ in sysctls_for(desired, facts, settings)])
+        sysctls = _read_sysctls(kernel, desired, facts, settings)
         return Observation(facts, desired, plan_all(desired, facts, sysctls, settings), sysctls)
     finally:
         kernel.close()
@@ -111,6 +112,14 @@ def _decide(client: Client, inventory: Inventory, host: Host, settings: Settings
     desired.update(facts, list(facts.containers))
     _look_at_images(client, inventory, facts, desired)
     return facts, desired
+
+
+def _read_sysctls(
+    kernel: Kernel, desired: Desired, facts: Facts, settings: Settings
+) -> MappingOf[str, str | None]:
+    """The sysctls that are wanted, and whether the host forwards, wanted or not."""
+    keys = [key for key, *_ in sysctls_for(desired, facts, settings)]
+    return kernel.read_sysctls(dict.fromkeys((FORWARDING, *keys)))
 
 
 def _observe_host(kernel: Kernel) -> Host:

@@ -112,6 +112,19 @@ class Chain:
     rules: tuple[Rule, ...] = ()
 
 
+ENGINE_CHAIN = "DOCKER"
+"""How the names of the engine's own chains begin."""
+
+
+def leads_to_engine(chain: Chain) -> bool:
+    """Whether a chain has a rule that jumps to one of the engine's."""
+    return any(
+        option == "-j" and target.startswith(ENGINE_CHAIN)
+        for rule in chain.rules
+        for option, target in zip(rule.words, rule.words[1:], strict=False)
+    )
+
+
 Chains = Mapping[tuple[str, str], Chain]
 """The chains of one ip6tables backend, by table and name."""
 

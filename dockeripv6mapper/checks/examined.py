@@ -13,8 +13,6 @@ from dockeripv6mapper.model import Mapping as Wanted
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings, Tenant
 
-BRIDGE_PREFIX, BRIDGE_DIGITS = "br-", 12
-
 
 @dataclass(frozen=True, slots=True)
 class Examined:
@@ -99,12 +97,6 @@ class Examined:
     def _ipv4_beside(self, container: Container, network: Network) -> bool:
         networks = filter(None, map(self.facts.networks.of, container.endpoints))
         return any(each.ipv4 and not each.internal and each.id != network.id for each in networks)
-
-
-def is_called_by_an_id(link: str) -> bool:
-    """Whether a link is called as an engine calls a network's bridge that nobody named: `br-` and an ID."""
-    digits = link.removeprefix(BRIDGE_PREFIX)
-    return digits != link and len(digits) == BRIDGE_DIGITS and set(digits) <= set("0123456789abcdef")
 
 
 def _has_label(network: Network) -> bool:

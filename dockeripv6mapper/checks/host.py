@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.checks.examined import Examined, is_called_by_an_id
+from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding, Level, fail, ok, warn
 from dockeripv6mapper.checks.fixes import PROGRAM, quoted, with_options
 from dockeripv6mapper.mapping.desired import all_uplinks, uplinks
-from dockeripv6mapper.mapping.planner import plan_sysctls, sysctls_for
+from dockeripv6mapper.mapping.networks import is_called_by_an_id
+from dockeripv6mapper.mapping.sysctls import FORWARDING, accept_ra, plan_sysctls, routes_lost, sysctls_for
+from dockeripv6mapper.surroundings import leads_to_engine
 
 SUBJECT = "host"
+CLOSES_FORWARD = (1, 46)
+"""API of engine 27, which sets FORWARD's policy to DROP where it switches forwarding on itself."""
 
 CAPABILITIES = {
     "CAP_NET_ADMIN": "proxy entries, sysctls and the firewall cannot be changed without it",
@@ -34,6 +38,7 @@ def check(examined: Examined) -> Iterator[Finding]:
     yield from _namespace(examined)
     yield from _uplinks(examined)
     yield from _sysctls(examined)
+    yield from _forwarding(examined)
 
 
 def _capabilities(examined: Examined) -> Iterator[Finding]:
@@ -78,11 +83,48 @@ def _uplinks(examined: Examined) -> Iterator[Finding]:
         if name not in facts.host.links:
             yield _uplink_failure(examined, f"uplink {name}", f"there is no link {name}")
     found = all_uplinks(facts, settings)
-    if not settings.uplinks and not uplinks(facts, settings):
+    lost = list(routes_lost(facts, examined.sysctls))
+    if lost and not settings.uplinks:
+        yield _route_lost(lost)
+    elif not settings.uplinks and not uplinks(facts, settings):
         yield _uplink_failure(examined, SUBJECT, "no link has an IPv6 default route")
     for link in found:
         does = "does" if link.neighbour_discovery else "does no"
         yield ok("uplink", f"uplink {link.name}", f"{link.name} {does} neighbour discovery")
+
+
+def _route_lost(links: list[str]) -> Finding:
+    """Links that would have a default route if they took router advertisements."""
+    names = ", ".join(links)
+    changes = [SysctlChange(accept_ra(name), "1", "2") for name in links]
+    return fail(
+        "uplink",
+        SUBJECT,
+        f"no link has a default route: forwarding was switched on while {names} had accept_ra=1",
+        why="the kernel deletes such routes then; they come back with the next router advertisement",
+        fix="\n".join(f"sysctl -w {quoted(f'{each.name}={each.new}')}" for each in changes),
+    )
+
+
+def _forwarding(examined: Examined) -> Iterator[Finding]:
+    """Whether this host routes for anybody: an engine since 27 closes FORWARD only where it comes first."""
+    engine, seen = examined.surroundings.engine, examined.surroundings
+    if engine is None or engine.api < CLOSES_FORWARD or examined.sysctls.get(FORWARDING) != "1":
+        return
+    forward = {command: chains.get(("filter", "FORWARD")) for command, chains in seen.chains.items()}
+    dropping = any(chain and chain.policy == "DROP" for chain in forward.values()) or bool(seen.dropping)
+    engines = [command for command, chain in forward.items() if chain and leads_to_engine(chain)]
+    if dropping:
+        yield ok("forwarding", SUBJECT, "what is forwarded has to be accepted by a rule")
+    elif engines:
+        yield warn(
+            "forwarding",
+            SUBJECT,
+            "the host forwards IPv6 packets between any of its links",
+            why="other hosts can use it as a router; the engine leaves FORWARD's policy alone where "
+            "forwarding was on before it",
+            fix=f"{engines[0]} -P FORWARD DROP",
+        )
 
 
 def _uplink_failure(examined: Examined, subject: str, found: str) -> Finding:

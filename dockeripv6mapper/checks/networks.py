@@ -6,11 +6,11 @@ from functools import partial
 from ipaddress import IPv6Network
 
 from dockeripv6mapper.checks import fixes, inbound
-from dockeripv6mapper.checks.examined import Examined, is_called_by_an_id
+from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import network_uplinks
-from dockeripv6mapper.mapping.networks import mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet, needs_proxy
 from dockeripv6mapper.model import Network, Reason, RefusedError
 from dockeripv6mapper.settings import ProxyMode
 from dockeripv6mapper.surroundings import Recipe

@@ -5,7 +5,8 @@ lifecycle      what the engine tells of a container: what is done at once, and w
 intake         observe: what the engine answers, taken in
 passes         desired → plan → apply
 kernel_side    the kernel's side of a pass, of which there are two; what is refused is tried again
-host_side      the host's: sysctls, proxy entries
+host_side      the host's: proxy entries
+host_sysctls   the host's sysctls, and what has to surround a change of them
 firewall_side  the firewall's: ports
 outcomes       what is done about what the engine calls bring, or fail with
 reachability   a warning of networks that let nothing in

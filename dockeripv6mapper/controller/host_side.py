@@ -8,12 +8,13 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.boundary import HostKernel
+from dockeripv6mapper.controller.host_sysctls import HostSysctls
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired, all_uplinks
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.planner import ProxyPlan, plan_proxies, plan_sysctls, wanted_sysctls
+from dockeripv6mapper.mapping.planner import ProxyPlan, plan_proxies
 from dockeripv6mapper.model import Host, Link, ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
 
@@ -49,8 +50,7 @@ class HostSide:
         self._would: dict[ProxyEntry, str] = {}
         """What a dry run would do now."""
         self._observed = True
-        self._proxying = settings.proxy is not ProxyMode.OFF
-        """Whether anything is proxied at all: with `--proxy off`, only what a container's label asks for."""
+        self._sysctls = HostSysctls(kernel, settings, logbook)
 
     @property
     def failing(self) -> bool:
@@ -62,29 +62,40 @@ class HostSide:
         """How many of the proxy entries that are there are ours."""
         return sum(self._present.values())
 
-    def observe(self, facts: Facts) -> None:
-        """Look at everything afresh, and set the sysctls right."""
+    @property
+    def soliciting(self) -> bool:
+        """Whether a router is to be asked for once more."""
+        return self._sysctls.soliciting
+
+    def observe(self, facts: Facts) -> bool:
+        """Look at everything afresh, and set the sysctls right; returns whether anything is not as it was."""
+        before = (replace(self.seen, entries={}), self._present)
         try:
             self.seen = self._kernel.observe()
         except MapperError as error:
             self._observed = False
             self._logbook.failed("observing the host", error)
-            return
+            return True
         self._observed = True
         self._logbook.succeeded("observing the host")
         self._present = dict(self.seen.entries)
-        links = all_uplinks(replace(facts, host=self.seen), self._settings)
+        facts = replace(facts, host=self.seen)
+        links = all_uplinks(facts, self._settings)
+        self._sysctls.observed(facts, links)
         self._say_uplinks(links)
         self._say_missing_uplinks(facts)
         missing = [name for name in self._settings.uplinks if name not in self.seen.links]
         self._watch(None if missing else frozenset(link.index for link in links))
-        self._set_sysctls()
+        return before != (replace(self.seen, entries={}), self._present)
 
     def settle(self, facts: Facts, desired: Desired, container_ids: Iterable[str]) -> None:
         """Bring the proxy entries of some containers to what is desired."""
         scope: set[ProxyEntry] = set()
+        routing = False
         for container_id in container_ids:
             scope |= self._want(container_id, desired.entries(facts, container_id))
+            routing = routing or desired.is_routed(facts, container_id)
+        self._sysctls.need(routing=routing, proxying=bool(self._wanting))
         wanted = {entry for entry in scope if entry in self._wanting}
         # Somebody else's entry may be gone since it was seen: adding looks again.
         present = {entry: True for entry in scope if self._present.get(entry)}
@@ -114,9 +125,6 @@ class HostSide:
         """Carry out a plan; of the entries in `scope` it holds all that has to be done."""
         for entry in self._failed & scope - {*plan.add, *plan.remove}:
             self._succeeded(entry)
-        if plan.add and not self._proxying:
-            self._proxying = True
-            self._set_sysctls()
         if self._settings.dry_run:
             self._say_dry_run(plan, scope)
             return
@@ -171,22 +179,6 @@ class HostSide:
         self._failed.discard(entry)
         self._logbook.succeeded(entry)
 
-    def _set_sysctls(self) -> None:
-        wanted = wanted_sysctls(self._uplinks or (), proxying=self._proxying)
-        changes = plan_sysctls(wanted, self._kernel.read_sysctls([key for key, *_ in wanted]))
-        for change in changes:
-            if self._settings.dry_run or not self._settings.sysctl:
-                text = f"sysctl net/ipv6/{change.key} is {change.old}, and has to be {change.new}"
-                self._logbook.once("sysctls", text)
-                continue
-            try:
-                self._kernel.write_sysctl(change)
-            except MapperError as error:
-                self._logbook.failed(change.key, error)
-                # Forwarding must not come on before accept_ra is right.
-                return
-            self._logbook.succeeded(change.key)
-
     def _say_missing_uplinks(self, facts: Facts) -> None:
         for network in facts.networks:
             name = network.labels.get(labels.UPLINK)
@@ -200,7 +192,7 @@ class HostSide:
         self._uplinks = links
         if self._settings.proxy is ProxyMode.OFF:
             return
-        if not links:
+        if not links and not self._sysctls.awaits_route:
             named = " ".join(self._settings.uplinks)
             why = (
                 f"there is no link {named}"

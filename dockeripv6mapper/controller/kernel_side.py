@@ -10,11 +10,14 @@ from dockeripv6mapper.controller.boundary import HostKernel
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
 from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.controller.timers import RetryHost, Timers
+from dockeripv6mapper.controller.timers import LookAtHost, RetryHost, Timers
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Host
 from dockeripv6mapper.settings import Settings
+
+SOLICITATION_SECONDS = 4.0
+"""From one router solicitation to the next (RFC 4861 §10, RTR_SOLICITATION_INTERVAL)."""
 
 
 class KernelSide:
@@ -44,9 +47,12 @@ class KernelSide:
         """How many of the proxy entries that are there are ours."""
         return self._host.count
 
-    def observe(self, facts: Facts) -> None:
-        """Look at the host afresh, and set the sysctls right."""
-        self._host.observe(facts)
+    def observe(self, facts: Facts) -> bool:
+        """Look at the host afresh, and set the sysctls right; returns whether anything is not as it was."""
+        changed = self._host.observe(facts)
+        if self._host.soliciting:
+            self._timers.hasten(LookAtHost(), SOLICITATION_SECONDS)
+        return changed
 
     def settle(self, facts: Facts, desired: Desired, container_ids: AbstractSet[str]) -> None:
         """Bring what some containers need to what is desired."""

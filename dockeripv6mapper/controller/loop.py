@@ -34,6 +34,7 @@ from dockeripv6mapper.controller.outcomes import Outcomes
 from dockeripv6mapper.controller.passes import Passes
 from dockeripv6mapper.controller.timers import (
     Deadline,
+    LookAtHost,
     LookLater,
     Report,
     Resync,
@@ -213,7 +214,7 @@ class Controller:
             case Finished():
                 self._finished(message)
             case HostChanged():
-                self._timers.hasten(Resync(), SETTLE_SECONDS)
+                self._timers.hasten(LookAtHost(), SETTLE_SECONDS)
             case Subscribed():
                 self._subscribed()
             case StreamLost():
@@ -267,6 +268,8 @@ class Controller:
                 self._bulletin.not_done(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
             case Retry(container_id) | LookLater(container_id):
                 self._jobs.ask(Look(container_id))
+            case LookAtHost():
+                self._passes.host_changed()
             case RetryHost():
                 self._passes.without_engine()
             case RetryImage(image):

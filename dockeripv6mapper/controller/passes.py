@@ -85,6 +85,11 @@ class Passes:
         self._kernel.observe(self._facts())
         self._pass(list(self._inventory.containers), whole=True)
 
+    def host_changed(self) -> None:
+        """The kernel has notified of a change: look at the host, and ask the engine nothing."""
+        if self._kernel.observe(self._facts()):
+            self._pass(list(self._inventory.containers), whole=True)
+
     def evaluate(self, container_ids: Iterable[str]) -> None:
         """A pass over some containers of which something new is known, and those that contend with them."""
         self._pass(container_ids, whole=False)

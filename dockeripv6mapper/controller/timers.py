@@ -55,7 +55,12 @@ class Report:
     """Time to say how things are."""
 
 
-Timer = Resync | Retry | RetryHost | RetryImage | Verify | LookLater | Deadline | Report
+@dataclass(frozen=True, slots=True)
+class LookAtHost:
+    """Time to look at the host, since it changed or a router was asked for."""
+
+
+Timer = Resync | LookAtHost | Retry | RetryHost | RetryImage | Verify | LookLater | Deadline | Report
 
 
 class Timers:

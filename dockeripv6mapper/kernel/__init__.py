@@ -6,6 +6,8 @@ neighbours  the table itself, over rtnetlink
 ndp         what the neighbours are told
 firewall    our table and rules in the firewall (ruleset: the table as text, and back)
 filtering   everybody's rules in ip6tables and nftables, read and never changed
+forwarding  what is forwarded when forwarding is switched on
 sysctls     /proc/sys/net/ipv6
 watch       a thread that hears of changes to links, addresses and routes
+notifications  which of them only renew a lifetime
 """

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.kernel import firewall, sysctls
+from dockeripv6mapper.kernel import firewall, forwarding, sysctls
 from dockeripv6mapper.kernel.ndp import Announcer
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.uplinks import TopologyObserver
-from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry
+from dockeripv6mapper.model import FirewallRules, Forwarded, Host, Link, ProxyEntry
 
 RECORD = "proxies"
 """The file in the state directory that says which proxy entries are ours, where the kernel does not."""
@@ -45,6 +45,14 @@ class Kernel:
     def write_sysctl(self, change: SysctlChange) -> None:
         """Change one sysctl. Raises `KernelRefusedError`."""
         sysctls.write(change, self._sysctl_dir)
+
+    def close_forwarding(self) -> Forwarded:
+        """Have only what rules accept forwarded, where that may be set. Raises `KernelRefusedError`."""
+        return forwarding.close()
+
+    def solicit_router(self, link: str) -> None:
+        """Ask the routers of a link to advertise. Raises `KernelRefusedError`."""
+        self._announcer.solicit_router(link, self._links)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         """Add proxy entries where there are none yet."""

@@ -23,7 +23,12 @@ TARGET_LINK_LAYER_ADDRESS = 2
 MAC_BYTES = 6
 CHECKSUM_BY_KERNEL = 0
 
-ALL_NODES = "ff02::1"
+SOLICITATION = struct.Struct("!BBHIBB6s")
+"""Type, code, checksum, reserved; one option (RFC 4861 §4.1, §4.6.1)."""
+ROUTER_SOLICITATION_TYPE = 133
+SOURCE_LINK_LAYER_ADDRESS = 1
+
+ALL_NODES, ALL_ROUTERS = "ff02::1", "ff02::2"
 HOP_LIMIT = 255
 """What it must be on arrival, so that nobody beyond the link can send any (RFC 4861 §7.1.2)."""
 ICMP6_FILTER = 1
@@ -39,8 +44,14 @@ def unsolicited_advertisement(target: IPv6Address, mac: bytes) -> bytes:
     return ADVERTISEMENT.pack(ADVERTISEMENT_TYPE, 0, CHECKSUM_BY_KERNEL, FROM_ROUTER, target.packed, *option)
 
 
+def router_solicitation(mac: bytes) -> bytes:
+    """A Router Solicitation from a link with the link-layer address `mac`, six bytes."""
+    option = (SOURCE_LINK_LAYER_ADDRESS, 1, mac)
+    return SOLICITATION.pack(ROUTER_SOLICITATION_TYPE, 0, CHECKSUM_BY_KERNEL, 0, *option)
+
+
 class Announcer:
-    """Sends advertisements to all nodes of a link. Opens its socket when it is first needed."""
+    """Sends advertisements and solicitations on links. Opens its socket when it is first needed."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
@@ -67,6 +78,21 @@ class Announcer:
             raise KernelRefusedError(
                 f"announcing addresses on {uplink}: {cause.strerror}", hint=hint
             ) from cause
+
+    def solicit_router(self, name: str, links: Mapping[str, Link]) -> None:
+        """Ask the routers of a link to advertise, where it has an Ethernet address.
+
+        The kernel takes the link-local address as the source. Raises `KernelRefusedError`.
+        """
+        link = links.get(name)
+        if link is None or len(link.mac) != MAC_BYTES:
+            return
+        try:
+            where = (ALL_ROUTERS, 0, 0, link.index)
+            self._open().sendto(router_solicitation(link.mac), socket.MSG_DONTWAIT, where)
+        except OSError as error:
+            hint = PERMISSION_HINT if isinstance(error, PermissionError) else None
+            raise KernelRefusedError(f"soliciting routers on {name}: {error.strerror}", hint=hint) from error
 
     def close(self) -> None:
         """Close the socket, if one was opened."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from errno import ENOBUFS
 from ipaddress import IPv6Address, IPv6Network
-from socket import AF_INET6, MSG_DONTWAIT, MSG_TRUNC
+from socket import AF_INET6, MSG_DONTWAIT
 from typing import Any, TypeAlias
 
 from pyroute2 import IPRoute
@@ -20,10 +20,12 @@ from dockeripv6mapper.kernel.netlink import (
     RTMGRP_IPV6_ROUTE,
     RTMGRP_LINK,
     RTMGRP_NEXTHOP,
+    messages,
     open_notifications,
     open_rtnetlink,
     speaking,
 )
+from dockeripv6mapper.kernel.notifications import Renewals
 from dockeripv6mapper.model import Link
 
 NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
@@ -35,6 +37,8 @@ Message: TypeAlias = Any
 GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_NEXTHOP
 READ_ANYWAY = 20
 """At every so many looks all is read, told or not: what nobody thought of must not stay wrong for good."""
+
+RECEIVE_BYTES = 1 << 16
 
 RTN_UNICAST = 1
 RT_TABLE_LOCAL = 255
@@ -58,6 +62,7 @@ class TopologyObserver:
         with speaking("opening a netlink socket"):
             self._changes = open_notifications(GROUPS)
         self._rtnetlink = open_rtnetlink()
+        self._renewals = Renewals()
         self._seen: Topology | None = None
         self._looks = 0
         """How many there were since the last reading."""
@@ -77,13 +82,15 @@ class TopologyObserver:
         """Take off the socket what the kernel has told of: after anything, what was seen is out of date."""
         while True:
             try:
-                self._changes.recv(1, MSG_DONTWAIT | MSG_TRUNC)
-                self._seen = None
+                datagram = self._changes.recv(RECEIVE_BYTES, MSG_DONTWAIT)
+                if any(self._renewals.is_news(kind, body) for kind, _, body in messages(datagram)):
+                    self._seen = None
             except BlockingIOError:
                 return
             except OSError as error:
                 # So much has happened that some of it was lost. It is said once, before what is left.
                 self._seen = None
+                self._renewals.forget()
                 if error.errno != ENOBUFS:
                     raise
 
@@ -117,6 +124,8 @@ def _link(message: Message) -> Link:
         index=message["index"],
         neighbour_discovery=not flags & NO_NEIGHBOUR_DISCOVERY,
         mac=bytes.fromhex((message.get("address") or "").replace(":", "")),
+        loopback=bool(flags & IFF_LOOPBACK),
+        master=message.get("master"),
     )
 
 

@@ -20,12 +20,17 @@ from dockeripv6mapper.kernel.netlink import (
     messages,
     open_notifications,
 )
+from dockeripv6mapper.kernel.notifications import (
+    RTM_DELADDR,
+    RTM_DELROUTE,
+    RTM_NEWADDR,
+    RTM_NEWROUTE,
+    Renewals,
+)
 
 log = logging.getLogger(__name__)
 
 RTM_NEWLINK, RTM_DELLINK = 16, 17
-RTM_NEWADDR, RTM_DELADDR = 20, 21
-RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTM_NEWNETCONF = 80
 """Message types of `linux/rtnetlink.h`."""
 
@@ -68,6 +73,7 @@ class Watcher:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._uplinks: frozenset[int] | None = frozenset()
+        self._renewals = Renewals()
         self._wake_reader, self._wake_writer = os.pipe()
         self._socket = open_notifications(GROUPS)
         self._thread = threading.Thread(target=self._run, name="netlink", daemon=True)
@@ -102,5 +108,9 @@ class Watcher:
         except OSError as error:
             # ENOBUFS: so much happened that some of it was lost, which is a reason to look.
             log.debug("netlink notifications: %s", error.strerror)
+            self._renewals.forget()
             return True
-        return any(concerns(kind, body, self._uplinks) for kind, _, body in messages(datagram))
+        concerning = [
+            (kind, body) for kind, _, body in messages(datagram) if concerns(kind, body, self._uplinks)
+        ]
+        return any(self._renewals.is_news(kind, body) for kind, body in concerning)

@@ -103,9 +103,17 @@ def address_of(identity: str, network: Network, suffix: int | None, default: Sch
 
 
 def uplinks(facts: Facts, settings: Settings) -> tuple[Link, ...]:
-    """The host's uplinks that exist: those that were named, else those with a default route."""
-    names = settings.uplinks or facts.host.default_route_links
+    """The host's uplinks that exist: those that were named, else those with a default route.
+
+    While no link has a default route, the uplinks are those that carry entries of ours: a route that is away
+    for a moment takes no entry away, nor does a restart meanwhile.
+    """
+    names = settings.uplinks or facts.host.default_route_links or _links_with_entries(facts.host)
     return tuple(facts.host.links[name] for name in names if name in facts.host.links)
+
+
+def _links_with_entries(host: Host) -> tuple[str, ...]:
+    return tuple(sorted({entry.uplink for entry, ours in host.entries.items() if ours}))
 
 
 def network_uplinks(network: Network, facts: Facts, settings: Settings) -> tuple[Link, ...]:
@@ -234,6 +242,15 @@ class Desired:
         if effective_mode(container, facts, self._settings) is None:
             return frozenset(entry for entry in entries if facts.host.entries.get(entry))
         return entries
+
+    def is_routed(self, facts: Facts, container_id: str) -> bool:
+        """Whether a mapped or proxied container is reached through this host, which has to forward then."""
+        decision = self.decision(container_id)
+        if isinstance(decision, Mapping):
+            network = facts.networks.get(decision.network_id)
+            if network is not None and needs_proxy(network):
+                return True
+        return bool(self.entries(facts, container_id))
 
     def openings(self, facts: Facts, container_id: str) -> tuple[Opening, ...]:
         """The ports that a mapped, running container wants open at its address.

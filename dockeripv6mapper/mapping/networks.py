@@ -9,6 +9,9 @@ from dockeripv6mapper.model import Container, Endpoint, Network, Reason, Refused
 SHORT_ID_DIGITS = 12
 """Digits of an ID as `docker network ls` prints it; fewer are not taken for an ID."""
 
+BRIDGE_PREFIX = "br-"
+PREDEFINED_BRIDGES = ("docker0", "docker_gwbridge")
+
 CREATE_HINT = "docker network create --ipv6 --subnet PREFIX::/80"
 
 
@@ -90,6 +93,17 @@ def needs_proxy(network: Network) -> bool:
     if network.driver == "bridge":
         return not network.internal
     return network.driver == "ipvlan" and network.ipvlan_mode in ("l3", "l3s")
+
+
+def is_named_by_engine(link: str) -> bool:
+    """Whether a link has a name that an engine gives to bridges: `br-` and an ID, or a predefined one."""
+    return is_called_by_an_id(link) or link in PREDEFINED_BRIDGES
+
+
+def is_called_by_an_id(link: str) -> bool:
+    """Whether a link is called as an engine calls a network's bridge that nobody named: `br-` and an ID."""
+    digits = link.removeprefix(BRIDGE_PREFIX)
+    return digits != link and len(digits) == SHORT_ID_DIGITS and set(digits) <= set("0123456789abcdef")
 
 
 def has_own_network(mode: str) -> bool:

@@ -17,15 +17,15 @@ from dockeripv6mapper.actions import (
     SysctlChange,
     Vacate,
 )
-from dockeripv6mapper.mapping.desired import Desired, all_uplinks
+from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
 from dockeripv6mapper.mapping.spared import NOTHING, Spared
+from dockeripv6mapper.mapping.sysctls import plan_sysctls, sysctls_for
 from dockeripv6mapper.model import (
     Container,
     Decision,
     Endpoint,
-    Link,
     Mapping,
     Network,
     Opening,
@@ -34,7 +34,7 @@ from dockeripv6mapper.model import (
     Refusal,
     RefusedError,
 )
-from dockeripv6mapper.settings import FirewallMode, ProxyMode, Settings
+from dockeripv6mapper.settings import FirewallMode, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,48 +166,6 @@ def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry,
         add=tuple(sorted(wanted - present.keys())),
         remove=tuple(sorted(entry for entry, ours in present.items() if ours and entry not in wanted)),
     )
-
-
-def wanted_sysctls(links: Iterable[Link], *, proxying: bool) -> tuple[tuple[str, str, str | None], ...]:
-    """The sysctls below `net/ipv6` that routing and proxying need, in the order in which they must be set.
-
-    Each is (key, value, only where it is now this). `accept_ra` comes first: with forwarding on, a link
-    that has 1 there stops accepting router advertisements, and the host would lose its own default route
-    (kernel `Documentation/networking/ip-sysctl.rst`). `conf/all/proxy_ndp` besides the link's own makes
-    the kernel answer unicast reachability probes, and `proxy_delay` is what the first packet waits for.
-    """
-    links = tuple(links)
-    asking = tuple(link for link in links if link.neighbour_discovery) if proxying else ()
-    wanted: list[tuple[str, str, str | None]] = [(f"conf/{link.name}/accept_ra", "2", "1") for link in links]
-    if links:
-        wanted.append(("conf/all/forwarding", "1", None))
-    if asking:
-        wanted.append(("conf/all/proxy_ndp", "1", None))
-    for link in asking:
-        wanted.append((f"conf/{link.name}/proxy_ndp", "1", None))
-        wanted.append((f"neigh/{link.name}/proxy_delay", "0", None))
-    return tuple(wanted)
-
-
-def plan_sysctls(
-    wanted: Iterable[tuple[str, str, str | None]], current: MappingOf[str, str | None]
-) -> tuple[SysctlChange, ...]:
-    """The changes from the values of now, in the order of `wanted`."""
-    return tuple(
-        SysctlChange(key, current.get(key), value)
-        for key, value, only_from in wanted
-        if current.get(key) != value and (only_from is None or current.get(key) == only_from)
-    )
-
-
-def sysctls_for(
-    desired: Desired, facts: Facts, settings: Settings
-) -> tuple[tuple[str, str, str | None], ...]:
-    """The sysctls that are wanted for all of `facts`: see `wanted_sysctls`."""
-    proxying = settings.proxy is not ProxyMode.OFF or any(
-        desired.entries(facts, each) for each in facts.containers
-    )
-    return wanted_sysctls(all_uplinks(facts, settings), proxying=proxying)
 
 
 def wanted_openings(desired: Desired, facts: Facts, settings: Settings) -> AbstractSet[Opening]:

@@ -31,6 +31,7 @@ COMMIT
 UNTOUCHED = {
     f"net.ipv6.conf.{UPLINK}.accept_ra": "1",
     f"net.ipv6.conf.{UPLINK}.proxy_ndp": "0",
+    "net.ipv6.conf.default.accept_ra": "1",
     "net.ipv6.conf.all.proxy_ndp": "0",
     f"net.ipv6.neigh.{UPLINK}.proxy_delay": "80",
 }

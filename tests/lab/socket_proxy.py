@@ -29,6 +29,7 @@ class SocketProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(str(path), _Connection)
         self.engine = engine
         self.allowed = allowed
+        self.passed: list[str] = []
         self.refused: list[str] = []
 
 
@@ -68,6 +69,7 @@ class _Connection(socketserver.BaseRequestHandler):
             self.server.refused.append(asked)
             self.request.sendall(FORBIDDEN)
             return
+        self.server.passed.append(asked)
         with socket.socket(socket.AF_UNIX) as engine:
             try:
                 engine.connect(str(self.server.engine))

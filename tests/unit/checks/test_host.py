@@ -7,9 +7,10 @@ import pytest
 
 from dockeripv6mapper.checks import host
 from dockeripv6mapper.checks.finding import Finding
-from dockeripv6mapper.mapping.planner import sysctls_for
+from dockeripv6mapper.mapping.sysctls import sysctls_for
 from dockeripv6mapper.model import Host, Link, Network
 from dockeripv6mapper.settings import Settings
+from dockeripv6mapper.surroundings import Chain, Rule
 from tests.unit import builders
 from tests.unit.builders import UPLINK, facts
 from tests.unit.checks.looks import ENGINE_28, HE_IPV6, PREFIX, examined, faults, saw
@@ -90,8 +91,30 @@ def test_a_link_may_be_called_anything_and_stays_a_word() -> None:
 )
 def test_a_sysctl_is_said_with_what_it_is(value: str | None, said: str) -> None:
     """Or that there is none, as with IPv6 switched off."""
-    (finding,) = faults(check(builders.host(), sysctls={"conf/all/forwarding": value}))
-    assert finding.found == f"net.ipv6.conf.all.forwarding {said}"
+    (finding,) = faults(check(builders.host(), sysctls={"conf/eth0/proxy_ndp": value}))
+    assert finding.found == f"net.ipv6.conf.eth0.proxy_ndp {said}"
+
+
+def test_a_default_route_that_went_with_forwarding_is_the_cause_that_is_named() -> None:
+    """And not that no link has one: the fix is to take router advertisements again."""
+    without = replace(builders.host(), default_route_links=())
+    sysctls: dict[str, str | None] = {"conf/all/forwarding": "1", "conf/eth0/accept_ra": "1"}
+    found = [each for each in faults(check(without, sysctls=sysctls)) if each.check == "uplink"]
+    (finding,) = found
+    assert "forwarding was switched on while eth0 had accept_ra=1" in finding.found
+    assert "net.ipv6.conf.eth0.accept_ra=2" in finding.fix
+
+
+@pytest.mark.parametrize(("policy", "warned"), [("ACCEPT", True), ("DROP", False)])
+def test_a_host_that_forwards_for_anybody_is_warned_of(policy: str, warned: bool) -> None:
+    """The engine leaves FORWARD alone where forwarding was on before it."""
+    rule = Rule("-A FORWARD -j DOCKER-USER", ("-j", "DOCKER-USER"))
+    chains = {"ip6tables": {("filter", "FORWARD"): Chain(policy, (rule,))}}
+    given = facts()
+    seen = saw(capabilities=frozenset(host.CAPABILITIES), chains=chains, engine=ENGINE_28)
+    found = list(host.check(examined(given, seen, None, {"conf/all/forwarding": "1"})))
+    fixes = [each.fix for each in found if each.check == "forwarding"]
+    assert fixes == (["ip6tables -P FORWARD DROP"] if warned else [""])
 
 
 def test_missing_capabilities_are_named_one_by_one() -> None:

@@ -140,7 +140,7 @@ def test_many_actions_that_hang_keep_no_question_waiting() -> None:
         released.set()
 
 
-@pytest.mark.parametrize("change", [event(RUNNING, Change.OTHER), NetworksChanged(), HostChanged()])
+@pytest.mark.parametrize("change", [event(RUNNING, Change.OTHER), NetworksChanged()])
 def test_an_action_that_did_nothing_is_not_repeated_at_once(change: Message) -> None:
     """Until something about the container or the networks changes, or the next full pass."""
     world = world_with(RUNNING)

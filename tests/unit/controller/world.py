@@ -23,7 +23,7 @@ from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import GoneError, NoAnswerError
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.mapping.outlook import Outlook
-from dockeripv6mapper.model import Container, FirewallRules, Host, Network, ProxyEntry
+from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from dockeripv6mapper.surroundings import Surroundings
 from tests.unit import builders
@@ -43,6 +43,14 @@ class World:
     observing: Callable[[], None] = lambda: None
     """Called before each look at the host: raise to have it fail."""
     sysctls: dict[str, str] = field(default_factory=dict)
+    writing: Callable[[SysctlChange], None] = lambda _: None
+    """Called before each change of a sysctl: raise to have it fail."""
+    forwarded: Forwarded = Forwarded.BY_RULES
+    """What the host forwards where it forwards."""
+    solicited: list[str] = field(default_factory=list)
+    """Links on which routers were asked for."""
+    host: Host = field(default_factory=builders.host)
+    """The host, but for its entries."""
     actions: list[EndpointAction] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     failing: Callable[[EndpointAction], object] = lambda _: None
@@ -163,12 +171,20 @@ class World:
 
     def observe(self) -> Host:
         self.observing()
-        return builders.host(entries=dict(self.entries))
+        return replace(self.host, entries=dict(self.entries))
 
     def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
         return {key: self.sysctls.get(key, "0") for key in keys}
 
+    def close_forwarding(self) -> Forwarded:
+        self.written.append("policy of FORWARD")
+        return self.forwarded
+
+    def solicit_router(self, link: str) -> None:
+        self.solicited.append(link)
+
     def write_sysctl(self, change: SysctlChange) -> None:
+        self.writing(change)
         self.sysctls[change.key] = change.new
         self.written.append(change.key)
 

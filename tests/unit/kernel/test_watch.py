@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from dockeripv6mapper.kernel import watch
+from dockeripv6mapper.kernel import notifications, watch
 
 UPLINK, VETH = 2, 77
 UPLINKS = frozenset({UPLINK})
@@ -36,11 +36,11 @@ def netconf(index: int) -> bytes:
         (watch.RTM_NEWLINK, link(UPLINK), True),
         (watch.RTM_DELLINK, link(UPLINK), True),
         (watch.RTM_NEWLINK, link(VETH), False),
-        (watch.RTM_DELADDR, address(UPLINK), True),
-        (watch.RTM_NEWADDR, address(VETH), False),
-        (watch.RTM_NEWROUTE, route(0), True),
-        (watch.RTM_DELROUTE, route(0), True),
-        (watch.RTM_NEWROUTE, route(64), False),
+        (notifications.RTM_DELADDR, address(UPLINK), True),
+        (notifications.RTM_NEWADDR, address(VETH), False),
+        (notifications.RTM_NEWROUTE, route(0), True),
+        (notifications.RTM_DELROUTE, route(0), True),
+        (notifications.RTM_NEWROUTE, route(64), False),
         (watch.RTM_NEWNETCONF, netconf(UPLINK), True),
         (watch.RTM_NEWNETCONF, netconf(watch.NETCONF_ALL), True),
         (watch.RTM_NEWNETCONF, netconf(VETH), False),

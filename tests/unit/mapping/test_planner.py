@@ -20,9 +20,8 @@ from dockeripv6mapper.mapping.planner import (
     plan_all,
     plan_endpoint,
     plan_proxies,
-    plan_sysctls,
-    wanted_sysctls,
 )
+from dockeripv6mapper.mapping.sysctls import sysctls_for
 from dockeripv6mapper.model import Container, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
@@ -115,31 +114,6 @@ def test_somebody_elses_entry_is_neither_adopted_nor_removed() -> None:
     assert not plan.remove
 
 
-def test_accept_ra_is_set_before_forwarding() -> None:
-    """Else the host would stop accepting router advertisements, and lose its own default route."""
-    keys = [key for key, *_ in wanted_sysctls([builders.UPLINK], proxying=True)]
-    assert keys == [
-        "conf/eth0/accept_ra",
-        "conf/all/forwarding",
-        "conf/all/proxy_ndp",
-        "conf/eth0/proxy_ndp",
-        "neigh/eth0/proxy_delay",
-    ]
-
-
-@pytest.mark.parametrize(("now", "changed"), [("0", False), ("1", True), ("2", False)])
-def test_accept_ra_is_changed_only_from_one(now: str, changed: bool) -> None:
-    """A host that accepts none (0) is left so."""
-    wanted = [("conf/eth0/accept_ra", "2", "1")]
-    assert bool(plan_sysctls(wanted, {"conf/eth0/accept_ra": now})) is changed
-
-
-def test_a_tunnel_needs_forwarding_and_no_proxying() -> None:
-    """Nobody asks for neighbours on a point-to-point link."""
-    keys = [key for key, *_ in wanted_sysctls([builders.TUNNEL], proxying=True)]
-    assert keys == ["conf/he-ipv6/accept_ra", "conf/all/forwarding"]
-
-
 def test_a_pass_over_a_host_that_is_right_plans_nothing() -> None:
     """All at once: endpoint, entry and sysctls as they should be."""
     right = container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
@@ -147,7 +121,7 @@ def test_a_pass_over_a_host_that_is_right_plans_nothing() -> None:
     settings = Settings()
     desired = Desired(settings)
     desired.update(given, given.containers)
-    sysctls = {key: value for key, value, _ in wanted_sysctls([builders.UPLINK], proxying=True)}
+    sysctls = {key: value for key, value, _ in sysctls_for(desired, given, settings)}
     assert not plan_all(desired, given, sysctls, settings)
 
 

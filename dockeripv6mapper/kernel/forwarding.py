@@ -1,0 +1,36 @@
+"""Forwarding: what passes through a host on which it is switched on.
+
+Engines from 27 on set the policy of ip6tables' FORWARD chain to DROP when they switch forwarding on
+themselves, and leave it alone where it is on already: whoever is first has to do it.
+"""
+
+import logging
+
+from dockeripv6mapper.kernel import firewall
+from dockeripv6mapper.kernel.filtering import observe_chains, observe_nftables
+from dockeripv6mapper.model import Forwarded
+from dockeripv6mapper.surroundings import leads_to_engine
+
+log = logging.getLogger(__name__)
+
+FORWARD = ("filter", "FORWARD")
+
+
+def close() -> Forwarded:
+    """Set FORWARD's policy to DROP where the engine's rules stand there; returns what is forwarded now.
+
+    Only there: without rules of the engine's, its containers could not be reached any more.
+    Raises `KernelRefusedError`.
+    """
+    filtered = bool(observe_nftables()[0])
+    for command in firewall.backends():
+        chain = (observe_chains(command) or {}).get(FORWARD)
+        if chain is None:
+            continue
+        if chain.policy == "DROP":
+            filtered = True
+        elif leads_to_engine(chain):
+            firewall.run([command, "-w", "-P", "FORWARD", "DROP"])
+            log.info("%s: policy of FORWARD %s → DROP, as the engine sets it", command, chain.policy)
+            filtered = True
+    return Forwarded.BY_RULES if filtered else Forwarded.ANYTHING

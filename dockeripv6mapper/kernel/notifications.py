@@ -1,0 +1,83 @@
+"""Notifications: whether the kernel notifies of a change, or only of a lifetime that was renewed.
+
+Each router advertisement renews the lifetimes of routes and addresses, which the kernel notifies of. On some
+links that is every few seconds. Everything else in such a message is as it was. Pure.
+"""
+
+import struct
+from collections.abc import Iterator
+
+RTM_NEWADDR, RTM_DELADDR = 20, 21
+RTM_NEWROUTE, RTM_DELROUTE = 24, 25
+"""Message types of `linux/rtnetlink.h`."""
+
+ATTRIBUTE = struct.Struct("=HH")
+"""`struct rtattr`: length, type; the value follows, padded to four bytes."""
+
+IFA_ADDRESS, IFA_CACHEINFO = 1, 6
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_CACHEINFO, RTA_TABLE, RTA_EXPIRES = 1, 4, 5, 6, 12, 15, 23
+"""Attributes of addresses (`linux/if_addr.h`) and routes (`linux/rtnetlink.h`)."""
+
+ADDRESS_HEADER_BYTES, ROUTE_HEADER_BYTES = 8, 12
+"""Sizes of `struct ifaddrmsg` and `struct rtmsg`."""
+ADDRESS_INDEX = slice(4, 8)
+"""The interface index in `struct ifaddrmsg`."""
+ROUTE_LENGTHS = slice(0, 2)
+"""Family and prefix length in `struct rtmsg`."""
+
+MOST_REMEMBERED = 4096
+"""Messages. A host has some routes and addresses for each container; with more, renewals cost a look."""
+
+Key = tuple[int, bytes, tuple[bytes | None, ...]]
+
+
+class Renewals:
+    """Remembers each route and address as the kernel last notified of it, its lifetime left aside."""
+
+    def __init__(self) -> None:
+        self._last: dict[Key, bytes] = {}
+
+    def is_news(self, kind: int, body: bytes) -> bool:
+        """Whether a message tells of more than a renewed lifetime. The first of a route or address does."""
+        if kind in (RTM_DELADDR, RTM_DELROUTE):
+            self.forget()
+            return True
+        if kind not in (RTM_NEWADDR, RTM_NEWROUTE):
+            return True
+        key, lasting = _parts(kind, body)
+        if self._last.get(key) == lasting:
+            return False
+        if len(self._last) >= MOST_REMEMBERED:
+            self.forget()
+        self._last[key] = lasting
+        return True
+
+    def forget(self) -> None:
+        """Forget all: messages were lost, or something is gone."""
+        self._last.clear()
+
+
+def _parts(kind: int, body: bytes) -> tuple[Key, bytes]:
+    """What a message is about, and what it says of it, the lifetime left aside."""
+    about: tuple[int, ...] = (RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE)
+    lifetimes: tuple[int, ...] = (RTA_CACHEINFO, RTA_EXPIRES)
+    header, place = ROUTE_HEADER_BYTES, body[ROUTE_LENGTHS]
+    if kind == RTM_NEWADDR:
+        about, lifetimes = (IFA_ADDRESS,), (IFA_CACHEINFO,)
+        header, place = ADDRESS_HEADER_BYTES, body[ADDRESS_INDEX]
+    attributes = list(_attributes(body, header))
+    values = dict(attributes)
+    lasting = b"".join(
+        ATTRIBUTE.pack(len(value), each) + value for each, value in attributes if each not in lifetimes
+    )
+    return (kind, place, tuple(values.get(each) for each in about)), body[:header] + lasting
+
+
+def _attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """The attributes of a message. Ends at anything malformed."""
+    while offset + ATTRIBUTE.size <= len(body):
+        length, kind = ATTRIBUTE.unpack_from(body, offset)
+        if length < ATTRIBUTE.size:
+            return
+        yield kind, body[offset + ATTRIBUTE.size : offset + length]
+        offset += length + 3 & ~3

@@ -1,0 +1,94 @@
+"""Which sysctls are needed, and in which order: a host must not lose its own default route to a mapping."""
+
+from dataclasses import replace
+
+import pytest
+
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.sysctls import (
+    advertised_links,
+    plan_sysctls,
+    routes_lost,
+    sysctls_for,
+    wanted_sysctls,
+)
+from dockeripv6mapper.model import Host, Link
+from dockeripv6mapper.settings import ProxyMode, Settings
+from tests.unit import builders
+from tests.unit.builders import container, facts, network
+
+OTHER = Link("eth1", 3, neighbour_discovery=True)
+LOOPBACK = Link("lo", 1, neighbour_discovery=False, loopback=True)
+BRIDGE = Link("br-0123456789ab", 10, neighbour_discovery=True)
+NAMED_BRIDGE = Link("mapped0", 11, neighbour_discovery=True)
+VETH = Link("veth1", 12, neighbour_discovery=True, master=10)
+BOND_PORT = Link("eth2", 13, neighbour_discovery=True, master=99)
+
+
+def host(*links: Link, default: tuple[str, ...] = ()) -> Host:
+    """A host with these links, of which some have a default route."""
+    return Host(links={link.name: link for link in links}, default_route_links=default)
+
+
+def test_accept_ra_is_set_on_every_link_before_forwarding() -> None:
+    """Else the host would stop taking router advertisements, and lose its own default route."""
+    wanted = wanted_sysctls(["eth0", "eth1"], [builders.UPLINK], routing=True, proxying=True)
+    assert [key for key, *_ in wanted] == [
+        "conf/eth0/accept_ra",
+        "conf/eth1/accept_ra",
+        "conf/default/accept_ra",
+        "conf/all/forwarding",
+        "conf/eth0/forwarding",
+        "conf/all/proxy_ndp",
+        "conf/eth0/proxy_ndp",
+        "neigh/eth0/proxy_delay",
+    ]
+
+
+@pytest.mark.parametrize(("now", "changed"), [("0", False), ("1", True), ("2", False)])
+def test_accept_ra_is_changed_only_from_one(now: str, changed: bool) -> None:
+    """A host that accepts none (0) is left so."""
+    wanted = [("conf/eth0/accept_ra", "2", "1")]
+    assert bool(plan_sysctls(wanted, {"conf/eth0/accept_ra": now})) is changed
+
+
+def test_a_tunnel_needs_forwarding_and_no_proxying() -> None:
+    """Nobody asks for neighbours on a point-to-point link."""
+    wanted = wanted_sysctls([], [builders.TUNNEL], routing=True, proxying=True)
+    assert [key for key, *_ in wanted] == ["conf/default/accept_ra", "conf/all/forwarding"]
+
+
+def test_the_engines_links_take_no_router_advertisements() -> None:
+    """A container on them could be the router; a port of a bond's or of another bridge's may have one."""
+    given = facts(
+        networks=(network(bridge="mapped0"),),
+        of_host=host(LOOPBACK, builders.UPLINK, OTHER, BRIDGE, NAMED_BRIDGE, VETH, BOND_PORT),
+    )
+    assert advertised_links(given) == ("eth0", "eth1", "eth2")
+
+
+def test_forwarding_is_needed_only_where_a_container_is_reached_through_the_host() -> None:
+    """The engine comes first then, and closes what it has to close."""
+    assert not needs_forwarding(facts())
+    assert not needs_forwarding(facts(container()))
+    assert not needs_forwarding(facts(container(network="he_ipv6"), networks=(network(driver="macvlan"),)))
+    assert needs_forwarding(facts(container(network="he_ipv6")))
+
+
+def needs_forwarding(given: Facts) -> bool:
+    """Whether the sysctls for these facts hold forwarding, with `--proxy off`."""
+    settings = Settings(proxy=ProxyMode.OFF)
+    desired = Desired(settings)
+    desired.update(given, given.containers)
+    return "conf/all/forwarding" in [key for key, *_ in sysctls_for(desired, given, settings)]
+
+
+def test_a_link_is_named_whose_default_route_went_when_forwarding_was_switched_on() -> None:
+    """It is no host without an uplink, but one whose uplink has to be mended."""
+    given = facts(of_host=host(builders.UPLINK, OTHER))
+    current = {"conf/all/forwarding": "1", "conf/eth0/accept_ra": "1", "conf/eth1/accept_ra": "0"}
+    assert list(routes_lost(given, current)) == ["eth0"]
+    assert not list(routes_lost(given, {**current, "conf/all/forwarding": "0"}))
+    elsewhere = replace(given, host=replace(given.host, default_route_links=("eth1",)))
+    assert not list(routes_lost(elsewhere, current))
