@@ -13,6 +13,7 @@ from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding, fail, ok, warn
 from dockeripv6mapper.checks.traversal import PING, REWRITING, Packet, Verdict, fate
 from dockeripv6mapper.mapping.desired import network_uplinks
+from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.model import Container, Network, Opening, RefusedError
 from dockeripv6mapper.settings import FirewallMode
 from dockeripv6mapper.surroundings import Chains, Recipe
@@ -21,8 +22,6 @@ CHECK = "inbound"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 FORWARD = "FORWARD"
 USER_CHAIN = ("filter", "DOCKER-USER")
-NAT = "nat"
-"""The gateway mode of a network for which none was named, since engine 28."""
 
 
 def check(examined: Examined, network: Network) -> Iterator[Finding]:

@@ -16,7 +16,6 @@ from dockeripv6mapper.engine.spares import SPARES
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
-from dockeripv6mapper.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +50,6 @@ class LookAtImage:
     image: str
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """Look at what decides whether a network's containers are reached. Brings `Surroundings`."""
-
-    network_id: str
-
-
 QUESTIONERS = 8
 """Threads that look at one container or image: a look that hangs holds one of them for as long."""
 LISTERS = 3
@@ -71,7 +63,7 @@ The engine passes over a connect of a created container that is on the network a
 done. Read only after the start, that would look like the connect of a running one, which it does make.
 """
 
-Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage | Survey
+Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage
 Job = Question | EndpointAction
 """An action brings the container as it is afterwards, unless it was attached just as asked."""
 
@@ -100,7 +92,6 @@ class Jobs:
         lists: EngineLists,
         endpoints: EngineEndpoints,
         inventory: Inventory,
-        survey: Callable[[], Surroundings],
         *,
         under_way: UnderWay,
         employ: Employ = Workers,
@@ -108,14 +99,11 @@ class Jobs:
         # Actions may hang for as long as a container's start does: questions do not queue behind them.
         self._questioners = employ(QUESTIONERS, deliver)
         self._listers = employ(LISTERS, deliver)
-        # A survey inspects every container: a container that starts meanwhile must not wait for that.
-        self._surveyors = employ(1, deliver)
         self._actors = employ(ACTORS, deliver)
         self._followers = employ(FOLLOWERS, deliver)
         self._lists = lists
         self._endpoints = endpoints
         self._inventory = inventory
-        self._survey = survey
         self._asked: set[Job] = set()
         self._list_again = False
         """Whether everything is to be listed once more: a list shows nothing that came after its begin."""
@@ -163,20 +151,17 @@ class Jobs:
     @property
     def idle(self) -> bool:
         """Whether none is under way that anybody's address waits for."""
-        return not self.under_way.all() and all(isinstance(each, Survey) for each in self._asked)
+        return not self.under_way.all() and not self._asked
 
     def stop(self) -> None:
         """Take no more jobs."""
         self._questioners.stop()
         self._listers.stop()
-        self._surveyors.stop()
         self._actors.stop()
         self._followers.stop()
 
     def _workers_for(self, question: Question) -> Workers[Job]:
         match question:
-            case Survey():
-                return self._surveyors
             case TakeSnapshot() | ListNetworks() | ListImages():
                 return self._listers
             case Look() | LookAtImage():
@@ -204,8 +189,6 @@ class Jobs:
                 return self._lists.images()
             case TakeSnapshot():
                 return self._lists.snapshot()
-            case Survey():
-                return self._survey()
 
     def _changed(self, action: EndpointAction, changed: bool) -> Answer:
         asked = self._inventory.epoch

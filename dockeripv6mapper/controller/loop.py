@@ -59,7 +59,6 @@ from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +84,6 @@ class Controller:
         kernel: HostKernel,
         settings: Settings,
         *,
-        survey: Callable[[], Surroundings],
         under_way: UnderWay,
         silence: Callable[[], None] = lambda: None,
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
@@ -103,7 +101,7 @@ class Controller:
         self._mailbox = Mailbox()
         self._inventory = Inventory()
         self._jobs = Jobs(
-            *(self.post, lists, endpoints, self._inventory, survey),
+            *(self.post, lists, endpoints, self._inventory),
             under_way=under_way,
             employ=employ,
         )

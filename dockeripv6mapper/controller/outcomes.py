@@ -18,7 +18,6 @@ from dockeripv6mapper.controller.jobs import (
     Look,
     LookAtImage,
     Question,
-    Survey,
     TakeSnapshot,
 )
 from dockeripv6mapper.controller.logbook import Logbook
@@ -91,8 +90,6 @@ class Outcomes:
                 self._intake.take_image(image, answer)
             case Look(container_id):
                 self._intake.take_container(container_id, answer)
-            case Survey(network_id):
-                self._passes.judge(network_id, answer.found)
 
     def _failed(self, job: Job, error: Exception) -> None:
         count = self._logbook.failed(_subject(job), error)

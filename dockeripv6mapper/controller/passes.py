@@ -29,7 +29,6 @@ from dockeripv6mapper.mapping.spared import spared
 from dockeripv6mapper.mapping.trust import labels_of_the_image
 from dockeripv6mapper.model import ImageWanted, Mapping, MarkWanted, Undecided
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Passes:
         self._settings = settings
         self._desired = Desired(settings)
         self.forecast = Forecast(publish, jobs, settings)
-        self._reachability = Reachability(jobs, logbook, settings)
+        self._reachability = Reachability(logbook)
         self._awaited: set[str] = set()
         """Containers of which the last full pass knew too little: what they may have was spared."""
         self.listed = False
@@ -95,10 +94,6 @@ class Passes:
         self._pass(container_ids, whole=False)
 
     # --- what is told -------------------------------------------------------------------------------------
-
-    def judge(self, network_id: str, surroundings: Surroundings) -> None:
-        """Say whether a network's containers are reached, by what decides that."""
-        self._reachability.judge(network_id, surroundings, self._facts(), self._desired)
 
     def waiting_for_images(self) -> list[str]:
         """The containers that wait until their image is known."""
@@ -188,7 +183,7 @@ class Passes:
         self._logbook.decision(container, decision)
         self._logbook.ignored(container, labels_of_the_image(container, facts, self._settings))
         if isinstance(decision, Mapping) and container.running:
-            self._reachability.ask(container, decision)
+            self._reachability.check(container, decision, facts, self._desired)
         if isinstance(decision, ImageWanted):
             self._look_at_image(decision.image)
         if container_id in self._jobs.under_way or Retry(container_id) in self._timers:

@@ -1,51 +1,48 @@
-"""Reachability: a word of warning, once for each network that is mapped into and lets nothing in.
+"""Reachability: a warning, once for each network that containers are mapped into and that lets nothing in.
 
-The same checks as `doctor`'s, asked when the first container runs there: before that there is no rule to see.
+By what the engine's list says of the network alone. What the rules on this host do is `doctor`'s to examine.
 """
 
-from dockeripv6mapper.checks import inbound
-from dockeripv6mapper.checks.examined import Examined
-from dockeripv6mapper.checks.finding import Finding, Level, printable
-from dockeripv6mapper.controller.jobs import Jobs, Survey
 from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.model import Container, Mapping
-from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
+from dockeripv6mapper.mapping.networks import NAT
+from dockeripv6mapper.model import Container, Mapping, Network, RefusedError
+
+PROGRAM = "DockerIPV6Mapper.py doctor"
+"""What shows how a network is to be made instead."""
 
 
 class Reachability:
-    """Which networks have been judged."""
+    """Looks at the network of each container that is mapped."""
 
-    def __init__(self, jobs: Jobs, logbook: Logbook, settings: Settings) -> None:
-        self._jobs = jobs
+    def __init__(self, logbook: Logbook) -> None:
         self._logbook = logbook
-        self._settings = settings
-        self._judged: set[str] = set()
 
-    def ask(self, container: Container, mapping: Mapping) -> None:
-        """A container runs that is to be mapped: once it is, have its network looked at."""
-        if mapping.network_id in self._judged:
+    def check(self, container: Container, mapping: Mapping, facts: Facts, desired: Desired) -> None:
+        """Warn where nothing from outside reaches a running container at its mapped address."""
+        network = facts.networks.get(mapping.network_id)
+        if network is None or all(each.address != mapping.address for each in container.endpoints):
             return
-        if any(endpoint.address == mapping.address for endpoint in container.endpoints):
-            self._jobs.ask(Survey(mapping.network_id))
-
-    def judge(self, network_id: str, surroundings: Surroundings, facts: Facts, desired: Desired) -> None:
-        """Say what is wrong with the network that was asked about."""
-        examined = Examined(self._settings, surroundings, facts, desired, {})
-        network = facts.networks.get(network_id)
-        if surroundings.engine is None or network is None or not any(examined.mapped(network)):
-            # The engine or the container went away meanwhile: the next look at a container there asks again.
-            return
-        self._judged &= {each.id for each in facts.networks}
-        self._judged.add(network_id)
-        for finding in inbound.check(examined, network):
-            if finding.level is not Level.OK:
-                self._logbook.once(network_id, _sentence(finding))
+        if why := _closed_by(network, opens=_opens_ports(container, facts, desired)):
+            name = labels.plain(network.name)
+            self._logbook.once(
+                network.id, f"network {name}: nothing from outside gets in: {why} (see {PROGRAM})"
+            )
 
 
-def _sentence(finding: Finding) -> str:
-    """A finding in one line, its fix still a line for the shell: a comment would end it."""
-    commands = "; ".join(line for line in finding.fix.split("\n") if line and not line.startswith("#"))
-    return printable(f"{finding.subject}: {finding.found}: {finding.why} (try: {commands})")
+def _closed_by(network: Network, *, opens: bool) -> str | None:
+    """What keeps packets from outside out of a network; None: nothing that is known."""
+    if network.internal:
+        return "it is internal"
+    if network.gateway_mode == NAT and not opens:
+        return "its gateway mode is nat, and no label opens a port"
+    return None
+
+
+def _opens_ports(container: Container, facts: Facts, desired: Desired) -> bool:
+    try:
+        return bool(desired.openings(facts, container.id))
+    except RefusedError:
+        return False

@@ -20,7 +20,6 @@ from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
-from dockeripv6mapper.examination import survey
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import require_net_admin
 from dockeripv6mapper.kernel.watch import Watcher
@@ -53,7 +52,6 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),
-            survey=lambda: survey(client),
             under_way=under_way,
             silence=lambda: reader.stop(),  # noqa: PLW0108 - it is made with the controller in hand
             watch=watcher.watch,

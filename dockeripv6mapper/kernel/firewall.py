@@ -56,14 +56,37 @@ class Firewall:
         self._structure: str | None = None
         """The structure of the table as last seen or written; None: it has to be built."""
         self._rules = FirewallRules()
+        self._foreign = False
+        """Whether there is a table that was not made here, or that cannot be listed."""
+        self._warned = ""
 
     def observe(self) -> FirewallRules:
         """Look at the table; returns what it holds, which is nothing where there is none.
 
-        Raises `KernelRefusedError`.
+        A table that is not as it was written here is built anew by the next `apply`, and so is one that
+        cannot be listed: a transaction needs no listing. Raises `KernelRefusedError` where nft cannot run.
         """
-        self._structure, self._rules = read_table() or (None, FirewallRules())
+        self._structure, self._rules = None, FirewallRules()
+        try:
+            found = read_table()
+        except UnreadableTableError as error:
+            self._warn(f"{error}: building it anew, with what is known now")
+            self._foreign = True
+            return self._rules
+        self._foreign = found is not None and found[0] is None
+        if found is not None:
+            self._structure, self._rules = found
+            if self._foreign:
+                self._warn(f"table {ruleset.TABLE} is not as it was made: building it anew")
+        if not self._foreign:
+            self._warned = ""
         return self._rules
+
+    def _warn(self, text: str) -> None:
+        """Log once what is wrong with the table, until it is right again."""
+        if text != self._warned:
+            log.warning("%s", text)
+        self._warned = text
 
     def apply(self, rules: FirewallRules) -> None:
         """Make the table as `rules` say, or remove it where they are empty. Raises `KernelRefusedError`.
@@ -72,7 +95,7 @@ class Firewall:
         """
         structure = ruleset.structure(rules)
         if not rules:
-            text = ruleset.remove() if self._rules or self._structure else ""
+            text = ruleset.remove() if self._rules or self._structure or self._foreign else ""
         elif structure == self._structure:
             text = ruleset.change(rules, self._rules)
         else:
@@ -81,20 +104,31 @@ class Firewall:
         if text:
             run(["nft", "-f", "-"], stdin=text)
         self._structure, self._rules = structure if rules else None, rules
+        self._foreign = False
+
+
+class UnreadableTableError(KernelRefusedError):
+    """Our table is there, and nft does not list it, or lists what cannot be read."""
 
 
 def read_table() -> tuple[str | None, FirewallRules] | None:
-    """The table's structure and elements; None where there is no table. Raises `KernelRefusedError`."""
+    """The table's structure and elements; None where there is no table.
+
+    Raises `UnreadableTableError`, and `KernelRefusedError` where nft cannot be run at all.
+    """
     argv = ["nft", "-j", "list", "table", *ruleset.TABLE.split()]
     listed = run(argv, check=False)
+    if listed.returncode < 0:
+        # Some versions of nft die of a ruleset that a newer one wrote (1.0.6, Debian 12).
+        raise UnreadableTableError(f"running {' '.join(argv)}: nft died of signal {-listed.returncode}")
     if listed.returncode:
         if NO_SUCH_TABLE in listed.stderr:
             return None
         raise KernelRefusedError(f"running {' '.join(argv)}: {listed.stderr.strip()}", hint=PERMISSION_HINT)
     try:
         return ruleset.read(listed.stdout)
-    except (ValueError, KeyError, TypeError) as error:
-        raise KernelRefusedError(f"reading table {ruleset.TABLE}: {error!r}") from error
+    except ValueError as error:
+        raise UnreadableTableError(f"reading table {ruleset.TABLE}: {error}") from error
 
 
 def missing_hooks(mark: int) -> list[Hook]:

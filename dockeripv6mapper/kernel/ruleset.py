@@ -12,11 +12,14 @@ What changes often stands in the sets, whose elements come and go in one transac
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, TypeVar
 
+from dockeripv6mapper.mapping.ports import LAST_PORT, PROTOCOLS
 from dockeripv6mapper.model import FirewallRules, Opening
+
+T = TypeVar("T")
 
 TABLE = "ip6 dockeripv6mapper"
 
@@ -35,6 +38,7 @@ LET_THROUGH = (
 STRUCTURE = "structure"
 """First word of the comment that identifies the rules; then their digest, and how many there are."""
 DIGEST_DIGITS = 16
+FIRST_PORT = 1
 
 
 def rebuild(rules: FirewallRules) -> str:
@@ -65,22 +69,56 @@ def structure(rules: FirewallRules) -> str:
 
 
 def read(listing: str) -> tuple[str | None, FirewallRules]:
-    """The structure and the elements in the output of `nft -j list table`; None: somebody changed the rules.
+    """The structure and the elements in the output of `nft -j list table`.
 
-    Raises `ValueError`, `KeyError` or `TypeError` where it is not such a listing.
+    The structure is None where anything in the table is not as it was written here: it has to be built anew
+    then. Elements that can be read count all the same. Raises `ValueError` where it is no listing at all.
     """
-    objects = json.loads(listing)["nftables"]
-    sets = {each["set"]["name"]: each["set"].get("elem", ()) for each in objects if "set" in each}
-    comments = [each["rule"].get("comment") or "" for each in objects if "rule" in each]
-    rules = FirewallRules(
-        openings=frozenset(map(_read_opening, sets.get("open", ()))),
-        closed=frozenset(map(IPv6Address, sets.get("mapped", ()))),
-    )
+    objects = _objects(listing)
+    openings, foreign_openings = _elements_of(objects, "open", _read_opening)
+    closed, foreign_closed = _elements_of(objects, "mapped", _read_address)
+    rules = FirewallRules(openings=frozenset(openings), closed=frozenset(closed))
+    if foreign_openings or foreign_closed:
+        return None, rules
+    comments = [_comment(each["rule"]) for each in objects if "rule" in each]
     for comment in comments:
         match comment.split():
             case [word, digest, count] if word == STRUCTURE and count == str(len(comments)):
                 return digest, rules
     return None, rules
+
+
+def _objects(listing: str) -> list[Mapping[str, Any]]:
+    """The objects of a listing. Raises `ValueError`."""
+    match json.loads(listing):
+        case {"nftables": list(objects)}:
+            return [each for each in objects if isinstance(each, dict)]
+    raise ValueError("it is no listing of nftables")
+
+
+def _elements_of(
+    objects: Iterable[Mapping[str, Any]], name: str, read_one: Callable[[Any], T]
+) -> tuple[list[T], bool]:
+    """The elements of a set, and whether it has others than those that are written here.
+
+    Others have a comment, a timeout or a counter, or are a range or a prefix of addresses.
+    """
+    found: list[T] = []
+    foreign = False
+    for each in objects:
+        match each.get("set"):
+            case {"name": str(called), "elem": list(elements)} if called == name:
+                for element in elements:
+                    try:
+                        found.append(read_one(element))
+                    except (LookupError, TypeError, ValueError):
+                        foreign = True
+    return found, foreign
+
+
+def _comment(rule: object) -> str:
+    comment = rule.get("comment") if isinstance(rule, dict) else None
+    return comment if isinstance(comment, str) else ""
 
 
 def _table(rules: FirewallRules) -> str:
@@ -132,7 +170,15 @@ def _opening(opening: Opening) -> str:
     return f"{opening.address} . {opening.protocol} . {ports}"
 
 
-def _read_opening(element: Mapping[str, Any]) -> Opening:
+def _read_opening(element: Any) -> Opening:  # noqa: ANN401 - JSON
+    """Raises `LookupError`, `TypeError` or `ValueError` where it is none that is written here."""
     address, protocol, ports = element["concat"]
     first, last = ports["range"] if isinstance(ports, dict) else (ports, ports)
-    return Opening(IPv6Address(address), protocol, first, last)
+    if protocol not in PROTOCOLS or not FIRST_PORT <= int(first) <= int(last) <= LAST_PORT:
+        raise ValueError(f"no opening: {element!r:.80}")
+    return Opening(_read_address(address), protocol, int(first), int(last))
+
+
+def _read_address(text: object) -> IPv6Address:
+    """Raises `ValueError`; a number would be taken for an address."""
+    return IPv6Address(str(text))

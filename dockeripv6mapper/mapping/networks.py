@@ -9,6 +9,8 @@ from dockeripv6mapper.model import Container, Endpoint, Network, Reason, Refused
 SHORT_ID_DIGITS = 12
 """Digits of an ID as `docker network ls` prints it; fewer are not taken for an ID."""
 
+NAT = "nat"
+"""The gateway mode of a bridge network for which none was named, since engine 28."""
 BRIDGE_PREFIX = "br-"
 PREDEFINED_BRIDGES = ("docker0", "docker_gwbridge")
 

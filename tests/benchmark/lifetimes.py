@@ -28,7 +28,6 @@ from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.report.metrics import Metrics
 from dockeripv6mapper.settings import FirewallMode, Settings
-from dockeripv6mapper.surroundings import Surroundings
 from tests.benchmark.standing import IMAGE, NETWORK, NEVER, container, resident_mb
 from tests.lab.waiting import eventually
 
@@ -153,7 +152,6 @@ def alive(link: str) -> Iterator[Lives]:
             engine,
             kernel,
             settings,
-            survey=Surroundings,
             under_way=UnderWay(),
             meter=Metrics("::1", 0),
         )

@@ -32,7 +32,6 @@ from dockeripv6mapper.mapping.addressing import hashed_suffix, place
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.settings import FirewallMode, Scheme, Settings
-from dockeripv6mapper.surroundings import Surroundings
 
 SUBNET = IPv6Network("2001:db8:103:7::/80")
 NETWORK = Network(
@@ -136,7 +135,6 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
             NoEndpoints(),
             kernel,
             settings,
-            survey=Surroundings,
             under_way=UnderWay(),
             publish=outlooks.put,
         )

@@ -24,7 +24,6 @@ from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
 from tests.lab.chaos.relay import Line, Relay
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT, Mapper
@@ -185,7 +184,6 @@ def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
     reader = EventReader(client, fast_path, deliver)
     controller = Controller(
         *(client, Endpoints(client, journal), world, Settings()),
-        survey=Surroundings,
         under_way=under_way,
         silence=reader.stop,
     )

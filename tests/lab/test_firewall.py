@@ -140,7 +140,7 @@ def test_a_container_without_the_label_gets_nothing_opened(lab: Lab, mode: Mode,
         assert bool(scan(outside(lab), address, "tcp", [80, 8050])) != mode.filters
         assert not table(host)
         assert not rules_of_ours(host)
-        warned = mapper.log().count("network he_ipv6: the network is in the engine's gateway mode nat")
+        warned = mapper.log().count("network he_ipv6: nothing from outside gets in: its gateway mode is nat")
         assert warned == (1 if mode.gateway_mode == "nat" else 0)
 
 
@@ -158,6 +158,23 @@ def test_a_flushed_firewall_is_put_right_by_the_next_pass(lab: Lab, plain: Host)
         eventually(lambda: str(address) in table(plain), within=5)
         eventually(lambda: rules_of_ours(plain) == 2, within=5)
         eventually(lambda: scan(outside(lab), address, "tcp", [80, 81]) >= {80}, within=5)
+
+
+def test_an_element_of_somebody_elses_in_our_table_stops_nothing(plain: Host) -> None:
+    """One warning, and the table is built anew: what labels ask for is opened, and no more."""
+    with Mapper(plain, "--resync", "1") as mapper:
+        mapper.wait_for_log("proxying neighbour discovery")
+        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        address = mapped(plain)
+        eventually(lambda: str(address) in table(plain), within=5)
+        element = f'{{ {address} . tcp . 8050 comment "by hand" }}'
+        plain.namespace.run("nft", "add", "element", "ip6", "dockeripv6mapper", "open", element)
+        mapper.wait_for_log("WARNING.*table ip6 dockeripv6mapper is not as it was made")
+        eventually(lambda: "by hand" not in table(plain), within=5)
+        serve(plain, "nginx", *LABEL, "--label", "ipv6.mapper.ports=80")
+        other = mapped(plain, "nginx", 0xEE_0043_0040)
+        eventually(lambda: str(other) in table(plain), within=5)
+        assert mapper.log().count("is not as it was made") == 1
 
 
 def test_established_connections_survive_restarts_and_unrelated_changes(lab: Lab, plain: Host) -> None:

@@ -16,7 +16,6 @@ from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
 from tests.property.fake_engine import FakeEngine
 from tests.unit.controller.world import World
 
@@ -55,7 +54,6 @@ class Daemon:
         self.endpoints = Endpoints(engine, Journal(state_dir, lambda: time.time() + self._now))
         self._controller = Controller(
             *(engine, self.endpoints, kernel, SETTINGS),
-            survey=Surroundings,
             under_way=UnderWay(),
             timers=self._timers,
             employ=lambda _count, _deliver: Hands(self.waiting),

@@ -327,9 +327,7 @@ def test_a_shutdown_awaits_the_connects_that_it_has_not_heard_of_yet() -> None:
     def silence() -> None:
         controller.post(world.begin(CREATED, action))
 
-    controller = Controller(
-        *(world, world, world, NEVER), survey=world.survey, under_way=world.under_way, silence=silence
-    )
+    controller = Controller(*(world, world, world, NEVER), under_way=world.under_way, silence=silence)
     controller.post(Stop())
     controller.run()
     assert world.actions == [action]

@@ -25,7 +25,6 @@ from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
 from tests.unit import builders
 
 NEVER = Settings(resync=86400)
@@ -86,10 +85,6 @@ class World:
     removed: list[ProxyEntry] = field(default_factory=list)
     pruning: Callable[[Callable[[str], bool]], object] = lambda _: None
     """Called at each full pass, on the controller's own thread."""
-    surroundings: Surroundings = field(default_factory=Surroundings)
-    surveys: int = 0
-    surveying: Callable[[], object] = lambda: None
-    """Called in each survey, on the thread that makes it: wait to have it take long."""
     listing: Callable[[], object] = lambda: None
     """Called before each full list: raise to have it fail."""
     listed: Callable[[], None] = lambda: None
@@ -97,11 +92,6 @@ class World:
     under_way: UnderWay = field(default_factory=UnderWay)
 
     # --- the engine ---------------------------------------------------------------------------------------
-
-    def survey(self) -> Surroundings:
-        self.surveys += 1
-        self.surveying()
-        return self.surroundings
 
     def snapshot(self) -> Snapshot:
         self.listing()
@@ -243,7 +233,6 @@ def running(
     """A controller at work in the world, from its first subscription to its clean end."""
     controller = Controller(
         *(world, world, world, settings or Settings()),
-        survey=world.survey,
         publish=publish,
         service=service,
         meter=meter,

@@ -1,7 +1,10 @@
 """The ruleset as text; that nft takes it, and what it does to packets, is tested in the lab."""
 
 import json
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,6 +47,69 @@ def test_what_is_listed_is_read_back() -> None:
 def test_rules_that_somebody_changed_are_not_taken_for_ours(tampered: str) -> None:
     """They are built anew then."""
     assert ruleset.read(tampered)[0] is None
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        {"elem": {"val": {"concat": [str(NGINX), "tcp", 443]}, "timeout": 3600, "expires": 3599}},
+        {"elem": {"val": {"concat": [str(NGINX), "tcp", 443]}, "comment": "mine"}},
+        {"concat": [{"prefix": {"addr": "2001:db8::", "len": 64}}, "tcp", 443]},
+        {"concat": [str(NGINX), 6, 443]},
+        {"concat": [str(NGINX), "tcp", "https"]},
+        {"concat": [str(NGINX), "tcp", 0]},
+        {"concat": [str(NGINX)]},
+        {"range": ["::1", "::2"]},
+        "text",
+        None,
+    ],
+    ids=str,
+)
+def test_an_element_that_is_not_ours_has_the_table_built_anew(element: object) -> None:
+    """And does not keep the others from being known, which may have to stay open."""
+    listed = json.loads(listing(RULES))
+    next(each for each in listed["nftables"] if each.get("set", {}).get("name") == "open")["set"][
+        "elem"
+    ].append(element)
+    structure, seen = ruleset.read(json.dumps(listed))
+    assert structure is None
+    assert seen.openings == RULES.openings
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", '{"nftables": 5}'])
+def test_what_is_no_listing_is_an_error(text: str) -> None:
+    """It is not taken for an empty table."""
+    with pytest.raises(ValueError, match=r"."):
+        ruleset.read(text)
+
+
+def test_a_listing_that_is_spoilt_anywhere_is_built_anew_or_an_error() -> None:
+    """Whatever stands in place of whatever: a pass must not fail at it for ever."""
+    whole = json.loads(listing(RULES))
+    tried = 0
+    junks: list[object] = [None, 5, "x", [], {}, {"elem": {}}, [[[]]]]
+    for path in places(whole):
+        for junk in junks:
+            spoilt = deepcopy(whole)
+            at = spoilt
+            for step in path[:-1]:
+                at = at[step]
+            at[path[-1]] = junk
+            tried += 1
+            try:
+                structure, _ = ruleset.read(json.dumps(spoilt))
+            except ValueError:
+                continue
+            assert structure in (None, ruleset.structure(RULES))
+    assert tried > 100
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - JSON
+    """Where each part of a listing stands."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in items:
+        yield (*path, key)
+        yield from places(each, (*path, key))
 
 
 def test_only_differences_are_sent_and_closing_comes_first() -> None:
