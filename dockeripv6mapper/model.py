@@ -145,6 +145,8 @@ class Host:
     """Every NDP proxy entry, and whether it carries our mark."""
     openings: frozenset[Opening] = frozenset()
     """The ports that our table in the firewall opens; seen only where a command looks once."""
+    closed: frozenset[IPv6Address] = frozenset()
+    """The addresses that our table closes to all else; seen only there, too."""
 
 
 class Forwarded(Enum):

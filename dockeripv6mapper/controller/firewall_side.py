@@ -139,7 +139,13 @@ class FirewallSide:
         self._logbook.failed(FAILURE, error)
 
     def _say_dry_run(self, wanted: FirewallRules, now: FirewallRules) -> None:
-        for opening in sorted(wanted.openings - now.openings):
-            self._logbook.once("dry run", f"would open {opening}", logging.INFO)
-        for opening in sorted(now.openings - wanted.openings):
-            self._logbook.once("dry run", f"would close {opening}", logging.INFO)
+        lines = [
+            *(f"would open {opening}" for opening in sorted(wanted.openings - now.openings)),
+            *(f"would close {opening}" for opening in sorted(now.openings - wanted.openings)),
+            *(
+                f"would close {each} to all that no label opens"
+                for each in sorted(wanted.closed - now.closed)
+            ),
+            *(f"would no longer close {each}" for each in sorted(now.closed - wanted.closed)),
+        ]
+        self._logbook.dry_run("firewall", lines)

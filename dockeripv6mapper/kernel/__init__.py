@@ -5,6 +5,7 @@ proxies     the table of NDP proxy entries: which are there, which are ours, add
 neighbours  the table itself, over rtnetlink
 ndp         what the neighbours are told
 firewall    our table and rules in the firewall (ruleset: the table as text, and back)
+commands    the programs that change and list it
 filtering   everybody's rules in ip6tables and nftables, read and never changed
 forwarding  what is forwarded when forwarding is switched on
 sysctls     /proc/sys/net/ipv6

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.kernel.firewall import run
+from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.surroundings import BaseChain, Chain, Chains, Rule
 
 BACKENDS = ("ip6tables", "ip6tables-legacy")

@@ -6,15 +6,16 @@ backends, nft or legacy. Nothing of anybody else's is changed. What the table sa
 
 import logging
 import shutil
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import ruleset
+from dockeripv6mapper.kernel.commands import run
+from dockeripv6mapper.kernel.filtering import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
 from dockeripv6mapper.model import FirewallRules
+from dockeripv6mapper.surroundings import Chains
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ NFT, LEGACY = "ip6tables-nft", "ip6tables-legacy"
 LEGACY_TABLES = Path("/proc/net/ip6_tables_names")
 """The legacy backend's tables. Its command makes the table that it is asked about, so look here first."""
 RAW = ("raw", "PREROUTING")
+ENGINE_CHAIN = ("filter", "DOCKER")
+"""A chain that every engine makes in the backend that it uses."""
 ENGINE_HOOKS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
 """Where forwarded packets are accepted: the first of these chains that there is."""
 
@@ -32,9 +35,6 @@ COMMENT = "DockerIPV6Mapper"
 """By which our rules among the engine's are known."""
 
 NO_SUCH_TABLE = "No such file or directory"
-
-COMMAND_SECONDS = 10
-"""xtables waits for its lock; nothing else here takes longer than milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,19 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
 
 
 def missing_hooks(mark: int) -> list[Hook]:
-    """Where an accepting rule has to stand and does not. Raises `KernelRefusedError`."""
-    return [hook for hook in _hooks() if not _has_rule(hook, mark)]
+    """Where an accepting rule has to stand and does not. Raises `KernelRefusedError`.
+
+    In the backend that the engine uses: the one with its chains, else the machine's choice. Each is listed
+    once, since every command takes the lock of xtables and some milliseconds.
+    """
+    seen = {command: observe_chains(command) or {} for command in backends()}
+    engines = [command for command, chains in seen.items() if ENGINE_CHAIN in chains]
+    missing = []
+    for command in engines or [IPTABLES]:
+        chains = seen[command] if command in seen else observe_chains(command) or {}
+        accepting = next((place for place in ENGINE_HOOKS if place in chains), ENGINE_HOOKS[-1])
+        missing += [Hook(command, *each) for each in (RAW, accepting) if not _has_rule(chains, each, mark)]
+    return missing
 
 
 def put_hooks(mark: int) -> list[Hook]:
@@ -154,16 +165,6 @@ def backends() -> list[str]:
     return named
 
 
-def _hooks() -> list[Hook]:
-    """The hooks of the backend that the engine uses: the one with its chains, else the machine's choice."""
-    engines = [command for command in backends() if _has_chain(command, "filter", "DOCKER")]
-    hooks = []
-    for command in engines or [IPTABLES]:
-        accepting = next((each for each in ENGINE_HOOKS if _has_chain(command, *each)), ENGINE_HOOKS[-1])
-        hooks += [Hook(command, *RAW), Hook(command, *accepting)]
-    return hooks
-
-
 def _legacy_is_used() -> bool:
     try:
         return bool(LEGACY_TABLES.read_text())
@@ -172,35 +173,14 @@ def _legacy_is_used() -> bool:
         return False
 
 
-def _has_chain(command: str, table: str, chain: str) -> bool:
-    return run([command, "-w", "-t", table, "-n", "-L", chain], check=False).returncode == 0
-
-
-def _has_rule(hook: Hook, mark: int) -> bool:
-    return (
-        run([hook.command, "-w", "-t", hook.table, "-C", hook.chain, *_rule(mark)], check=False).returncode
-        == 0
-    )
+def _has_rule(chains: Chains, place: tuple[str, str], mark: int) -> bool:
+    """Whether a chain has the accepting rule of this mark."""
+    words = _rule(mark)
+    wanted = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
+    rules = chains[place].rules if place in chains else ()
+    return any(wanted <= set(zip(rule.words, rule.words[1:], strict=False)) for rule in rules)
 
 
 def _rule(mark: int) -> tuple[str, ...]:
     bit = f"{mark:#x}/{mark:#x}"
     return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
-
-
-def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. Raises `KernelRefusedError`."""
-    doing = f"running {' '.join(argv)}"
-    try:
-        done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-        )
-    except FileNotFoundError as error:
-        raise KernelRefusedError(
-            f"{doing}: not installed", hint="apt-get install nftables iptables"
-        ) from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise KernelRefusedError(f"{doing}: {error}") from error
-    if check and done.returncode:
-        raise KernelRefusedError(f"{doing}: {done.stderr.strip() or f'exit code {done.returncode}'}")
-    return done

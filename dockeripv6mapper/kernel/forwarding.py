@@ -7,6 +7,7 @@ themselves, and leave it alone where it is on already: whoever is first has to d
 import logging
 
 from dockeripv6mapper.kernel import firewall
+from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.kernel.filtering import observe_chains, observe_nftables
 from dockeripv6mapper.model import Forwarded
 from dockeripv6mapper.surroundings import leads_to_engine
@@ -30,7 +31,7 @@ def close() -> Forwarded:
         if chain.policy == "DROP":
             filtered = True
         elif leads_to_engine(chain):
-            firewall.run([command, "-w", "-P", "FORWARD", "DROP"])
+            run([command, "-w", "-P", "FORWARD", "DROP"])
             log.info("%s: policy of FORWARD %s → DROP, as the engine sets it", command, chain.policy)
             filtered = True
     return Forwarded.BY_RULES if filtered else Forwarded.ANYTHING

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import ruleset
+from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.kernel.filtering import observe_chains
-from dockeripv6mapper.kernel.firewall import COMMENT, run
+from dockeripv6mapper.kernel.firewall import COMMENT
 
 OURS = {("--comment", COMMENT), ("-j", "ACCEPT")}
 """What a rule of ours says, and nobody else's."""

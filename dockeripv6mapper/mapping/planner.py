@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 from dockeripv6mapper.actions import (
     Connect,
@@ -54,10 +55,13 @@ class Plan:
     opened: tuple[Opening, ...]
     closed: tuple[Opening, ...]
     """Ports to open, and ports to close."""
+    shut: tuple[IPv6Address, ...]
+    unshut: tuple[IPv6Address, ...]
+    """With `--firewall closed`: addresses to close to all that no label opened, and to close no more."""
     sysctls: tuple[SysctlChange, ...]
 
     def __bool__(self) -> bool:
-        ports = self.opened or self.closed
+        ports = self.opened or self.closed or self.shut or self.unshut
         return bool(self.endpoints or self.proxies.add or self.proxies.remove or ports or self.sysctls)
 
 
@@ -205,11 +209,15 @@ def plan_all(
     for container_id in facts.containers:
         wanted |= desired.entries(facts, container_id)
     openings = wanted_openings(desired, facts, settings)
+    shut = {desired.closed(facts, each) for each in facts.containers} - {None}
+    kept = {each for each in facts.host.closed if each in spared}
     present = {entry: ours for entry, ours in facts.host.entries.items() if entry.address not in spared}
     return Plan(
         endpoints=tuple(action for action in actions if action),
         proxies=plan_proxies({entry for entry in wanted if entry.address not in spared}, present),
         opened=tuple(sorted(openings - facts.host.openings)),
         closed=tuple(sorted(each for each in facts.host.openings - openings if each.address not in spared)),
+        shut=tuple(sorted(each for each in shut - facts.host.closed if each)),
+        unshut=tuple(sorted(facts.host.closed - shut - kept)),
         sysctls=plan_sysctls(sysctls_for(desired, facts, settings), sysctls),
     )

@@ -14,7 +14,7 @@ from dockeripv6mapper.model import ProxyEntry, Refusal
 
 
 def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
-    """The plan, with the keys `endpoints`, `proxies`, `ports`, `sysctls` and `refusals`.
+    """The plan, with the keys `endpoints`, `proxies`, `ports`, `closed`, `sysctls` and `refusals`.
 
     Every list below them is empty where all is well.
     """
@@ -25,6 +25,7 @@ def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
             "remove": [_entry(entry) for entry in plan.proxies.remove],
         },
         "ports": {"open": list(map(str, plan.opened)), "close": list(map(str, plan.closed))},
+        "closed": {"add": list(map(str, plan.shut)), "remove": list(map(str, plan.unshut))},
         "sysctls": [{"key": each.key, "old": each.old, "new": each.new} for each in plan.sysctls],
         "refusals": [
             {"container": name, "reason": refusal.reason.value, "detail": refusal.detail}
@@ -46,6 +47,10 @@ def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
         table.add_row("open", Text(str(opening)))
     for opening in plan.closed:
         table.add_row("close", Text(str(opening)))
+    for address in plan.shut:
+        table.add_row("shut", Text(f"{address} to all that no label opens"))
+    for address in plan.unshut:
+        table.add_row("unshut", Text(str(address)))
     for change in plan.sysctls:
         table.add_row("sysctl", Text(f"net/ipv6/{change.key}: {change.old} → {change.new}"))
     for name, refusal in _refusals(facts, desired):

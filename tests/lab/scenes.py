@@ -27,6 +27,7 @@ NOTHING = {
     "endpoints": [],
     "proxies": {"add": [], "remove": []},
     "ports": {"open": [], "close": []},
+    "closed": {"add": [], "remove": []},
     "sysctls": [],
     "refusals": [],
 }

@@ -23,7 +23,7 @@ from dockeripv6mapper.mapping.planner import (
 )
 from dockeripv6mapper.mapping.sysctls import sysctls_for
 from dockeripv6mapper.model import Container, Network, ProxyEntry
-from dockeripv6mapper.settings import Settings
+from dockeripv6mapper.settings import FirewallMode, Settings
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host, network
 
@@ -134,6 +134,17 @@ def test_a_pass_plans_everything_that_is_wrong() -> None:
     assert plan.endpoints == (on_he_ipv6(Connect),)
     assert plan.proxies.remove == (OTHER,)
     assert ("conf/all/forwarding", "0", "1") in [(each.key, each.old, each.new) for each in plan.sysctls]
+
+
+def test_a_plan_says_what_is_closed_to_what_no_label_opens() -> None:
+    """With `--firewall closed`, and where an earlier daemon had it."""
+    given = facts(container(network="he_ipv6"), of_host=replace(host(), closed=frozenset({OTHER.address})))
+    for mode, shut in ((FirewallMode.CLOSED, (MON_CONTAINER,)), (FirewallMode.ENGINE, ())):
+        settings = Settings(firewall=mode)
+        desired = Desired(settings)
+        desired.update(given, given.containers)
+        plan = plan_all(desired, given, {}, settings)
+        assert (plan.shut, plan.unshut) == (shut, (OTHER.address,))
 
 
 def test_the_address_of_an_earlier_name_is_taken_back() -> None:
