@@ -6,7 +6,7 @@ from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.checks.examined import Examined
 from dockeripv6mapper.checks.finding import Finding, Level, fail, ok, warn
 from dockeripv6mapper.checks.fixes import PROGRAM, quoted, with_options
-from dockeripv6mapper.mapping.desired import all_uplinks, uplinks
+from dockeripv6mapper.mapping.desired import all_uplinks
 from dockeripv6mapper.mapping.networks import is_called_by_an_id
 from dockeripv6mapper.mapping.sysctls import FORWARDING, accept_ra, plan_sysctls, routes_lost, sysctls_for
 from dockeripv6mapper.surroundings import leads_to_engine
@@ -86,7 +86,7 @@ def _uplinks(examined: Examined) -> Iterator[Finding]:
     lost = list(routes_lost(facts, examined.sysctls))
     if lost and not settings.uplinks:
         yield _route_lost(lost)
-    elif not settings.uplinks and not uplinks(facts, settings):
+    elif not settings.uplinks and not facts.host.default_route_links:
         yield _uplink_failure(examined, SUBJECT, "no link has an IPv6 default route")
     for link in found:
         does = "does" if link.neighbour_discovery else "does no"

@@ -68,12 +68,19 @@ def wanted_sysctls(
 
 
 def plan_sysctls(wanted: Iterable[Wanted], current: MappingOf[str, str | None]) -> tuple[SysctlChange, ...]:
-    """The changes from the values of now, in the order of `wanted`."""
-    return tuple(
+    """The changes from the values of now, in the order of `wanted`.
+
+    Where forwarding is switched on for the host, the kernel switches it on for each link
+    (`addrconf_forward_change` in `net/ipv6/addrconf.c`).
+    """
+    changes = [
         SysctlChange(key, current.get(key), value)
         for key, value, only_from in wanted
         if current.get(key) != value and (only_from is None or current.get(key) == only_from)
-    )
+    ]
+    if any(change.key == FORWARDING for change in changes):
+        changes = [each for each in changes if each.key == FORWARDING or not each.key.endswith("/forwarding")]
+    return tuple(changes)
 
 
 def sysctls_for(desired: Desired, facts: Facts, settings: Settings) -> tuple[Wanted, ...]:

@@ -57,7 +57,7 @@ def test_a_fresh_host_is_put_right_by_what_is_printed(lab: Lab) -> None:
     assert not fresh.findings()
     table = run_command(host, "doctor")
     assert table.returncode == 0
-    assert "accept_ra, forwarding, proxy_ndp, proxy_delay are as they have to be" in table.stdout
+    assert "accept_ra, proxy_ndp, proxy_delay are as they have to be" in table.stdout
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,14 @@ def assert_kept(host: Host, name: str, address: IPv6Address | None) -> None:
         assert "com.docker.network.endpoint.sysctls" in as_list(endpoint["DriverOpts"])
 
 
+def is_kept(host: Host, name: str, address: IPv6Address) -> bool:
+    """Whether `assert_kept` holds; a container is on no network in the middle of a move."""
+    if "he_ipv6" not in networks_of(host, name):
+        return False
+    assert_kept(host, name, address)
+    return True
+
+
 def as_list(value: object) -> list[str]:
     """A list or an object of the engine's JSON, of which None stands for the empty one."""
     assert value is None or isinstance(value, list | dict)
@@ -102,11 +110,27 @@ def test_a_container_run_on_the_network_that_its_label_names_is_moved(host: Host
 
 
 class Dying(Client):
-    """A process that is killed when it was about to attach a container."""
+    """A process that is killed at one of its calls that change something, from 0."""
 
-    def connect(self, *_: object, **__: object) -> None:
-        """Die. Not an `Exception`: nothing in the program sees it."""
-        raise KeyboardInterrupt
+    def __init__(self, url: str, last: int = 1) -> None:
+        super().__init__(url)
+        self._left = last
+
+    def connect(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
+        """Connect, or die before it."""
+        self._live()
+        super().connect(*args, **options)
+
+    def disconnect(self, *args: Any) -> None:  # noqa: ANN401 - passed on
+        """Disconnect, or die before it."""
+        self._live()
+        super().disconnect(*args)
+
+    def _live(self) -> None:
+        """Die at the last call. Not an `Exception`: nothing in the program sees it."""
+        if self._left == 0:
+            raise KeyboardInterrupt
+        self._left -= 1
 
 
 def move(host: Host, container_id: str, address: IPv6Address) -> Reconnect:
@@ -138,6 +162,28 @@ def test_a_death_in_the_middle_of_a_move_leaves_nothing_detached(dual_stack: Hos
             assert_kept(host, "mon_container", None)
         else:
             assert_kept(host, "mon_container", mapped(host))
+    assert not list((host.state_dir / "reconnects").iterdir())
+
+
+@pytest.mark.parametrize("last", range(4))
+@pytest.mark.parametrize("meanwhile", ["nothing", "restart", "note lost"])
+def test_a_death_at_any_call_of_a_move_costs_nothing_that_the_user_set(
+    dual_stack: Host, last: int, meanwhile: str
+) -> None:
+    """Between its two connects too, where an endpoint is there for a moment, which a reboot does not lose."""
+    host = dual_stack
+    run(host, "friend", "--network", "he_ipv6")
+    container_id = run(host, "mon_container", *chosen_by_the_user(host))
+    endpoints = Endpoints(Dying(host.engine.url, last), Journal(host.state_dir))
+    with pytest.raises(KeyboardInterrupt):
+        endpoints.apply(move(host, container_id, host.subnet[SUFFIX]))
+    if meanwhile == "restart":
+        host.engine.docker("restart", "-t", "0", "mon_container")
+    if meanwhile == "note lost" and "he_ipv6" in networks_of(host, "mon_container"):
+        Journal(host.state_dir).erase(container_id)
+    with Mapper(host):
+        eventually(lambda: is_kept(host, "mon_container", host.subnet[SUFFIX]), within=20)
+        mapped(host)
     assert not list((host.state_dir / "reconnects").iterdir())
 
 

@@ -53,6 +53,19 @@ def test_accept_ra_is_changed_only_from_one(now: str, changed: bool) -> None:
     assert bool(plan_sysctls(wanted, {"conf/eth0/accept_ra": now})) is changed
 
 
+@pytest.mark.parametrize(
+    ("all_links", "changed"), [("0", "conf/all/forwarding"), ("1", "conf/eth0/forwarding")]
+)
+def test_the_uplinks_own_forwarding_is_set_where_the_hosts_does_not_set_it(
+    all_links: str, changed: str
+) -> None:
+    """Some hosts have it off for one link and on for all others, and the kernel does not answer there."""
+    wanted = wanted_sysctls([], [builders.UPLINK], routing=True, proxying=True)
+    current: dict[str, str | None] = {key: value for key, value, _ in wanted}
+    current |= {"conf/all/forwarding": all_links, "conf/eth0/forwarding": "0"}
+    assert [each.key for each in plan_sysctls(wanted, current)] == [changed]
+
+
 def test_a_tunnel_needs_forwarding_and_no_proxying() -> None:
     """Nobody asks for neighbours on a point-to-point link."""
     wanted = wanted_sysctls([], [builders.TUNNEL], routing=True, proxying=True)
