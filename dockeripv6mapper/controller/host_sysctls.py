@@ -85,7 +85,9 @@ class HostSysctls:
         )
         changes = plan_sysctls(wanted, self._kernel.read_sysctls([key for key, *_ in wanted]))
         if not self._may_write:
-            self._logbook.dry_run("sysctls", map(_sentence, changes))
+            # A dry run ends; with --no-sysctl, what is wrong stays wrong until somebody sets it.
+            level = logging.INFO if self._settings.sysctl else logging.WARNING
+            self._logbook.dry_run("sysctls", map(_sentence, changes), level)
             return
         for change in changes:
             try:

@@ -72,11 +72,11 @@ class Logbook:
             self._remarks.add((subject, text))
             log.log(level, "%s", text)
 
-    def dry_run(self, side: str, lines: Iterable[str]) -> None:
-        """Log what a dry run would do now for `side`, or for a container's ID: the lines that are new."""
+    def dry_run(self, side: str, lines: Iterable[str], level: int = logging.INFO) -> None:
+        """Log what would be done now for `side`, or for a container's ID: the lines that are new."""
         now = frozenset(lines)
         for line in sorted(now - self._dry_run.get(side, frozenset())):
-            log.info("%s", line)
+            log.log(level, "%s", line)
         if now:
             self._dry_run[side] = now
         else:

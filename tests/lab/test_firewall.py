@@ -283,7 +283,7 @@ def test_ip6tables_that_fails_keeps_no_container_from_its_address(lab: Lab, tmp_
         mapper.wait_for_log("proxying neighbour discovery")
         serve(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         mapped(host)
-        mapper.wait_for_log("WARNING .*ip6tables -w -t raw -I PREROUTING 1 .*: exit code 1")
+        mapper.wait_for_log("WARNING .*ip6tables-nft -w -t raw -I PREROUTING 1 .*: exit code 1")
 
 
 @pytest.mark.parametrize(

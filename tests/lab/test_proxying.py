@@ -94,12 +94,12 @@ def test_a_tunnel_needs_no_entries(host: Host) -> None:
 
 
 def test_a_default_route_that_comes_later_makes_the_uplink(lab: Lab, host: Host) -> None:
-    """Without one, containers are mapped and a warning says that nobody answers for them."""
+    """Without one, containers are mapped, nobody answers for them, and a warning names what is missing."""
     default = ("default", "via", str(lab.router.address), "dev", UPLINK)
     host.namespace.run("ip", "-6", "route", "del", *default)
     with Mapper(host) as mapper:
         try:
-            mapper.wait_for_log("WARNING.*no uplink")
+            mapper.wait_for_log(f"WARNING.*no default route by {UPLINK}")
             run_labelled(host, "mon_container")
             eventually(lambda: host.subnet[SUFFIX] in addresses_inside(host, "mon_container"))
             assert not host.proxy_entries(MARK)
@@ -130,6 +130,7 @@ def test_sysctls_are_set_said_and_set_again(host: Host) -> None:
         host.namespace.set_sysctl(key, "1" if key.endswith("accept_ra") else "0")
     host.namespace.set_sysctl(f"net.ipv6.neigh.{UPLINK}.proxy_delay", "80")
     with Mapper(host, "--resync", "1") as mapper:
+        run_labelled(host, "mon_container")
         eventually(lambda: sysctls(host) == SYSCTLS)
         mapper.wait_for_log(f"sysctl net.ipv6.conf.{UPLINK}.accept_ra: 1 → 2")
         mapper.wait_for_log(f"sysctl net.ipv6.neigh.{UPLINK}.proxy_delay: 80 → 0")
