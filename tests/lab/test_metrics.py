@@ -83,10 +83,13 @@ def test_an_engine_that_is_away_is_shown(host: Host, metered: Mapper) -> None:
     assert metered.running
 
 
-@pytest.mark.usefixtures("metered")
 def test_an_address_that_is_taken_is_an_error_at_the_start(host: Host) -> None:
     """Better than a daemon that nobody can watch."""
-    done = run_command(host, "--state-dir", f"{host.state_dir}-2", "--metrics", ADDRESS)
+    server = (sys.executable, "-u", "-m", "http.server", "--bind", "::1", "9109")
+    with host.namespace.popen(*server) as taken:
+        assert taken.stdout is not None
+        assert taken.stdout.readline().startswith("Serving HTTP")
+        done = run_command(host, "--metrics", ADDRESS)
     assert done.returncode == 1
     assert "serving metrics at ::1 port 9109: Address already in use" in done.stderr
 

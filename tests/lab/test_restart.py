@@ -69,9 +69,10 @@ def changes(log: str) -> list[str]:
     return [line for line in log.splitlines() if CHANGE.search(line)]
 
 
-def has_settled(mapper: Mapper, before: str) -> bool:
+def has_settled(mapper: Mapper, before: str, firewall: str) -> bool:
     """Whether the daemon has been through a full pass since its log was `before`, and is through."""
-    return "uplink up0: proxying" in mapper.log()[len(before) :] and planned(mapper.host) == NOTHING
+    passed = "uplink up0: proxying" in mapper.log()[len(before) :]
+    return passed and planned(mapper.host, "--firewall", firewall) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_restart_of_the_daemon_loses_nothing(
         before, process = mapper.log(), mapper.pid
         assert changes(before)
         restart(mapper)
-        eventually(lambda: has_settled(mapper, before), within=15)
+        eventually(lambda: has_settled(mapper, before, firewall), within=15)
         # Two full passes more.
         pings.go_on(200)
         visits.go_on()
@@ -161,7 +162,7 @@ def test_a_restart_of_an_engine_with_live_restore_loses_nothing_more_than_the_en
         before, engine = mapper.log(), host.engine.log
         assert changes(before)
         restart(host, mapper)
-        eventually(lambda: planned(host) == NOTHING, within=15)
+        eventually(lambda: planned(host, "--firewall", "closed") == NOTHING, within=15)
         for pings, visits in (ours, theirs):
             pings.go_on(200)
             visits.go_on()
