@@ -102,6 +102,11 @@ class Rule:
     words: tuple[str, ...]
     """What follows the chain's name."""
 
+    @property
+    def options(self) -> frozenset[tuple[str, str]]:
+        """Each word with the one after it: among them every option with its value."""
+        return frozenset(zip(self.words, self.words[1:], strict=False))
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -112,16 +117,16 @@ class Chain:
     rules: tuple[Rule, ...] = ()
 
 
-ENGINE_CHAIN = "DOCKER"
+ENGINE_CHAINS = "DOCKER"
 """How the names of the engine's own chains begin."""
 
 
 def leads_to_engine(chain: Chain) -> bool:
     """Whether a chain has a rule that jumps to one of the engine's."""
     return any(
-        option == "-j" and target.startswith(ENGINE_CHAIN)
+        option == "-j" and target.startswith(ENGINE_CHAINS)
         for rule in chain.rules
-        for option, target in zip(rule.words, rule.words[1:], strict=False)
+        for option, target in rule.options
     )
 
 

@@ -107,7 +107,7 @@ def _route_lost(links: list[str]) -> Finding:
 
 
 def _forwarding(examined: Examined) -> Iterator[Finding]:
-    """Whether this host routes for anybody: an engine since 27 closes FORWARD only where it comes first."""
+    """Whether this host routes for others, which an engine prevents only where it enables forwarding."""
     engine, seen = examined.surroundings.engine, examined.surroundings
     if engine is None or engine.api < CLOSES_FORWARD or examined.sysctls.get(FORWARDING) != "1":
         return

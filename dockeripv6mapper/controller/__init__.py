@@ -12,9 +12,10 @@ outcomes       what is done about what the engine calls bring, or fail with
 reachability   a warning of networks that let nothing in
 forecast       the outlook by which a creation is answered at once
 jobs           the engine calls under way: at most one action for each container
-vetoes         actions that were in vain, and are not tried again for now
+vetoes         actions that did nothing or harm, and are not planned again yet
 timers         what is done later
 logbook        says each thing once
+unexpected     errors that are a fault of the program, logged with their traceback
 messages       what the loop is told
 mailbox        where they wait, and how many at most
 races          whether a new container's address is there before its first process runs

@@ -19,7 +19,7 @@ class ServiceManager:
     """How often the loop has to give a sign of life, at least."""
 
     def ready(self, missing: str) -> None:
-        """The daemon has done what it can for now. `missing`: why that is not a full pass; else empty."""
+        """The daemon is ready. `missing`: why no full pass has been made; empty where one has."""
 
     def beat(self) -> None:
         """The loop is alive. May be called at any rate."""

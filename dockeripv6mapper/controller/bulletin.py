@@ -9,8 +9,8 @@ from dockeripv6mapper.mapping.progress import Tally
 class Bulletin:
     """Reports that the daemon is ready, and from then on how many containers are in which state.
 
-    Ready means that the daemon has done what it can do for now. A service manager that waits for more than
-    that would kill a daemon whose engine is away, and start it again and again.
+    Ready means that the daemon waits for nothing but the engine. A service manager that waited for the engine
+    too would kill a daemon whose engine is away, and start it again and again.
     """
 
     def __init__(self, service: ServiceManager, meter: Meter, tally: Callable[[], Tally]) -> None:
@@ -46,7 +46,7 @@ class Bulletin:
             self.publish()
 
     def not_done(self, why: str) -> None:
-        """No full pass can be made for now, or what followed from it takes too long: do not wait for it."""
+        """No full pass can be made yet, or what follows from it takes too long: be ready without it."""
         self._be_ready(f"{why}; containers are mapped later")
 
     def _be_ready(self, missing: str) -> None:

@@ -85,7 +85,7 @@ class HostSysctls:
         )
         changes = plan_sysctls(wanted, self._kernel.read_sysctls([key for key, *_ in wanted]))
         if not self._may_write:
-            # A dry run ends; with --no-sysctl, what is wrong stays wrong until somebody sets it.
+            # With --no-sysctl nobody but the user sets them, so each is a warning.
             level = logging.INFO if self._settings.sysctl else logging.WARNING
             self._logbook.dry_run("sysctls", map(_sentence, changes), level)
             return

@@ -45,9 +45,10 @@ class RetryHost:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Time to be ready where the first list has not been made, or, `listed`, whatever is not done yet."""
+    """Time to be ready, whatever is not done yet."""
 
     listed: bool
+    """False: only where the first list has not been made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ NAME = "lock"
 PATIENCE_SECONDS = 1.0
 """How long a start waits for a cleanup, or for the `status` of an earlier version, which took the lock."""
 RETRY_SECONDS = 0.02
-HINT = "systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status"
 
 
 def runs(state_dir: Path) -> bool | None:
@@ -113,7 +112,7 @@ def _lock_directory(state_dir: Path) -> IO[str]:
                 pid = holder_of(path)
             raise MapperError(
                 f"locking {state_dir}: another mapper runs with it{f', as process {pid}' if pid else ''}",
-                hint=HINT,
+                hint=namespace.HINT,
             ) from error
         except OSError as error:
             lock.close()

@@ -28,6 +28,7 @@ PATIENCE_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 """How long a holder may let its connections wait: a mapper takes each at once."""
 RETRY_SECONDS = 0.02
+HINT = "systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status"
 CREDENTIALS = struct.Struct("3i")
 """`struct ucred`: pid, uid, gid (unix(7))."""
 
@@ -49,7 +50,7 @@ class HeldError(MapperError):
     def __init__(self, holder: Holder) -> None:
         super().__init__(
             f"another mapper runs in this network namespace, as {holder}",
-            hint="systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status",
+            hint=HINT,
         )
         self.holder = holder
 

@@ -8,6 +8,7 @@ fast_path          the connect of a container just created, asked for by the thr
 under_way          which containers are being changed, by whichever thread
 raw_socket         requests on the local socket itself, and the event stream on it
 spares             connections to it that are open before they are needed
+listed             a list of the engine's, with the items that cannot be read
 inventory          the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
 attachments        attaching a detached container again, with all that its user set

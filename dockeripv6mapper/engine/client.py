@@ -23,7 +23,7 @@ from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection
 
 from dockeripv6mapper.engine.failures import as_ours
-from dockeripv6mapper.engine.listed import ID_DIGITS, Listed, read_list
+from dockeripv6mapper.engine.listed import Listed, read_list
 from dockeripv6mapper.engine.raw_socket import EventStream, Patience
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
@@ -39,6 +39,7 @@ from dockeripv6mapper.errors import (
     MapperError,
     PermissionMissingError,
 )
+from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.surroundings import NEWEST_TESTED_API
 
@@ -196,7 +197,7 @@ class Client:
 
     def inspect(self, container_id: str) -> Mapping[str, Any]:
         """One container, as `docker inspect` shows it. Raises `GoneError`."""
-        with self.speaking(f"inspecting container {container_id[:ID_DIGITS]}") as api:
+        with self.speaking(f"inspecting container {container_id[:SHORT_ID_DIGITS]}") as api:
             inspected: Mapping[str, Any] = api.inspect_container(container_id)
             # Whoever asks for all of it takes it for what it is.
             container_from_inspection(inspected)

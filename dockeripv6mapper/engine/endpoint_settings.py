@@ -16,6 +16,7 @@ from typing import Any
 
 from dockeripv6mapper.actions import Reconnect
 from dockeripv6mapper.engine.translate import MARK, MOVED, RESTORE, RESTORE_RUNNING, ipv6
+from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 
 Json = Mapping[str, Any]
 
@@ -26,14 +27,12 @@ IPV4, IPV6, MAC = "IPv4Address", "IPv6Address", "MacAddress"
 KEPT_FIELDS = ("Links", "DriverOpts", "GwPriority")
 """What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
 
-SHORT_ID_DIGITS = 12
-
 
 def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
     """What the user set on an endpoint, as the API takes it, the MAC address left aside.
 
-    Of an endpoint for a moment: what its mark says. The engine adds the container's short ID to the aliases
-    itself, and some engines show an address that nobody asked for as "".
+    Of an endpoint for a moment: what its mark says. The container's short ID is left out of the aliases: the
+    engine adds it. An empty address is left out: some engines show one where none was asked for.
     """
     if (noted := noted_settings(endpoint)) is not None:
         return noted

@@ -1,7 +1,6 @@
 """Lists of the engine, of which some items may be unreadable.
 
-An item that cannot be read is unknown, and never taken for gone: its ID stands beside the items that can be
-read, with what is wrong with it.
+An item that cannot be read is unknown. It is never taken for gone, so its ID is kept, with what is wrong.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from dockeripv6mapper.engine.failures import MISREAD
+from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 
 T = TypeVar("T")
-U = TypeVar("U")
 
-ID_DIGITS = 12
-"""Digits of an ID in a message, as the engine's own commands print it."""
 CAUSE_CHARACTERS = 80
 """Of what is wrong with an item: the text may be anything."""
 
@@ -34,10 +31,6 @@ class Listed(Generic[T]):
         """All that cannot be read, by the item's ID; "" stands for those without one."""
         return {**self.unreadable, **({} if self.nameless is None else {"": self.nameless})}
 
-    def with_items(self, items: tuple[U, ...]) -> "Listed[U]":
-        """Return the same answer with other items."""
-        return Listed(items, self.unreadable, self.nameless)
-
 
 def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T]) -> Listed[T]:
     """Read each item of a list of the engine's. `kind` is what an item is: `container`, `network`.
@@ -55,7 +48,7 @@ def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T])
         except MISREAD as error:
             what = f"the engine's list of {kind}s: {{}} cannot be read: {_cause(error)}"
             if item_id := _id(item):
-                unreadable[item_id] = what.format(f"{kind} {ascii(item_id[:ID_DIGITS])[1:-1]}")
+                unreadable[item_id] = what.format(f"{kind} {ascii(item_id[:SHORT_ID_DIGITS])[1:-1]}")
             else:
                 nameless = nameless or what.format(f"a {kind} without an ID")
     return Listed(tuple(items), unreadable, nameless)

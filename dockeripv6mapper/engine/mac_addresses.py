@@ -10,13 +10,14 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from dockeripv6mapper.engine.endpoint_settings import MAC, mark_of, noted_settings
+from dockeripv6mapper.engine.translate import MOVED
 
 Json = Mapping[str, Any]
 
 MAC_BELONGS_TO_ENDPOINT = (1, 44)
-"""API of engine 25. Before it the MAC address belongs to the container, and the engine applies it itself."""
+"""API of engine 25. Earlier, the MAC address is the container's, and the engine applies it itself."""
 MAC_IS_RANDOM = (1, 48)
-"""API of engine 28: a MAC address that nobody chose is random. Before, it is made of the IPv4 address."""
+"""API of engine 28, which generates MAC addresses at random. Earlier ones are made of the IPv4 address."""
 CONFIG_HIDES_MAC = (1, 52)
 """API since which `Config.MacAddress`, the one chosen for the container's first network, is not shown."""
 CONNECT_KEEPS_MAC = (1, 54)
@@ -53,8 +54,8 @@ def mac_of(endpoint: Json, inspected: Json, api: tuple[int, int]) -> Mac:
     if api < MAC_BELONGS_TO_ENDPOINT:
         return Mac(MacOrigin.GENERATED)
     if (mark := mark_of(endpoint)) is not None:
-        noted = noted_settings(endpoint)
-        return _if_any(str(noted.get(MAC) or "") if noted else mark.partition(",")[2])
+        noted = noted_settings(endpoint) or {}
+        return _if_any(mark.partition(",")[2] if mark.startswith(MOVED) else str(noted.get(MAC) or ""))
     if api < CONFIG_HIDES_MAC and endpoint is _first_endpoint(inspected):
         return _if_any(inspected["Config"].get(MAC) or "")
     shown = endpoint.get(MAC) or ""

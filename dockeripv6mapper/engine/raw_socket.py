@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any
 
-from dockeripv6mapper.errors import (
-    EngineRefusedError,
-)
+from dockeripv6mapper.errors import EngineRefusedError
 
 log = logging.getLogger(__name__)
 

@@ -171,7 +171,7 @@ class SpareConnections:
         if not self._failing and not self._closed.is_set():
             self._failing = True
             log.warning(
-                "new containers are connected by the passes for now, some milliseconds later than at once: "
+                "until this ends new containers are connected by the passes, some milliseconds later: "
                 "opening connections to %s: %s",
                 *(self._path, error or "the engine ended the connection"),
             )

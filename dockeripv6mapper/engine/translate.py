@@ -1,7 +1,7 @@
 """The engine's JSON → `model`. Pure; fields as in Docker Engine API 1.41 to 1.51.
 
-A field that every engine sends has to be there: one that is missing has moved elsewhere, and what stands in
-it is unknown. To read it as empty would take a container off its network.
+A field that every engine sends has to be there. Where it is missing, its value is unknown: reading it as
+empty would take a container off its network.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,7 @@ from typing import Any
 from dockeripv6mapper.engine.recipes import has_ipv4
 from dockeripv6mapper.mapping.addressing import default_gateway
 from dockeripv6mapper.mapping.labels import KNOWN, PREFIX
+from dockeripv6mapper.mapping.networks import BRIDGE_PREFIX, SHORT_ID_DIGITS
 from dockeripv6mapper.model import Container, Endpoint, Network
 
 Json = Mapping[str, Any]
@@ -28,8 +29,7 @@ RESTORE_RUNNING = "restore-running:"
 """The same where the engine refused the rest: only a running container may be given it."""
 
 BRIDGE_OPTION = "com.docker.network.bridge.name"
-BRIDGE_DIGITS = 12
-"""Of a network's ID, in the name of a bridge that nobody named."""
+"""Names a network's bridge. Where it is missing, the engine does: `br-` and the network's short ID."""
 GATEWAY_MODE_OPTION = "com.docker.network.bridge.gateway_mode_ipv6"
 FILTERS_BY_GATEWAY_MODE = (1, 48)
 """API of engine 28, since which a gateway mode decides what comes in; older engines ignore the option."""
@@ -154,8 +154,8 @@ def image_from_list(item: Json) -> dict[str, dict[str, str]]:
     """An item of `GET /images/json`: the labels that matter, by the image's ID and by each of its names.
 
     A name without a tag means the tag `latest`, and is known as both. Other ways to write a name, as
-    with `docker.io/` before it, are not. Labels that are missing are unknown: an image whose labels were
-    taken for none could expose itself.
+    with `docker.io/` before it, are not. A missing `Labels` is an error: the image may have labels, and its
+    containers could then open ports that no user asked for.
     """
     labels = relevant(item["Labels"] or {})
     names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
@@ -211,7 +211,7 @@ def _gateway(config: Json, subnet: IPv6Network) -> IPv6Address:
 def _bridge(network: Json, options: Mapping[str, str]) -> str | None:
     if network.get("Driver") != "bridge":
         return None
-    return options.get(BRIDGE_OPTION) or f"br-{network['Id'][:BRIDGE_DIGITS]}"
+    return options.get(BRIDGE_OPTION) or f"{BRIDGE_PREFIX}{network['Id'][:SHORT_ID_DIGITS]}"
 
 
 def _gateway_mode(network: Json, api_version: tuple[int, int]) -> str | None:

@@ -178,7 +178,7 @@ def _has_rule(chains: Chains, place: tuple[str, str], mark: int) -> bool:
     words = _rule(mark)
     wanted = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
     rules = chains[place].rules if place in chains else ()
-    return any(wanted <= set(zip(rule.words, rule.words[1:], strict=False)) for rule in rules)
+    return any(wanted <= rule.options for rule in rules)
 
 
 def _rule(mark: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Forwarding: what passes through a host on which it is switched on.
 
 Engines from 27 on set the policy of ip6tables' FORWARD chain to DROP when they switch forwarding on
-themselves, and leave it alone where it is on already: whoever is first has to do it.
+themselves. Where forwarding is on already they leave the policy alone, so the mapper has to set it first.
 """
 
 import logging

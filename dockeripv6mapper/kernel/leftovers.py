@@ -60,5 +60,5 @@ def rules(command: str) -> Iterator[LeftRule]:
     """Our rules in one backend of ip6tables. Raises `KernelRefusedError`."""
     for (table, chain), found in (observe_chains(command) or {}).items():
         for rule in found.rules:
-            if OURS.issubset(zip(rule.words, rule.words[1:], strict=False)):
+            if rule.options >= OURS:
                 yield LeftRule(command, table, chain, rule.words)

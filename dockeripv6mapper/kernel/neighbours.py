@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from itertools import count
 
-from dockeripv6mapper.kernel.netlink import HEADER, messages
+from dockeripv6mapper.kernel.netlink import ATTRIBUTE, HEADER, attributes, messages
 
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -22,8 +22,6 @@ NLM_F_REPLACE_OR_CREATE = 0x500
 
 NEIGHBOUR = struct.Struct("=BxxxiHBB")
 """`struct ndmsg`: family, interface index, state, flags, type."""
-ATTRIBUTE = struct.Struct("=HH")
-"""`struct rtattr`: length, type; the value follows, padded to four bytes."""
 ERROR = struct.Struct("=i")
 """The beginning of `struct nlmsgerr`: 0, or a negative errno."""
 NTF_PROXY = 0x08
@@ -127,21 +125,11 @@ def pack(neighbour: ProxyNeighbour, state: int = 0, protocol: int = PROTOCOL_NON
 def parse(body: bytes) -> tuple[ProxyNeighbour, int] | None:
     """The proxy neighbour in the body of an answer, and its protocol number; None for any other neighbour."""
     family, index, _state, flags, _kind = NEIGHBOUR.unpack_from(body)
-    attributes = dict(_attributes(body))
-    if family != socket.AF_INET6 or not flags & NTF_PROXY or NDA_DST not in attributes:
+    found = dict(attributes(body, NEIGHBOUR.size))
+    if family != socket.AF_INET6 or not flags & NTF_PROXY or NDA_DST not in found:
         return None
-    protocol = attributes.get(NDA_PROTOCOL, bytes((PROTOCOL_NONE,)))[0]
-    return ProxyNeighbour(IPv6Address(attributes[NDA_DST]), index), protocol
-
-
-def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = NEIGHBOUR.size
-    while offset + ATTRIBUTE.size <= len(body):
-        length, kind = ATTRIBUTE.unpack_from(body, offset)
-        if length < ATTRIBUTE.size:
-            return
-        yield kind, body[offset + ATTRIBUTE.size : offset + length]
-        offset += length + 3 & ~3
+    protocol = found.get(NDA_PROTOCOL, bytes((PROTOCOL_NONE,)))[0]
+    return ProxyNeighbour(IPv6Address(found[NDA_DST]), index), protocol
 
 
 def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:

@@ -18,6 +18,8 @@ CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 
 HEADER = struct.Struct("=IHHII")
 """`struct nlmsghdr`: length, type, flags, sequence, port."""
+ATTRIBUTE = struct.Struct("=HH")
+"""`struct rtattr`: length, type; the value follows, padded to four bytes."""
 
 RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 1 << 0, 1 << 8, 1 << 10
 RTMGRP_IPV6_NETCONF, RTMGRP_NEXTHOP = 1 << 24, 1 << 31
@@ -49,6 +51,16 @@ def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
         if length < HEADER.size:
             return
         yield kind, sequence, datagram[offset + HEADER.size : offset + length]
+        offset += length + 3 & ~3
+
+
+def attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """The attributes in a message's body from `offset` on: type, value. Ends at anything malformed."""
+    while offset + ATTRIBUTE.size <= len(body):
+        length, kind = ATTRIBUTE.unpack_from(body, offset)
+        if length < ATTRIBUTE.size:
+            return
+        yield kind, body[offset + ATTRIBUTE.size : offset + length]
         offset += length + 3 & ~3
 
 

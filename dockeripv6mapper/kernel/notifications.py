@@ -4,15 +4,11 @@ Each router advertisement renews the lifetimes of routes and addresses, which th
 links that is every few seconds. Everything else in such a message is as it was. Pure.
 """
 
-import struct
-from collections.abc import Iterator
+from dockeripv6mapper.kernel.netlink import ATTRIBUTE, attributes
 
 RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 """Message types of `linux/rtnetlink.h`."""
-
-ATTRIBUTE = struct.Struct("=HH")
-"""`struct rtattr`: length, type; the value follows, padded to four bytes."""
 
 IFA_ADDRESS, IFA_CACHEINFO = 1, 6
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_CACHEINFO, RTA_TABLE, RTA_EXPIRES = 1, 4, 5, 6, 12, 15, 23
@@ -65,19 +61,9 @@ def _parts(kind: int, body: bytes) -> tuple[Key, bytes]:
     if kind == RTM_NEWADDR:
         about, lifetimes = (IFA_ADDRESS,), (IFA_CACHEINFO,)
         header, place = ADDRESS_HEADER_BYTES, body[ADDRESS_INDEX]
-    attributes = list(_attributes(body, header))
-    values = dict(attributes)
+    found = list(attributes(body, header))
+    values = dict(found)
     lasting = b"".join(
-        ATTRIBUTE.pack(len(value), each) + value for each, value in attributes if each not in lifetimes
+        ATTRIBUTE.pack(len(value), each) + value for each, value in found if each not in lifetimes
     )
     return (kind, place, tuple(values.get(each) for each in about)), body[:header] + lasting
-
-
-def _attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    """The attributes of a message. Ends at anything malformed."""
-    while offset + ATTRIBUTE.size <= len(body):
-        length, kind = ATTRIBUTE.unpack_from(body, offset)
-        if length < ATTRIBUTE.size:
-            return
-        yield kind, body[offset + ATTRIBUTE.size : offset + length]
-        offset += length + 3 & ~3

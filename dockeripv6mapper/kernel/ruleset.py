@@ -180,5 +180,5 @@ def _read_opening(element: Any) -> Opening:  # noqa: ANN401 - JSON
 
 
 def _read_address(text: object) -> IPv6Address:
-    """Raises `ValueError`; a number would be taken for an address."""
+    """Raises `ValueError`, also for a number, which `IPv6Address` would accept."""
     return IPv6Address(str(text))

@@ -10,6 +10,8 @@ reservations  who wants, asked for or holds each address, and which of them has 
 circles       who of several that hold each other's addresses makes way
 desired       all containers together: who gets which address, what is proxied where, what is open
 progress      how far each mapping has come, and how many have come how far
+spared        what of ours stays although no known container needs it
+sysctls       which values routing and proxying need, and in which order
 planner       desired against observed → actions
 outlook       what a create event can be answered by at once
 """

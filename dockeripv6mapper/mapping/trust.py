@@ -39,7 +39,7 @@ def marked_endpoint(container: Container, network: Network, facts: Facts) -> End
     which is not known yet.
     """
     endpoint = facts.networks.endpoint(container, network.id, network.name)
-    if endpoint is None or endpoint.requested is None or endpoint.ours is False:
+    if endpoint is None or endpoint.ours is False:
         return None
     return endpoint
 

@@ -1,0 +1,25 @@
+"""Whose MAC address an endpoint has, by its mark alone; by all else it shows, see `test_endpoints`."""
+
+import pytest
+
+from dockeripv6mapper.engine.mac_addresses import Mac, MacOrigin, mac_of
+from dockeripv6mapper.engine.translate import MARK
+
+CHOSEN = "02:00:00:00:00:0a"
+
+
+@pytest.mark.parametrize(
+    ("mark", "mac"),
+    [
+        ("added", ""),
+        ("moved:2001:db8::5", ""),
+        (f"moved:2001:db8::5,{CHOSEN}", CHOSEN),
+        (f'restore:{{"Aliases": ["a", "b"], "MacAddress": "{CHOSEN}"}}', CHOSEN),
+        ("restore:{}", ""),
+        ('restore:{"Aliases": ["a", "b"', ""),
+    ],
+)
+def test_a_mark_says_which_mac_address_was_chosen(mark: str, mac: str) -> None:
+    """A mark that cannot be read says of none: what follows its first comma is no address."""
+    origin = MacOrigin.CHOSEN if mac else MacOrigin.GENERATED
+    assert mac_of({"DriverOpts": {MARK: mark}}, {}, (1, 51)) == Mac(origin, mac)
