@@ -1,4 +1,4 @@
-"""Attachments: attaching a detached container again, in steps of which none loses what its user set."""
+"""Attachments: detaching a container and attaching it again, in steps of which none loses what its user set."""
 
 import logging
 
@@ -38,16 +38,23 @@ class Attachments:
         with it until the engine restarts (seen on 20.10 and 28.5). So the IPv6 address is tried alone first.
         """
         if inspected["State"]["Running"] and asks_for_both(settings):
-            users = unfinished.endpoint or {}
-            self._connect_with(container_id, unfinished, for_a_moment(only_ipv6(settings), users), doing)
-            self._client.disconnect(container_id, unfinished.network_id, doing)
-        self._connect_with(container_id, unfinished, settings, doing)
+            alone = for_a_moment(only_ipv6(settings), unfinished.endpoint or {})
+            self._connect_with(container_id, unfinished, alone, inspected, doing)
+            self.detach(container_id, unfinished, inspected, doing)
+        self._connect_with(container_id, unfinished, settings, inspected, doing)
 
-    def _connect_with(self, container_id: str, unfinished: Unfinished, settings: Json, doing: str) -> None:
-        """Connect by the network's ID; by its name where the user has made the network again meanwhile."""
+    def detach(self, container_id: str, unfinished: Unfinished, inspected: Json, doing: str) -> None:
+        """Detach a container; a stopped one knows a network that is gone by its name alone."""
+        self._client.disconnect(container_id, _reference(unfinished, inspected), doing)
+
+    def _connect_with(
+        self, container_id: str, unfinished: Unfinished, settings: Json, inspected: Json, doing: str
+    ) -> None:
+        """Connect to the network, or to the one that the user has made by its name meanwhile."""
         api = CONNECT_KEEPS_MAC if MAC in settings and self._client.offers(CONNECT_KEEPS_MAC) else None
         try:
-            self._client.connect(container_id, unfinished.network_id, settings, doing, api=api)
+            reference = _reference(unfinished, inspected)
+            self._client.connect(container_id, reference, settings, doing, api=api)
         except GoneError:
             self._client.connect(container_id, unfinished.network, settings, doing, api=api)
 
@@ -75,6 +82,7 @@ class Attachments:
                     action.container_id,
                     unfinished,
                     settings if complete else for_a_moment(settings, old, RESTORE_RUNNING),
+                    inspected,
                     doing,
                 )
             except EngineRefusedError as error:
@@ -83,3 +91,12 @@ class Attachments:
                 log.warning("%s: attached without its %s", refused, " and ".join(families))
                 return None if complete else refused
         raise NotFinishedError(str(refused)) from refused
+
+
+def _reference(unfinished: Unfinished, inspected: Json) -> str:
+    """How the engine is told which network is meant: by its ID, since two may have one name.
+
+    For a stopped container by its name: the engine connects it to whatever it is told without looking, and
+    with the ID of a network that is gone it could never be started again (seen on 20.10 and 28.5).
+    """
+    return unfinished.network_id if inspected["State"]["Running"] else unfinished.network

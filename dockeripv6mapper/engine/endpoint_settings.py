@@ -126,12 +126,13 @@ def is_for_a_moment(endpoint: Json) -> bool:
 
 
 def on_network(inspected: Json, network_id: str, network: str) -> Json | None:
-    """The endpoint on a network, or what a stopped container has of an earlier one of that name."""
-    for key, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
-        if endpoint and (endpoint.get("NetworkID") == network_id or key in (network_id, network)):
-            found: Json = endpoint
-            return found
-    return None
+    """The endpoint on a network, or what a stopped container has of an earlier one of that name.
+
+    Of a network that is gone it may have two: one of its name, and one that was made by its ID.
+    """
+    endpoints: Mapping[str, Json] = inspected["NetworkSettings"]["Networks"] or {}
+    of_id = (each for each in endpoints.values() if each and each.get("NetworkID") == network_id)
+    return endpoints.get(network_id) or next(of_id, None) or endpoints.get(network) or None
 
 
 def has_address(endpoint: Json, inspected: Json, action: Reconnect) -> bool:

@@ -220,7 +220,7 @@ class Endpoints:
             doing = f"taking {action.address} back from {action.container}"
             self._client.disconnect(action.container_id, action.network_id, doing)
             return True
-        if mark.startswith(MOVED) and self._is_there(action.network_id):
+        if mark.startswith(MOVED):
             self._unmove(action, inspected, kept(found, inspected))
             return True
         return False
@@ -254,7 +254,7 @@ class Endpoints:
         unfinished = Unfinished(action.network_id, action.network, old)
         self._journal.write(action.container_id, unfinished)
         try:
-            self._disconnect_first(action, doing)
+            self._disconnect_first(action, unfinished, inspected, doing)
             try:
                 self._attachments.attach(action.container_id, unfinished, new, inspected, doing)
             except EngineRefusedError:
@@ -267,10 +267,12 @@ class Endpoints:
             raise
         self._journal.erase(action.container_id)
 
-    def _disconnect_first(self, action: EndpointChange, doing: str) -> None:
+    def _disconnect_first(
+        self, action: EndpointChange, unfinished: Unfinished, inspected: Json, doing: str
+    ) -> None:
         """Begin an exchange. A refusal changes nothing: the user may have detached the container."""
         try:
-            self._client.disconnect(action.container_id, action.network_id, doing)
+            self._attachments.detach(action.container_id, unfinished, inspected, doing)
         except EngineRefusedError:
             self._journal.erase(action.container_id)
             raise
@@ -301,7 +303,7 @@ class Endpoints:
         unfinished = Unfinished(endpoint.get("NetworkID") or network, network, old)
         self._journal.write(action.container_id, unfinished)
         doing = f"restoring what the user of {action.container} set on {network}"
-        self._client.disconnect(action.container_id, unfinished.network_id, doing)
+        self._attachments.detach(action.container_id, unfinished, inspected, doing)
         refused = self._attachments.put_back(action, unfinished, old, inspected)
         self._journal.erase(action.container_id)
         if refused is not None:
@@ -317,7 +319,9 @@ class Endpoints:
             if self._may_change_yet(action, unfinished, kept(found, inspected)):
                 return False
             if done := unfinished.endpoint is None and is_added_somewhere(found):
-                self._disconnect_added(action, unfinished)
+                # Undo what `_remove_leftover` began.
+                doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
+                self._attachments.detach(action.container_id, unfinished, inspected, doing)
         elif self._is_lost(unfinished):
             done = False
         elif unfinished.endpoint is not None:
@@ -327,17 +331,6 @@ class Endpoints:
             self._remove_leftover(action, unfinished)
         self._journal.erase(action.container_id)
         return done
-
-    def _disconnect_added(self, action: Restore, unfinished: Unfinished) -> None:
-        """Undo what `_remove_leftover` began.
-
-        Of a network that is gone a stopped container knows the name alone (seen on 20.10 and 28.5).
-        """
-        doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
-        try:
-            self._client.disconnect(action.container_id, unfinished.network_id, doing)
-        except EngineRefusedError:
-            self._client.disconnect(action.container_id, unfinished.network, doing)
 
     def _is_lost(self, unfinished: Unfinished) -> bool:
         """Whether nothing of the user's was on the endpoint, and its network is gone."""

@@ -92,7 +92,10 @@ def test_a_list_that_is_faster_than_the_news_of_a_container_leaves_it_alone(
         eventually(lambda: all(f"done: move container {name} " in mapper.log() for name in names))
     log = mapper.log()
     assert log.count("asking the engine: move container new-") == len(names)
-    assert "finish what was begun" not in log
+    # Engine 20.10 lists a container a moment before it knows it: its connect fails then, and is finished.
+    unknown = set(re.findall(r"No such container: (\w+)", log))
+    finished = re.findall(r"finish what was begun on container (\S+)", log)
+    assert {host.engine.docker("inspect", "-f", "{{.Id}}", name) for name in finished} <= unknown
 
 
 @pytest.mark.parametrize("when", ["before it is created", "between its creation and its start"])

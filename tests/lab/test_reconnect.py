@@ -189,6 +189,30 @@ def test_a_death_at_any_call_of_a_move_costs_nothing_that_the_user_set(
     assert not list((host.state_dir / "reconnects").iterdir())
 
 
+def test_a_move_that_was_cut_off_is_finished_on_a_network_that_was_made_anew_meanwhile(
+    dual_stack: Host,
+) -> None:
+    """A stopped container would be connected to the ID of a network that is gone without an error."""
+    host, docker = dual_stack, dual_stack.engine.docker
+    run(host, "friend", "--network", "he_ipv6")
+    container_id = run(host, "mon_container", *chosen_by_the_user(host))
+    with pytest.raises(KeyboardInterrupt):
+        Endpoints(Dying(host.engine.url), Journal(host.state_dir)).apply(
+            move(host, container_id, host.subnet[SUFFIX])
+        )
+    docker("rm", "-f", "friend")
+    docker("stop", "-t", "0", "mon_container")
+    docker("network", "rm", "he_ipv6")
+    with Mapper(host) as mapper:
+        mapper.wait_for_log("done: finish what was begun on container mon_container")
+        assert list(networks_of(host, "mon_container")) == ["he_ipv6"]
+        host.create_network("he_ipv6", "--subnet", "10.9.0.0/24")
+        run(host, "friend", "--network", "he_ipv6")
+        mapper.wait_for_log("done: move container mon_container")
+        docker("start", "mon_container")
+        assert_kept(host, "mon_container", mapped(host))
+
+
 def test_a_move_that_the_engine_refuses_puts_the_old_endpoint_back(dual_stack: Host) -> None:
     """At the address that it had, with everything that was chosen."""
     host = dual_stack

@@ -83,8 +83,12 @@ class FakeEngine(Client):
         assert (api or self.release.api) <= self.release.api, "the engine does not speak that version"
 
         def connect(*, refused: bool = False) -> None:
-            box, network = self._box(container_id), self._network(network_id)
-            self._connect(box, network, endpoint, doing, refused=refused)
+            box = self._box(container_id)
+            if not box.running and not self._is_there(network_id):
+                # The engine takes a stopped container's word for it (20.10, 28.5): it could not be started.
+                box.networks[network_id] = Plug(dict(endpoint))
+                return
+            self._connect(box, self._network(network_id), endpoint, doing, refused=refused)
 
         self._answer(doing, connect, lambda: connect(refused=True))
 
@@ -230,6 +234,9 @@ class FakeEngine(Client):
         if container_id not in self.boxes:
             raise GoneError(f"no container {container_id}")
         return self.boxes[container_id]
+
+    def _is_there(self, reference: str) -> bool:
+        return any(reference in (network.id, network.name) for network in self.there.values())
 
     def _network(self, reference: str) -> Network:
         for network in self.there.values():

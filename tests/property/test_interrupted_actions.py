@@ -5,6 +5,7 @@ daemon does all that it has to do, and something befalls its k-th call, until th
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,11 +114,32 @@ def restart_container(scene: Scene) -> None:
         scene.refused_starts.append(str(error))
 
 
-MEANWHILE = [restart_engine, restart_engine_live, stop_container, restart_container]
+def make_network_anew(scene: Scene) -> None:
+    """The next daemon finishes what was begun while there is no network of that name."""
+    for box in scene.engine.boxes.values():
+        scene.engine.stop(box)
+    scene.engine.replace_network(anew=False)
+    scene.new_daemon()
+    come_to_rest(scene)
+    scene.engine.replace_network(anew=True)
+    for box in scene.engine.boxes.values():
+        if gift := box.given.get(HE_IPV6):
+            box.given[HE_IPV6] = replace(gift, network_id=scene.engine.there[HE_IPV6].id)
 
 
-@pytest.mark.parametrize(("situation", "release"), FEWER)
-@pytest.mark.parametrize("meanwhile", MEANWHILE, ids=lambda each: each.__name__)
+MEANWHILE = [
+    pytest.param(situation, release, meanwhile, id=f"{case.id}, {meanwhile.__name__}")
+    for case in FEWER
+    for situation, release in [case.values]
+    for meanwhile in (
+        *(restart_engine, restart_engine_live, stop_container, restart_container),
+        # Without the mapper, one that is not to be mapped could not be started on the new network.
+        *([make_network_anew] if situation.mapped else ()),
+    )
+]
+
+
+@pytest.mark.parametrize(("situation", "release", "meanwhile"), MEANWHILE)
 @pytest.mark.parametrize("death", DEATHS, ids=name_of)
 def test_nothing_is_lost_where_the_world_goes_on_while_the_daemon_is_dead(
     situation: Situation,

@@ -435,13 +435,18 @@ def test_a_connect_that_was_to_be_undone_is_undone_by_the_next_process(
     assert not endpoints.unfinished(CONTAINER)
 
 
-def test_a_users_endpoint_on_a_network_that_is_gone_stays(endpoints: Endpoints, wire: Wire) -> None:
-    """It could not be attached again, and what its user set on it would be lost."""
+def test_a_users_endpoint_on_a_network_that_is_gone_is_given_back_by_name(
+    endpoints: Endpoints, wire: Wire
+) -> None:
+    """The engine would take the ID of a network that is gone, and never start the container again."""
     wire.state = STOPPED
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(NEW), "DriverOpts": {"ipv6.mapper.endpoint": "moved:"}}}
-    gone = Release(CONTAINER, "mon_container", "other", "he_ipv6", NEW)
-    assert not endpoints.apply(gone)
-    assert wire.changes == []
+    assert endpoints.apply(Release(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW))
+    assert [(each.verb, each.network) for each in wire.changes] == [
+        ("disconnect", "he_ipv6"),
+        ("connect", "he_ipv6"),
+    ]
+    assert "IPv6Address" not in wire.changes[1].endpoint["IPAMConfig"]
 
 
 def test_a_container_that_gives_its_address_up_gets_the_users_back(endpoints: Endpoints, wire: Wire) -> None:

@@ -66,6 +66,11 @@ class Change:
         return self.path.rpartition("/")[2]
 
     @property
+    def network(self) -> str:
+        """How the network was named."""
+        return self.path.split("/")[-2]
+
+    @property
     def version(self) -> str:
         """The version of the API that it was made in: `1.41`."""
         return self.path.split("/")[1].removeprefix("v")
