@@ -1,13 +1,18 @@
-"""The firewall's side of a pass: what labels ask for is open, and no longer than its container runs."""
+"""The firewall's side of a pass: what labels ask for is open, and no longer than its container runs.
+
+`nft` and `ip6tables` may wait ten seconds for a lock, so a worker runs them, one job after the other. What is
+wanted meanwhile is the next job's. A change goes before a look: looks come with every full pass, and
+containers wait for changes.
+"""
 
 import logging
+from collections.abc import Callable, Iterable
 from collections.abc import Container as Collection
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.controller.boundary import HostKernel
+from dockeripv6mapper.controller.jobs import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.desired import Desired, all_uplinks
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import FirewallRules, Mapping, Opening, Reason, RefusedError
@@ -15,19 +20,25 @@ from dockeripv6mapper.settings import FirewallMode, Settings
 
 log = logging.getLogger(__name__)
 
-FAILURE = "firewall"
+
+class Everything:
+    """Contains every address."""
+
+    def __contains__(self, address: object) -> bool:
+        return True
 
 
 class FirewallSide:
     """What our table holds, and what each container needs of it."""
 
-    def __init__(self, kernel: HostKernel, settings: Settings, logbook: Logbook) -> None:
-        self._kernel = kernel
+    def __init__(self, ask: Callable[[FirewallJob], None], settings: Settings, logbook: Logbook) -> None:
+        self._ask = ask
         self._settings = settings
         self._logbook = logbook
         self._openings: dict[str, tuple[Opening, ...]] = {}
         self._closed: dict[str, IPv6Address] = {}
-        self._uplinks: tuple[str, ...] = ()
+        self._uplinks: tuple[str, ...] | None = None
+        """Where is closed what is closed; None: the host was not seen yet, and nothing is written."""
         self._spared: Collection[IPv6Address] = ()
         """Addresses of which too little is known: what an earlier process opened for them stays open."""
         self._taken_in: set[IPv6Address] = set()
@@ -35,39 +46,80 @@ class FirewallSide:
         self._unproven: dict[str, IPv6Address] = {}
         """Addresses of containers whose ports label cannot be judged any more, since the image is gone: what
         is open there stays open, and nothing is opened."""
-        self.failing = False
-        """Whether the table could not be brought to what is asked for."""
-        self._now: FirewallRules | None = None
-        """What the table holds; None: not seen yet, or not known after a failure."""
+        self._known = FirewallRules()
+        """What the table held when it was last seen or written."""
+        self._seen = False
+        """Whether it holds that still: not before the first look, and not after a failure."""
+        self._doubtful = FirewallRules()
+        """What it may hold since a command failed that was to write it."""
+        self._looked = False
+        """Whether the first look has ended, well or not: before, anything may be open."""
+        self._under_way: FirewallJob | None = None
+        self._write_again = False
+        """Whether the table is to be written though it holds what is wanted: its rules may have changed."""
+        self._due: dict[type[LookAtFirewall | PutHooks], None] = {}
+        """What is to be looked at, in its order: each has its turn, however long the other takes."""
+        self._failed: set[type[FirewallJob]] = set()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the table or a hook could not be brought to what is asked for."""
+        return bool(self._failed)
+
+    def exposed(self) -> Collection[IPv6Address]:
+        """Addresses at which more may be let through than is wanted: no container is to get one now."""
+        if not self._acts:
+            return ()
+        if not self._looked:
+            return Everything()
+        return {each.address for each in self._maybe_open() - self._wanted().openings} | self.unclosed()
+
+    def unclosed(self) -> AbstractSet[IPv6Address]:
+        """With `--firewall closed`: addresses to be closed that are not, or not on every uplink."""
+        closed = set(self._closed.values()) if self._acts else set()
+        up_to_date = self._seen and self._known.uplinks == self._uplinks
+        return closed - self._known.closed if up_to_date else closed
 
     def settle(self, facts: Facts, desired: Desired, container_ids: Iterable[str]) -> None:
-        """Bring what some containers need into the table, at once."""
+        """Have the table brought to what some containers need."""
         for container_id in container_ids:
             self._take_in(facts, desired, container_id)
-        if self._now is not None:
-            self._apply(self._now, check_hooks=not self._now)
+        if self._asked and not self._seen and not self.failing:
+            self._look()
+        self._proceed()
 
     def settle_all(self, facts: Facts, spared: Collection[IPv6Address]) -> None:
-        """Look at table and hooks, and put right what is not."""
-        if self._settings.firewall is FirewallMode.OFF or not facts.host.links:
-            # Without a look at the host no uplink is known, and nothing would be closed there.
-            return
+        """Have table and hooks looked at, and put right what is not."""
         self._spared = spared
         self._taken_in.clear()
-        self._uplinks = tuple(link.name for link in all_uplinks(facts, self._settings))
-        asked = bool(self._openings or self._closed)
-        if not asked and self._now is not None and not self._now:
-            return
-        try:
-            now = self._kernel.observe_firewall()
-        except MapperError as error:
-            # A host without nft is none of our business while no label asks for a port.
-            if asked:
-                self._failed(error)
-            else:
-                self.failing = False
-            return
-        self._apply(now, check_hooks=True)
+        if facts.host.links:
+            self._uplinks = tuple(link.name for link in all_uplinks(facts, self._settings))
+        if self._asked or self._known or not self._seen:
+            self._look()
+            self._due.setdefault(PutHooks)
+        self._proceed()
+
+    def ended(self, job: FirewallJob, found: object, error: Exception | None) -> None:
+        """Take in what became of a job, and have the next one done."""
+        self._under_way = None
+        self._looked |= isinstance(job, LookAtFirewall)
+        if error is not None:
+            self._fail(job, error)
+        else:
+            self._succeeded(type(job))
+            self._take(job, found)
+        self._proceed()
+
+    # --- what is wanted -----------------------------------------------------------------------------------
+
+    @property
+    def _acts(self) -> bool:
+        return self._settings.firewall is not FirewallMode.OFF and not self._settings.dry_run
+
+    @property
+    def _asked(self) -> bool:
+        """Whether a container needs anything of the table."""
+        return bool(self._openings or self._closed)
 
     def _take_in(self, facts: Facts, desired: Desired, container_id: str) -> None:
         container = facts.containers.get(container_id)
@@ -92,15 +144,16 @@ class FirewallSide:
         else:
             self._closed.pop(container_id, None)
 
-    def _wanted(self, now: FirewallRules) -> FirewallRules:
+    def _wanted(self) -> FirewallRules:
         openings = {opening for each in self._openings.values() for opening in each}
-        openings |= {opening for opening in now.openings if self._stays(opening.address)}
-        closed = set(self._closed.values()) | {address for address in now.closed if self._stays(address)}
+        openings |= {opening for opening in self._known.openings if self._stays(opening.address)}
+        closed = set(self._closed.values())
+        closed |= {address for address in self._known.closed if self._stays(address)}
         return FirewallRules(
             mark=self._settings.fwmark,
             openings=frozenset(openings),
             closed=frozenset(closed),
-            uplinks=self._uplinks if closed else (),
+            uplinks=self._uplinks or () if closed else (),
         )
 
     def _stays(self, address: IPv6Address) -> bool:
@@ -109,36 +162,80 @@ class FirewallSide:
             return True
         return address in self._spared and address not in self._taken_in
 
-    def _apply(self, now: FirewallRules, *, check_hooks: bool) -> None:
-        if self._settings.firewall is FirewallMode.OFF:
-            return
-        wanted = self._wanted(now)
-        if self._settings.dry_run:
-            self._now = now
-            self._say_dry_run(wanted, now)
-            return
-        try:
-            self._kernel.apply_firewall(wanted)
-            hooks = self._kernel.check_hooks(wanted.mark) if wanted and check_hooks else []
-        except MapperError as error:
-            self._failed(error)
-            return
-        self._now = wanted
-        self.failing = False
-        self._logbook.succeeded(FAILURE)
-        for hook in hooks:
-            log.info("accepting marked packets in %s", hook)
-        for opening in sorted(now.openings - wanted.openings):
-            log.info("closed %s", opening)
-        for opening in sorted(wanted.openings - now.openings):
-            log.info("opened %s", opening)
+    def _maybe_open(self) -> AbstractSet[Opening]:
+        """What the table may let through now."""
+        openings = self._known.openings | self._doubtful.openings
+        if isinstance(self._under_way, WriteFirewall):
+            openings |= self._under_way.rules.openings
+        return openings
 
-    def _failed(self, error: MapperError) -> None:
-        self._now = None
-        self.failing = True
-        self._logbook.failed(FAILURE, error)
+    # --- one job after the other --------------------------------------------------------------------------
 
-    def _say_dry_run(self, wanted: FirewallRules, now: FirewallRules) -> None:
+    def _look(self) -> None:
+        if not isinstance(self._under_way, LookAtFirewall):
+            self._due.setdefault(LookAtFirewall)
+
+    def _proceed(self) -> None:
+        """Have the next job done, if there is one and none is under way."""
+        if self._settings.dry_run and self._seen:
+            self._say_dry_run(self._wanted())
+        if self._under_way is None and self._settings.firewall is not FirewallMode.OFF:
+            self._under_way = self._next()
+            if self._under_way is not None:
+                self._ask(self._under_way)
+
+    def _next(self) -> FirewallJob | None:
+        """What is to be done now."""
+        wanted = self._wanted()
+        writable = self._seen and self._uplinks is not None and self._acts
+        if writable and (self._write_again or _differ(wanted, self._known)):
+            self._write_again = False
+            return WriteFirewall(wanted)
+        if not wanted:
+            self._due.pop(PutHooks, None)
+            self._succeeded(PutHooks)
+        for kind in list(self._due):
+            if kind is LookAtFirewall:
+                del self._due[kind]
+                return LookAtFirewall()
+            if writable:
+                del self._due[kind]
+                return PutHooks(wanted.mark)
+        return None
+
+    def _take(self, job: FirewallJob, found: object) -> None:
+        match job, found:
+            case LookAtFirewall(), FirewallRules() as rules:
+                self._known, self._seen, self._doubtful = rules, True, FirewallRules()
+                self._write_again = bool(rules) or self._asked
+            case WriteFirewall(rules), _:
+                if not self._known:
+                    self._due.setdefault(PutHooks)
+                _say(self._known, rules)
+                self._known, self._doubtful = rules, FirewallRules()
+            case PutHooks(), list() as hooks:
+                for hook in hooks:
+                    log.info("accepting marked packets in %s", hook)
+
+    def _fail(self, job: FirewallJob, error: Exception) -> None:
+        if isinstance(job, WriteFirewall):
+            self._doubtful = job.rules
+        if not isinstance(job, PutHooks):
+            self._seen = False
+        if isinstance(job, LookAtFirewall) and not self._asked:
+            # A host without nft is none of our business while no label asks for a port.
+            self._succeeded(LookAtFirewall)
+            return
+        self._failed.add(type(job))
+        self._logbook.failed(type(job), error)
+
+    def _succeeded(self, kind: type[FirewallJob]) -> None:
+        """Nothing is left to be tried of a kind: it went well, or is nobody's concern any more."""
+        self._failed.discard(kind)
+        self._logbook.succeeded(kind)
+
+    def _say_dry_run(self, wanted: FirewallRules) -> None:
+        now = self._known
         lines = [
             *(f"would open {opening}" for opening in sorted(wanted.openings - now.openings)),
             *(f"would close {opening}" for opening in sorted(now.openings - wanted.openings)),
@@ -149,3 +246,15 @@ class FirewallSide:
             *(f"would no longer close {each}" for each in sorted(now.closed - wanted.closed)),
         ]
         self._logbook.dry_run("firewall", lines)
+
+
+def _differ(wanted: FirewallRules, known: FirewallRules) -> bool:
+    """Whether a table has to be changed; there is none where nothing is wanted, whatever the mark."""
+    return wanted != known and bool(wanted or known)
+
+
+def _say(before: FirewallRules, after: FirewallRules) -> None:
+    for opening in sorted(before.openings - after.openings):
+        log.info("closed %s", opening)
+    for opening in sorted(after.openings - before.openings):
+        log.info("opened %s", opening)

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable
+from collections.abc import Container as Collection
+from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.jobs import Jobs
 from dockeripv6mapper.engine.fast_path import Sent
@@ -30,7 +32,9 @@ class Forecast:
         log.debug("asked the engine %.2f ms after the event: %s", sent.lag_ms, sent.action)
         self._jobs.follow(sent)
 
-    def publish(self, inventory: Inventory, facts: Facts, desired: Desired) -> None:
+    def publish(
+        self, inventory: Inventory, facts: Facts, desired: Desired, exposed: Collection[IPv6Address]
+    ) -> None:
         """Have creations answered by what is known now; in a dry run, by nothing."""
         if self._settings.dry_run:
             return
@@ -40,6 +44,7 @@ class Forecast:
             images=facts.images,
             host=facts.host,
             taken=desired.taken(),
+            exposed=exposed,
             images_as_of=inventory.images_as_of,
             connects=self._connects,
         )

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.boundary import HostKernel
 from dockeripv6mapper.controller.host_sysctls import HostSysctls
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
@@ -31,7 +32,10 @@ class HostSide:
         kernel: HostKernel,
         settings: Settings,
         logbook: Logbook,
+        *,
         watch: Callable[[frozenset[int] | None], None],
+        ask: Callable[[CloseForwarding], None],
+        unclosed: Callable[[], AbstractSet[IPv6Address]],
     ) -> None:
         self._kernel = kernel
         self._settings = settings
@@ -47,10 +51,14 @@ class HostSide:
         self._uplinks: tuple[Link, ...] | None = None
         self._failed: set[ProxyEntry] = set()
         """Entries that are wanted and could not be added, or not removed."""
+        self._unclosed = unclosed
+        """Which addresses the firewall has yet to close: nothing answers for them before."""
+        self._withheld: set[ProxyEntry] = set()
+        """Entries that wait for that."""
         self._would: dict[ProxyEntry, str] = {}
         """What a dry run would do now."""
         self._observed = True
-        self._sysctls = HostSysctls(kernel, settings, logbook)
+        self._sysctls = HostSysctls(kernel, settings, logbook, ask)
 
     @property
     def failing(self) -> bool:
@@ -96,6 +104,10 @@ class HostSide:
             scope |= self._want(container_id, desired.entries(facts, container_id))
             routing = routing or desired.is_routed(facts, container_id)
         self._sysctls.need(routing=routing, proxying=bool(self._wanting))
+        self._settle(scope)
+
+    def _settle(self, scope: AbstractSet[ProxyEntry]) -> None:
+        """Bring the entries in `scope` to what is desired."""
         wanted = {entry for entry in scope if entry in self._wanting}
         # Somebody else's entry may be gone since it was seen: adding looks again.
         present = {entry: True for entry in scope if self._present.get(entry)}
@@ -107,6 +119,15 @@ class HostSide:
         wanted = {entry for entry in self._wanting if entry.address not in spared}
         scope = {entry for entry in self._failed | self._would.keys() if entry.address not in spared}
         self._apply(plan_proxies(wanted, present), scope)
+
+    def forwarding_closed(self, found: object, error: Exception | None) -> None:
+        """What had to be closed before forwarding is switched on is, or could not be."""
+        self._sysctls.forwarding_closed(found, error)
+
+    def add_withheld(self) -> None:
+        """Add the entries whose addresses the firewall has closed meanwhile."""
+        withheld, self._withheld = self._withheld, set()
+        self._settle(withheld)
 
     def _want(self, container_id: str, entries: frozenset[ProxyEntry]) -> frozenset[ProxyEntry]:
         """Replace what one container needs; returns every entry that it needed or needs."""
@@ -130,8 +151,10 @@ class HostSide:
             return
         if plan.remove:
             self._remove(plan.remove)
-        if plan.add:
-            self._add(plan.add)
+        unclosed = self._unclosed()
+        self._withheld.update(entry for entry in plan.add if entry.address in unclosed)
+        if add := [entry for entry in plan.add if entry.address not in unclosed]:
+            self._add(add)
 
     def _say_dry_run(self, plan: ProxyPlan, scope: AbstractSet[ProxyEntry]) -> None:
         kept = {entry: text for entry, text in self._would.items() if entry not in scope}

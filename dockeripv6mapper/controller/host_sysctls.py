@@ -5,9 +5,11 @@ before a link took router advertisements for good, a router is asked to advertis
 """
 
 import logging
+from collections.abc import Callable
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.controller.boundary import HostKernel
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.facts import Facts
@@ -31,8 +33,15 @@ SOLICITATIONS = 3
 class HostSysctls:
     """What is needed of the sysctls, and which routers have to be asked for."""
 
-    def __init__(self, kernel: HostKernel, settings: Settings, logbook: Logbook) -> None:
+    def __init__(
+        self,
+        kernel: HostKernel,
+        settings: Settings,
+        logbook: Logbook,
+        ask: Callable[[CloseForwarding], None],
+    ) -> None:
         self._kernel = kernel
+        self._ask = ask
         self._settings = settings
         self._logbook = logbook
         self._advertised: tuple[str, ...] = ()
@@ -41,6 +50,8 @@ class HostSysctls:
         """Whether some container is reached through this host."""
         self._proxying = settings.proxy is not ProxyMode.OFF
         """Whether anything is proxied at all: with `--proxy off`, only what a container's label asks for."""
+        self._closed = False
+        """Whether what has to be closed before forwarding is switched on has just been."""
         self._solicitations: dict[str, int] = {}
         """How many more times a router is asked for on a link."""
 
@@ -90,26 +101,34 @@ class HostSysctls:
             self._logbook.dry_run("sysctls", map(_sentence, changes), level)
             return
         for change in changes:
+            if change.key == FORWARDING and not self._closed:
+                self._ask(CloseForwarding())
+                return
             try:
-                if change.key == FORWARDING:
-                    self._close_forwarding()
                 self._kernel.write_sysctl(change)
             except MapperError as error:
                 self._logbook.failed(change.key, error)
                 # Forwarding must not come on before accept_ra is right and the policy is set.
                 return
+            finally:
+                self._closed = False
             self._logbook.succeeded(change.key)
 
     @property
     def _may_write(self) -> bool:
         return self._settings.sysctl and not self._settings.dry_run
 
-    def _close_forwarding(self) -> None:
-        """Have the host not forward for others when forwarding is switched on. Raises `MapperError`."""
-        if self._kernel.close_forwarding() is Forwarded.ANYTHING:
+    def forwarding_closed(self, found: object, error: Exception | None) -> None:
+        """The host will not forward for others, or it could not be kept from that."""
+        if error is not None:
+            self._logbook.failed(FORWARDING, error)
+            return
+        if found is Forwarded.ANYTHING:
             log.warning(
                 "switching forwarding on: nothing keeps this host from routing between its links (see doctor)"
             )
+        self._closed = True
+        self.set()
 
     def _solicit(self) -> None:
         for name in [name for name, left in self._solicitations.items() if left]:

@@ -1,4 +1,4 @@
-"""Jobs: the engine calls that the loop has workers make, and what comes back from each.
+"""Jobs: the engine calls and the commands that the loop has workers make, and what comes back from each.
 
 A container is asked about by one job at a time, and acted upon by one action at a time.
 """
@@ -9,13 +9,14 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore
-from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists
+from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.spares import SPARES
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.model import FirewallRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,34 @@ class LookAtImage:
     image: str
 
 
+@dataclass(frozen=True, slots=True)
+class LookAtFirewall:
+    """Look at our nft table. Brings the `FirewallRules` that it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFirewall:
+    """Make our nft table as `rules` say."""
+
+    rules: FirewallRules
+
+
+@dataclass(frozen=True, slots=True)
+class PutHooks:
+    """Put our accepting rules where they are missing. Brings a list of where."""
+
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseForwarding:
+    """Close what the engine would have closed when it switches forwarding on. Brings a `Forwarded`."""
+
+
+FirewallJob = LookAtFirewall | WriteFirewall | PutHooks
+KernelJob = FirewallJob | CloseForwarding
+"""Commands of nft and iptables, which wait for locks."""
+
 QUESTIONERS = 8
 """Threads that look at one container or image: a look that hangs holds one of them for as long."""
 LISTERS = 3
@@ -63,8 +92,11 @@ The engine passes over a connect of a created container that is on the network a
 done. Read only after the start, that would look like the connect of a running one, which it does make.
 """
 
+COMMANDERS = 1
+"""Threads for the kernel's commands: they change the same rules."""
+
 Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage
-Job = Question | EndpointAction
+Job = Question | KernelJob | EndpointAction
 """An action brings the container as it is afterwards, unless it was attached just as asked."""
 
 
@@ -91,6 +123,7 @@ class Jobs:
         deliver: Deliver,
         lists: EngineLists,
         endpoints: EngineEndpoints,
+        kernel: HostKernel,
         inventory: Inventory,
         *,
         under_way: UnderWay,
@@ -101,8 +134,10 @@ class Jobs:
         self._listers = employ(LISTERS, deliver)
         self._actors = employ(ACTORS, deliver)
         self._followers = employ(FOLLOWERS, deliver)
+        self._commanders = employ(COMMANDERS, deliver)
         self._lists = lists
         self._endpoints = endpoints
+        self._kernel = kernel
         self._inventory = inventory
         self._asked: set[Job] = set()
         self._list_again = False
@@ -110,8 +145,8 @@ class Jobs:
         self.under_way = under_way
         """What the engine is changing; also what the events' thread has begun a moment ago."""
 
-    def ask(self, question: Question) -> None:
-        """Have a question answered, unless it is being answered already; everything is listed again then."""
+    def ask(self, question: Question | KernelJob) -> None:
+        """Have a job done, unless it is being done already; everything is listed again then."""
         if question not in self._asked:
             self._asked.add(question)
             self._submit(self._workers_for(question), question)
@@ -159,9 +194,12 @@ class Jobs:
         self._listers.stop()
         self._actors.stop()
         self._followers.stop()
+        self._commanders.stop()
 
-    def _workers_for(self, question: Question) -> Workers[Job]:
+    def _workers_for(self, question: Question | KernelJob) -> Workers[Job]:
         match question:
+            case LookAtFirewall() | WriteFirewall() | PutHooks() | CloseForwarding():
+                return self._commanders
             case TakeSnapshot() | ListNetworks() | ListImages():
                 return self._listers
             case Look() | LookAtImage():
@@ -175,7 +213,20 @@ class Jobs:
         if isinstance(job, EndpointChange | Restore):
             return self._changed(job, self._endpoints.apply(job))
         asked = self._inventory.epoch
-        return Answer(asked, self._find_out(job))
+        found = self._command(job) if isinstance(job, KernelJob) else self._find_out(job)
+        return Answer(asked, found)
+
+    def _command(self, job: KernelJob) -> object:
+        match job:
+            case LookAtFirewall():
+                return self._kernel.observe_firewall()
+            case WriteFirewall(rules):
+                self._kernel.apply_firewall(rules)
+                return None
+            case PutHooks(mark):
+                return self._kernel.check_hooks(mark)
+            case CloseForwarding():
+                return self._kernel.close_forwarding()
 
     def _find_out(self, question: Question) -> object:
         match question:

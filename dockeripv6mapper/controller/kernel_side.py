@@ -9,6 +9,7 @@ from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.boundary import HostKernel
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
+from dockeripv6mapper.controller.jobs import CloseForwarding, KernelJob
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.timers import LookAtHost, RetryHost, Timers
 from dockeripv6mapper.mapping.desired import Desired
@@ -29,10 +30,14 @@ class KernelSide:
         settings: Settings,
         logbook: Logbook,
         timers: Timers,
+        *,
         watch: Callable[[frozenset[int] | None], None],
+        ask: Callable[[KernelJob], None],
     ) -> None:
-        self._host = HostSide(kernel, settings, logbook, watch)
-        self._firewall = FirewallSide(kernel, settings, logbook)
+        self._firewall = FirewallSide(ask, settings, logbook)
+        self._host = HostSide(
+            *(kernel, settings, logbook), watch=watch, ask=ask, unclosed=self._firewall.unclosed
+        )
         self._timers = timers
         self._failures = 0
         """How often in a row something was refused that had been refused before."""
@@ -46,6 +51,10 @@ class KernelSide:
     def count(self) -> int:
         """How many of the proxy entries that are there are ours."""
         return self._host.count
+
+    def exposed(self) -> Collection[IPv6Address]:
+        """Addresses at which more may be let through than is wanted: no container is to get one now."""
+        return self._firewall.exposed()
 
     def observe(self, facts: Facts) -> bool:
         """Look at the host afresh, and set the sysctls right; returns whether anything is not as it was."""
@@ -64,6 +73,15 @@ class KernelSide:
         """Put right everything else too, but for what concerns the `spared` addresses."""
         self._firewall.settle_all(facts, spared)
         self._host.settle_all(spared)
+        self._retry()
+
+    def ended(self, job: KernelJob, found: object, error: Exception | None) -> None:
+        """Take in what became of a job that was asked for."""
+        if isinstance(job, CloseForwarding):
+            self._host.forwarding_closed(found, error)
+        else:
+            self._firewall.ended(job, found, error)
+            self._host.add_withheld()
         self._retry()
 
     def _retry(self) -> None:

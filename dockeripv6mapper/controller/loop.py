@@ -2,8 +2,8 @@
 
 Level-triggered: whatever happens, what is wanted is worked out from what is there, and the difference is
 acted upon. Events only say where to look first; every `resync` seconds everything is looked at afresh.
-Engine calls are made by workers and come back as messages, whose `outcomes` are another room; the kernel is
-quick enough to be asked directly.
+Engine calls and firewall commands are made by workers and come back as messages, whose `outcomes` are another
+room; netlink and sysctls are quick enough to be asked directly.
 """
 
 import logging
@@ -101,7 +101,7 @@ class Controller:
         self._mailbox = Mailbox()
         self._inventory = Inventory()
         self._jobs = Jobs(
-            *(self.post, lists, endpoints, self._inventory),
+            *(self.post, lists, endpoints, kernel, self._inventory),
             under_way=under_way,
             employ=employ,
         )
@@ -112,7 +112,9 @@ class Controller:
             inventory=self._inventory,
             jobs=self._jobs,
             endpoints=endpoints,
-            kernel=KernelSide(kernel, settings, self._logbook, self._timers, watch),
+            kernel=KernelSide(
+                *(kernel, settings, self._logbook, self._timers), watch=watch, ask=self._jobs.ask
+            ),
             timers=self._timers,
             logbook=self._logbook,
             vetoes=self._vetoes,

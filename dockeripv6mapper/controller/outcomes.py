@@ -13,6 +13,7 @@ from dockeripv6mapper.controller.jobs import (
     Answer,
     Job,
     Jobs,
+    KernelJob,
     ListImages,
     ListNetworks,
     Look,
@@ -56,6 +57,10 @@ class Outcomes:
         """Take in what a job brought, or deal with its failure."""
         job = finished.job
         self._jobs.done(job)
+        if isinstance(job, KernelJob):
+            found = finished.result.found if finished.error is None else None
+            self._passes.kernel_ended(job, found, finished.error)
+            return
         if isinstance(job, EndpointChange):
             self._meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)
         if finished.error is not None:

@@ -7,12 +7,14 @@ Here stands what is done about what is known; how it becomes known is `intake`'s
 import logging
 import time
 from collections.abc import Callable, Iterable
+from collections.abc import Container as Collection
+from ipaddress import IPv6Address
 
-from dockeripv6mapper.actions import EndpointAction
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.audience import Meter
 from dockeripv6mapper.controller.boundary import EngineEndpoints
 from dockeripv6mapper.controller.forecast import Forecast
-from dockeripv6mapper.controller.jobs import Jobs, ListImages, Look, LookAtImage
+from dockeripv6mapper.controller.jobs import Jobs, KernelJob, ListImages, Look, LookAtImage
 from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.races import Races
@@ -66,6 +68,8 @@ class Passes:
         self._desired = Desired(settings)
         self.forecast = Forecast(publish, jobs, settings)
         self._reachability = Reachability(logbook)
+        self._waiting: set[str] = set()
+        """Containers whose action waits until the firewall has closed its address."""
         self._awaited: set[str] = set()
         """Containers of which the last full pass knew too little: what they may have was spared."""
         self.listed = False
@@ -88,6 +92,12 @@ class Passes:
         """The kernel has notified of a change: look at the host, and ask the engine nothing."""
         if self._kernel.observe(self._facts()):
             self._pass(list(self._inventory.containers), whole=True)
+
+    def kernel_ended(self, job: KernelJob, found: object, error: Exception | None) -> None:
+        """A command of the kernel's side has ended: go on with what waited for it."""
+        self._kernel.ended(job, found, error)
+        waiting, self._waiting = self._waiting, set()
+        self.evaluate(waiting)
 
     def evaluate(self, container_ids: Iterable[str]) -> None:
         """A pass over some containers of which something new is known, and those that contend with them."""
@@ -138,16 +148,17 @@ class Passes:
         update = self._desired.update(facts, container_ids)
         affected = update.containers
         self._vetoes.reconsider(update.by_others)
-        # First the kernel's side: what a dead container had open is closed before its address can go on.
+        # First the kernel's side: it says which addresses cannot be given to anybody yet.
         held = {container_id for container_id in affected if self._held(container_id)}
         known = affected - held
         self._kernel.settle(facts, self._desired, known)
         awaited, self._awaited = self._awaited, held if whole else self._awaited - known
         if whole or (awaited and not self._awaited):
             self._settle_all(facts)
+        exposed = self._kernel.exposed()
         for container_id in affected:
-            self._act(facts, container_id)
-        self.forecast.publish(self._inventory, facts, self._desired)
+            self._act(facts, container_id, exposed)
+        self.forecast.publish(self._inventory, facts, self._desired, exposed)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
 
@@ -169,7 +180,7 @@ class Passes:
         decision = self._desired.decision(container_id)
         return container_id in self._jobs.under_way or isinstance(decision, Undecided)
 
-    def _act(self, facts: Facts, container_id: str) -> None:
+    def _act(self, facts: Facts, container_id: str, exposed: Collection[IPv6Address]) -> None:
         """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
         container = facts.containers.get(container_id)
         if container is None:
@@ -196,6 +207,8 @@ class Passes:
             self._logbook.succeeded(container_id)
             self._logbook.dry_run(container_id, ())
             self._vetoes.lift([container_id])
+        elif isinstance(action, Connect | Reconnect) and action.address in exposed:
+            self._waiting.add(container_id)
         elif action not in self._vetoes:
             self._apply(action)
 

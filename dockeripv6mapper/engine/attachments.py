@@ -1,4 +1,4 @@
-"""Attachments: detaching a container and attaching it again, in steps of which none loses what its user set."""
+"""Attachments: a container is detached and attached again, in steps of which none loses what its user set."""
 
 import logging
 

@@ -5,6 +5,7 @@ Whatever is not plain from it is left to the passes, which may look closer: a co
 fail is worse than one that comes late.
 """
 
+from collections.abc import Container as Collection
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Outlook:
     host: Host
     taken: AbstractSet[IPv6Address]
     """Every address that a container has, asked for, or is to have."""
+    exposed: Collection[IPv6Address]
+    """Addresses at which more may be let through than is wanted: no container is to get one now."""
     images_as_of: int
     """How many changes of images `images` accounts for: after another one, a name may mean another image."""
     connects: int
@@ -39,6 +42,8 @@ class Outlook:
         facts = Facts({}, self.networks, self.images, self.host)
         decision = resolve(created, facts, self.settings)
         if not isinstance(decision, Mapping) or decision.address in self.taken:
+            return None
+        if decision.address in self.exposed:
             return None
         action = plan_endpoint(created, decision, facts)
         return action if isinstance(action, Connect) else None

@@ -35,9 +35,18 @@ CASES = [
     for release in RELEASES
     if release in situation.releases
 ]
-FEWER = [case for case in CASES if str(case.id).endswith(("28.5", "29.1"))]
-"""Of two releases, which differ in how a move is made."""
-MOVES = [case for case in FEWER if "move running" in str(case.id) or "user's" in str(case.id)]
+RARER = [
+    (situation, RELEASES[release])
+    for situation in SITUATIONS
+    for release in ("28.5", "29.1")
+    if release in situation.releases
+]
+"""Those of two releases, which differ in how a move is made."""
+MOVES = [
+    pytest.param(situation, release, id=f"{situation.name}, {release.name}")
+    for situation, release in RARER
+    if "move running" in situation.name or "user's" in situation.name
+]
 DEATHS = [trouble for trouble in Trouble if trouble.kills]
 IPV4 = "IPv4 address"
 MOST_CALLS = 16
@@ -128,9 +137,8 @@ def make_network_anew(scene: Scene) -> None:
 
 
 MEANWHILE = [
-    pytest.param(situation, release, meanwhile, id=f"{case.id}, {meanwhile.__name__}")
-    for case in FEWER
-    for situation, release in [case.values]
+    pytest.param(situation, release, meanwhile, id=f"{situation.name}, {release.name}, {meanwhile.__name__}")
+    for situation, release in RARER
     for meanwhile in (
         *(restart_engine, restart_engine_live, stop_container, restart_container),
         # Without the mapper, one that is not to be mapped could not be started on the new network.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dockeripv6mapper.actions import Reconnect
-from dockeripv6mapper.controller.jobs import ListImages, Look, TakeSnapshot
+from dockeripv6mapper.controller.jobs import ListImages, Look, LookAtFirewall, TakeSnapshot
 from dockeripv6mapper.controller.messages import Message, Overflowed, ResyncNow
 from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
@@ -41,6 +41,8 @@ class Scene:
         self.daemon = Daemon(self.engine, World(), state_dir)
         self.daemon.do(ListImages)
         self.daemon.do(TakeSnapshot)
+        # Before the firewall was looked at, an address may have ports open.
+        self.daemon.do(LookAtFirewall)
         assert self.is_about_to_be_moved
 
     @property

@@ -8,16 +8,20 @@ import pytest
 from dockeripv6mapper.actions import Connect
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.model import FirewallRules, Opening
+from dockeripv6mapper.model import FirewallRules, Opening, ProxyEntry
 from dockeripv6mapper.settings import DEFAULT_FWMARK, FirewallMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.world import World, event, running
+from tests.unit.controller.world import NEVER, World, event, running
 
 WEB = Opening(MON_CONTAINER, "tcp", 80, 80)
 SERVING = container(
     network="he_ipv6", ports="80", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)
 )
+
+SUCCESSOR = container("later", network="he_ipv6", suffix="3d:7a:30", created=2000, running=True)
+"""Wants the same address, and no port."""
+ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 
 
 def test_ports_are_open_while_the_container_runs() -> None:
@@ -31,8 +35,7 @@ def test_ports_are_open_while_the_container_runs() -> None:
 
 def test_ports_are_closed_before_the_address_goes_to_another() -> None:
     """A successor that asks for none has none open for an instant."""
-    successor = container("later", network="he_ipv6", suffix="3d:7a:30", created=2000, running=True)
-    world = World(containers={SERVING.id: SERVING, successor.id: successor})
+    world = World(containers={SERVING.id: SERVING, SUCCESSOR.id: SUCCESSOR})
     open_at_connect: list[frozenset[Opening]] = []
     with running(world) as controller:
         eventually(lambda: world.firewall.openings == {WEB})
@@ -41,6 +44,138 @@ def test_ports_are_closed_before_the_address_goes_to_another() -> None:
         controller.post(event(SERVING, Change.DESTROYED))
         eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
     assert open_at_connect == [frozenset()]
+
+
+def test_an_address_goes_to_nobody_while_its_ports_are_being_closed() -> None:
+    """However long that takes."""
+    world = World(containers={SERVING.id: SERVING, SUCCESSOR.id: SUCCESSOR})
+    closing, closed = threading.Event(), threading.Event()
+
+    def close_slowly(rules: FirewallRules) -> None:
+        if not rules.openings:
+            closing.set()
+            closed.wait(timeout=10)
+
+    world.filtering = close_slowly
+    with running(world, NEVER) as controller:
+        eventually(lambda: world.firewall.openings == {WEB})
+        del world.containers[SERVING.id]
+        controller.post(event(SERVING, Change.DESTROYED))
+        assert closing.wait(timeout=10)
+        eventually(lambda: not world.entries)
+        assert not world.actions
+        closed.set()
+        eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
+
+
+def test_an_address_goes_to_nobody_while_its_ports_cannot_be_closed() -> None:
+    """Where closing fails they may be open still; it is tried again."""
+    world = World(containers={SERVING.id: SERVING, SUCCESSOR.id: SUCCESSOR})
+    failed, mended = threading.Event(), threading.Event()
+
+    def fail_to_close(rules: FirewallRules) -> None:
+        if not rules.openings and not mended.is_set():
+            failed.set()
+            raise KernelRefusedError("running nft: timed out")
+
+    world.filtering = fail_to_close
+    with running(world, NEVER) as controller:
+        eventually(lambda: world.firewall.openings == {WEB})
+        del world.containers[SERVING.id]
+        controller.post(event(SERVING, Change.DESTROYED))
+        assert failed.wait(timeout=10)
+        eventually(lambda: not world.entries)
+        assert not world.actions
+        mended.set()
+        eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
+
+
+def test_what_an_earlier_process_opened_is_known_before_an_address_is_given_to_anybody() -> None:
+    """The container that had it may be gone."""
+    world = World(
+        containers={SUCCESSOR.id: SUCCESSOR}, firewall=FirewallRules(DEFAULT_FWMARK, frozenset({WEB}))
+    )
+    looking, seen = threading.Event(), threading.Event()
+
+    def look_slowly() -> None:
+        looking.set()
+        seen.wait(timeout=10)
+
+    world.looking_at_firewall = look_slowly
+    open_at_connect: list[frozenset[Opening]] = []
+    world.failing = lambda _: open_at_connect.append(world.firewall.openings)
+    with running(world, NEVER):
+        assert looking.wait(timeout=10)
+        assert not world.actions
+        seen.set()
+        eventually(lambda: world.actions)
+    assert open_at_connect == [frozenset()]
+
+
+def test_a_firewall_that_takes_long_keeps_no_container_from_being_proxied() -> None:
+    """With `--firewall engine`, where no address has to be closed first."""
+    world = World(containers={SERVING.id: SERVING})
+    opened = threading.Event()
+
+    def open_slowly(_: FirewallRules) -> None:
+        opened.wait(timeout=10)
+
+    world.filtering = open_slowly
+    with running(world, NEVER):
+        eventually(lambda: ENTRY in world.entries)
+        assert not world.firewall.openings
+        opened.set()
+        eventually(lambda: world.firewall.openings == {WEB})
+
+
+@pytest.mark.parametrize("trouble", ["slow", "failing"])
+def test_nothing_answers_for_an_address_that_is_not_closed_yet(trouble: str) -> None:
+    """With `--firewall closed`, whatever the firewall's trouble is."""
+    world = World(containers={SERVING.id: SERVING})
+    tried, mended = threading.Event(), threading.Event()
+
+    def have_trouble(_: FirewallRules) -> None:
+        tried.set()
+        if trouble == "slow":
+            mended.wait(timeout=10)
+        elif not mended.is_set():
+            raise KernelRefusedError("running nft: timed out")
+
+    world.filtering = have_trouble
+    with running(world, Settings(firewall=FirewallMode.CLOSED, resync=86400)):
+        assert tried.wait(timeout=10)
+        assert not world.entries
+        mended.set()
+        eventually(lambda: ENTRY in world.entries)
+        assert world.firewall.closed == {MON_CONTAINER}
+
+
+def test_looks_that_take_longer_than_a_full_pass_keep_no_port_from_being_opened() -> None:
+    """A change goes before the next look."""
+    world = World(containers={SERVING.id: replace(SERVING, running=False)})
+    looks = threading.Semaphore(0)
+    world.looking_at_firewall = lambda: looks.acquire(timeout=10)
+    with running(world, Settings(resync=0.02)) as controller:
+        looks.release()
+        eventually(lambda: world.written)
+        world.containers[SERVING.id] = SERVING
+        controller.post(event(SERVING, Change.STARTED))
+        for _ in range(3):
+            looks.release()
+        eventually(lambda: world.firewall.openings == {WEB})
+        looks.release(100)
+
+
+def test_forwarding_that_cannot_be_closed_for_long_keeps_no_container_waiting() -> None:
+    """It is switched on when that is done, and all else goes on meanwhile."""
+    world = World(containers={SERVING.id: SERVING})
+    closed = threading.Event()
+    world.closing = lambda: closed.wait(timeout=10)
+    with running(world, NEVER):
+        eventually(lambda: ENTRY in world.entries)
+        assert "conf/all/forwarding" not in world.written
+        closed.set()
+        eventually(lambda: "conf/all/forwarding" in world.written)
 
 
 def test_a_starting_daemon_closes_nothing_for_a_moment() -> None:

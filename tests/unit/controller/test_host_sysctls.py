@@ -21,7 +21,13 @@ WITHOUT_ROUTE = Host(links={UPLINK.name: UPLINK})
 
 def sysctls(world: World, settings: Settings | None = None) -> HostSysctls:
     """What keeps the sysctls of a world's host."""
-    return HostSysctls(world, settings or Settings(), Logbook())
+    kept = HostSysctls(
+        world,
+        settings or Settings(),
+        Logbook(),
+        ask=lambda _: kept.forwarding_closed(world.close_forwarding(), None),
+    )
+    return kept
 
 
 def observed(kept: HostSysctls, host: Host) -> None:

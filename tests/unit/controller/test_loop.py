@@ -66,7 +66,7 @@ def test_entries_that_vanish_come_back() -> None:
         world.entries.clear()
         world.sysctls.clear()
         controller.post(HostChanged())
-        eventually(lambda: ENTRY in world.entries and world.sysctls["conf/all/forwarding"] == "1")
+        eventually(lambda: ENTRY in world.entries and world.sysctls.get("conf/all/forwarding") == "1")
 
 
 def test_somebody_elses_entry_stays() -> None:

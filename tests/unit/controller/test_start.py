@@ -95,7 +95,7 @@ def test_a_death_while_everything_is_listed_is_a_death(world: LateWorld, change:
         world.listing = lambda: controller.post(event(SERVING, change))
         assert passed.whole.wait(timeout=10)
         assert not world.entries
-        assert not world.firewall.openings
+        eventually(lambda: not world.firewall.openings)
         world.listing = lambda: None
         world.goes_on.set()
 

@@ -80,6 +80,10 @@ class World:
     firewall: FirewallRules = field(default_factory=FirewallRules)
     filtering: Callable[[FirewallRules], None] = lambda _: None
     """Called before each change of the firewall: raise to have it fail."""
+    looking_at_firewall: Callable[[], object] = lambda: None
+    """Called before each look at the firewall: raise to have it fail, wait to have it take long."""
+    closing: Callable[[], object] = lambda: None
+    """Called before the policy of FORWARD is set."""
     announcing: Callable[[Iterable[ProxyEntry]], None] = lambda _: None
     """Called at each announcement: raise to have it fail."""
     removed: list[ProxyEntry] = field(default_factory=list)
@@ -167,6 +171,7 @@ class World:
         return {key: self.sysctls.get(key, "0") for key in keys}
 
     def close_forwarding(self) -> Forwarded:
+        self.closing()
         self.written.append("policy of FORWARD")
         return self.forwarded
 
@@ -188,6 +193,7 @@ class World:
         self.announcing(entries)
 
     def observe_firewall(self) -> FirewallRules:
+        self.looking_at_firewall()
         return self.firewall
 
     def apply_firewall(self, rules: FirewallRules) -> None:

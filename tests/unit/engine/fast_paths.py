@@ -1,5 +1,7 @@
 """Fast paths: what the thread of the events has begun, for the tests of what becomes of it."""
 
+from ipaddress import IPv6Address
+
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.fast_path import FastPath, Sent
 from dockeripv6mapper.engine.journal import Journal
@@ -18,7 +20,10 @@ def fast_path(client: Client, journal: Journal, under_way: UnderWay | None = Non
     path = FastPath(client, journal, under_way or UnderWay())
     path.subscribed()
     host, networks = builders.host(), Networks((builders.network(),))
-    path.publish(Outlook(Settings(), networks, {IMAGE: {}}, host, frozenset(), images_as_of=1, connects=0))
+    nobodys: frozenset[IPv6Address] = frozenset()
+    path.publish(
+        Outlook(Settings(), networks, {IMAGE: {}}, host, nobodys, nobodys, images_as_of=1, connects=0)
+    )
     return path
 
 

@@ -19,6 +19,7 @@ OUTLOOK = Outlook(
     images={"busybox:lab": {}},
     host=builders.host(),
     taken=frozenset({NGINX}),
+    exposed=frozenset(),
     images_as_of=1,
     connects=0,
 )
@@ -35,6 +36,7 @@ UNCLEAR = {
     "its image is gone": (CREATED, replace(OUTLOOK, images={"busybox:lab": None})),
     "the label is the image's": (CREATED, replace(OUTLOOK, images={"busybox:lab": CREATED.labels})),
     "somebody has the address": (CREATED, replace(OUTLOOK, taken=frozenset({MON_CONTAINER}))),
+    "more is open there than it wants": (CREATED, replace(OUTLOOK, exposed=frozenset({MON_CONTAINER}))),
     "the host has the address": (
         CREATED,
         replace(OUTLOOK, host=builders.host(addresses=frozenset({MON_CONTAINER}))),
