@@ -63,7 +63,7 @@ class HostSide:
     @property
     def failing(self) -> bool:
         """Whether the kernel refuses something that has to be."""
-        return not self._observed or bool(self._failed)
+        return not self._observed or bool(self._failed) or self._sysctls.failing
 
     @property
     def count(self) -> int:

@@ -5,6 +5,7 @@ before a link took router advertisements for good, a router is asked to advertis
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 from dockeripv6mapper.actions import SysctlChange
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SOLICITATIONS = 3
 """Router solicitations that a link sends at most (RFC 4861 §10, MAX_RTR_SOLICITATIONS)."""
+SOLICITATION_SECONDS = 4.0
+"""From one to the next (RFC 4861 §10, RTR_SOLICITATION_INTERVAL)."""
 
 
 class HostSysctls:
@@ -39,6 +42,8 @@ class HostSysctls:
         settings: Settings,
         logbook: Logbook,
         ask: Callable[[CloseForwarding], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kernel = kernel
         self._ask = ask
@@ -54,6 +59,16 @@ class HostSysctls:
         """Whether what has to be closed before forwarding is switched on has just been."""
         self._solicitations: dict[str, int] = {}
         """How many more times a router is asked for on a link."""
+        self._next_solicitation = 0.0
+        """When a router may be asked for again, by `clock`."""
+        self._clock = clock
+        self._refused: set[str] = set()
+        """Sysctls that the kernel refused to change."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether the kernel refuses a change that has to be."""
+        return bool(self._refused)
 
     @property
     def soliciting(self) -> bool:
@@ -100,6 +115,8 @@ class HostSysctls:
             level = logging.INFO if self._settings.sysctl else logging.WARNING
             self._logbook.dry_run("sysctls", map(_sentence, changes), level)
             return
+        for key in self._refused - {change.key for change in changes}:
+            self._succeeded(key)
         for change in changes:
             if change.key == FORWARDING and not self._closed:
                 self._ask(CloseForwarding())
@@ -107,12 +124,12 @@ class HostSysctls:
             try:
                 self._kernel.write_sysctl(change)
             except MapperError as error:
-                self._logbook.failed(change.key, error)
                 # Forwarding must not come on before accept_ra is right and the policy is set.
+                self._fail(change.key, error)
                 return
             finally:
                 self._closed = False
-            self._logbook.succeeded(change.key)
+            self._succeeded(change.key)
 
     @property
     def _may_write(self) -> bool:
@@ -121,7 +138,7 @@ class HostSysctls:
     def forwarding_closed(self, found: object, error: Exception | None) -> None:
         """The host will not forward for others, or it could not be kept from that."""
         if error is not None:
-            self._logbook.failed(FORWARDING, error)
+            self._fail(FORWARDING, error)
             return
         if found is Forwarded.ANYTHING:
             log.warning(
@@ -130,8 +147,21 @@ class HostSysctls:
         self._closed = True
         self.set()
 
+    def _fail(self, key: str, error: Exception) -> None:
+        self._refused.add(key)
+        self._logbook.failed(key, error)
+
+    def _succeeded(self, key: str) -> None:
+        self._refused.discard(key)
+        self._logbook.succeeded(key)
+
     def _solicit(self) -> None:
+        """Ask once more, where that is due: whatever a look was made for, it is not asked more often."""
+        now = self._clock()
+        if now < self._next_solicitation:
+            return
         for name in [name for name, left in self._solicitations.items() if left]:
+            self._next_solicitation = now + SOLICITATION_SECONDS
             self._solicitations[name] -= 1
             try:
                 self._kernel.solicit_router(name)

@@ -9,6 +9,7 @@ from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.boundary import HostKernel
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.host_side import HostSide
+from dockeripv6mapper.controller.host_sysctls import SOLICITATION_SECONDS
 from dockeripv6mapper.controller.jobs import CloseForwarding, KernelJob
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.controller.timers import LookAtHost, RetryHost, Timers
@@ -16,9 +17,6 @@ from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Host
 from dockeripv6mapper.settings import Settings
-
-SOLICITATION_SECONDS = 4.0
-"""From one router solicitation to the next (RFC 4861 §10, RTR_SOLICITATION_INTERVAL)."""
 
 
 class KernelSide:

@@ -6,6 +6,7 @@ themselves. Where forwarding is on already they leave the policy alone, so the m
 
 import logging
 
+from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import firewall
 from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.kernel.filtering import observe_chains, observe_nftables
@@ -23,7 +24,7 @@ def close() -> Forwarded:
     Only there: without rules of the engine's, its containers could not be reached any more.
     Raises `KernelRefusedError`.
     """
-    filtered = bool(observe_nftables()[0])
+    filtered = False
     for command in firewall.backends():
         chain = (observe_chains(command) or {}).get(FORWARD)
         if chain is None:
@@ -34,4 +35,17 @@ def close() -> Forwarded:
             run([command, "-w", "-P", "FORWARD", "DROP"])
             log.info("%s: policy of FORWARD %s → DROP, as the engine sets it", command, chain.policy)
             filtered = True
-    return Forwarded.BY_RULES if filtered else Forwarded.ANYTHING
+    return Forwarded.BY_RULES if filtered or _nftables_drop() else Forwarded.ANYTHING
+
+
+def _nftables_drop() -> bool:
+    """Whether a chain of nftables drops what is forwarded; not where that cannot be seen.
+
+    It decides about a warning alone, and some versions of nft die of a newer one's ruleset: the containers
+    are to be reached all the same.
+    """
+    try:
+        return bool(observe_nftables()[0])
+    except KernelRefusedError as error:
+        log.warning("%s; taking nothing to be dropped", error)
+        return False

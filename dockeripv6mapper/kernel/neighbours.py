@@ -94,7 +94,7 @@ class ProxyNeighbours:
             self._socket.send(b"".join(_message(kind, flags, each, body) for each, body in some.items()))
             answers: dict[int, Result] = {}
             while len(answers) < len(some):
-                for answer, sequence, body in messages(self._socket.recv(RECEIVE_BYTES)):
+                for answer, _, sequence, body in messages(self._socket.recv(RECEIVE_BYTES)):
                     if sequence in some:
                         answers[sequence] = _result(answer, body)
             results += [answers[sequence] for sequence in some]
@@ -103,7 +103,7 @@ class ProxyNeighbours:
     def _answers(self, wanted: int) -> Iterator[tuple[int, bytes]]:
         """The messages of a dump, until its end."""
         while True:
-            for kind, sequence, body in messages(self._socket.recv(RECEIVE_BYTES)):
+            for kind, _, sequence, body in messages(self._socket.recv(RECEIVE_BYTES)):
                 if sequence != wanted:
                     continue
                 if kind == NLMSG_DONE:

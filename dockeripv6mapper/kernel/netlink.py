@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EPERM
 from pathlib import Path
+from typing import NamedTuple
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -43,14 +44,23 @@ def open_notifications(groups: int) -> socket.socket:
     return opened
 
 
-def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The netlink messages of a datagram: type, sequence number, body. Ends at anything malformed."""
+class Message(NamedTuple):
+    """A netlink message: `struct nlmsghdr` without what is of no use here, and what follows it."""
+
+    kind: int
+    flags: int
+    sequence: int
+    body: bytes
+
+
+def messages(datagram: bytes) -> Iterator[Message]:
+    """The netlink messages of a datagram. Ends at anything malformed."""
     offset = 0
     while offset + HEADER.size <= len(datagram):
-        length, kind, _flags, sequence, _port = HEADER.unpack_from(datagram, offset)
+        length, kind, flags, sequence, _port = HEADER.unpack_from(datagram, offset)
         if length < HEADER.size:
             return
-        yield kind, sequence, datagram[offset + HEADER.size : offset + length]
+        yield Message(kind, flags, sequence, datagram[offset + HEADER.size : offset + length])
         offset += length + 3 & ~3
 
 

@@ -4,11 +4,14 @@ Each router advertisement renews the lifetimes of routes and addresses, which th
 links that is every few seconds. Everything else in such a message is as it was. Pure.
 """
 
-from dockeripv6mapper.kernel.netlink import ATTRIBUTE, attributes
+from dockeripv6mapper.kernel.netlink import ATTRIBUTE, Message, attributes
 
 RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 """Message types of `linux/rtnetlink.h`."""
+
+NLM_F_REPLACE = 0x100
+"""Flag of `linux/netlink.h`."""
 
 IFA_ADDRESS, IFA_CACHEINFO = 1, 6
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_CACHEINFO, RTA_TABLE, RTA_EXPIRES = 1, 4, 5, 6, 12, 15, 23
@@ -33,9 +36,11 @@ class Renewals:
     def __init__(self) -> None:
         self._last: dict[Key, bytes] = {}
 
-    def is_news(self, kind: int, body: bytes) -> bool:
+    def is_news(self, message: Message) -> bool:
         """Whether a message tells of more than a renewed lifetime. The first of a route or address does."""
-        if kind in (RTM_DELADDR, RTM_DELROUTE):
+        kind, body = message.kind, message.body
+        if kind in (RTM_DELADDR, RTM_DELROUTE) or message.flags & NLM_F_REPLACE:
+            # Of the route that another takes the place of there is no message.
             self.forget()
             return True
         if kind not in (RTM_NEWADDR, RTM_NEWROUTE):

@@ -83,7 +83,7 @@ class TopologyObserver:
         while True:
             try:
                 datagram = self._changes.recv(RECEIVE_BYTES, MSG_DONTWAIT)
-                if any(self._renewals.is_news(kind, body) for kind, _, body in messages(datagram)):
+                if any(map(self._renewals.is_news, messages(datagram))):
                     self._seen = None
             except BlockingIOError:
                 return

@@ -110,7 +110,5 @@ class Watcher:
             log.debug("netlink notifications: %s", error.strerror)
             self._renewals.forget()
             return True
-        concerning = [
-            (kind, body) for kind, _, body in messages(datagram) if concerns(kind, body, self._uplinks)
-        ]
-        return any(self._renewals.is_news(kind, body) for kind, body in concerning)
+        concerning = [each for each in messages(datagram) if concerns(each.kind, each.body, self._uplinks)]
+        return any(map(self._renewals.is_news, concerning))

@@ -253,7 +253,7 @@ class Desired:
         return bool(self.entries(facts, container_id))
 
     def openings(self, facts: Facts, container_id: str) -> tuple[Opening, ...]:
-        """The ports that a mapped, running container wants open at its address.
+        """The ports that are to be open at the address of a mapped, running container.
 
         Raises `RefusedError` where its label cannot be understood: then none is, and the mapping stands.
         """
@@ -261,7 +261,7 @@ class Desired:
         decision = self.decision(container_id)
         if container is None or not container.running or not isinstance(decision, Mapping):
             return ()
-        if labels.PORTS not in container.labels:
+        if labels.PORTS not in container.labels or self._settings.firewall is FirewallMode.OFF:
             return ()
         text = counting_labels(container, facts, self._settings).get(labels.PORTS)
         if text is None or all(each.address != decision.address for each in container.endpoints):

@@ -47,22 +47,32 @@ class ProxyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FirewallPlan:
+    """What is to change in our nft table."""
+
+    opened: tuple[Opening, ...] = ()
+    closed: tuple[Opening, ...] = ()
+    """Ports to open, and ports to close."""
+    shut: tuple[IPv6Address, ...] = ()
+    unshut: tuple[IPv6Address, ...] = ()
+    """With `--firewall closed`: addresses to close to all that no label opened, and to close no more."""
+
+    def __bool__(self) -> bool:
+        return bool(self.opened or self.closed or self.shut or self.unshut)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one full pass does."""
 
     endpoints: tuple[EndpointAction, ...]
     proxies: ProxyPlan
-    opened: tuple[Opening, ...]
-    closed: tuple[Opening, ...]
-    """Ports to open, and ports to close."""
-    shut: tuple[IPv6Address, ...]
-    unshut: tuple[IPv6Address, ...]
-    """With `--firewall closed`: addresses to close to all that no label opened, and to close no more."""
+    firewall: FirewallPlan
     sysctls: tuple[SysctlChange, ...]
 
     def __bool__(self) -> bool:
-        ports = self.opened or self.closed or self.shut or self.unshut
-        return bool(self.endpoints or self.proxies.add or self.proxies.remove or ports or self.sysctls)
+        proxies = self.proxies.add or self.proxies.remove
+        return bool(self.endpoints or proxies or self.firewall or self.sysctls)
 
 
 def plan_endpoint(
@@ -172,16 +182,29 @@ def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry,
     )
 
 
-def wanted_openings(desired: Desired, facts: Facts, settings: Settings) -> AbstractSet[Opening]:
-    """All ports that labels ask for, where they can be understood and the firewall may be touched."""
+def plan_firewall(desired: Desired, facts: Facts, settings: Settings, spared: Spared) -> FirewallPlan:
+    """The way from what our table holds to what is wanted; nothing where it may not be touched."""
+    if settings.firewall is FirewallMode.OFF:
+        return FirewallPlan()
+    openings = wanted_openings(desired, facts)
+    shut = {address for each in facts.containers if (address := desired.closed(facts, each))}
+    return FirewallPlan(
+        opened=tuple(sorted(openings - facts.host.openings)),
+        closed=tuple(sorted(each for each in facts.host.openings - openings if each.address not in spared)),
+        shut=tuple(sorted(shut - facts.host.closed)),
+        unshut=tuple(sorted(each for each in facts.host.closed - shut if each not in spared)),
+    )
+
+
+def wanted_openings(desired: Desired, facts: Facts) -> AbstractSet[Opening]:
+    """All ports that labels ask for, where they can be understood."""
     openings: set[Opening] = set()
-    if settings.firewall is not FirewallMode.OFF:
-        for container_id in facts.containers:
-            try:
-                openings.update(desired.openings(facts, container_id))
-            except RefusedError as no:
-                if no.refusal.reason is Reason.IMAGE_GONE:
-                    openings.update(_opened_before(desired.decision(container_id), facts))
+    for container_id in facts.containers:
+        try:
+            openings.update(desired.openings(facts, container_id))
+        except RefusedError as no:
+            if no.refusal.reason is Reason.IMAGE_GONE:
+                openings.update(_opened_before(desired.decision(container_id), facts))
     return openings
 
 
@@ -208,16 +231,10 @@ def plan_all(
     wanted: set[ProxyEntry] = set()
     for container_id in facts.containers:
         wanted |= desired.entries(facts, container_id)
-    openings = wanted_openings(desired, facts, settings)
-    shut = {desired.closed(facts, each) for each in facts.containers} - {None}
-    kept = {each for each in facts.host.closed if each in spared}
     present = {entry: ours for entry, ours in facts.host.entries.items() if entry.address not in spared}
     return Plan(
         endpoints=tuple(action for action in actions if action),
         proxies=plan_proxies({entry for entry in wanted if entry.address not in spared}, present),
-        opened=tuple(sorted(openings - facts.host.openings)),
-        closed=tuple(sorted(each for each in facts.host.openings - openings if each.address not in spared)),
-        shut=tuple(sorted(each for each in shut - facts.host.closed if each)),
-        unshut=tuple(sorted(facts.host.closed - shut - kept)),
+        firewall=plan_firewall(desired, facts, settings, spared),
         sysctls=plan_sysctls(sysctls_for(desired, facts, settings), sysctls),
     )

@@ -18,14 +18,18 @@ def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
 
     Every list below them is empty where all is well.
     """
+    firewall = plan.firewall
     return {
         "endpoints": [_endpoint(action) for action in plan.endpoints],
         "proxies": {
             "add": [_entry(entry) for entry in plan.proxies.add],
             "remove": [_entry(entry) for entry in plan.proxies.remove],
         },
-        "ports": {"open": list(map(str, plan.opened)), "close": list(map(str, plan.closed))},
-        "closed": {"add": list(map(str, plan.shut)), "remove": list(map(str, plan.unshut))},
+        "ports": {
+            "open": list(map(str, firewall.opened)),
+            "close": list(map(str, firewall.closed)),
+        },
+        "closed": {"add": list(map(str, firewall.shut)), "remove": list(map(str, firewall.unshut))},
         "sysctls": [{"key": each.key, "old": each.old, "new": each.new} for each in plan.sysctls],
         "refusals": [
             {"container": name, "reason": refusal.reason.value, "detail": refusal.detail}
@@ -43,13 +47,14 @@ def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
         table.add_row("proxy", Text(str(entry)))
     for entry in plan.proxies.remove:
         table.add_row("unproxy", Text(str(entry)))
-    for opening in plan.opened:
+    firewall = plan.firewall
+    for opening in firewall.opened:
         table.add_row("open", Text(str(opening)))
-    for opening in plan.closed:
+    for opening in firewall.closed:
         table.add_row("close", Text(str(opening)))
-    for address in plan.shut:
+    for address in firewall.shut:
         table.add_row("shut", Text(f"{address} to all that no label opens"))
-    for address in plan.unshut:
+    for address in firewall.unshut:
         table.add_row("unshut", Text(str(address)))
     for change in plan.sysctls:
         table.add_row("sysctl", Text(f"net/ipv6/{change.key}: {change.old} → {change.new}"))

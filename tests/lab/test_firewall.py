@@ -1,6 +1,7 @@
 """Ports by label: exactly what was asked for is open, in every mode of the engine, and no longer."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -284,6 +285,22 @@ def test_ip6tables_that_fails_keeps_no_container_from_its_address(lab: Lab, tmp_
         serve(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         mapped(host)
         mapper.wait_for_log("WARNING .*ip6tables-nft -w -t raw -I PREROUTING 1 .*: exit code 1")
+
+
+def test_commands_that_take_seconds_keep_no_container_from_its_address(lab: Lab, tmp_path: Path) -> None:
+    """As with a large ruleset, or a held lock of xtables; the ports are open a little later."""
+    for command in ("nft", "ip6tables", "ip6tables-nft", "ip6tables-save", "ip6tables-nft-save"):
+        script = tmp_path / command
+        script.write_text(f'#!/bin/sh\nsleep 3\nexec {shutil.which(command)} "$@"\n')
+        script.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with staged(lab, ROUTED) as host, Mapper(host, environment=path) as mapper:
+        mapper.wait_for_log("proxying neighbour discovery")
+        serve(host, "first", "--label", "ipv6.mapper.network=he_ipv6", "--label", "ipv6.mapper.ports=80")
+        serve(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        eventually(lambda: (host.subnet[SUFFIX], "up0") in host.proxy_entries(), within=2)
+        assert "opened" not in mapper.log()
+        mapper.wait_for_log(f"opened 80/tcp of {host.subnet[SUFFIX]}", within=30)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """The host's own routes and rules survive what is set for the containers' sake."""
 
+import itertools
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.controller.host_sysctls import SOLICITATIONS, HostSysctls
+from dockeripv6mapper.controller.host_sysctls import SOLICITATION_SECONDS, SOLICITATIONS, HostSysctls
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.model import Forwarded, Host
@@ -19,13 +22,16 @@ FORWARDING, ACCEPT_RA = "conf/all/forwarding", "conf/eth0/accept_ra"
 WITHOUT_ROUTE = Host(links={UPLINK.name: UPLINK})
 
 
-def sysctls(world: World, settings: Settings | None = None) -> HostSysctls:
+def sysctls(
+    world: World, settings: Settings | None = None, clock: Callable[[], float] = time.monotonic
+) -> HostSysctls:
     """What keeps the sysctls of a world's host."""
     kept = HostSysctls(
         world,
         settings or Settings(),
         Logbook(),
         ask=lambda _: kept.forwarding_closed(world.close_forwarding(), None),
+        clock=clock,
     )
     return kept
 
@@ -85,7 +91,8 @@ def test_a_router_is_asked_for_where_forwarding_has_cost_a_link_its_default_rout
 ) -> None:
     """A few times, and one line says what happened and when the route comes back."""
     world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
-    kept = sysctls(world)
+    seconds = itertools.count(0, SOLICITATION_SECONDS)
+    kept = sysctls(world, clock=lambda: next(seconds))
     for _ in range(SOLICITATIONS + 2):
         observed(kept, WITHOUT_ROUTE)
     assert world.solicited == [UPLINK.name] * SOLICITATIONS
@@ -93,6 +100,33 @@ def test_a_router_is_asked_for_where_forwarding_has_cost_a_link_its_default_rout
     (line,) = [each.message for each in caplog.records if "no default route by eth0" in each.message]
     assert "accept_ra=1" in line
     assert "next router advertisement" in line
+
+
+def test_a_host_that_is_looked_at_often_asks_for_a_router_no_more_often() -> None:
+    """Each news of a link is a reason to look, and none to ask again."""
+    world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
+    kept = sysctls(world, clock=lambda: 1000.0)
+    for _ in range(SOLICITATIONS):
+        observed(kept, WITHOUT_ROUTE)
+    assert world.solicited == [UPLINK.name]
+    assert kept.soliciting
+
+
+def test_a_sysctl_that_is_refused_is_failing_until_it_is_right() -> None:
+    """Whoever sets it right."""
+    world = World(sysctls={ACCEPT_RA: "1"})
+
+    def refuse(change: SysctlChange) -> None:
+        raise KernelRefusedError(f"setting {change.key}: read-only file system")
+
+    world.writing = refuse
+    kept = sysctls(world)
+    observed(kept, builders.host())
+    assert kept.failing
+    world.sysctls[ACCEPT_RA] = "2"
+    world.writing = lambda _: None
+    observed(kept, builders.host())
+    assert not kept.failing
 
 
 def test_no_router_is_asked_for_once_there_is_a_default_route() -> None:

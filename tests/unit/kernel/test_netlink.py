@@ -14,7 +14,7 @@ def message(kind: int, body: bytes, sequence: int = 0) -> bytes:
 def test_a_datagram_holds_several_messages() -> None:
     """All of them are read, each with the number of the request that it answers."""
     datagram = message(16, b"abcd", 7) + message(24, b"abc", 8) + message(1, b"")
-    assert list(messages(datagram)) == [(16, 7, b"abcd"), (24, 8, b"abc"), (1, 0, b"")]
+    assert list(messages(datagram)) == [(16, 0, 7, b"abcd"), (24, 0, 8, b"abc"), (1, 0, 0, b"")]
 
 
 @pytest.mark.parametrize("datagram", [b"", b"\0" * 16, b"\xff" * 40, message(16, b"abcdefgh")[:-4]])

@@ -5,8 +5,10 @@ import struct
 
 import pytest
 
+from dockeripv6mapper.kernel.netlink import Message
 from dockeripv6mapper.kernel.notifications import (
     MOST_REMEMBERED,
+    NLM_F_REPLACE,
     RTM_DELADDR,
     RTM_DELROUTE,
     RTM_NEWADDR,
@@ -44,6 +46,11 @@ def address(flags: int = 0, *, lifetime: int = 1800) -> bytes:
     return header + attribute(1, GATEWAY) + attribute(6, cache) + attribute(8, struct.pack("=I", flags))
 
 
+def told(kind: int, body: bytes, flags: int = 0) -> Message:
+    """A notification."""
+    return Message(kind, flags, 0, body)
+
+
 @pytest.mark.parametrize(
     ("kind", "first", "renewed"),
     [
@@ -54,8 +61,8 @@ def address(flags: int = 0, *, lifetime: int = 1800) -> bytes:
 def test_a_renewed_lifetime_is_no_news(kind: int, first: bytes, renewed: bytes) -> None:
     """Every few seconds there is one on some links; the first time the route or address is new."""
     renewals = Renewals()
-    assert renewals.is_news(kind, first)
-    assert not renewals.is_news(kind, renewed)
+    assert renewals.is_news(told(kind, first))
+    assert not renewals.is_news(told(kind, renewed))
 
 
 @pytest.mark.parametrize(
@@ -70,15 +77,15 @@ def test_a_renewed_lifetime_is_no_news(kind: int, first: bytes, renewed: bytes) 
 def test_what_changed_is_news_and_so_is_what_it_was_before(kind: int, first: bytes, changed: bytes) -> None:
     """Of each route and address the last state is remembered, and no earlier one."""
     renewals = Renewals()
-    renewals.is_news(kind, first)
-    assert renewals.is_news(kind, changed)
-    assert not renewals.is_news(kind, changed)
+    renewals.is_news(told(kind, first))
+    assert renewals.is_news(told(kind, changed))
+    assert not renewals.is_news(told(kind, changed))
 
 
 def test_flags_that_come_and_go_are_news_each_time() -> None:
     """An address that is tentative, usable and tentative again."""
     renewals = Renewals()
-    seen = [renewals.is_news(RTM_NEWADDR, address(flags)) for flags in (0x40, 0, 0x40, 0)]
+    seen = [renewals.is_news(told(RTM_NEWADDR, address(flags))) for flags in (0x40, 0, 0x40, 0)]
     assert seen == [True, True, True, True]
 
 
@@ -86,23 +93,33 @@ def test_flags_that_come_and_go_are_news_each_time() -> None:
 def test_what_comes_back_after_it_was_gone_is_news(kind: int) -> None:
     """As a default route does whose lifetime ended."""
     renewals = Renewals()
-    renewals.is_news(RTM_NEWROUTE, route())
-    assert renewals.is_news(kind, route())
-    assert renewals.is_news(RTM_NEWROUTE, route())
+    renewals.is_news(told(RTM_NEWROUTE, route()))
+    assert renewals.is_news(told(kind, route()))
+    assert renewals.is_news(told(RTM_NEWROUTE, route()))
+
+
+def test_a_route_that_another_has_replaced_is_news_when_it_is_back() -> None:
+    """The kernel notifies of each in turn, and of no end."""
+    renewals = Renewals()
+    seen = [
+        renewals.is_news(told(RTM_NEWROUTE, route(gateway), NLM_F_REPLACE))
+        for gateway in (GATEWAY, OTHER_GATEWAY, GATEWAY)
+    ]
+    assert seen == [True, True, True]
 
 
 def test_all_is_news_after_messages_were_lost() -> None:
     """One of them may have told of a change."""
     renewals = Renewals()
-    renewals.is_news(RTM_NEWROUTE, route())
+    renewals.is_news(told(RTM_NEWROUTE, route()))
     renewals.forget()
-    assert renewals.is_news(RTM_NEWROUTE, route())
+    assert renewals.is_news(told(RTM_NEWROUTE, route()))
 
 
 def test_links_are_always_news() -> None:
     """A link's message holds counters, which an advertisement does not touch."""
     renewals = Renewals()
-    assert all(renewals.is_news(RTM_NEWLINK, b"") for _ in range(2))
+    assert all(renewals.is_news(told(RTM_NEWLINK, b"")) for _ in range(2))
 
 
 @pytest.mark.parametrize("body", [b"", b"\0", route()[:20], address()[:9], b"\xff" * 40])
@@ -110,12 +127,12 @@ def test_a_message_that_is_cut_short_does_no_harm(body: bytes) -> None:
     """It is the kernel's, and may be of a newer one."""
     renewals = Renewals()
     for kind in (RTM_NEWROUTE, RTM_NEWADDR):
-        assert renewals.is_news(kind, body)
+        assert renewals.is_news(told(kind, body))
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """With more routes than that, a renewal costs a look."""
     renewals = Renewals()
     for number in range(MOST_REMEMBERED + 1):
-        renewals.is_news(RTM_NEWROUTE, route(link=number))
-    assert renewals.is_news(RTM_NEWROUTE, route(link=0))
+        renewals.is_news(told(RTM_NEWROUTE, route(link=number)))
+    assert renewals.is_news(told(RTM_NEWROUTE, route(link=0)))

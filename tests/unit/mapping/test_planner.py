@@ -22,7 +22,7 @@ from dockeripv6mapper.mapping.planner import (
     plan_proxies,
 )
 from dockeripv6mapper.mapping.sysctls import sysctls_for
-from dockeripv6mapper.model import Container, Network, ProxyEntry
+from dockeripv6mapper.model import Container, Network, Opening, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host, network
@@ -143,8 +143,19 @@ def test_a_plan_says_what_is_closed_to_what_no_label_opens() -> None:
         settings = Settings(firewall=mode)
         desired = Desired(settings)
         desired.update(given, given.containers)
-        plan = plan_all(desired, given, {}, settings)
+        plan = plan_all(desired, given, {}, settings).firewall
         assert (plan.shut, plan.unshut) == (shut, (OTHER.address,))
+
+
+def test_nothing_is_planned_for_a_firewall_that_may_not_be_touched() -> None:
+    """What an earlier daemon opened and closed stays, as the daemon leaves it."""
+    left = replace(
+        host(), openings=frozenset({Opening(OTHER.address, "tcp", 80, 80)}), closed=frozenset({OTHER.address})
+    )
+    given, settings = facts(of_host=left), Settings(firewall=FirewallMode.OFF)
+    desired = Desired(settings)
+    assert plan_all(desired, given, {}, Settings()).firewall
+    assert not plan_all(desired, given, {}, settings).firewall
 
 
 def test_the_address_of_an_earlier_name_is_taken_back() -> None:
