@@ -297,9 +297,10 @@ def test_commands_that_take_seconds_keep_no_container_from_its_address(lab: Lab,
     with staged(lab, ROUTED) as host, Mapper(host, environment=path) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         serve(host, "first", "--label", "ipv6.mapper.network=he_ipv6", "--label", "ipv6.mapper.ports=80")
+        mapper.wait_for_log("opened 80/tcp", within=30)
         serve(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         eventually(lambda: (host.subnet[SUFFIX], "up0") in host.proxy_entries(), within=2)
-        assert "opened" not in mapper.log()
+        assert f"opened 80/tcp of {host.subnet[SUFFIX]}" not in mapper.log()
         mapper.wait_for_log(f"opened 80/tcp of {host.subnet[SUFFIX]}", within=30)
 
 

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -73,6 +74,21 @@ def test_a_connect_that_was_begun_is_under_way_until_somebody_has_read_its_answe
     assert not under_way.begin(CONNECT)
     under_way.end(CREATED.id)
     assert under_way.begin(CONNECT)
+
+
+def test_an_address_is_handed_out_once_before_the_outlook_accounts_for_it(
+    wire: Wire, client: Client, journal: Journal
+) -> None:
+    """Two containers of one suffix may be created before the controller has heard of the first."""
+    path = fast_path(client, journal)
+    another = replace(CREATED, id="7ba2", name=CREATED.name)
+    sent = path.connect(CREATED, 0)
+    assert sent is not None
+    assert path.connect(another, 0) is None
+    path.close()
+    sent.exchange.close()
+    assert not journal.has(another.id)
+    eventually(lambda: [each.rpartition("/")[2] for each in wire.asked].count("connect") == 1)
 
 
 def test_a_connect_that_could_not_be_asked_for_leaves_no_note(

@@ -1,0 +1,170 @@
+"""The firewall's jobs: one after the other, the most urgent first, and what is not certain meanwhile."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+import pytest
+
+from dockeripv6mapper.controller.firewall_side import FirewallSide
+from dockeripv6mapper.controller.jobs import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
+from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.model import Container, FirewallRules, Host, Link, Opening
+from dockeripv6mapper.settings import DEFAULT_FWMARK, FirewallMode, Settings
+from tests.unit import builders
+from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts
+
+WEB = Opening(MON_CONTAINER, "tcp", 80, 80)
+SERVING = container(
+    network="he_ipv6", ports="80", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)
+)
+STOPPED = replace(SERVING, running=False, endpoints=())
+TIMED_OUT = KernelRefusedError("running nft: timed out")
+OPEN = FirewallRules(DEFAULT_FWMARK, frozenset({WEB}))
+
+
+class Side:
+    """A firewall's side whose jobs a test ends."""
+
+    def __init__(self, mode: FirewallMode = FirewallMode.ENGINE) -> None:
+        settings = Settings(firewall=mode)
+        self.jobs: list[FirewallJob] = []
+        self.side = FirewallSide(self.jobs.append, settings, Logbook())
+        self._desired = Desired(settings)
+
+    def settle(self, *containers: Container, host: Host | None = None, whole: bool = False) -> None:
+        """Bring the table to what containers need."""
+        given = facts(*containers, of_host=host or builders.host())
+        self._desired.update(given, [*given.containers, *self._desired.forgotten(given)])
+        self.side.settle(given, self._desired, {SERVING.id, *given.containers})
+        if whole:
+            self.side.settle_all(given, ())
+
+    def end(self, found: object = None, error: Exception | None = None) -> FirewallJob:
+        """End the job that is under way."""
+        (job,) = self.jobs
+        self.jobs.clear()
+        self.side.ended(job, found, error)
+        return job
+
+    def end_all(self, rules: FirewallRules | None = None) -> list[type[FirewallJob]]:
+        """End all jobs well, a look with `rules`; returns their kinds."""
+        kinds = []
+        while self.jobs:
+            looks = isinstance(self.jobs[0], LookAtFirewall)
+            kinds.append(type(self.end((rules or FirewallRules()) if looks else [])))
+        return kinds
+
+    def exposes(self, *addresses: IPv6Address) -> Iterable[bool]:
+        """Whether more may be let through to addresses than is wanted."""
+        exposed = self.side.exposed()
+        return [each in exposed for each in addresses]
+
+
+def test_before_the_first_look_any_address_may_be_open() -> None:
+    """To whomever an earlier process opened it; a look that fails ends the waiting, too."""
+    for error in (None, TIMED_OUT):
+        side = Side()
+        side.settle(whole=True)
+        assert side.exposes(MON_CONTAINER, NGINX) == [True, True]
+        side.end(FirewallRules(), error)
+        assert side.exposes(MON_CONTAINER, NGINX) == [False, False]
+
+
+def test_what_an_earlier_process_opened_is_open_until_it_was_closed() -> None:
+    """Not only until that is under way."""
+    side = Side()
+    side.settle(whole=True)
+    side.end(OPEN)
+    assert side.exposes(MON_CONTAINER, NGINX) == [True, False]
+    assert side.end() == WriteFirewall(FirewallRules(DEFAULT_FWMARK))
+    assert side.exposes(MON_CONTAINER) == [False]
+
+
+def test_what_is_being_opened_for_a_container_that_has_ended_meanwhile_may_be_open() -> None:
+    """The command is under way, and is not called back."""
+    side = Side()
+    side.settle(whole=True)
+    side.end_all()
+    side.settle(SERVING)
+    side.settle(STOPPED)
+    assert side.jobs == [WriteFirewall(OPEN)]
+    assert side.exposes(MON_CONTAINER) == [True]
+
+
+def test_what_a_command_that_failed_was_to_open_may_be_open() -> None:
+    """It may have been carried out; the next look tells."""
+    side = Side()
+    side.settle(SERVING, whole=True)
+    side.end(FirewallRules())
+    side.end(error=TIMED_OUT)
+    side.settle(STOPPED)
+    assert side.exposes(MON_CONTAINER) == [True]
+    side.settle(STOPPED, whole=True)
+    side.end(FirewallRules())
+    assert side.exposes(MON_CONTAINER) == [False]
+
+
+@pytest.mark.parametrize("trouble", ["no look yet", "another uplink", "a command that failed"])
+def test_an_address_is_closed_where_the_table_says_so_for_every_uplink(trouble: str) -> None:
+    """As it was seen or written last, and not after a failure."""
+    side = Side(FirewallMode.CLOSED)
+    side.settle(SERVING, whole=True)
+    assert side.side.unclosed() == {MON_CONTAINER}
+    if trouble == "no look yet":
+        return
+    side.end_all()
+    assert side.side.unclosed() == set()
+    if trouble == "another uplink":
+        two = replace(
+            builders.host(),
+            links={**builders.host().links, "eth1": Link("eth1", 3, neighbour_discovery=True)},
+            default_route_links=("eth0", "eth1"),
+        )
+        side.settle(SERVING, host=two, whole=True)
+    else:
+        side.settle(STOPPED)
+        side.end(error=TIMED_OUT)
+        side.settle(SERVING)
+    assert side.side.unclosed() == {MON_CONTAINER}
+
+
+def test_the_hooks_are_looked_at_as_soon_as_there_is_something_to_let_through() -> None:
+    """And at each full pass after that, not at each change."""
+    side = Side()
+    side.settle(whole=True)
+    side.end_all()
+    side.settle(SERVING)
+    assert side.end_all() == [WriteFirewall, PutHooks]
+    side.settle(replace(SERVING, labels={**SERVING.labels, "ipv6.mapper.ports": "81"}))
+    assert side.end_all() == [WriteFirewall]
+    side.settle(SERVING, whole=True)
+    assert set(side.end_all(OPEN)) == {WriteFirewall, LookAtFirewall, PutHooks}
+
+
+def test_looks_and_hooks_take_turns_and_a_change_goes_first() -> None:
+    """Each full pass wants both again, however long they take."""
+    side = Side()
+    side.settle(SERVING, whole=True)
+    order = []
+    for _ in range(6):
+        looks = isinstance(side.jobs[0], LookAtFirewall)
+        order.append(type(side.end(OPEN if looks else [])))
+        side.settle(SERVING, whole=True)
+    assert order[:2] == [LookAtFirewall, WriteFirewall]
+    assert {LookAtFirewall, PutHooks} <= set(order[2:])
+
+
+def test_hooks_that_fail_are_nobodys_concern_once_nothing_is_let_through() -> None:
+    """Nothing is left to be tried again."""
+    side = Side()
+    side.settle(SERVING, whole=True)
+    side.end(FirewallRules())
+    side.end()
+    assert isinstance(side.end(error=TIMED_OUT), PutHooks)
+    assert side.side.failing
+    side.settle(STOPPED)
+    side.end_all()
+    assert not side.side.failing
