@@ -11,6 +11,7 @@ from typing import Self
 
 import docker
 
+from dockeripv6mapper.engine.endpoints import LATE_SECONDS
 from tests.lab.chaos.faults import SILENT, Faults
 from tests.lab.chaos.ledger import Ledger
 from tests.lab.chaos.observer import Observer
@@ -64,6 +65,8 @@ class Stage:
         self._deadly = False
         """Whether the daemon may be killed: not any more, once a pause has begun."""
         self._killed = False
+        self._was_killed = False
+        """Whether it was killed since the last pause."""
         self._frozen = False
         self._connections = 1
         """How many times the log must say that the daemon is connected before it can be held to anything."""
@@ -154,7 +157,7 @@ class Stage:
     def _kill(self) -> None:
         with self._killing:
             if self._deadly and self.mapper.running:
-                self._killed = True
+                self._killed = self._was_killed = True
                 self.mapper.kill()
 
     def _restart(self) -> None:
@@ -202,6 +205,8 @@ class Stage:
         """Wait until all is as it should be; returns what is not."""
         self._revive()
         within = WITHIN_SECONDS + (RESYNC_SECONDS if self._silent or self._operations.untold else 0)
+        # A call of the process that was killed may be carried out until then.
+        within += LATE_SECONDS if self._was_killed else 0
         try:
             eventually(lambda: not self._oracle.differences(), within, every=0.1)
         except AssertionError:
@@ -212,7 +217,7 @@ class Stage:
             eventually(lambda: self._still_planned() == [], within)
         except AssertionError:
             return [f"still planned: {each}" for each in self._still_planned()]
-        self._silent = self._operations.untold = False
+        self._silent = self._operations.untold = self._was_killed = False
         self._observer.excused.clear()
         return [*self._observer.broken, *self._start_again(list(self._operations.unstartable))]
 
