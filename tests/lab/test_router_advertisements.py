@@ -1,11 +1,13 @@
 """A host that lives by router advertisements keeps its default route, whoever switches forwarding on."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Interface
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -112,6 +114,22 @@ def test_forwarding_that_the_engine_left_off_is_switched_on_with_the_policy_that
             # This engine has no rules of its own there: a policy would cut its containers off.
             assert policy == "-P FORWARD ACCEPT"
             mapper.wait_for_log("WARNING.*routing between its links")
+
+
+def test_an_nft_that_dies_keeps_no_container_from_being_reached(
+    lab: Lab, unrouted: Host, tmp_path: Path
+) -> None:
+    """As nft 1.0.6 does of a ruleset that a newer one wrote. What it would have told is only warned of."""
+    host, nft = unrouted, tmp_path / "nft"
+    nft.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    nft.chmod(0o755)
+    host.create_network()
+    host.namespace.set_sysctl(FORWARDING, "0")
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with advertising(lab), Mapper(host, environment=path):
+        eventually(lambda: default_routes(host) == {UPLINK})
+        is_reachable(lab, host)
+        assert host.sysctl(FORWARDING) == "1"
 
 
 def test_a_link_that_is_no_uplink_keeps_its_default_route(lab: Lab, unrouted: Host) -> None:

@@ -1,5 +1,6 @@
 """Partial failure: what hangs, is refused or lost for one keeps nobody else waiting, and is said once."""
 
+import itertools
 import logging
 import threading
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,7 @@ from errno import ENOBUFS
 
 import pytest
 
-from dockeripv6mapper.actions import Connect, EndpointAction
+from dockeripv6mapper.actions import Connect, EndpointAction, SysctlChange
 from dockeripv6mapper.controller.jobs import QUESTIONERS
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import ResyncNow, Stop
@@ -162,6 +163,20 @@ def test_an_entry_that_the_kernel_refuses_is_tried_again_and_soon(caplog: pytest
     begin, end = said(caplog, "adding an entry")
     assert begin.startswith("adding")
     assert end.startswith("no longer failing")
+
+
+def test_a_sysctl_that_the_kernel_refuses_is_tried_again_and_soon() -> None:
+    """Nothing waits for the next full pass."""
+    world = faulty()
+    tries = itertools.count()
+
+    def refuse_once(change: SysctlChange) -> None:
+        if next(tries) == 0:
+            raise KernelRefusedError(f"setting {change.key}: no")
+
+    world.writing = refuse_once
+    with running(world, NEVER):
+        eventually(lambda: world.sysctls.get("conf/eth0/proxy_ndp") == "1")
 
 
 def test_what_the_kernel_refuses_is_tried_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:

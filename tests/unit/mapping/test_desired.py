@@ -19,7 +19,7 @@ from dockeripv6mapper.model import (
     Reason,
     Refusal,
 )
-from dockeripv6mapper.settings import ProxyMode, Scheme, Settings
+from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host, network
 
@@ -348,6 +348,18 @@ def test_a_network_that_changed_moves_a_containers_stake_though_the_container_di
 
 
 # --- what is proxied --------------------------------------------------------------------------------------
+
+
+def test_no_port_is_to_be_open_where_the_firewall_may_not_be_touched() -> None:
+    """Whatever the label says."""
+    serving = container(
+        network="he_ipv6", ports="80", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)
+    )
+    given = facts(serving)
+    for mode, ports in ((FirewallMode.ENGINE, 1), (FirewallMode.CLOSED, 1), (FirewallMode.OFF, 0)):
+        desired = Desired(Settings(firewall=mode))
+        desired.update(given, given.containers)
+        assert len(desired.openings(given, serving.id)) == ports
 
 
 def test_a_mapped_running_container_is_proxied_on_the_uplink() -> None:
