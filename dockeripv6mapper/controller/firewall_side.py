@@ -76,7 +76,9 @@ class FirewallSide:
 
     def unclosed(self) -> AbstractSet[IPv6Address]:
         """With `--firewall closed`: addresses to be closed that are not, or not on every uplink."""
-        closed = set(self._closed.values()) if self._acts else set()
+        if not self._acts or self._uplinks == ():
+            return set()
+        closed = set(self._closed.values())
         up_to_date = self._seen and self._known.uplinks == self._uplinks
         return closed - self._known.closed if up_to_date else closed
 
@@ -207,7 +209,7 @@ class FirewallSide:
         match job, found:
             case LookAtFirewall(), FirewallRules() as rules:
                 self._known, self._seen, self._doubtful = rules, True, FirewallRules()
-                self._write_again = bool(rules) or self._asked
+                self._write_again = True
             case WriteFirewall(rules), _:
                 if not self._known:
                     self._due.setdefault(PutHooks)

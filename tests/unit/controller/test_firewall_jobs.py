@@ -131,6 +131,23 @@ def test_an_address_is_closed_where_the_table_says_so_for_every_uplink(trouble: 
     assert side.side.unclosed() == {MON_CONTAINER}
 
 
+def test_nothing_has_to_be_closed_where_there_is_no_uplink() -> None:
+    """From where it could be reached."""
+    side, alone = Side(FirewallMode.CLOSED), replace(builders.host(), default_route_links=())
+    side.settle(SERVING, host=alone, whole=True)
+    side.end_all()
+    assert side.exposes(MON_CONTAINER) == [False]
+
+
+def test_a_table_of_which_nothing_is_wanted_is_written_after_the_first_look() -> None:
+    """It may have rules that cannot be read; a write of nothing removes them."""
+    side = Side()
+    side.settle(whole=True)
+    assert side.end_all() == [LookAtFirewall, WriteFirewall]
+    side.settle(whole=True)
+    assert side.end_all() == []
+
+
 def test_the_hooks_are_looked_at_as_soon_as_there_is_something_to_let_through() -> None:
     """And at each full pass after that, not at each change."""
     side = Side()
