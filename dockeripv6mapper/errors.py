@@ -45,5 +45,9 @@ class KernelRefusedError(MapperError):
     """The kernel refused a change: a proxy entry, a sysctl."""
 
 
+class CommandTimeoutError(KernelRefusedError):
+    """A command did not end in time: nothing is known of what it was to show or to change."""
+
+
 class PermissionMissingError(MapperError):
     """The process may not do its job at all, and trying again would not help."""

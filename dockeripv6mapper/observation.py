@@ -125,7 +125,8 @@ def _read_sysctls(
 def _observe_host(kernel: Kernel) -> Host:
     host = kernel.observe()
     try:
-        seen = kernel.observe_firewall()
+        if (seen := kernel.observe_firewall()) is None:
+            return host
         return replace(host, openings=seen.openings, closed=seen.closed)
     except KernelRefusedError as error:
         log.warning("%s; taking no port to be open", error)

@@ -13,19 +13,14 @@ from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.jobs import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.errors import CommandTimeoutError
 from dockeripv6mapper.mapping.desired import Desired, all_uplinks
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.spared import Everything
 from dockeripv6mapper.model import FirewallRules, Mapping, Opening, Reason, RefusedError
 from dockeripv6mapper.settings import FirewallMode, Settings
 
 log = logging.getLogger(__name__)
-
-
-class Everything:
-    """Contains every address."""
-
-    def __contains__(self, address: object) -> bool:
-        return True
 
 
 class FirewallSide:
@@ -38,7 +33,7 @@ class FirewallSide:
         self._openings: dict[str, tuple[Opening, ...]] = {}
         self._closed: dict[str, IPv6Address] = {}
         self._uplinks: tuple[str, ...] | None = None
-        """Where is closed what is closed; None: the host was not seen yet, and nothing is written."""
+        """Where closed addresses are closed. None before the first look at the host: nothing is written."""
         self._spared: Collection[IPv6Address] = ()
         """Addresses of which too little is known: what an earlier process opened for them stays open."""
         self._taken_in: set[IPv6Address] = set()
@@ -49,16 +44,16 @@ class FirewallSide:
         self._known = FirewallRules()
         """What the table held when it was last seen or written."""
         self._seen = False
-        """Whether it holds that still: not before the first look, and not after a failure."""
+        """Whether `_known` is up to date: not before the first look, and not after a failure."""
         self._doubtful = FirewallRules()
-        """What it may hold since a command failed that was to write it."""
-        self._looked = False
-        """Whether the first look has ended, well or not: before, anything may be open."""
+        """Rules of the last failed write: the table may hold them."""
+        self._bounded = False
+        """Whether no more may be open than was seen or written here: not while the table cannot be seen."""
         self._under_way: FirewallJob | None = None
         self._write_again = False
         """Whether the table is to be written though it holds what is wanted: its rules may have changed."""
         self._due: dict[type[LookAtFirewall | PutHooks], None] = {}
-        """What is to be looked at, in its order: each has its turn, however long the other takes."""
+        """Looks that are due, the oldest first."""
         self._failed: set[type[FirewallJob]] = set()
 
     @property
@@ -70,12 +65,12 @@ class FirewallSide:
         """Addresses at which more may be let through than is wanted: no container is to get one now."""
         if not self._acts:
             return ()
-        if not self._looked:
+        if not self._bounded:
             return Everything()
         return {each.address for each in self._maybe_open() - self._wanted().openings} | self.unclosed()
 
     def unclosed(self) -> AbstractSet[IPv6Address]:
-        """With `--firewall closed`: addresses to be closed that are not, or not on every uplink."""
+        """With `--firewall closed`: addresses that are not closed on every uplink yet."""
         if not self._acts or self._uplinks == ():
             return set()
         closed = set(self._closed.values())
@@ -104,7 +99,6 @@ class FirewallSide:
     def ended(self, job: FirewallJob, found: object, error: Exception | None) -> None:
         """Take in what became of a job, and have the next one done."""
         self._under_way = None
-        self._looked |= isinstance(job, LookAtFirewall)
         if error is not None:
             self._fail(job, error)
         else:
@@ -207,14 +201,17 @@ class FirewallSide:
 
     def _take(self, job: FirewallJob, found: object) -> None:
         match job, found:
-            case LookAtFirewall(), FirewallRules() as rules:
-                self._known, self._seen, self._doubtful = rules, True, FirewallRules()
+            case LookAtFirewall(), (FirewallRules() | None) as rules:
+                # One that cannot be listed is built anew by the next write.
+                self._bounded = rules is not None
+                self._known, self._seen, self._doubtful = rules or FirewallRules(), True, FirewallRules()
+                # A table that holds the right elements may have other rules than it was made with.
                 self._write_again = True
             case WriteFirewall(rules), _:
                 if not self._known:
                     self._due.setdefault(PutHooks)
                 _say(self._known, rules)
-                self._known, self._doubtful = rules, FirewallRules()
+                self._known, self._doubtful, self._bounded = rules, FirewallRules(), True
             case PutHooks(), list() as hooks:
                 for hook in hooks:
                     log.info("accepting marked packets in %s", hook)
@@ -224,15 +221,18 @@ class FirewallSide:
             self._doubtful = job.rules
         if not isinstance(job, PutHooks):
             self._seen = False
-        if isinstance(job, LookAtFirewall) and not self._asked:
-            # A host without nft is none of our business while no label asks for a port.
-            self._succeeded(LookAtFirewall)
-            return
+        if isinstance(job, LookAtFirewall) and not isinstance(error, CommandTimeoutError):
+            # Where nft cannot be run, no earlier process has opened anything with it.
+            self._bounded = True
+            if not self._asked:
+                # A host without nft matters only where a label asks for a port.
+                self._succeeded(LookAtFirewall)
+                return
         self._failed.add(type(job))
         self._logbook.failed(type(job), error)
 
     def _succeeded(self, kind: type[FirewallJob]) -> None:
-        """Nothing is left to be tried of a kind: it went well, or is nobody's concern any more."""
+        """The failure of a kind has ended, or no longer matters."""
         self._failed.discard(kind)
         self._logbook.succeeded(kind)
 
@@ -260,3 +260,7 @@ def _say(before: FirewallRules, after: FirewallRules) -> None:
         log.info("closed %s", opening)
     for opening in sorted(after.openings - before.openings):
         log.info("opened %s", opening)
+    for address in sorted(after.closed - before.closed):
+        log.info("closed %s to all that no label opens", address)
+    for address in sorted(before.closed - after.closed):
+        log.info("no longer closing %s", address)

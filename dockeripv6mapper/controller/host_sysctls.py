@@ -55,8 +55,8 @@ class HostSysctls:
         """Whether some container is reached through this host."""
         self._proxying = settings.proxy is not ProxyMode.OFF
         """Whether anything is proxied at all: with `--proxy off`, only what a container's label asks for."""
-        self._closed = False
-        """Whether what has to be closed before forwarding is switched on has just been."""
+        self._may_forward = False
+        """Whether `CloseForwarding` has just succeeded."""
         self._solicitations: dict[str, int] = {}
         """How many more times a router is asked for on a link."""
         self._next_solicitation = 0.0
@@ -118,7 +118,7 @@ class HostSysctls:
         for key in self._refused - {change.key for change in changes}:
             self._succeeded(key)
         for change in changes:
-            if change.key == FORWARDING and not self._closed:
+            if change.key == FORWARDING and not self._may_forward:
                 self._ask(CloseForwarding())
                 return
             try:
@@ -127,8 +127,6 @@ class HostSysctls:
                 # Forwarding must not come on before accept_ra is right and the policy is set.
                 self._fail(change.key, error)
                 return
-            finally:
-                self._closed = False
             self._succeeded(change.key)
 
     @property
@@ -136,7 +134,7 @@ class HostSysctls:
         return self._settings.sysctl and not self._settings.dry_run
 
     def forwarding_closed(self, found: object, error: Exception | None) -> None:
-        """The host will not forward for others, or it could not be kept from that."""
+        """Take the result of `CloseForwarding`, and switch forwarding on."""
         if error is not None:
             self._fail(FORWARDING, error)
             return
@@ -144,8 +142,11 @@ class HostSysctls:
             log.warning(
                 "switching forwarding on: nothing keeps this host from routing between its links (see doctor)"
             )
-        self._closed = True
-        self.set()
+        self._may_forward = True
+        try:
+            self.set()
+        finally:
+            self._may_forward = False
 
     def _fail(self, key: str, error: Exception) -> None:
         self._refused.add(key)
@@ -156,7 +157,7 @@ class HostSysctls:
         self._logbook.succeeded(key)
 
     def _solicit(self) -> None:
-        """Ask once more, where that is due: whatever a look was made for, it is not asked more often."""
+        """Send the next router solicitations, at most once in `SOLICITATION_SECONDS`."""
         now = self._clock()
         if now < self._next_solicitation:
             return

@@ -53,7 +53,7 @@ class LookAtImage:
 
 @dataclass(frozen=True, slots=True)
 class LookAtFirewall:
-    """Look at our nft table. Brings the `FirewallRules` that it holds."""
+    """Look at our nft table. Brings the `FirewallRules` that it holds; None: it cannot be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +146,14 @@ class Jobs:
         """What the engine is changing; also what the events' thread has begun a moment ago."""
 
     def ask(self, question: Question | KernelJob) -> None:
-        """Have a job done, unless it is being done already; everything is listed again then."""
+        """Have a job done, unless it is being done; a `TakeSnapshot` is made once more afterwards then."""
         if question not in self._asked:
             self._asked.add(question)
             self._submit(self._workers_for(question), question)
         elif isinstance(question, TakeSnapshot):
             self._list_again = True
 
-    def __contains__(self, question: Question) -> bool:
+    def __contains__(self, question: Question | KernelJob) -> bool:
         return question in self._asked
 
     def act(self, action: EndpointAction) -> bool:
@@ -187,6 +187,11 @@ class Jobs:
     def idle(self) -> bool:
         """Whether none is under way that anybody's address waits for."""
         return not self.under_way.all() and not self._asked
+
+    @property
+    def commanding(self) -> bool:
+        """Whether a command of the kernel's side is under way."""
+        return any(isinstance(each, KernelJob) for each in self._asked)
 
     def stop(self) -> None:
         """Take no more jobs."""

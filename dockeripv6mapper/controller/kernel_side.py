@@ -50,6 +50,11 @@ class KernelSide:
         """How many of the proxy entries that are there are ours."""
         return self._host.count
 
+    @property
+    def failing(self) -> bool:
+        """Whether the kernel refuses something that has to be."""
+        return self._host.failing or self._firewall.failing
+
     def exposed(self) -> Collection[IPv6Address]:
         """Addresses at which more may be let through than is wanted: no container is to get one now."""
         return self._firewall.exposed()
@@ -59,6 +64,7 @@ class KernelSide:
         changed = self._host.observe(facts)
         if self._host.soliciting:
             self._timers.hasten(LookAtHost(), SOLICITATION_SECONDS)
+        self._retry()
         return changed
 
     def settle(self, facts: Facts, desired: Desired, container_ids: AbstractSet[str]) -> None:
@@ -87,7 +93,7 @@ class KernelSide:
 
         Other passes try it too; they do not make the next one wait any longer.
         """
-        if not (self._host.failing or self._firewall.failing):
+        if not self.failing:
             self._failures = 0
             self._timers.cancel(RetryHost())
         elif RetryHost() not in self._timers:

@@ -19,6 +19,7 @@ from dockeripv6mapper.controller.jobs import (
     Employ,
     Job,
     Jobs,
+    KernelJob,
     ListImages,
     ListNetworks,
     Look,
@@ -184,20 +185,27 @@ class Controller:
     def _drain(self) -> None:
         """Let the actions under way end: what is cut off would have to be restored by the next process.
 
-        Those too that the events' thread has begun, and of which the loop has not heard yet.
+        Those too that the events' thread has begun, and of which the loop has not heard yet. And the
+        firewall's commands: a port that is to be closed would stay open.
         """
         self._silence()
         deadline = time.monotonic() + DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            match self._mailbox.take(left if self._jobs.under_way.all() else 0.0):
-                case Finished(job=job):
+            busy = self._jobs.under_way.all() or self._jobs.commanding
+            match self._mailbox.take(left if busy else 0.0):
+                case Finished(job=job) as finished:
                     self._jobs.done(job)
+                    if isinstance(job, KernelJob):
+                        found = finished.result.found if finished.error is None else None
+                        self._passes.take_command(job, found, finished.error)
                 case ContainerChanged(sent=Sent() as sent):
                     self._jobs.follow(sent)
                 case None:
                     break
         for action in self._jobs.under_way.all():
             log.warning("stopping while the engine still works on container %s", action.container)
+        if self._jobs.commanding:
+            log.warning("stopping while a command of nft or iptables has not ended")
 
     # --- what is heard ------------------------------------------------------------------------------------
 

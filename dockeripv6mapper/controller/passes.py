@@ -93,9 +93,13 @@ class Passes:
         if self._kernel.observe(self._facts()):
             self._pass(list(self._inventory.containers), whole=True)
 
+    def take_command(self, job: KernelJob, found: object, error: Exception | None) -> None:
+        """A command of the kernel's side has ended: go on with that side alone."""
+        self._kernel.ended(job, found, error)
+
     def kernel_ended(self, job: KernelJob, found: object, error: Exception | None) -> None:
         """A command of the kernel's side has ended: go on with what waited for it."""
-        self._kernel.ended(job, found, error)
+        self.take_command(job, found, error)
         waiting, self._waiting = self._waiting, set()
         self.evaluate(waiting)
 
@@ -209,6 +213,9 @@ class Passes:
             self._vetoes.lift([container_id])
         elif isinstance(action, Connect | Reconnect) and action.address in exposed:
             self._waiting.add(container_id)
+            if self._kernel.failing:
+                what = f"what was open at {action.address} cannot be closed yet"
+                self._logbook.once(container_id, f"container {container.name} waits: {what}")
         elif action not in self._vetoes:
             self._apply(action)
 

@@ -44,8 +44,10 @@ class Attachments:
         self._connect_with(container_id, unfinished, settings, inspected, doing)
 
     def detach(self, container_id: str, unfinished: Unfinished, inspected: Json, doing: str) -> None:
-        """Detach a container; a stopped one knows a network that is gone by its name alone."""
-        self._client.disconnect(container_id, _reference(unfinished, inspected), doing)
+        """Detach a container; a stopped one knows a network that is gone by the name or ID it was told."""
+        made_by_id = unfinished.network_id in (inspected["NetworkSettings"]["Networks"] or {})
+        reference = unfinished.network_id if made_by_id else _reference(unfinished, inspected)
+        self._client.disconnect(container_id, reference, doing)
 
     def _connect_with(
         self, container_id: str, unfinished: Unfinished, settings: Json, inspected: Json, doing: str

@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Sequence
 
-from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
 
 COMMAND_SECONDS = 10
 """xtables waits for its lock; nothing else here takes longer than milliseconds."""
@@ -20,7 +20,9 @@ def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subproce
         raise KernelRefusedError(
             f"{doing}: not installed", hint="apt-get install nftables iptables"
         ) from error
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise CommandTimeoutError(f"{doing}: no end after {COMMAND_SECONDS} s") from error
+    except OSError as error:
         raise KernelRefusedError(f"{doing}: {error}") from error
     if check and done.returncode:
         raise KernelRefusedError(f"{doing}: {done.stderr.strip() or f'exit code {done.returncode}'}")

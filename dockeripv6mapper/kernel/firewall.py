@@ -60,8 +60,10 @@ class Firewall:
         """Whether there is a table that was not made here, or that cannot be listed."""
         self._warned = ""
 
-    def observe(self) -> FirewallRules:
+    def observe(self) -> FirewallRules | None:
         """Look at the table; returns what it holds, which is nothing where there is none.
+
+        None: there is a table, and it cannot be listed.
 
         A table that is not as it was written here is built anew by the next `apply`, and so is one that
         cannot be listed: a transaction needs no listing. Raises `KernelRefusedError` where nft cannot run.
@@ -72,7 +74,7 @@ class Firewall:
         except UnreadableTableError as error:
             self._warn(f"{error}: building it anew, with what is known now")
             self._foreign = True
-            return self._rules
+            return None
         self._foreign = found is not None and found[0] is None
         if found is not None:
             self._structure, self._rules = found

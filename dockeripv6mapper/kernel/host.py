@@ -66,8 +66,8 @@ class Kernel:
         """Tell the neighbours of proxy entries that were added. Raises `KernelRefusedError`."""
         self._announcer.announce(entries, self._links)
 
-    def observe_firewall(self) -> FirewallRules:
-        """What our table holds. Raises `KernelRefusedError`."""
+    def observe_firewall(self) -> FirewallRules | None:
+        """What our table holds; None: it cannot be listed. Raises `KernelRefusedError`."""
         return self._firewall.observe()
 
     def apply_firewall(self, rules: FirewallRules) -> None:

@@ -4,6 +4,8 @@ Each router advertisement renews the lifetimes of routes and addresses, which th
 links that is every few seconds. Everything else in such a message is as it was. Pure.
 """
 
+from collections.abc import Iterable
+
 from dockeripv6mapper.kernel.netlink import ATTRIBUTE, Message, attributes
 
 RTM_NEWADDR, RTM_DELADDR = 20, 21
@@ -36,11 +38,16 @@ class Renewals:
     def __init__(self) -> None:
         self._last: dict[Key, bytes] = {}
 
+    def have_news(self, received: Iterable[Message]) -> bool:
+        """Whether any of some messages is news. All are remembered, also those after the first that is."""
+        news = [self.is_news(each) for each in received]
+        return any(news)
+
     def is_news(self, message: Message) -> bool:
         """Whether a message tells of more than a renewed lifetime. The first of a route or address does."""
         kind, body = message.kind, message.body
         if kind in (RTM_DELADDR, RTM_DELROUTE) or message.flags & NLM_F_REPLACE:
-            # Of the route that another takes the place of there is no message.
+            # The kernel sends no message for the route that is replaced.
             self.forget()
             return True
         if kind not in (RTM_NEWADDR, RTM_NEWROUTE):

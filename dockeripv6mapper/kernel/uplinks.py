@@ -83,7 +83,7 @@ class TopologyObserver:
         while True:
             try:
                 datagram = self._changes.recv(RECEIVE_BYTES, MSG_DONTWAIT)
-                if any(map(self._renewals.is_news, messages(datagram))):
+                if self._renewals.have_news(messages(datagram)):
                     self._seen = None
             except BlockingIOError:
                 return

@@ -54,7 +54,7 @@ def concerns(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
     """
     try:
         if uplinks is None:
-            return kind in (RTM_NEWLINK, RTM_NEWROUTE)
+            return kind in (RTM_NEWLINK, RTM_NEWROUTE, RTM_DELROUTE)
         if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
             return INDEX_AT_4.unpack_from(body)[0] in uplinks
         if kind in (RTM_NEWROUTE, RTM_DELROUTE):
@@ -111,4 +111,4 @@ class Watcher:
             self._renewals.forget()
             return True
         concerning = [each for each in messages(datagram) if concerns(each.kind, each.body, self._uplinks)]
-        return any(map(self._renewals.is_news, concerning))
+        return self._renewals.have_news(concerning)

@@ -34,6 +34,13 @@ class Spared:
 NOTHING = Spared()
 
 
+class Everything:
+    """A collection of all addresses."""
+
+    def __contains__(self, address: object) -> bool:
+        return True
+
+
 def spared(facts: Facts, undecided: Iterable[str], *, complete: bool) -> Spared:
     """What is to be spared for the `undecided` containers, by their IDs, and for those that are unknown.
 

@@ -13,7 +13,7 @@ import pytest
 from dockeripv6mapper.actions import Connect, EndpointAction, SysctlChange
 from dockeripv6mapper.controller.jobs import QUESTIONERS
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import ResyncNow, Stop
+from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.engine.events import Change, Subscribed
 from dockeripv6mapper.errors import (
     EngineRefusedError,
@@ -177,6 +177,23 @@ def test_a_sysctl_that_the_kernel_refuses_is_tried_again_and_soon() -> None:
     world.writing = refuse_once
     with running(world, NEVER):
         eventually(lambda: world.sysctls.get("conf/eth0/proxy_ndp") == "1")
+
+
+def test_a_sysctl_that_is_refused_when_the_host_changes_is_tried_again_and_soon() -> None:
+    """Nothing else has changed that a pass would be made for."""
+    world = faulty()
+    with running(world, NEVER) as controller:
+        eventually(lambda: world.sysctls.get("conf/eth0/proxy_ndp") == "1")
+        tries = itertools.count()
+
+        def refuse_once(change: SysctlChange) -> None:
+            if next(tries) == 0:
+                raise KernelRefusedError(f"setting {change.key}: no")
+
+        world.writing = refuse_once
+        world.sysctls["conf/eth0/proxy_ndp"] = "0"
+        controller.post(HostChanged())
+        eventually(lambda: world.sysctls["conf/eth0/proxy_ndp"] == "1")
 
 
 def test_what_the_kernel_refuses_is_tried_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:

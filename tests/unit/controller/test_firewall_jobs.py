@@ -9,7 +9,7 @@ import pytest
 from dockeripv6mapper.controller.firewall_side import FirewallSide
 from dockeripv6mapper.controller.jobs import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.model import Container, FirewallRules, Host, Link, Opening
 from dockeripv6mapper.settings import DEFAULT_FWMARK, FirewallMode, Settings
@@ -21,7 +21,7 @@ SERVING = container(
     network="he_ipv6", ports="80", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)
 )
 STOPPED = replace(SERVING, running=False, endpoints=())
-TIMED_OUT = KernelRefusedError("running nft: timed out")
+TIMED_OUT = CommandTimeoutError("running nft: no end after 10 s")
 OPEN = FirewallRules(DEFAULT_FWMARK, frozenset({WEB}))
 
 
@@ -64,13 +64,58 @@ class Side:
 
 
 def test_before_the_first_look_any_address_may_be_open() -> None:
-    """To whomever an earlier process opened it; a look that fails ends the waiting, too."""
-    for error in (None, TIMED_OUT):
+    """To whomever an earlier process opened it. Where nft cannot be run, none has opened anything."""
+    for error in (None, KernelRefusedError("running nft: not installed")):
         side = Side()
         side.settle(whole=True)
         assert side.exposes(MON_CONTAINER, NGINX) == [True, True]
         side.end(FirewallRules(), error)
         assert side.exposes(MON_CONTAINER, NGINX) == [False, False]
+
+
+def test_a_first_look_that_does_not_end_is_made_again_before_any_address_is_given_away() -> None:
+    """It has shown nothing, whether a label asks for a port or not."""
+    side = Side()
+    side.settle(whole=True)
+    side.end(error=TIMED_OUT)
+    assert side.exposes(MON_CONTAINER) == [True]
+    assert side.side.failing
+    side.settle(whole=True)
+    side.end(FirewallRules())
+    assert side.exposes(MON_CONTAINER) == [False]
+    assert not side.side.failing
+
+
+def test_in_a_table_that_cannot_be_listed_any_address_may_be_open() -> None:
+    """Until it was built anew, whatever was known of it before."""
+    side = Side()
+    side.settle(SERVING, whole=True)
+    side.end_all()
+    side.settle(SERVING, whole=True)
+    side.end(None)
+    assert side.exposes(NGINX) == [True]
+    side.end_all()
+    assert side.exposes(NGINX) == [False]
+
+
+def test_a_table_that_only_closes_is_removed_by_a_daemon_that_closes_nothing() -> None:
+    """A look shows what is closed, and not on which uplinks."""
+    side = Side()
+    side.settle(whole=True)
+    side.end(FirewallRules(closed=frozenset({MON_CONTAINER})))
+    assert side.jobs == [WriteFirewall(FirewallRules(DEFAULT_FWMARK))]
+
+
+def test_a_write_that_fails_is_nobodys_concern_once_nothing_is_wanted() -> None:
+    """Nothing is left to be tried again."""
+    side = Side()
+    side.settle(SERVING, whole=True)
+    side.end(FirewallRules())
+    assert isinstance(side.end(error=TIMED_OUT), WriteFirewall)
+    side.settle(STOPPED)
+    side.settle(STOPPED, whole=True)
+    side.end_all()
+    assert not side.side.failing
 
 
 def test_what_an_earlier_process_opened_is_open_until_it_was_closed() -> None:

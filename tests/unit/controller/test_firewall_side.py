@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.actions import Connect
+from dockeripv6mapper.controller.messages import Stop
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.model import FirewallRules, Opening, ProxyEntry
@@ -68,7 +69,7 @@ def test_an_address_goes_to_nobody_while_its_ports_are_being_closed() -> None:
         eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
 
 
-def test_an_address_goes_to_nobody_while_its_ports_cannot_be_closed() -> None:
+def test_an_address_goes_to_nobody_while_its_ports_cannot_be_closed(caplog: pytest.LogCaptureFixture) -> None:
     """Where closing fails they may be open still; it is tried again."""
     world = World(containers={SERVING.id: SERVING, SUCCESSOR.id: SUCCESSOR})
     failed, mended = threading.Event(), threading.Event()
@@ -86,6 +87,7 @@ def test_an_address_goes_to_nobody_while_its_ports_cannot_be_closed() -> None:
         assert failed.wait(timeout=10)
         eventually(lambda: not world.entries)
         assert not world.actions
+        eventually(lambda: "container later waits: what was open at" in caplog.text)
         mended.set()
         eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
 
@@ -148,6 +150,26 @@ def test_nothing_answers_for_an_address_that_is_not_closed_yet(trouble: str) -> 
         mended.set()
         eventually(lambda: ENTRY in world.entries)
         assert world.firewall.closed == {MON_CONTAINER}
+
+
+def test_a_port_that_is_being_closed_is_closed_before_the_daemon_ends() -> None:
+    """Nobody would close it until the next one starts."""
+    world = World(containers={SERVING.id: SERVING})
+    opening, go_on = threading.Event(), threading.Event()
+
+    def open_slowly(rules: FirewallRules) -> None:
+        if rules.openings:
+            opening.set()
+            go_on.wait(timeout=10)
+
+    world.filtering = open_slowly
+    with running(world, NEVER) as controller:
+        assert opening.wait(timeout=10)
+        controller.post(event(SERVING, Change.DIED))
+        controller.post(Stop())
+        eventually(lambda: not world.entries)
+        go_on.set()
+    assert not world.firewall.openings
 
 
 def test_looks_that_take_longer_than_a_full_pass_keep_no_port_from_being_opened() -> None:

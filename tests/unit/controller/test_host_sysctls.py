@@ -10,6 +10,7 @@ import pytest
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.controller.host_sysctls import SOLICITATION_SECONDS, SOLICITATIONS, HostSysctls
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.logbook import Logbook
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.model import Forwarded, Host
@@ -127,6 +128,22 @@ def test_a_sysctl_that_is_refused_is_failing_until_it_is_right() -> None:
     world.writing = lambda _: None
     observed(kept, builders.host())
     assert not kept.failing
+
+
+def test_forwarding_that_somebody_switched_on_meanwhile_is_closed_again_the_next_time() -> None:
+    """What was closed then may be open by the time that forwarding is off again."""
+    world = World(sysctls={ACCEPT_RA: "2"})
+    asked: list[CloseForwarding] = []
+    kept = HostSysctls(world, Settings(), Logbook(), asked.append)
+    observed(kept, builders.host())
+    kept.need(routing=True, proxying=True)
+    assert len(asked) == 1
+    world.sysctls[FORWARDING] = "1"
+    kept.forwarding_closed(Forwarded.BY_RULES, None)
+    world.sysctls[FORWARDING] = "0"
+    observed(kept, builders.host())
+    assert len(asked) == 2
+    assert world.sysctls[FORWARDING] == "0"
 
 
 def test_no_router_is_asked_for_once_there_is_a_default_route() -> None:

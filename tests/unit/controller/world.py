@@ -194,7 +194,8 @@ class World:
 
     def observe_firewall(self) -> FirewallRules:
         self.looking_at_firewall()
-        return self.firewall
+        # What is on which uplink, and with which mark, is in the rules: no look shows it.
+        return FirewallRules(openings=self.firewall.openings, closed=self.firewall.closed)
 
     def apply_firewall(self, rules: FirewallRules) -> None:
         self.filtering(rules)

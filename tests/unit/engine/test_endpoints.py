@@ -435,6 +435,19 @@ def test_a_connect_that_was_to_be_undone_is_undone_by_the_next_process(
     assert not endpoints.unfinished(CONTAINER)
 
 
+def test_an_endpoint_that_was_made_by_the_id_of_a_network_that_is_gone_is_removed_by_that(
+    endpoints: Endpoints, wire: Wire, journal: Journal
+) -> None:
+    """A stopped container with one could not be started."""
+    wire.state = STOPPED
+    ours = {"IPAMConfig": None, "NetworkID": "", "DriverOpts": {"ipv6.mapper.endpoint": "added"}}
+    wire.inspected = {"net-id": {**OPERATIONAL, **ours}}
+    journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", None))
+    assert endpoints.apply(RESTORE)
+    assert [(each.verb, each.network) for each in wire.changes] == [("disconnect", "net-id")]
+    assert not journal.has(CONTAINER)
+
+
 def test_a_users_endpoint_on_a_network_that_is_gone_is_given_back_by_name(
     endpoints: Endpoints, wire: Wire
 ) -> None:

@@ -108,6 +108,15 @@ def test_a_route_that_another_has_replaced_is_news_when_it_is_back() -> None:
     assert seen == [True, True, True]
 
 
+def test_of_messages_that_come_together_each_is_remembered() -> None:
+    """Also those after the first that is news."""
+    renewals = Renewals()
+    renewals.is_news(told(RTM_NEWROUTE, route()))
+    assert renewals.have_news([told(RTM_NEWADDR, address()), told(RTM_DELROUTE, route())])
+    assert renewals.have_news([told(RTM_NEWROUTE, route())])
+    assert not renewals.have_news([told(RTM_NEWROUTE, route())])
+
+
 def test_all_is_news_after_messages_were_lost() -> None:
     """One of them may have told of a change."""
     renewals = Renewals()
