@@ -221,13 +221,12 @@ class FirewallSide:
             self._doubtful = job.rules
         if not isinstance(job, PutHooks):
             self._seen = False
-        if isinstance(job, LookAtFirewall) and not isinstance(error, CommandTimeoutError):
-            # Where nft cannot be run, no earlier process has opened anything with it.
-            self._bounded = True
-            if not self._asked:
-                # A host without nft matters only where a label asks for a port.
-                self._succeeded(LookAtFirewall)
-                return
+            # Where nft cannot be run, nothing is learnt by waiting: containers are mapped all the same.
+            self._bounded |= not isinstance(error, CommandTimeoutError)
+        if isinstance(job, LookAtFirewall) and self._bounded and not self._asked:
+            # A host without nft matters only where a label asks for a port.
+            self._succeeded(LookAtFirewall)
+            return
         self._failed.add(type(job))
         self._logbook.failed(type(job), error)
 

@@ -98,6 +98,17 @@ def test_in_a_table_that_cannot_be_listed_any_address_may_be_open() -> None:
     assert side.exposes(NGINX) == [False]
 
 
+def test_an_nft_that_neither_lists_nor_writes_keeps_no_container_from_being_mapped() -> None:
+    """There is nothing to wait for; what cannot be written is tried again."""
+    side = Side()
+    side.settle(whole=True)
+    side.end(None)
+    assert side.exposes(MON_CONTAINER) == [True]
+    side.end(error=KernelRefusedError("running nft -f -: exit code -11"))
+    assert side.exposes(MON_CONTAINER) == [False]
+    assert side.side.failing
+
+
 def test_a_table_that_only_closes_is_removed_by_a_daemon_that_closes_nothing() -> None:
     """A look shows what is closed, and not on which uplinks."""
     side = Side()
