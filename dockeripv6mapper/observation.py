@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dockeripv6mapper.actions import Release, Vacate
+from dockeripv6mapper.engine.cache import Inventory
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.inventory import Inventory
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import GoneError, KernelRefusedError, NoAnswerError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
-from dockeripv6mapper.kernel.uplinks import observe_topology
+from dockeripv6mapper.kernel.topology import observe_topology
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint

@@ -1,6 +1,6 @@
 """The frozen types of what no pass needs and a check does: the engine itself, how networks were made, rules.
 
-`examination` fills them in, `checks` judges them.
+`doctor.collect` fills them in, the other modules of `doctor` judge them.
 """
 
 from collections.abc import Mapping

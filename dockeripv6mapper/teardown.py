@@ -18,7 +18,7 @@ from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.kernel import firewall, leftovers
 from dockeripv6mapper.kernel.host import RECORD, Kernel
-from dockeripv6mapper.kernel.ruleset import TABLE
+from dockeripv6mapper.kernel.nft_ruleset import TABLE
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 from dockeripv6mapper.settings import Settings
 

@@ -34,11 +34,11 @@ def doctor(
 
     The commands that it prints are for root's shell. Exit code 3 where something is not well.
     """
-    from dockeripv6mapper import examination
-    from dockeripv6mapper.checks.finding import Level
+    from dockeripv6mapper.doctor import collect
+    from dockeripv6mapper.doctor.finding import Level
     from dockeripv6mapper.report import doctor as report
 
-    findings = examination.examine(context.obj)
+    findings = collect.examine(context.obj)
     if as_json:
         typer.echo(json.dumps(report.as_json(findings), indent=2))
     else:

@@ -10,7 +10,7 @@ import typer
 from dockeripv6mapper import __version__
 from dockeripv6mapper import settings as defaults
 from dockeripv6mapper.cli.background import carry_out
-from dockeripv6mapper.controller.audience import ServiceManager
+from dockeripv6mapper.controller.observers import ServiceManager
 from dockeripv6mapper.daemon.background import DEFAULT_LOGFILE, DEFAULT_PIDFILE, Command
 from dockeripv6mapper.report import logs
 from dockeripv6mapper.report.formats import LogFormat

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from dockeripv6mapper.controller.audience import Meter, ServiceManager
+from dockeripv6mapper.controller.observers import Meter, ServiceManager
 from dockeripv6mapper.mapping.progress import Tally
 
 

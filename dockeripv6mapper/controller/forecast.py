@@ -5,9 +5,9 @@ from collections.abc import Callable
 from collections.abc import Container as Collection
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.controller.jobs import Jobs
-from dockeripv6mapper.engine.fast_path import Sent
-from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.controller.workqueue import Jobs
+from dockeripv6mapper.engine.cache import Inventory
+from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.outlook import Outlook

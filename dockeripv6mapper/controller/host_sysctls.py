@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.controller.boundary import HostKernel
-from dockeripv6mapper.controller.jobs import CloseForwarding
-from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.interfaces import HostKernel
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.sysctls import (
@@ -40,7 +40,7 @@ class HostSysctls:
         self,
         kernel: HostKernel,
         settings: Settings,
-        logbook: Logbook,
+        log_changes: LogChanges,
         ask: Callable[[CloseForwarding], None],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -48,7 +48,7 @@ class HostSysctls:
         self._kernel = kernel
         self._ask = ask
         self._settings = settings
-        self._logbook = logbook
+        self._log_changes = log_changes
         self._advertised: tuple[str, ...] = ()
         self._uplinks: tuple[Link, ...] = ()
         self._routing = False
@@ -89,7 +89,7 @@ class HostSysctls:
                 f"no default route by {name}: forwarding was switched on while it had accept_ra=1. "
                 "It comes back with the next router advertisement, once accept_ra is 2"
             )
-            self._logbook.once("default route", text)
+            self._log_changes.once("default route", text)
             if self._may_write:
                 self._solicitations.setdefault(name, SOLICITATIONS)
         self.set()
@@ -113,7 +113,7 @@ class HostSysctls:
         if not self._may_write:
             # With --no-sysctl nobody but the user sets them, so each is a warning.
             level = logging.INFO if self._settings.sysctl else logging.WARNING
-            self._logbook.dry_run("sysctls", map(_sentence, changes), level)
+            self._log_changes.dry_run("sysctls", map(_sentence, changes), level)
             return
         for key in self._refused - {change.key for change in changes}:
             self._succeeded(key)
@@ -150,11 +150,11 @@ class HostSysctls:
 
     def _fail(self, key: str, error: Exception) -> None:
         self._refused.add(key)
-        self._logbook.failed(key, error)
+        self._log_changes.failed(key, error)
 
     def _succeeded(self, key: str) -> None:
         self._refused.discard(key)
-        self._logbook.succeeded(key)
+        self._log_changes.succeeded(key)
 
     def _solicit(self) -> None:
         """Send the next router solicitations, at most once in `SOLICITATION_SECONDS`."""
@@ -167,9 +167,9 @@ class HostSysctls:
             try:
                 self._kernel.solicit_router(name)
             except MapperError as error:
-                self._logbook.failed(("soliciting", name), error)
+                self._log_changes.failed(("soliciting", name), error)
             else:
-                self._logbook.succeeded(("soliciting", name))
+                self._log_changes.succeeded(("soliciting", name))
 
 
 def _sentence(change: SysctlChange) -> str:

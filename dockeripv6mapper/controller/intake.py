@@ -4,15 +4,15 @@ An answer may be older than what an event has told meanwhile: then it is asked f
 """
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Restore
-from dockeripv6mapper.controller.boundary import EngineEndpoints
-from dockeripv6mapper.controller.jobs import Answer, Jobs, ListImages, ListNetworks, Look, TakeSnapshot
-from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.controller.passes import Passes
+from dockeripv6mapper.controller.attempts import Attempts
+from dockeripv6mapper.controller.interfaces import EngineEndpoints
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.timers import LookLater, Retry, Timers
-from dockeripv6mapper.controller.vetoes import Vetoes
+from dockeripv6mapper.controller.workqueue import Answer, Jobs, ListImages, ListNetworks, Look, TakeSnapshot
+from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.endpoints import LATE_SECONDS
-from dockeripv6mapper.engine.inventory import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
@@ -28,18 +28,18 @@ class Intake:
         inventory: Inventory,
         jobs: Jobs,
         endpoints: EngineEndpoints,
-        passes: Passes,
-        vetoes: Vetoes,
+        reconciler: Reconciler,
+        attempts: Attempts,
         timers: Timers,
-        logbook: Logbook,
+        log_changes: LogChanges,
     ) -> None:
         self._inventory = inventory
         self._jobs = jobs
         self._endpoints = endpoints
-        self._passes = passes
-        self._vetoes = vetoes
+        self._reconciler = reconciler
+        self._attempts = attempts
         self._timers = timers
-        self._logbook = logbook
+        self._log_changes = log_changes
         self._unreadable: dict[str, frozenset[tuple[str, str]]] = {}
         """What could not be read from the last list of containers, and of networks."""
 
@@ -49,14 +49,14 @@ class Intake:
             # Whoever found that events were missed asked for another.
             return
         snapshot: Snapshot = answer.found
-        if not self._passes.listed:
+        if not self._reconciler.listed:
             self._look_at_marks(snapshot)
         # At first, a list that a newer one will follow is better than none.
-        if not self._passes.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
+        if not self._reconciler.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
             self._replace_networks(snapshot.networks)
         merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
         self._say_unreadable("container", snapshot.containers)
-        self._vetoes.listed(answer.asked)
+        self._attempts.listed(answer.asked)
         for container_id in merged.stale:
             # One that cannot be inspected either is tried again ever more seldom.
             if container_id not in snapshot.containers.unreadable or Retry(container_id) not in self._timers:
@@ -65,8 +65,8 @@ class Intake:
             known, under_way = self._inventory.containers, self._jobs.under_way
             self._endpoints.prune(lambda each: each in known or each in merged.stale or each in under_way)
         for network in snapshot.networks.items:
-            self._logbook.network(network)
-        self._passes.full_pass(merged.changed)
+            self._log_changes.network(network)
+        self._reconciler.full_pass(merged.changed)
 
     def _look_at_marks(self, snapshot: Snapshot) -> None:
         """Inspect each labelled container once: a move that was cut off by a reboot shows in a mark alone."""
@@ -80,22 +80,22 @@ class Intake:
             self._jobs.ask(ListNetworks())
             return
         self._replace_networks(answer.found)
-        self._vetoes.reconsider_all()
-        self._passes.evaluate(list(self._inventory.containers))
+        self._attempts.reconsider_all()
+        self._reconciler.evaluate(list(self._inventory.containers))
 
     def take_images(self, answer: Answer) -> None:
         """All images were listed: evaluate what waits for one."""
-        self._passes.images_listed = True
+        self._reconciler.images_listed = True
         if self._inventory.is_stale(IMAGES, answer.asked):
             self._jobs.ask(ListImages())
         else:
             self._inventory.replace_images(answer.found)
-        self._passes.evaluate(self._passes.waiting_for_images())
+        self._reconciler.evaluate(self._reconciler.waiting_for_images())
 
     def take_image(self, image: str, answer: Answer) -> None:
         """An image was looked at, for which containers wait."""
         self._inventory.put_image(image, answer.found)
-        self._passes.evaluate(
+        self._reconciler.evaluate(
             [each.id for each in self._inventory.containers.values() if each.image == image]
         )
 
@@ -109,7 +109,7 @@ class Intake:
             self._inventory.drop(container_id)
         else:
             self._inventory.put(answer.found)
-        self._passes.evaluate([container_id])
+        self._reconciler.evaluate([container_id])
 
     def take_attached(self, action: Connect | Reconnect) -> None:
         """A container was attached: its packets are let through before it is looked at."""
@@ -118,7 +118,7 @@ class Intake:
         name = known.network if known else action.network
         endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
         self._inventory.attach(action.container_id, endpoint)
-        self._passes.evaluate([action.container_id])
+        self._reconciler.evaluate([action.container_id])
         self._jobs.ask(Look(action.container_id))
 
     def take_idle(self, action: EndpointAction) -> None:
@@ -129,26 +129,26 @@ class Intake:
         if isinstance(action, Restore) and self._endpoints.unfinished(action.container_id):
             self._timers.set(Retry(action.container_id), LATE_SECONDS)
         else:
-            self._vetoes.idle(action)
+            self._attempts.idle(action)
 
     def take_refusal(self, action: EndpointAction) -> None:
         """A move was refused: who is in its way is to be found out, and no answer of before tells that."""
         self._inventory.touch(action.container_id)
-        self._vetoes.refused(action, self._inventory.epoch)
+        self._attempts.refused(action, self._inventory.epoch)
         self._jobs.ask(TakeSnapshot())
 
     def _replace_networks(self, answer: Listed[Network]) -> None:
         before = {each.id for each in self._inventory.networks}
         self._inventory.replace_networks(answer)
         for gone in before - {each.id for each in self._inventory.networks}:
-            self._logbook.forget(gone)
+            self._log_changes.forget(gone)
         self._say_unreadable("network", answer)
 
     def _say_unreadable(self, kind: str, answer: Listed[Container] | Listed[Network]) -> None:
         """Log what cannot be read, and what can be read again, each when it begins, changes or ends."""
         faults = {(kind, each): text for each, text in answer.faults.items()}
         for subject in self._unreadable.get(kind, frozenset()) - faults.keys():
-            self._logbook.succeeded(subject)
+            self._log_changes.succeeded(subject)
         for subject, text in faults.items():
-            self._logbook.failed(subject, MapperError(f"{text}; it stays as it was last known"))
+            self._log_changes.failed(subject, MapperError(f"{text}; it stays as it was last known"))
         self._unreadable[kind] = frozenset(faults)

@@ -6,13 +6,13 @@ from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
 from dockeripv6mapper import backoff
-from dockeripv6mapper.controller.boundary import HostKernel
-from dockeripv6mapper.controller.firewall_side import FirewallSide
-from dockeripv6mapper.controller.host_side import HostSide
+from dockeripv6mapper.controller.firewall import FirewallSide
+from dockeripv6mapper.controller.host import HostSide
 from dockeripv6mapper.controller.host_sysctls import SOLICITATION_SECONDS
-from dockeripv6mapper.controller.jobs import CloseForwarding, KernelJob
-from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.interfaces import HostKernel
+from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.timers import LookAtHost, RetryHost, Timers
+from dockeripv6mapper.controller.workqueue import CloseForwarding, KernelJob
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Host
@@ -26,15 +26,15 @@ class KernelSide:
         self,
         kernel: HostKernel,
         settings: Settings,
-        logbook: Logbook,
+        log_changes: LogChanges,
         timers: Timers,
         *,
         watch: Callable[[frozenset[int] | None], None],
         ask: Callable[[KernelJob], None],
     ) -> None:
-        self._firewall = FirewallSide(ask, settings, logbook)
+        self._firewall = FirewallSide(ask, settings, log_changes)
         self._host = HostSide(
-            *(kernel, settings, logbook), watch=watch, ask=ask, unclosed=self._firewall.unclosed
+            *(kernel, settings, log_changes), watch=watch, ask=ask, unclosed=self._firewall.unclosed
         )
         self._timers = timers
         self._failures = 0

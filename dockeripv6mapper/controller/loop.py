@@ -11,28 +11,18 @@ import time
 from collections.abc import Callable
 
 from dockeripv6mapper import backoff
-from dockeripv6mapper.controller.audience import Meter, ServiceManager
-from dockeripv6mapper.controller.boundary import EngineEndpoints, EngineLists, HostKernel
+from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.bulletin import Bulletin
+from dockeripv6mapper.controller.container_events import ContainerEvents
 from dockeripv6mapper.controller.intake import Intake
-from dockeripv6mapper.controller.jobs import (
-    Employ,
-    Job,
-    Jobs,
-    KernelJob,
-    ListImages,
-    ListNetworks,
-    Look,
-    LookAtImage,
-    TakeSnapshot,
-)
+from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.kernel_side import KernelSide
-from dockeripv6mapper.controller.lifecycle import Lifecycle
-from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.controller.mailbox import Mailbox
+from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.messages import HostChanged, Message, Overflowed, ResyncNow, Stop
+from dockeripv6mapper.controller.observers import Meter, ServiceManager
 from dockeripv6mapper.controller.outcomes import Outcomes
-from dockeripv6mapper.controller.passes import Passes
+from dockeripv6mapper.controller.queue import Queue
+from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.timers import (
     Deadline,
     LookAtHost,
@@ -46,7 +36,19 @@ from dockeripv6mapper.controller.timers import (
     Timers,
     Verify,
 )
-from dockeripv6mapper.controller.vetoes import Vetoes
+from dockeripv6mapper.controller.workqueue import (
+    Employ,
+    Job,
+    Jobs,
+    KernelJob,
+    ListImages,
+    ListNetworks,
+    Look,
+    LookAtImage,
+    TakeSnapshot,
+)
+from dockeripv6mapper.engine.cache import NETWORKS, Inventory
+from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import (
     ContainerChanged,
     ImagesChanged,
@@ -54,8 +56,6 @@ from dockeripv6mapper.engine.events import (
     StreamLost,
     Subscribed,
 )
-from dockeripv6mapper.engine.fast_path import Sent
-from dockeripv6mapper.engine.inventory import NETWORKS, Inventory
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.mapping.outlook import Outlook
@@ -99,26 +99,26 @@ class Controller:
         """Has no more events come, when the loop has begun to end."""
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
-        self._mailbox = Mailbox()
+        self._queue = Queue()
         self._inventory = Inventory()
         self._jobs = Jobs(
             *(self.post, lists, endpoints, kernel, self._inventory),
             under_way=under_way,
             employ=employ,
         )
-        self._logbook = Logbook()
+        self._log_changes = LogChanges()
         self._timers = timers or Timers()
-        self._vetoes = Vetoes()
-        self._passes = Passes(
+        self._attempts = Attempts()
+        self._reconciler = Reconciler(
             inventory=self._inventory,
             jobs=self._jobs,
             endpoints=endpoints,
             kernel=KernelSide(
-                *(kernel, settings, self._logbook, self._timers), watch=watch, ask=self._jobs.ask
+                *(kernel, settings, self._log_changes, self._timers), watch=watch, ask=self._jobs.ask
             ),
             timers=self._timers,
-            logbook=self._logbook,
-            vetoes=self._vetoes,
+            log_changes=self._log_changes,
+            attempts=self._attempts,
             publish=publish,
             meter=self._meter,
             settings=settings,
@@ -127,34 +127,34 @@ class Controller:
             inventory=self._inventory,
             jobs=self._jobs,
             endpoints=endpoints,
-            passes=self._passes,
-            vetoes=self._vetoes,
+            reconciler=self._reconciler,
+            attempts=self._attempts,
             timers=self._timers,
-            logbook=self._logbook,
+            log_changes=self._log_changes,
         )
         self._outcomes = Outcomes(
             jobs=self._jobs,
             intake=intake,
-            passes=self._passes,
-            vetoes=self._vetoes,
+            reconciler=self._reconciler,
+            attempts=self._attempts,
             timers=self._timers,
-            logbook=self._logbook,
+            log_changes=self._log_changes,
             meter=self._meter,
         )
-        self._lifecycle = Lifecycle(
+        self._container_events = ContainerEvents(
             inventory=self._inventory,
             jobs=self._jobs,
-            passes=self._passes,
-            vetoes=self._vetoes,
+            reconciler=self._reconciler,
+            attempts=self._attempts,
             timers=self._timers,
             meter=self._meter,
         )
-        self._bulletin = Bulletin(self._service, self._meter, self._passes.tally)
+        self._bulletin = Bulletin(self._service, self._meter, self._reconciler.tally)
         self._stopping = False
 
     def post(self, message: Message) -> None:
         """Hand a message to the loop. From any thread."""
-        self._mailbox.put(message)
+        self._queue.put(message)
 
     def run(self) -> None:
         """Work until `Stop` is posted."""
@@ -166,7 +166,7 @@ class Controller:
             try:
                 self.turn()
             except Exception as error:  # noqa: BLE001 - logged, and made good by a full pass: the daemon goes on
-                self._timers.hasten(Resync(), backoff.delay(self._logbook.failed(Controller, error)))
+                self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
         self._service.stopping()
         self._drain()
         self._jobs.stop()
@@ -175,11 +175,11 @@ class Controller:
         """Wait for a message or a timer, and deal with it."""
         seconds = min(self._timers.next_in(), self._service.beat_seconds)
         try:
-            if (message := self._mailbox.take(seconds)) is not None:
+            if (message := self._queue.take(seconds)) is not None:
                 self._handle(message)
         finally:
             self._ring_due()
-        if self._passes.listed and self._jobs.idle:
+        if self._reconciler.listed and self._jobs.idle:
             self._bulletin.done()
 
     def _drain(self) -> None:
@@ -192,12 +192,12 @@ class Controller:
         deadline = time.monotonic() + DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             busy = self._jobs.under_way.all() or self._jobs.commanding
-            match self._mailbox.take(left if busy else 0.0):
+            match self._queue.take(left if busy else 0.0):
                 case Finished(job=job) as finished:
                     self._jobs.done(job)
                     if isinstance(job, KernelJob):
                         found = finished.result.found if finished.error is None else None
-                        self._passes.take_command(job, found, finished.error)
+                        self._reconciler.take_command(job, found, finished.error)
                 case ContainerChanged(sent=Sent() as sent):
                     self._jobs.follow(sent)
                 case None:
@@ -212,7 +212,7 @@ class Controller:
     def _handle(self, message: Message) -> None:
         match message:
             case ContainerChanged():
-                self._lifecycle.take(message)
+                self._container_events.take(message)
             case NetworksChanged():
                 self._inventory.touch(NETWORKS)
                 self._jobs.ask(ListNetworks())
@@ -226,7 +226,7 @@ class Controller:
             case Subscribed():
                 self._subscribed()
             case StreamLost():
-                self._logbook.failed(STREAM, message.error)
+                self._log_changes.failed(STREAM, message.error)
                 self._bulletin.engine_went(message.error)
             case ResyncNow() | Overflowed():
                 self._resync_anew()
@@ -239,15 +239,15 @@ class Controller:
         self._inventory.images_changed()
         self._timers.cancel_retries()
         self._resync_anew()
-        self._logbook.engine_came_back()
-        self._logbook.succeeded(STREAM)
+        self._log_changes.engine_came_back()
+        self._log_changes.succeeded(STREAM)
         self._bulletin.engine_came()
 
     def _finished(self, message: Finished[Job]) -> None:
         self._outcomes.take(message)
         match message:
             case Finished(job=TakeSnapshot(), error=None):
-                self._logbook.succeeded(Controller)
+                self._log_changes.succeeded(Controller)
             case Finished(job=TakeSnapshot(), error=error):
                 self._bulletin.not_done(str(error))
 
@@ -260,9 +260,9 @@ class Controller:
             try:
                 self._ring(timer)
             except Exception as error:  # noqa: BLE001 - logged, and tried again
-                self._timers.hasten(timer, backoff.delay(self._logbook.failed(timer, error)))
+                self._timers.hasten(timer, backoff.delay(self._log_changes.failed(timer, error)))
             else:
-                self._logbook.succeeded(timer)
+                self._log_changes.succeeded(timer)
 
     def _ring(self, timer: Timer) -> None:
         match timer:
@@ -272,14 +272,14 @@ class Controller:
                 self._bulletin.publish()
             case Deadline(listed=True):
                 self._bulletin.not_done(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
-            case Deadline() if not self._passes.listed:
+            case Deadline() if not self._reconciler.listed:
                 self._bulletin.not_done(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
             case Retry(container_id) | LookLater(container_id):
                 self._jobs.ask(Look(container_id))
             case LookAtHost():
-                self._passes.host_changed()
+                self._reconciler.host_changed()
             case RetryHost():
-                self._passes.without_engine()
+                self._reconciler.without_engine()
             case RetryImage(image):
                 self._jobs.ask(LookAtImage(image))
             case Verify(container_id):
@@ -295,5 +295,5 @@ class Controller:
     def _resync_anew(self) -> None:
         """Take everything afresh though it may be asked for: events may have been missed since."""
         self._inventory.touch_all()
-        self._vetoes.reconsider_all()
+        self._attempts.reconsider_all()
         self._resync()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dockeripv6mapper.controller.jobs import Job
+from dockeripv6mapper.controller.workqueue import Job
 from dockeripv6mapper.engine.events import EventMessage
 from dockeripv6mapper.engine.workers import Finished
 

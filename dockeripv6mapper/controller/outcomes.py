@@ -7,9 +7,13 @@ import logging
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore, Vacate
-from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.intake import Intake
-from dockeripv6mapper.controller.jobs import (
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.observers import Meter
+from dockeripv6mapper.controller.reconcile import Reconciler
+from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
+from dockeripv6mapper.controller.workqueue import (
     Answer,
     Job,
     Jobs,
@@ -21,10 +25,6 @@ from dockeripv6mapper.controller.jobs import (
     Question,
     TakeSnapshot,
 )
-from dockeripv6mapper.controller.logbook import Logbook
-from dockeripv6mapper.controller.passes import Passes
-from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
-from dockeripv6mapper.controller.vetoes import Vetoes
 from dockeripv6mapper.engine.workers import Finished
 from dockeripv6mapper.errors import EngineRefusedError, NotFinishedError
 
@@ -39,18 +39,18 @@ class Outcomes:
         *,
         jobs: Jobs,
         intake: Intake,
-        passes: Passes,
-        vetoes: Vetoes,
+        reconciler: Reconciler,
+        attempts: Attempts,
         timers: Timers,
-        logbook: Logbook,
+        log_changes: LogChanges,
         meter: Meter,
     ) -> None:
         self._jobs = jobs
         self._intake = intake
-        self._passes = passes
-        self._vetoes = vetoes
+        self._reconciler = reconciler
+        self._attempts = attempts
         self._timers = timers
-        self._logbook = logbook
+        self._log_changes = log_changes
         self._meter = meter
 
     def take(self, finished: Finished[Job]) -> None:
@@ -59,14 +59,14 @@ class Outcomes:
         self._jobs.done(job)
         if isinstance(job, KernelJob):
             found = finished.result.found if finished.error is None else None
-            self._passes.kernel_ended(job, found, finished.error)
+            self._reconciler.kernel_ended(job, found, finished.error)
             return
         if isinstance(job, EndpointChange):
             self._meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)
         if finished.error is not None:
             self._failed(job, finished.error)
             return
-        self._logbook.succeeded(_subject(job))
+        self._log_changes.succeeded(_subject(job))
         if isinstance(job, EndpointChange | Restore):
             self._acted(job, finished.result)
         else:
@@ -85,7 +85,7 @@ class Outcomes:
     def _answered(self, question: Question, answer: Answer) -> None:
         match question:
             case TakeSnapshot():
-                self._logbook.succeeded(ListNetworks())
+                self._log_changes.succeeded(ListNetworks())
                 self._intake.take_snapshot(answer)
             case ListNetworks():
                 self._intake.take_networks(answer)
@@ -97,7 +97,7 @@ class Outcomes:
                 self._intake.take_container(container_id, answer)
 
     def _failed(self, job: Job, error: Exception) -> None:
-        count = self._logbook.failed(_subject(job), error)
+        count = self._log_changes.failed(_subject(job), error)
         match job:
             case EndpointChange() | Restore():
                 if _takes_off_the_network(job) and _is_final(error):
@@ -106,7 +106,7 @@ class Outcomes:
                 self._meter.retrying()
                 self._jobs.ask(Look(job.container_id))
                 # Its address is not in flight any more: other containers may have been refused because of it.
-                self._passes.evaluate([job.container_id])
+                self._reconciler.evaluate([job.container_id])
             case Look(container_id):
                 self._timers.set(Retry(container_id), backoff.delay(count))
                 self._meter.retrying()
@@ -115,7 +115,7 @@ class Outcomes:
             case TakeSnapshot() | ListNetworks() | ListImages():
                 # The next full pass lists images too while they are wanted.
                 self._timers.hasten(Resync(), backoff.delay(count))
-                self._passes.without_engine()
+                self._reconciler.without_engine()
 
 
 def _takes_off_the_network(action: EndpointAction) -> bool:

@@ -4,7 +4,7 @@ A connect that reaches the engine between create and start is answered within mi
 start event; one that comes too late is answered after it.
 """
 
-from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.model import Container, Decision, Mapping
 
 

@@ -3,7 +3,7 @@
 By what the engine's list says of the network alone. What the rules on this host do is `doctor`'s to examine.
 """
 
-from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
@@ -17,8 +17,8 @@ PROGRAM = "DockerIPV6Mapper.py doctor"
 class Reachability:
     """Looks at the network of each container that is mapped."""
 
-    def __init__(self, logbook: Logbook) -> None:
-        self._logbook = logbook
+    def __init__(self, log_changes: LogChanges) -> None:
+        self._log_changes = log_changes
 
     def check(self, container: Container, mapping: Mapping, facts: Facts, desired: Desired) -> None:
         """Warn where nothing from outside reaches a running container at its mapped address."""
@@ -27,7 +27,7 @@ class Reachability:
             return
         if why := _closed_by(network, opens=_opens_ports(container, facts, desired)):
             name = labels.plain(network.name)
-            self._logbook.once(
+            self._log_changes.once(
                 network.id, f"network {name}: nothing from outside gets in: {why} (see {PROGRAM})"
             )
 

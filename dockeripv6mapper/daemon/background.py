@@ -17,7 +17,7 @@ from typing import IO
 
 from daemon import DaemonContext
 
-from dockeripv6mapper.controller.audience import ServiceManager
+from dockeripv6mapper.controller.observers import ServiceManager
 from dockeripv6mapper.daemon.pidfile import PidFile, already_running
 from dockeripv6mapper.errors import MapperError
 

@@ -12,7 +12,7 @@ import time
 from math import inf
 from typing import Self
 
-from dockeripv6mapper.controller.audience import ServiceManager
+from dockeripv6mapper.controller.observers import ServiceManager
 
 log = logging.getLogger(__name__)
 

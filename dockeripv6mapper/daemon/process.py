@@ -8,15 +8,15 @@ from contextlib import ExitStack, suppress
 from types import FrameType
 
 from dockeripv6mapper import __version__
-from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.controller.observers import Meter, ServiceManager
 from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.daemon.notify import Notifier
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.connect_early import EarlyConnects
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
-from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
@@ -48,7 +48,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         stack.callback(kernel.close)
         meter = _metrics(stack, settings)
         under_way = UnderWay()
-        fast_path = FastPath(client, journal, under_way)
+        fast_path = EarlyConnects(client, journal, under_way)
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),

@@ -1,15 +1,15 @@
 """All that speaks to Docker: thin translations between the engine's API and `model`. Decides nothing.
 
 client             the connection: lists, inspections, connect and disconnect; errors become ours
-failures           what goes wrong with a call, or cannot be read of its answer, as our errors
+errors             what goes wrong with a call, or cannot be read of its answer, as our errors
 translate          the engine's JSON → `model`
 events             the event stream, as hints that something changed
-fast_path          the connect of a container just created, asked for by the thread that reads of it
+connect_early      the connect of a container just created, asked for by the thread that reads of it
 under_way          which containers are being changed, by whichever thread
 raw_socket         requests on the local socket itself, and the event stream on it
 spares             connections to it that are open before they are needed
 listed             a list of the engine's, with the items that cannot be read
-inventory          the in-memory picture of containers and networks, fed by lists and events
+cache              the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
 attachments        attaching a detached container again, with all that its user set
 endpoint_settings  what the user set on an endpoint: kept, marked, given back

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection
 
-from dockeripv6mapper.engine.failures import as_ours
+from dockeripv6mapper.engine.errors import as_ours
 from dockeripv6mapper.engine.listed import Listed, read_list
 from dockeripv6mapper.engine.raw_socket import EventStream, Patience
 from dockeripv6mapper.engine.translate import (
@@ -63,7 +63,7 @@ EVENT_FILTERS = {
 
 CONNECTIONS = 32
 """Connections that are kept open, at least one for each thread that may call the engine (see
-`controller.jobs`): the library drops each one above that with a warning."""
+`controller.workqueue`): the library drops each one above that with a warning."""
 
 ApiVersion: TypeAlias = tuple[int, int]
 """Version of the engine's API, as numbers: 1.9 is older than 1.44."""

@@ -21,6 +21,7 @@ from dockeripv6mapper.actions import (
 )
 from dockeripv6mapper.engine.attachments import Attachments
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
     ADDED_SOMEWHERE,
@@ -41,7 +42,6 @@ from dockeripv6mapper.engine.endpoint_settings import (
     without,
     without_mac,
 )
-from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC, MAC_IS_RANDOM, MacOrigin, mac_of
 from dockeripv6mapper.engine.translate import MOVED, RESTORE_RUNNING, ipv6

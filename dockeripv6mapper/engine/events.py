@@ -3,7 +3,7 @@
 An event is never taken for the truth, except that a container was created, started, died or removed: what
 it is like now is looked up. The stream is subscribed to anew whenever it ends, and every subscription is
 announced, since whatever happened before it has to be listed. What must precede a start is begun here, by
-the `fast_path`.
+the `EarlyConnects`.
 """
 
 import logging
@@ -16,8 +16,8 @@ from typing import Any
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.engine.client import Client, Events
-from dockeripv6mapper.engine.failures import BROKEN, MISREAD
-from dockeripv6mapper.engine.fast_path import FastPath, Sent
+from dockeripv6mapper.engine.connect_early import EarlyConnects, Sent
+from dockeripv6mapper.engine.errors import BROKEN, MISREAD
 from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import Container
@@ -131,9 +131,9 @@ def _understood(event: Mapping[str, Any]) -> EventMessage | None:
 class EventReader:
     """Reads the stream on a thread of its own, for as long as it is not stopped."""
 
-    def __init__(self, client: Client, fast_path: FastPath, deliver: Callable[[EventMessage], None]) -> None:
+    def __init__(self, client: Client, early: EarlyConnects, deliver: Callable[[EventMessage], None]) -> None:
         self._client = client
-        self._fast_path = fast_path
+        self._early = early
         self._deliver = deliver
         self._stopping = threading.Event()
         self._stream: Events | None = None
@@ -164,7 +164,7 @@ class EventReader:
             self._follow()
             failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             self._stopping.wait(backoff.delay(failures, longest=LONGEST_RETRY_SECONDS))
-        self._fast_path.close()
+        self._early.close()
 
     def _follow(self) -> None:
         """Deliver one subscription's events until it ends."""
@@ -176,7 +176,7 @@ class EventReader:
         # What is open leads to an engine that went away, and would stay so until the collector comes by.
         self._end_stream()
         self._stream = None
-        self._fast_path.close()
+        self._early.close()
         self._client.close()
         if not self._stopping.is_set():
             self._deliver(StreamLost(error))
@@ -186,7 +186,7 @@ class EventReader:
         self._stream = stream = self._client.events()
         if self._stopping.is_set():
             self._end_stream()
-        self._fast_path.subscribed()
+        self._early.subscribed()
         self._deliver(Subscribed())
         for event in self._heard(stream):
             if (message := _understood(event)) is not None:
@@ -200,7 +200,7 @@ class EventReader:
         """Do what cannot wait for the controller; returns the message that tells it of that."""
         match message:
             case ContainerChanged(created=Container() as created):
-                return replace(message, sent=self._fast_path.connect(created, message.at))
+                return replace(message, sent=self._early.connect(created, message.at))
             case ImagesChanged():
-                self._fast_path.images_changed()
+                self._early.images_changed()
         return message

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from dockeripv6mapper.engine.failures import MISREAD
+from dockeripv6mapper.engine.errors import MISREAD
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """The firewall: our own nftables table, and one rule in each of the engine's hooks that accepts its mark.
 
 The engine's rules are iptables rules, so the accepting ones are too; the engine may use either of its
-backends, nft or legacy. Nothing of anybody else's is changed. What the table says is `ruleset`'s.
+backends, nft or legacy. Nothing of anybody else's is changed. What the table says is `nft_ruleset`'s.
 """
 
 import logging
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.kernel import ruleset
+from dockeripv6mapper.kernel import nft_ruleset
 from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.kernel.filtering import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
@@ -79,7 +79,7 @@ class Firewall:
         if found is not None:
             self._structure, self._rules = found
             if self._foreign:
-                self._warn(f"table {ruleset.TABLE} is not as it was made: building it anew")
+                self._warn(f"table {nft_ruleset.TABLE} is not as it was made: building it anew")
         if not self._foreign:
             self._warned = ""
         return self._rules
@@ -95,13 +95,13 @@ class Firewall:
 
         It is taken to be as it was last seen or written: `observe` first, where that may not be so.
         """
-        structure = ruleset.structure(rules)
+        structure = nft_ruleset.structure(rules)
         if not rules:
-            text = ruleset.remove() if self._rules or self._structure or self._foreign else ""
+            text = nft_ruleset.remove() if self._rules or self._structure or self._foreign else ""
         elif structure == self._structure:
-            text = ruleset.change(rules, self._rules)
+            text = nft_ruleset.change(rules, self._rules)
         else:
-            text = ruleset.rebuild(rules)
+            text = nft_ruleset.rebuild(rules)
         self._structure = None
         if text:
             run(["nft", "-f", "-"], stdin=text)
@@ -118,7 +118,7 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
 
     Raises `UnreadableTableError`, and `KernelRefusedError` where nft cannot be run at all.
     """
-    argv = ["nft", "-j", "list", "table", *ruleset.TABLE.split()]
+    argv = ["nft", "-j", "list", "table", *nft_ruleset.TABLE.split()]
     listed = run(argv, check=False)
     if listed.returncode < 0:
         # Some versions of nft die of a ruleset that a newer one wrote (1.0.6, Debian 12).
@@ -128,9 +128,9 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
             return None
         raise KernelRefusedError(f"running {' '.join(argv)}: {listed.stderr.strip()}", hint=PERMISSION_HINT)
     try:
-        return ruleset.read(listed.stdout)
+        return nft_ruleset.read(listed.stdout)
     except ValueError as error:
-        raise UnreadableTableError(f"reading table {ruleset.TABLE}: {error}") from error
+        raise UnreadableTableError(f"reading table {nft_ruleset.TABLE}: {error}") from error
 
 
 def missing_hooks(mark: int) -> list[Hook]:

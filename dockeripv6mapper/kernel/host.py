@@ -7,7 +7,7 @@ from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.kernel import firewall, forwarding, sysctls
 from dockeripv6mapper.kernel.ndp import Announcer
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
-from dockeripv6mapper.kernel.uplinks import TopologyObserver
+from dockeripv6mapper.kernel.topology import TopologyObserver
 from dockeripv6mapper.model import FirewallRules, Forwarded, Host, Link, ProxyEntry
 
 RECORD = "proxies"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.kernel import ruleset
+from dockeripv6mapper.kernel import nft_ruleset
 from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.kernel.filtering import observe_chains
 from dockeripv6mapper.kernel.firewall import COMMENT
@@ -48,12 +48,12 @@ def has_table() -> bool:
     """Whether our table is there. Raises `KernelRefusedError`."""
     if not shutil.which("nft"):
         return False
-    return f"table {ruleset.TABLE}" in run(["nft", "list", "tables", "ip6"]).stdout.splitlines()
+    return f"table {nft_ruleset.TABLE}" in run(["nft", "list", "tables", "ip6"]).stdout.splitlines()
 
 
 def remove_table() -> None:
     """Remove our table, whatever it holds. Raises `KernelRefusedError`."""
-    run(["nft", "-f", "-"], stdin=ruleset.remove())
+    run(["nft", "-f", "-"], stdin=nft_ruleset.remove())
 
 
 def rules(command: str) -> Iterator[LeftRule]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.mapping.reservations import Stake
+from dockeripv6mapper.mapping.claims import Stake
 
 
 @dataclass(frozen=True, slots=True)

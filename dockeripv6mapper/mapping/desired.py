@@ -10,17 +10,17 @@ from ipaddress import IPv6Address
 
 from dockeripv6mapper.mapping import addressing, labels
 from dockeripv6mapper.mapping.circles import Held, circle, makes_way_at
+from dockeripv6mapper.mapping.claims import Affected, Claims, Stake
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet, needs_proxy
-from dockeripv6mapper.mapping.ports import parse_ports
-from dockeripv6mapper.mapping.reservations import Affected, Reservations, Stake
-from dockeripv6mapper.mapping.trust import (
+from dockeripv6mapper.mapping.image_labels import (
     ImageUnknownError,
     counting_labels,
     effective_mode,
     image_is_gone,
     marked_endpoint,
 )
+from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.ports import parse_ports
 from dockeripv6mapper.model import (
     Container,
     Decision,
@@ -139,7 +139,7 @@ class Desired:
         self._settings = settings
         self._resolved: dict[str, Decision] = {}
         self._stakes: dict[str, Stake] = {}
-        self._reservations = Reservations()
+        self._claims = Claims()
         self._settled: dict[str, Mapping | Refusal] = {}
         """What was settled since anything about it changed: a pass asks five times for each."""
 
@@ -153,7 +153,7 @@ class Desired:
         by_others = {
             each
             for container_id, addresses in touched.items()
-            for each in self._reservations.staked(addresses) - {container_id}
+            for each in self._claims.staked(addresses) - {container_id}
         }
         self._unsettle(changed | by_others)
         refused = [each for each in changed | by_others if isinstance(self.decision(each), Refusal)]
@@ -170,7 +170,7 @@ class Desired:
         if container is None:
             self._resolved.pop(container_id, None)
             self._stakes.pop(container_id, None)
-            return self._reservations.drop(container_id)
+            return self._claims.drop(container_id)
         decision = resolve(container, facts, self._settings)
         in_flight = facts.in_flight.get(container_id)
         identity = decision.identity if isinstance(decision, Mapping) else container_id
@@ -182,11 +182,11 @@ class Desired:
         addresses.add(in_flight)
         if isinstance(decision, Mapping):
             addresses.add(decision.address)
-        return self._reservations.put(stake, (each for each in addresses if each is not None))
+        return self._claims.put(stake, (each for each in addresses if each is not None))
 
     def taken(self) -> frozenset[IPv6Address]:
         """Every address that a container has, asked for, or is to have."""
-        return self._reservations.addresses()
+        return self._claims.addresses()
 
     def decision(self, container_id: str) -> Decision:
         """What is wanted of a container, the others considered."""
@@ -202,7 +202,7 @@ class Desired:
             self._settled.pop(container_id, None)
 
     def _settle(self, stake: Stake, resolved: Mapping) -> Mapping | Refusal:
-        rival = self._reservations.rival(stake, resolved.address)
+        rival = self._claims.rival(stake, resolved.address)
         if rival is None:
             return resolved
         if rival.identity != stake.identity:
@@ -225,7 +225,7 @@ class Desired:
         resolved = self._resolved.get(container_id)
         if not isinstance(resolved, Mapping):
             return None
-        rival = self._reservations.rival(self._stakes[container_id], resolved.address)
+        rival = self._claims.rival(self._stakes[container_id], resolved.address)
         return Held(rival, resolved.address) if rival and rival.at(resolved.address) else None
 
     def entries(self, facts: Facts, container_id: str) -> frozenset[ProxyEntry]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from dockeripv6mapper.checks.finding import Finding, Level, printable
+from dockeripv6mapper.doctor.finding import Finding, Level, printable
 
 STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 INDENT = 6

@@ -21,7 +21,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from dockeripv6mapper import __version__
-from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.progress import Tally
 
@@ -81,7 +81,7 @@ class Metrics(Meter):
             buckets=LAG_BUCKETS,
             registry=registry,
         )
-        self._passes = Histogram(
+        self._reconciler = Histogram(
             f"{PREFIX}_pass_duration_seconds",
             "One pass, from facts to actions, over everything (full) or over some containers.",
             labelnames=("scope",),
@@ -131,7 +131,7 @@ class Metrics(Meter):
         self._lag.observe(max(0.0, lag))
 
     def passed(self, seconds: float, *, whole: bool) -> None:
-        self._passes.labels("full" if whole else "partial").observe(seconds)
+        self._reconciler.labels("full" if whole else "partial").observe(seconds)
 
     def acted(self, action: str, seconds: float, *, failed: bool) -> None:
         self._actions.labels(action, "failed" if failed else "done").observe(seconds)

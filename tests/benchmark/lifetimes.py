@@ -20,8 +20,8 @@ from dockeripv6mapper.actions import Connect, EndpointAction
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Snapshot
+from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
-from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel

@@ -19,12 +19,12 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from dockeripv6mapper.actions import EndpointAction
-from dockeripv6mapper.controller.boundary import EngineLists
+from dockeripv6mapper.controller.interfaces import EngineLists
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Client, Snapshot
+from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Subscribed
-from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel

@@ -15,7 +15,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from dockeripv6mapper.kernel.proxies import ProxyTable
-from dockeripv6mapper.kernel.uplinks import observe_topology
+from dockeripv6mapper.kernel.topology import observe_topology
 from dockeripv6mapper.model import ProxyEntry
 
 

@@ -13,7 +13,7 @@ from errno import ENOBUFS
 from functools import partial
 
 from dockeripv6mapper.kernel.netlink import RTMGRP_IPV6_IFADDR, open_notifications
-from dockeripv6mapper.kernel.uplinks import TopologyObserver
+from dockeripv6mapper.kernel.topology import TopologyObserver
 from tests.lab.waiting import eventually
 
 ADDRESS_CHANGE = "address "

@@ -21,7 +21,7 @@ FORBIDDEN = (
 
 
 class SocketProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Passes to `engine` what `allowed` matches whole, a pattern for `METHOD /path?query`."""
+    """Reconciler to `engine` what `allowed` matches whole, a pattern for `METHOD /path?query`."""
 
     daemon_threads = True
 

@@ -18,9 +18,9 @@ import pytest
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Stop
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.connect_early import EarlyConnects
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventMessage, EventReader, StreamLost, Subscribed
-from dockeripv6mapper.engine.fast_path import FastPath
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.settings import Settings
@@ -174,7 +174,7 @@ def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
     heard: list[EventMessage] = []
     client, journal = Client(relay.url), Journal(state_dir)
     under_way = UnderWay()
-    fast_path = FastPath(client, journal, under_way)
+    fast_path = EarlyConnects(client, journal, under_way)
     world = World()
 
     def deliver(message: EventMessage) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.kernel.uplinks import READ_ANYWAY
+from dockeripv6mapper.kernel.topology import READ_ANYWAY
 from tests.lab.namespaces import Namespace
 from tests.lab.roots import CHECKOUT
 from tests.lab.waiting import eventually

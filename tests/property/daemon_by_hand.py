@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
-from dockeripv6mapper.controller.jobs import Job
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Message
 from dockeripv6mapper.controller.timers import Resync, Timers
+from dockeripv6mapper.controller.workqueue import Job
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.engine.journal import Journal

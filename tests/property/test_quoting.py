@@ -5,8 +5,8 @@ import subprocess
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockeripv6mapper.checks.finding import printable
-from dockeripv6mapper.checks.fixes import operands, quoted
+from dockeripv6mapper.doctor.finding import printable
+from dockeripv6mapper.doctor.fixes import operands, quoted
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 

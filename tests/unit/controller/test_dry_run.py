@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.messages import ResyncNow
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.test_audience import Counter
+from tests.unit.controller.test_observers import Counter
 from tests.unit.controller.world import event, running, world_with
 
 ATTACHED = container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
@@ -27,14 +27,14 @@ def test_only_new_lines_are_logged_and_those_that_are_gone_are_forgotten(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What would be done again after it was not is news; each side has its own lines."""
-    logbook = Logbook()
+    log_changes = LogChanges()
     with caplog.at_level(logging.INFO):
         for lines in (["would a"], ["would a", "would b"], ["would b"], ["would a"]):
-            logbook.dry_run("proxy entries", lines)
-        logbook.dry_run("the firewall", ["would a"])
-        logbook.dry_run("6ba2", ["would c"])
-        logbook.forget("6ba2")
-        logbook.dry_run("6ba2", ["would c"])
+            log_changes.dry_run("proxy entries", lines)
+        log_changes.dry_run("the firewall", ["would a"])
+        log_changes.dry_run("6ba2", ["would c"])
+        log_changes.forget("6ba2")
+        log_changes.dry_run("6ba2", ["would c"])
     assert said(caplog) == ["would a", "would b", "would a", "would a", "would c", "would c"]
 
 

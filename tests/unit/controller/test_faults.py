@@ -11,9 +11,9 @@ from errno import ENOBUFS
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, SysctlChange
-from dockeripv6mapper.controller.jobs import QUESTIONERS
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.controller.workqueue import QUESTIONERS
 from dockeripv6mapper.engine.events import Change, Subscribed
 from dockeripv6mapper.errors import (
     EngineRefusedError,
@@ -329,7 +329,7 @@ def test_more_events_than_can_be_kept_are_made_good_by_a_look_at_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also those of containers of which no event was kept."""
-    monkeypatch.setattr("dockeripv6mapper.controller.mailbox.CAPACITY", 10)
+    monkeypatch.setattr("dockeripv6mapper.controller.queue.CAPACITY", 10)
     world = faulty(OTHER)
     with running(world, NEVER) as controller:
         eventually(lambda: OTHER_ENTRY in world.entries)

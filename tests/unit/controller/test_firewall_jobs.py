@@ -6,9 +6,9 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockeripv6mapper.controller.firewall_side import FirewallSide
-from dockeripv6mapper.controller.jobs import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
-from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.firewall import FirewallSide
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.workqueue import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.model import Container, FirewallRules, Host, Link, Opening
@@ -31,7 +31,7 @@ class Side:
     def __init__(self, mode: FirewallMode = FirewallMode.ENGINE) -> None:
         settings = Settings(firewall=mode)
         self.jobs: list[FirewallJob] = []
-        self.side = FirewallSide(self.jobs.append, settings, Logbook())
+        self.side = FirewallSide(self.jobs.append, settings, LogChanges())
         self._desired = Desired(settings)
 
     def settle(self, *containers: Container, host: Host | None = None, whole: bool = False) -> None:

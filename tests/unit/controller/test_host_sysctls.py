@@ -10,8 +10,8 @@ import pytest
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.controller.host_sysctls import SOLICITATION_SECONDS, SOLICITATIONS, HostSysctls
-from dockeripv6mapper.controller.jobs import CloseForwarding
-from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.model import Forwarded, Host
 from dockeripv6mapper.settings import Settings
@@ -30,7 +30,7 @@ def sysctls(
     kept = HostSysctls(
         world,
         settings or Settings(),
-        Logbook(),
+        LogChanges(),
         ask=lambda _: kept.forwarding_closed(world.close_forwarding(), None),
         clock=clock,
     )
@@ -134,7 +134,7 @@ def test_forwarding_that_somebody_switched_on_meanwhile_is_closed_again_the_next
     """What was closed then may be open by the time that forwarding is off again."""
     world = World(sysctls={ACCEPT_RA: "2"})
     asked: list[CloseForwarding] = []
-    kept = HostSysctls(world, Settings(), Logbook(), asked.append)
+    kept = HostSysctls(world, Settings(), LogChanges(), asked.append)
     observed(kept, builders.host())
     kept.need(routing=True, proxying=True)
     assert len(asked) == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from dockeripv6mapper.controller.audience import Meter
+from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.engine.events import Change, ContainerChanged, ImagesChanged, NetworksChanged
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import EngineRefusedError, KernelRefusedError

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from dockeripv6mapper.controller.logbook import Logbook
+from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.messages import HostChanged, ResyncNow
 from dockeripv6mapper.controller.timers import Report, RetryHost, Timers, Verify
 from dockeripv6mapper.engine.events import Change, ImagesChanged, StreamLost, Subscribed
@@ -16,7 +16,7 @@ from dockeripv6mapper.mapping.progress import Tally
 from dockeripv6mapper.model import ProxyEntry
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.test_audience import Counter, Listener
+from tests.unit.controller.test_observers import Counter, Listener
 from tests.unit.controller.world import NEVER, World, event, running, world_with
 
 RUNNING = container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
@@ -50,9 +50,9 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 def test_a_new_unexpected_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     """Each of another type or from another place, also where an earlier one has not ended."""
-    logbook = Logbook(Clock())
-    logbook.failed("a", raised(KeyError("x")))
-    logbook.failed("a", raised(IndexError("x")))
+    log_changes = LogChanges(Clock())
+    log_changes.failed("a", raised(KeyError("x")))
+    log_changes.failed("a", raised(IndexError("x")))
     assert [each.exc_info is not None for each in errors(caplog)] == [True, True]
     assert "KeyError" in errors(caplog)[0].message
     assert "controller/timers.py:" in errors(caplog)[0].message
@@ -61,9 +61,9 @@ def test_a_new_unexpected_error_is_logged_with_its_traceback(caplog: pytest.LogC
 def test_repeats_are_logged_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever their message says, and whatever failed by them: a message may hold a container's name."""
     clock = Clock()
-    logbook = Logbook(clock)
+    log_changes = LogChanges(clock)
     for number in range(1000):
-        logbook.failed(f"container {number % 7}", raised(KeyError(f"container {number}")))
+        log_changes.failed(f"container {number % 7}", raised(KeyError(f"container {number}")))
         clock.now += 0.25
     shown = errors(caplog)
     assert len(shown) == 5
@@ -76,11 +76,11 @@ def test_an_unexpected_error_that_ends_and_comes_again_does_not_flood_the_log(
 ) -> None:
     """Each full pass that works ends it: a line a minute, and its end once for each of them."""
     clock = Clock()
-    logbook = Logbook(clock)
+    log_changes = LogChanges(clock)
     with caplog.at_level(logging.INFO):
         for _ in range(300):
-            logbook.failed("the loop", raised(KeyError("x")))
-            logbook.succeeded("the loop")
+            log_changes.failed("the loop", raised(KeyError("x")))
+            log_changes.succeeded("the loop")
             clock.now += 0.5
     ends = [each for each in caplog.records if each.message.startswith("no longer failing")]
     assert len(errors(caplog)) == len(ends) == 3

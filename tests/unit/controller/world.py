@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Release, SysctlChange, Vacate
-from dockeripv6mapper.controller.audience import Meter, ServiceManager
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.messages import Stop
+from dockeripv6mapper.controller.observers import Meter, ServiceManager
 from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.client import Snapshot
+from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
-from dockeripv6mapper.engine.fast_path import Sent
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.spares import Exchange
 from dockeripv6mapper.engine.under_way import UnderWay

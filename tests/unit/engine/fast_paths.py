@@ -3,7 +3,7 @@
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.fast_path import FastPath, Sent
+from dockeripv6mapper.engine.connect_early import EarlyConnects, Sent
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.mapping.networks import Networks
@@ -15,9 +15,9 @@ from tests.unit.builders import IMAGE
 CREATED = builders.container(container_id="6ba2", network="he_ipv6")
 
 
-def fast_path(client: Client, journal: Journal, under_way: UnderWay | None = None) -> FastPath:
+def fast_path(client: Client, journal: Journal, under_way: UnderWay | None = None) -> EarlyConnects:
     """One that may connect anything."""
-    path = FastPath(client, journal, under_way or UnderWay())
+    path = EarlyConnects(client, journal, under_way or UnderWay())
     path.subscribed()
     host, networks = builders.host(), Networks((builders.network(),))
     nobodys: frozenset[IPv6Address] = frozenset()

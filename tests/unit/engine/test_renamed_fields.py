@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.engine.inventory import Inventory
+from dockeripv6mapper.engine.cache import Inventory
 from dockeripv6mapper.engine.listed import read_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,

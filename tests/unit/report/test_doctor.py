@@ -1,6 +1,6 @@
 """Findings as they are printed."""
 
-from dockeripv6mapper.checks.finding import ok, warn
+from dockeripv6mapper.doctor.finding import ok, warn
 from dockeripv6mapper.report import doctor
 
 WELL = ok("engine-version", "engine", "engine 28.5.2 answers")

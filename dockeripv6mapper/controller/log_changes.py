@@ -1,0 +1,142 @@
+"""Log changes: each thing is said once. A refusal when it begins or changes, a failure also when it ends."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from dockeripv6mapper.controller.unexpected import Kind, UnexpectedErrors
+from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
+from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.model import Container, Decision, Mapping, Network, Refusal, Undecided
+
+log = logging.getLogger(__name__)
+
+
+AWAY = "the engine is away"
+"""What all failures have in common that come of it, whatever the engine was asked."""
+
+
+class LogChanges:
+    """Remembers what was said of whom."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._decisions: dict[str, Decision] = {}
+        self._failures: dict[object, tuple[int, str]] = {}
+        self._unexpected = UnexpectedErrors(clock)
+        self._kinds: dict[object, Kind] = {}
+        """Of those failures that are unexpected errors, and were logged: their kind."""
+        self._remarks: set[tuple[str, str]] = set()
+        self._dry_run: dict[str, frozenset[str]] = {}
+        """What would be done now, by container or by side."""
+
+    def decision(self, container: Container, decision: Decision) -> None:
+        """Say what is wanted of a container, where that is news."""
+        self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
+        if isinstance(decision, Undecided) or self._decisions.get(container.id) == decision:
+            return
+        before = self._decisions.get(container.id)
+        self._decisions[container.id] = decision
+        match decision:
+            case Refusal() if isinstance(before, Refusal) and before.detail == decision.detail:
+                pass
+            case Refusal() if not decision.reason.is_fault:
+                log.debug("container %s: %s [%s]", container.name, decision.detail, decision.reason.value)
+            case Refusal():
+                log.warning(
+                    "container %s is not mapped: %s [%s] (%s)",
+                    container.name,
+                    decision.detail,
+                    decision.reason.value,
+                    _labels_of(container.labels),
+                )
+            case Mapping() if isinstance(before, Refusal) and before.reason.is_fault:
+                log.info("container %s can be mapped now", container.name)
+
+    def ports_refused(self, container: Container, refusal: Refusal) -> None:
+        """Say once that none of a container's ports are opened."""
+        self.once(container.id, f"container {container.name}: no port is opened: {refusal.detail}")
+
+    def ignored(self, container: Container, given: Iterable[str]) -> None:
+        """Say once of each label that it does not count, since it is the image's own."""
+        for label in given:
+            text = f"label {labels.shown(label)} is its image's own, and does not count"
+            self.once(container.id, f"container {container.name}: {text}", logging.INFO)
+
+    def network(self, network: Network) -> None:
+        """Say what is odd about a network's labels, once."""
+        self._remark(f"network {network.name}", network.id, network.labels, labels.NETWORK_LABELS)
+
+    def once(self, subject: str, text: str, level: int = logging.WARNING) -> None:
+        """Say `text` of `subject`, unless it was said before."""
+        if (subject, text) not in self._remarks:
+            self._remarks.add((subject, text))
+            log.log(level, "%s", text)
+
+    def dry_run(self, side: str, lines: Iterable[str], level: int = logging.INFO) -> None:
+        """Log what would be done now for `side`, or for a container's ID: the lines that are new."""
+        now = frozenset(lines)
+        for line in sorted(now - self._dry_run.get(side, frozenset())):
+            log.log(level, "%s", line)
+        if now:
+            self._dry_run[side] = now
+        else:
+            self._dry_run.pop(side, None)
+
+    def failed(self, what: object, error: Exception) -> int:
+        """Say that something failed, where that is news; returns how many times in a row it has."""
+        count, said = self._failures.get(what, (0, ""))
+        if not isinstance(error, MapperError):
+            if (kind := self._unexpected.log(error)) is not None:
+                self._kinds[what], said = kind, repr(error)
+            self._failures[what] = (count + 1, said)
+            return count + 1
+        gist = _gist(error)
+        known = said == gist or (gist == AWAY and self._is_away())
+        self._failures[what] = (count + 1, gist)
+        if known:
+            log.debug("%s (again: %d times now)", error, count + 1)
+        elif isinstance(error, EngineUnavailableError):
+            log.warning("%s: keeping everything as it is, and trying again", error)
+        else:
+            log.warning("%s%s", error, f" (try: {error.hint})" if error.hint else "")
+        return count + 1
+
+    def succeeded(self, what: object) -> None:
+        """Say that a failure has ended, if there was one."""
+        _, said = self._failures.pop(what, (0, ""))
+        if (kind := self._kinds.pop(what, None)) is not None:
+            self._unexpected.end(kind)
+        if said and not (said == AWAY and self._is_away()):
+            log.info("no longer failing: %s", said)
+
+    def engine_came_back(self) -> None:
+        """Say that all has ended which failed since the engine was away."""
+        for what in [what for what, (_, said) in self._failures.items() if said == AWAY]:
+            self.succeeded(what)
+
+    def forget(self, subject: str, *whats: object) -> None:
+        """A container or network is gone: whatever is said of it next, or of `whats`, is news."""
+        self._decisions.pop(subject, None)
+        self._dry_run.pop(subject, None)
+        for what in (subject, *whats):
+            self._failures.pop(what, None)
+            self._kinds.pop(what, None)
+        self._remarks = {remark for remark in self._remarks if remark[0] != subject}
+
+    def _is_away(self) -> bool:
+        return any(said == AWAY for _, said in self._failures.values())
+
+    def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
+        for oddity in labels.oddities(given, known):
+            self.once(subject, f"{who}: {oddity}")
+
+
+def _gist(error: MapperError) -> str:
+    """What makes two failures the same: an engine that is away is away, whatever it was asked."""
+    away = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
+    return AWAY if away else str(error) or repr(error)
+
+
+def _labels_of(given: labels.Labels) -> str:
+    ours = sorted((label, value) for label, value in given.items() if label.startswith(labels.PREFIX))
+    return " ".join(f"{label}={labels.shown(value)}" for label, value in ours)

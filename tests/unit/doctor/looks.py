@@ -1,0 +1,69 @@
+"""What an examination saw, of which each test names only what it is about."""
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.finding import Finding, Level
+from dockeripv6mapper.kernel.filtering import read_chains
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.model import Container, Network
+from dockeripv6mapper.settings import Settings
+from dockeripv6mapper.surroundings import Engine, Pool, Recipe, Surroundings
+from tests.unit import builders
+from tests.unit.rulesets import BRIDGE
+
+ENGINE_20_10 = Engine("20.10.24", (1, 41), pid=4711)
+ENGINE_28 = Engine("28.5.2", (1, 51), firewall_backend="iptables", pid=4711)
+ENGINE_29_NFTABLES = Engine("29.0.0", (1, 51), firewall_backend="nftables+firewalld", pid=4711)
+
+SUBNET = IPv6Network("2001:db8:103:0:78::/80")
+"""Of the network in `rulesets`."""
+ADDRESS = IPv6Address("2001:db8:103:0:78::5")
+PREFIX = IPv6Network("2001:db8:103::/64")
+"""The uplink's."""
+ON_LINK = frozenset({(PREFIX, "eth0")})
+HE_IPV6 = replace(builders.network(subnet=SUBNET, bridge=BRIDGE), gateway_mode="routed")
+RECIPE = Recipe(builders.HE_IPV6, "bridge", (Pool(str(SUBNET)),), ipv4=False)
+
+
+def mapped(name: str = "web", network: Network = HE_IPV6, **labels: str) -> Container:
+    """A container that runs at `ADDRESS`, on the network that its label names."""
+    endpoint = builders.endpoint(ADDRESS, ADDRESS, of=network)
+    given = {"network": network.name, "suffix": "5", **labels}
+    other_labels = {f"ipv6.mapper.{label}": value for label, value in given.items()}
+    return builders.container(name, running=True, endpoints=(endpoint,), other_labels=other_labels)
+
+
+def examined(
+    given: Facts,
+    surroundings: Surroundings | None = None,
+    settings: Settings | None = None,
+    sysctls: Mapping[str, str | None] | None = None,
+) -> Examined:
+    """All that was seen; the network `he_ipv6` was made as `RECIPE` says, by engine 28."""
+    settings = settings or Settings()
+    desired = Desired(settings)
+    desired.update(given, given.containers)
+    seen = surroundings or saw()
+    return Examined(settings, seen, given, desired, sysctls or {})
+
+
+def saw(rules: str | None = None, engine: Engine = ENGINE_28, **others: object) -> Surroundings:
+    """Surroundings with these rules of ip6tables; None: they could not be seen."""
+    chains = {} if rules is None else {"ip6tables": read_chains(rules)}
+    seen = Surroundings(engine=engine, recipes={builders.HE_IPV6_ID: RECIPE}, chains=chains)
+    return replace(seen, **others)  # type: ignore[arg-type]
+
+
+def faults(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that are not well: each says why it matters, and what a shell can be given."""
+    found = [each for each in findings if each.level is not Level.OK]
+    for finding in found:
+        assert finding.why
+        assert finding.fix
+        subprocess.run(["bash", "-n", "-c", finding.fix], check=True)
+    return found

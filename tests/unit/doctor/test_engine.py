@@ -1,0 +1,66 @@
+"""Whether the engine can be spoken to, and what is to be done where it cannot."""
+
+import pytest
+
+from dockeripv6mapper.doctor import engine
+from dockeripv6mapper.doctor.finding import Level
+from dockeripv6mapper.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    KernelRefusedError,
+    MapperError,
+    PermissionMissingError,
+)
+from dockeripv6mapper.surroundings import Engine, Surroundings
+from tests.unit.builders import facts
+from tests.unit.doctor.looks import ENGINE_20_10, ENGINE_29_NFTABLES, examined, saw
+
+
+@pytest.mark.parametrize("known", [ENGINE_20_10, ENGINE_29_NFTABLES])
+def test_an_engine_from_20_10_on_is_known(known: Engine) -> None:
+    """Its API's version is a pair of numbers: 1.9 would be older than 1.41."""
+    (finding,) = engine.check(examined(facts(), saw(engine=known)))
+    assert finding.level is Level.OK
+
+
+def test_an_older_engine_is_upgraded_in_the_package_that_it_is_from() -> None:
+    """To name another would remove it, and it is said that its containers stop."""
+    (finding,) = engine.check(examined(facts(), saw(engine=Engine("1.13.1", (1, 26)))))
+    assert finding.level is Level.WARN
+    assert "engine 1.13.1 answers, and speaks API 1.26" in finding.found
+    caution, command = finding.fix.strip().split("\n")
+    assert caution.startswith("# this restarts the engine")
+    assert "docker.io" not in command
+    assert "--only-upgrade" in command
+
+
+@pytest.mark.parametrize(
+    ("error", "check", "level", "fix"),
+    [
+        (
+            PermissionMissingError("no", hint="usermod -aG docker me"),
+            "permission",
+            Level.FAIL,
+            "usermod -aG docker me",
+        ),
+        (
+            EngineUnavailableError("no", hint="systemctl start docker"),
+            "engine",
+            Level.FAIL,
+            "systemctl start docker",
+        ),
+        (EngineRefusedError("no"), "engine", Level.FAIL, "journalctl --unit docker --lines 20"),
+        (
+            KernelRefusedError("no", hint="run as root, or with a capability"),
+            "examination",
+            Level.WARN,
+            "DockerIPV6Mapper.py doctor  # as root",
+        ),
+    ],
+)
+def test_what_could_not_be_looked_at_is_a_finding(
+    error: MapperError, check: str, level: Level, fix: str
+) -> None:
+    """Of its own level, and never passed over."""
+    (finding,) = engine.check(examined(facts(), Surroundings(unseen=(error,))))
+    assert (finding.check, finding.level, finding.fix) == (check, level, fix)

@@ -1,0 +1,137 @@
+"""A packet's way through rules as ip6tables-save prints them."""
+
+from dataclasses import replace
+
+import pytest
+
+from dockeripv6mapper.doctor.netfilter import PING, Packet, fate
+from dockeripv6mapper.kernel.filtering import read_chains
+from tests.unit.doctor.looks import ADDRESS
+from tests.unit.rulesets import (
+    BRIDGE,
+    ENGINE_20_10_IP6TABLES,
+    ENGINE_28_NAT,
+    ENGINE_28_ROUTED,
+    UFW,
+    filter_table,
+)
+
+MARK = 0x01000000
+TCP = Packet(to_link=BRIDGE, from_link="eth0", destination=ADDRESS)
+ECHO = replace(TCP, protocol=PING)
+WEB = replace(TCP, port=80)
+ANSWER = Packet(to_link="eth0", from_link=BRIDGE, source=ADDRESS)
+RAW, FORWARD, SOURCE = ("raw", "PREROUTING"), ("filter", "FORWARD"), ("nat", "POSTROUTING")
+
+
+@pytest.mark.parametrize(
+    ("rules", "place", "packet", "target", "by"),
+    [
+        (ENGINE_28_NAT, RAW, TCP, "DROP", "! -i br-5314cea3e4c9 -j DROP"),
+        (ENGINE_28_NAT, FORWARD, TCP, "DROP", "! -i br-5314cea3e4c9 -o br-5314cea3e4c9 -j DROP"),
+        (ENGINE_28_NAT, FORWARD, ANSWER, "ACCEPT", "-A DOCKER-FORWARD -i br-5314cea3e4c9"),
+        (ENGINE_28_NAT, SOURCE, ANSWER, "MASQUERADE", "-j MASQUERADE"),
+        (ENGINE_28_ROUTED, FORWARD, TCP, "DROP", "-A DOCKER ! -i br-5314cea3e4c9"),
+        (ENGINE_28_ROUTED, FORWARD, ECHO, "ACCEPT", "-p ipv6-icmp -j ACCEPT"),
+        (ENGINE_28_ROUTED, FORWARD, replace(TCP, mark=MARK), "ACCEPT", "-A DOCKER-USER"),
+        (ENGINE_28_ROUTED, SOURCE, ANSWER, "ACCEPT", "the policy"),
+        (ENGINE_20_10_IP6TABLES, RAW, TCP, "ACCEPT", "the policy"),
+        (ENGINE_20_10_IP6TABLES, FORWARD, ECHO, "DROP", "the policy of FORWARD in ip6tables"),
+        (UFW, FORWARD, ECHO, "ACCEPT", "--icmpv6-type 128 -j ACCEPT"),
+        (UFW, FORWARD, TCP, "DROP", "the policy"),
+    ],
+)
+def test_what_real_rules_do(rules: str, place: tuple[str, str], packet: Packet, target: str, by: str) -> None:
+    """As measured on those engines."""
+    verdict = fate(read_chains(rules), *place, packet)
+    assert (verdict.target, by in str(verdict)) == (target, True), verdict
+
+
+@pytest.mark.parametrize(
+    ("match", "packet", "matches"),
+    [
+        ("-d 2001:db8:103:0:78::/80", TCP, True),
+        ("! -d 2001:db8:103:0:78::/80", TCP, False),
+        ("-s 2001:db8::/32", TCP, False),
+        ("-s ::/0", TCP, True),
+        ("-i eth+", TCP, True),
+        ("-i eth1", TCP, False),
+        ("! -i br+", TCP, True),
+        ("-p tcp -m tcp --dport 80", WEB, True),
+        ("-p tcp -m tcp --dport 80", TCP, False),
+        ("-p tcp -m tcp ! --dport 22", TCP, True),
+        ("-p tcp -m multiport --dports 22,79:90", WEB, True),
+        ("-p udp -m udp --dport 80", WEB, False),
+        ("-m conntrack --ctstate RELATED,ESTABLISHED", TCP, False),
+        ("-m conntrack ! --ctstate INVALID", TCP, True),
+        ("-m mark --mark 0x1000000/0x1000000", replace(TCP, mark=MARK | 1), True),
+        ("-m mark --mark 0x1000000/0x1000000", TCP, False),
+        ("-m addrtype --dst-type LOCAL", TCP, False),
+        ("-p ipv6-icmp -m icmp6 --icmpv6-type 1", ECHO, False),
+        ("-m comment --comment -j", TCP, True),
+    ],
+)
+def test_a_match_is_understood(match: str, packet: Packet, *, matches: bool) -> None:
+    """The rule drops where it matches, and no doubt is left."""
+    verdict = fate(read_chains(filter_table(f"-A FORWARD {match} -j DROP")), *FORWARD, packet)
+    assert (verdict.passes, verdict.doubts) == (not matches, 0)
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "-m set --match-set mine dst",
+        "-m connmark --mark 0x0/0x1",
+        "-p tcp -m tcp --dport 1:1023",
+        "-d 2001::/ffff:0:ffff::",
+        "-m limit --limit 3/min",
+    ],
+)
+def test_what_is_not_understood_decides_nothing_and_leaves_a_doubt(match: str) -> None:
+    """It is counted, and said with the rule that decides."""
+    rules = filter_table(f"-A FORWARD {match} -j ACCEPT", "-A FORWARD -j DROP")
+    verdict = fate(read_chains(rules), *FORWARD, TCP)
+    assert str(verdict) == (
+        "`ip6tables -t filter -A FORWARD -j DROP` (rules before it that were not understood: 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    "rule", ["-A FORWARD -m limit --limit 3/min -j LOG", "-A FORWARD -m set --match-set a src"]
+)
+def test_what_could_not_decide_leaves_no_doubt(rule: str) -> None:
+    """Whether it matches does not matter then."""
+    verdict = fate(read_chains(filter_table(rule, policy="DROP")), *FORWARD, TCP)
+    assert verdict.doubts == 0
+
+
+def test_a_match_that_fails_for_certain_leaves_no_doubt() -> None:
+    """Whatever else the rule asks for, it is not for this packet."""
+    rules = filter_table("-A FORWARD -m set --match-set a src -p udp -j ACCEPT", policy="DROP")
+    assert fate(read_chains(rules), *FORWARD, TCP).doubts == 0
+
+
+def test_a_jump_comes_back_and_a_goto_does_not() -> None:
+    """At the end of a chain that was gone to, the built-in chain's policy decides."""
+    user = ("-A FORWARD {} OTHER", "-A FORWARD -j DROP", "-A OTHER -p udp -j ACCEPT")
+    for option, passes in (("-j", False), ("-g", True)):
+        rules = filter_table(*(each.format(option) for each in user), chains="OTHER")
+        assert fate(read_chains(rules), *FORWARD, TCP).passes is passes
+
+
+def test_after_a_return_the_policy_decides() -> None:
+    """In a built-in chain there is nobody to return to."""
+    rules = filter_table("-A FORWARD -j RETURN", "-A FORWARD -j DROP")
+    assert fate(read_chains(rules), *FORWARD, TCP).passes
+
+
+def test_chains_that_are_not_there_stop_nothing() -> None:
+    """A table that nobody uses, and a target that is no chain."""
+    assert fate({}, *RAW, TCP).passes
+    assert fate(read_chains(filter_table("-A FORWARD -j GONE")), *FORWARD, TCP).passes
+
+
+def test_chains_that_jump_to_each_other_come_to_an_end() -> None:
+    """The kernel refuses them, and they are read from a text."""
+    rules = filter_table("-A FORWARD -j A", "-A A -j B", "-A B -j A", policy="DROP", chains="A B")
+    assert not fate(read_chains(rules), *FORWARD, TCP).passes

@@ -1,0 +1,246 @@
+"""An engine that misbehaves: every failure is one of ours, and what may be half done stays in the journal."""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Restore
+from dockeripv6mapper.engine import inspection
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.connect_early import EarlyConnects
+from dockeripv6mapper.engine.endpoints import Endpoints
+from dockeripv6mapper.engine.events import (
+    Change,
+    ContainerChanged,
+    EventMessage,
+    EventReader,
+    StreamLost,
+    Subscribed,
+)
+from dockeripv6mapper.engine.journal import Journal, Unfinished
+from dockeripv6mapper.engine.under_way import UnderWay
+from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, MapperError, NoAnswerError
+from tests.lab.waiting import eventually
+from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
+from tests.unit.engine.fast_paths import CREATED, begun, fast_path
+from tests.unit.engine.wire import HANG, Wire, answer
+
+CONNECT = Connect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
+
+REFUSALS = {
+    "500": answer(500, '{"message": "server error"}'),
+    "409": answer(409, '{"message": "conflict"}'),
+}
+OTHER_REFUSALS = {
+    "500 with other words": answer(500, "<html>"),
+    "500 without a message": answer(500, "{}"),
+    "500 with a list": answer(500, "[]"),
+    "500 with nothing": answer(500, ""),
+}
+BROKEN = {
+    "hangs up": b"\n",
+    "closes in the middle of the body": answer(200, '[{"Id":', length=1000),
+    "closes in the middle of a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n[{",
+    "does not speak HTTP": b"\0\1\2\r\n\r\n",
+    "claims a chunk of no size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[]",
+}
+UNREADABLE = {
+    f"answers {body}": answer(200, body)
+    for body in (
+        "",
+        "{",
+        "nonsense",
+        "null",
+        "5",
+        '"text"',
+        "{}",
+        "[1]",
+        "[[]]",
+        '[{"Id": 5}]',
+        '{"State": 5}',
+    )
+}
+ALL = {**REFUSALS, **OTHER_REFUSALS, **BROKEN, **UNREADABLE, "hangs": HANG}
+
+
+def listened(client: Client) -> list[object]:
+    """All events of a stream that ends."""
+    with client.speaking("reading events"), closing(client.events()) as stream:
+        return list(stream)
+
+
+CALLS: dict[str, tuple[str, Callable[[Client], object]]] = {
+    "version": ("/version", Client.api_version),
+    "ping": ("/_ping", Client.ping),
+    "containers": ("/containers/json", Client.snapshot),
+    "networks": ("/networks", Client.networks),
+    "images": ("/images/json", Client.images),
+    "container": ("/6ba2/json", lambda client: client.container("6ba2")),
+    "image": ("/nginx/json", lambda client: client.image_labels("nginx")),
+    "events": ("/events", listened),
+    "connect": ("/connect", lambda client: client.connect("6ba2", "net", {}, "connecting")),
+    "disconnect": ("/disconnect", lambda client: client.disconnect("6ba2", "net", "disconnecting")),
+    "info": ("/info", inspection.about),
+    "recipes": ("/networks", inspection.recipes),
+    "tenants": ("/containers/json", inspection.tenants),
+}
+
+
+def attempt(call: Callable[[], object]) -> MapperError | None:
+    """What a call raises of ours; anything else fails the test."""
+    try:
+        call()
+    except MapperError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("end", "call", "fault"),
+    [
+        pytest.param(*each, fault, id=f"{call}-{name}")
+        for call, each in CALLS.items()
+        for name, fault in ALL.items()
+    ],
+)
+def test_whatever_the_engine_does_leaves_the_adapter_as_ours(
+    wire: Wire, client: Client, end: str, call: Callable[[Client], object], fault: bytes
+) -> None:
+    """No exception of a library's, nor one of a translation; and the next call is made as if nothing were."""
+    wire.spoils = {end: fault}
+    attempt(lambda: call(client))
+    wire.spoils = {}
+    assert attempt(lambda: call(client)) is None
+
+
+@pytest.mark.parametrize(
+    ("faults", "kind"),
+    [
+        (REFUSALS, EngineRefusedError),
+        (BROKEN, EngineUnavailableError),
+        ({"hangs": HANG}, NoAnswerError),
+        ({key: UNREADABLE[key] for key in ("answers {", "answers 5", "answers {}")}, NoAnswerError),
+    ],
+)
+def test_kinds_of_failure_are_told_apart(
+    wire: Wire, client: Client, faults: dict[str, bytes], kind: type[MapperError]
+) -> None:
+    """A refusal, an engine that is away, and one that gives no answer to a single call."""
+    for fault in faults.values():
+        wire.spoils = {"/6ba2/json": fault}
+        error = attempt(lambda: client.container("6ba2"))
+        assert type(error) is kind, f"{error!r} after {fault!r}"
+
+
+@pytest.mark.parametrize("fault", [*BROKEN.values(), HANG], ids=[*BROKEN, "hangs"])
+@pytest.mark.parametrize("call", ["/connect", "/disconnect"])
+def test_what_may_be_half_done_stays_in_the_journal(
+    wire: Wire, client: Client, journal: Journal, call: str, fault: bytes
+) -> None:
+    """Whether the engine did what it was asked is not known: the next try begins by finding out."""
+    wire.spoils = {call: fault}
+    if call == "/connect":
+        action: EndpointAction = CONNECT
+    else:
+        wire.inspected = attached()
+        action = Reconnect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
+    error = attempt(lambda: Endpoints(client, journal).apply(action))
+    assert isinstance(error, EngineUnavailableError)
+    assert journal.has("6ba2")
+
+
+def attached() -> dict[str, object]:
+    """An endpoint at another address, as an inspection shows it."""
+    unset = dict.fromkeys(("Links", "Aliases", "DriverOpts", "GlobalIPv6Address"))
+    asked = {"NetworkID": HE_IPV6_ID, "IPAMConfig": {"IPv6Address": "2001:db8::5"}}
+    return {HE_IPV6: {**unset, **asked}}
+
+
+@pytest.mark.parametrize("fault", REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_refused_connect_leaves_nothing_in_the_journal(
+    wire: Wire, client: Client, journal: Journal, fault: bytes
+) -> None:
+    """It left nothing behind, as an inspection shows."""
+    wire.spoils = {"/connect": fault}
+    assert isinstance(attempt(lambda: Endpoints(client, journal).apply(CONNECT)), EngineRefusedError)
+    assert not journal.has("6ba2")
+
+
+@pytest.mark.parametrize("fault", ALL.values(), ids=ALL.keys())
+def test_an_inspection_that_fails_keeps_what_was_begun_in_the_journal(
+    wire: Wire, client: Client, journal: Journal, fault: bytes
+) -> None:
+    """To finish it, one has to know how things are."""
+    journal.write("6ba2", Unfinished(HE_IPV6_ID, HE_IPV6, None))
+    wire.spoils = {"/6ba2/json": fault}
+    assert isinstance(attempt(lambda: Endpoints(client, journal).apply(Restore("6ba2", "x"))), MapperError)
+    assert journal.has("6ba2")
+
+
+@pytest.mark.parametrize("fault", [*BROKEN.values(), HANG], ids=[*BROKEN, "hangs"])
+def test_a_connect_begun_at_once_fails_as_any_other(
+    wire: Wire, client: Client, journal: Journal, fault: bytes
+) -> None:
+    """With an error of ours, and its note kept."""
+    wire.spoils = {"/connect": fault}
+    error = attempt(lambda: Endpoints(client, journal).conclude(begun(client, journal)))
+    assert isinstance(error, EngineUnavailableError)
+    assert isinstance(error, NoAnswerError) == (fault == HANG)
+    assert journal.has("6ba2")
+
+
+@pytest.mark.parametrize("fault", ALL.values(), ids=ALL.keys())
+def test_without_connections_to_spare_nothing_is_begun(
+    wire: Wire, client: Client, journal: Journal, fault: bytes
+) -> None:
+    """Whatever is answered while they are opened: the passes do the same a little later."""
+    wire.spoils = {"/_ping": fault}
+    path = fast_path(client, journal)
+    wire.spoils = {"/connect": HANG}
+    sent = path.connect(CREATED, 0)
+    path.close()
+    assert sent is None
+    assert not journal.has("6ba2")
+
+
+@pytest.mark.parametrize("fault", {**REFUSALS, **OTHER_REFUSALS, **BROKEN, **UNREADABLE}.values())
+def test_a_stream_that_cannot_be_read_is_subscribed_to_again(
+    wire: Wire, client: Client, journal: Journal, fault: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread outlives it; every loss is told with an error of ours."""
+    monkeypatch.setattr("dockeripv6mapper.engine.events.LONGEST_RETRY_SECONDS", 0.01)
+    wire.spoils = {"/events": fault}
+    heard: list[EventMessage] = []
+    reader = EventReader(client, EarlyConnects(client, journal, UnderWay()), heard.append)
+    reader.start()
+    try:
+        eventually(lambda: len([each for each in heard if isinstance(each, StreamLost)]) > 1)
+        begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        wire.spoils = {"/events": begin + chunk(b"5") + chunk(b'{"Type": "container", "Actor": 7}')}
+        wire.spoils["/events"] += chunk(b'{"Type": "container", "Action": "die", "Actor": {"ID": "6ba2"}}')
+        eventually(lambda: ContainerChanged("6ba2", Change.DIED) in heard)
+    finally:
+        reader.stop()
+    losses = [each.error for each in heard if isinstance(each, StreamLost)]
+    assert all(isinstance(each, MapperError) for each in losses), losses
+    assert Subscribed() in heard
+
+
+def chunk(body: bytes) -> bytes:
+    """A line of an answer without a length."""
+    return f"{len(body) + 1:x}\r\n".encode() + body + b"\n\r\n"
+
+
+def test_a_reader_that_has_stopped_delivers_nothing_more(
+    wire: Wire, client: Client, journal: Journal
+) -> None:
+    """Its thread is gone, and may be stopped again."""
+    wire.spoils = {"/events": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"}
+    reader = EventReader(client, EarlyConnects(client, journal, UnderWay()), lambda _: None)
+    reader.start()
+    eventually(lambda: any(each.endswith("/events") for each in wire.asked))
+    reader.stop()
+    reader.stop()
+    assert not [each for each in threading.enumerate() if each.name == "events"]
