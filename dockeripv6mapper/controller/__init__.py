@@ -2,13 +2,12 @@
 
 loop              messages in, passes out: when what is looked at
 container_events  what the engine tells of a container: what is done at once, and when it is looked at
-intake            observe: what the engine answers, taken in
+results           what workers bring, taken in: answers, ended actions, and failures of either
 reconcile         desired → plan → apply
 kernel_side       the kernel's side of a pass, of which there are two; what is refused is tried again
 host              the host's: proxy entries
 host_sysctls      the host's sysctls, and what has to surround a change of them
 firewall          the firewall's: ports
-outcomes          what is done about what the engine calls bring, or fail with
 reachability      a warning of networks that let nothing in
 forecast          the outlook by which a creation is answered at once
 workqueue         the engine calls under way: at most one action for each container
@@ -16,8 +15,7 @@ attempts          actions that did nothing or harm, and are not planned again ye
 timers            what is done later
 log_changes       says each thing once
 unexpected        errors that are a fault of the program, logged with their traceback
-messages          what the loop is told
-queue             where they wait, and how many at most
+queue             what the loop is told, and how many messages wait at most
 races             whether a new container's address is there before its first process runs
 bulletin          how things are, said to the observers
 observers         who is told how the daemon does: service manager, metrics

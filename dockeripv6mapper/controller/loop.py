@@ -2,8 +2,8 @@
 
 Level-triggered: whatever happens, what is wanted is worked out from what is there, and the difference is
 acted upon. Events only say where to look first; every `resync` seconds everything is looked at afresh.
-Engine calls and firewall commands are made by workers and come back as messages, whose `outcomes` are another
-room; netlink and sysctls are quick enough to be asked directly.
+Engine calls and firewall commands are made by workers and come back as messages, taken in by
+`results`; netlink and sysctls are quick enough to be asked directly.
 """
 
 import logging
@@ -14,15 +14,13 @@ from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.bulletin import Bulletin
 from dockeripv6mapper.controller.container_events import ContainerEvents
-from dockeripv6mapper.controller.intake import Intake
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.messages import HostChanged, Message, Overflowed, ResyncNow, Stop
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
-from dockeripv6mapper.controller.outcomes import Outcomes
-from dockeripv6mapper.controller.queue import Queue
+from dockeripv6mapper.controller.queue import HostChanged, Message, Overflowed, Queue, ResyncNow, Stop
 from dockeripv6mapper.controller.reconcile import Reconciler
+from dockeripv6mapper.controller.results import Results
 from dockeripv6mapper.controller.timers import (
     Deadline,
     LookAtHost,
@@ -123,18 +121,10 @@ class Controller:
             meter=self._meter,
             settings=settings,
         )
-        intake = Intake(
+        self._results = Results(
             inventory=self._inventory,
             jobs=self._jobs,
             endpoints=endpoints,
-            reconciler=self._reconciler,
-            attempts=self._attempts,
-            timers=self._timers,
-            log_changes=self._log_changes,
-        )
-        self._outcomes = Outcomes(
-            jobs=self._jobs,
-            intake=intake,
             reconciler=self._reconciler,
             attempts=self._attempts,
             timers=self._timers,
@@ -244,7 +234,7 @@ class Controller:
         self._bulletin.engine_came()
 
     def _finished(self, message: Finished[Job]) -> None:
-        self._outcomes.take(message)
+        self._results.take(message)
         match message:
             case Finished(job=TakeSnapshot(), error=None):
                 self._log_changes.succeeded(Controller)

@@ -4,12 +4,37 @@ Where too many wait, hints are dropped, and one message in their place has every
 """
 
 import logging
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from dockeripv6mapper.controller.messages import HostChanged, Message, Overflowed, ResyncNow
-from dockeripv6mapper.engine.events import ContainerChanged, NetworksChanged
+from dockeripv6mapper.controller.workqueue import Job
+from dockeripv6mapper.engine.events import ContainerChanged, EventMessage, NetworksChanged
+from dockeripv6mapper.engine.workers import Finished
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HostChanged:
+    """Something about the uplinks changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncNow:
+    """Somebody asks for a full pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overflowed:
+    """Events were dropped, since too many waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Finish what is under way, and return."""
+
+
+Message = EventMessage | Finished[Job] | HostChanged | ResyncNow | Overflowed | Stop
 
 CAPACITY = 4096
 """Messages. A thousand containers that start at once are as many events, over a minute; an event that

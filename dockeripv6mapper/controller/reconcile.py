@@ -1,6 +1,6 @@
 """Reconcile: desired → plan → apply, for everything or for the containers that changed.
 
-Here stands what is done about what is known; how it becomes known is `intake`'s, and when to find out more is
+Here stands what is done about what is known; how it becomes known is `results`', and when to find out more is
 `loop`'s and `container_events`'.
 """
 

@@ -9,8 +9,8 @@ from types import FrameType
 
 from dockeripv6mapper import __version__
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
+from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.daemon.notify import Notifier
 from dockeripv6mapper.engine.client import Client

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dockeripv6mapper.actions import Connect, EndpointAction
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import ResyncNow, Stop
+from dockeripv6mapper.controller.queue import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed

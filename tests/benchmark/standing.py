@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.interfaces import EngineLists
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import ResyncNow, Stop
+from dockeripv6mapper.controller.queue import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Client, Snapshot
 from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Subscribed

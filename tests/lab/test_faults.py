@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import Stop
+from dockeripv6mapper.controller.queue import Stop
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.connect_early import EarlyConnects
 from dockeripv6mapper.engine.endpoints import Endpoints

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import Message
+from dockeripv6mapper.controller.queue import Message
 from dockeripv6mapper.controller.timers import Resync, Timers
 from dockeripv6mapper.controller.workqueue import Job
 from dockeripv6mapper.engine.endpoints import Endpoints

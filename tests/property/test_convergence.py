@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dockeripv6mapper.actions import EndpointAction, EndpointChange, Reconnect, Restore
-from dockeripv6mapper.controller.messages import ResyncNow
+from dockeripv6mapper.controller.queue import ResyncNow
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
 from dockeripv6mapper.mapping.desired import Desired, address_of

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dockeripv6mapper.actions import Reconnect
-from dockeripv6mapper.controller.messages import Message, Overflowed, ResyncNow
+from dockeripv6mapper.controller.queue import Message, Overflowed, ResyncNow
 from dockeripv6mapper.controller.workqueue import ListImages, Look, LookAtFirewall, TakeSnapshot
 from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError

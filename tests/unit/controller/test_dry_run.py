@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.messages import ResyncNow
+from dockeripv6mapper.controller.queue import ResyncNow
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually

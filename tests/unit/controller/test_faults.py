@@ -12,7 +12,7 @@ import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, SysctlChange
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.controller.workqueue import QUESTIONERS
 from dockeripv6mapper.engine.events import Change, Subscribed
 from dockeripv6mapper.errors import (

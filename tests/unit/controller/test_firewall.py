@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.actions import Connect
-from dockeripv6mapper.controller.messages import Stop
+from dockeripv6mapper.controller.queue import Stop
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.model import FirewallRules, Opening, ProxyEntry

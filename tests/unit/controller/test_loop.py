@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, Vacate
-from dockeripv6mapper.controller.messages import HostChanged, Message, ResyncNow
+from dockeripv6mapper.controller.queue import HostChanged, Message, ResyncNow
 from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, KernelRefusedError
 from dockeripv6mapper.mapping.outlook import Outlook

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
+from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.events import Change, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from dockeripv6mapper.actions import Connect
-from dockeripv6mapper.controller.messages import Message, Overflowed, Stop
-from dockeripv6mapper.controller.queue import Queue
+from dockeripv6mapper.controller.queue import Message, Overflowed, Queue, Stop
 from dockeripv6mapper.engine.events import Change, ContainerChanged, ImagesChanged, Subscribed
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
 from tests.unit.controller.world import sent

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dockeripv6mapper.actions import Connect
-from dockeripv6mapper.controller.messages import ResyncNow
 from dockeripv6mapper.controller.observers import Meter
+from dockeripv6mapper.controller.queue import ResyncNow
 from dockeripv6mapper.engine.events import ContainerChanged
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, container, endpoint

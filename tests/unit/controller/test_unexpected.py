@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.messages import HostChanged, ResyncNow
+from dockeripv6mapper.controller.queue import HostChanged, ResyncNow
 from dockeripv6mapper.controller.timers import Report, RetryHost, Timers, Verify
 from dockeripv6mapper.engine.events import Change, ImagesChanged, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineUnavailableError

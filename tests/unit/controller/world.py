@@ -11,8 +11,8 @@ from typing import cast
 
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Release, SysctlChange, Vacate
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.messages import Stop
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
+from dockeripv6mapper.controller.queue import Stop
 from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.connect_early import Sent

@@ -1,26 +1,45 @@
-"""The intake: what the engine's answers bring into the inventory, and what is evaluated because of it.
+"""Results: what workers bring, taken into the inventory, and what is evaluated or tried again because of it.
 
-An answer may be older than what an event has told meanwhile: then it is asked for again.
+An answer may be older than what an event has told meanwhile: then it is asked for again. A failure is logged
+when it begins, and tried again ever more seldom; it keeps nobody else waiting.
 """
 
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Restore
+import logging
+
+from dockeripv6mapper import backoff
+from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore, Vacate
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.interfaces import EngineEndpoints
 from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.reconcile import Reconciler
-from dockeripv6mapper.controller.timers import LookLater, Retry, Timers
-from dockeripv6mapper.controller.workqueue import Answer, Jobs, ListImages, ListNetworks, Look, TakeSnapshot
+from dockeripv6mapper.controller.timers import LookLater, Resync, Retry, RetryImage, Timers
+from dockeripv6mapper.controller.workqueue import (
+    Answer,
+    Job,
+    Jobs,
+    KernelJob,
+    ListImages,
+    ListNetworks,
+    Look,
+    LookAtImage,
+    Question,
+    TakeSnapshot,
+)
 from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.endpoints import LATE_SECONDS
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.engine.workers import Finished
+from dockeripv6mapper.errors import EngineRefusedError, MapperError, NotFinishedError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.model import Container, Endpoint, Network
 
+log = logging.getLogger(__name__)
 
-class Intake:
-    """Takes in what jobs brought."""
+
+class Results:
+    """Takes in whatever comes back from the workers."""
 
     def __init__(
         self,
@@ -32,6 +51,7 @@ class Intake:
         attempts: Attempts,
         timers: Timers,
         log_changes: LogChanges,
+        meter: Meter,
     ) -> None:
         self._inventory = inventory
         self._jobs = jobs
@@ -40,10 +60,77 @@ class Intake:
         self._attempts = attempts
         self._timers = timers
         self._log_changes = log_changes
+        self._meter = meter
         self._unreadable: dict[str, frozenset[tuple[str, str]]] = {}
         """What could not be read from the last list of containers, and of networks."""
 
-    def take_snapshot(self, answer: Answer) -> None:
+    def take(self, finished: Finished[Job]) -> None:
+        """Take in what a job brought, or deal with its failure."""
+        job = finished.job
+        self._jobs.done(job)
+        if isinstance(job, KernelJob):
+            found = finished.result.found if finished.error is None else None
+            self._reconciler.kernel_ended(job, found, finished.error)
+            return
+        if isinstance(job, EndpointChange):
+            self._meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)
+        if finished.error is not None:
+            self._failed(job, finished.error)
+            return
+        self._log_changes.succeeded(_subject(job))
+        if isinstance(job, EndpointChange | Restore):
+            self._acted(job, finished.result)
+        else:
+            self._answered(job, finished.result)
+
+    def _acted(self, action: EndpointAction, answer: Answer) -> None:
+        if answer.changed:
+            log.info("done: %s", action)
+        else:
+            self._take_idle(action)
+        if answer.changed and isinstance(action, Connect | Reconnect):
+            self._take_attached(action)
+        else:
+            self._take_container(action.container_id, answer)
+
+    def _answered(self, question: Question, answer: Answer) -> None:
+        match question:
+            case TakeSnapshot():
+                self._log_changes.succeeded(ListNetworks())
+                self._take_snapshot(answer)
+            case ListNetworks():
+                self._take_networks(answer)
+            case ListImages():
+                self._take_images(answer)
+            case LookAtImage(image):
+                self._take_image(image, answer)
+            case Look(container_id):
+                self._take_container(container_id, answer)
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        count = self._log_changes.failed(_subject(job), error)
+        match job:
+            case EndpointChange() | Restore():
+                if _takes_off_the_network(job) and _is_final(error):
+                    self._take_refusal(job)
+                self._timers.set(Retry(job.container_id), backoff.delay(count))
+                self._meter.retrying()
+                self._jobs.ask(Look(job.container_id))
+                # Its address is not in flight any more: other containers may have been refused because of it.
+                self._reconciler.evaluate([job.container_id])
+            case Look(container_id):
+                self._timers.set(Retry(container_id), backoff.delay(count))
+                self._meter.retrying()
+            case LookAtImage(image):
+                self._timers.set(RetryImage(image), backoff.delay(count))
+            case TakeSnapshot() | ListNetworks() | ListImages():
+                # The next full pass lists images too while they are wanted.
+                self._timers.hasten(Resync(), backoff.delay(count))
+                self._reconciler.without_engine()
+
+    # --- into the inventory -------------------------------------------------------------------------------
+
+    def _take_snapshot(self, answer: Answer) -> None:
         """Containers and networks were listed: a full pass."""
         if self._inventory.is_all_stale(answer.asked):
             # Whoever found that events were missed asked for another.
@@ -74,7 +161,7 @@ class Intake:
             if container.endpoints and labels.NETWORK in container.labels:
                 self._jobs.ask(Look(container.id))
 
-    def take_networks(self, answer: Answer) -> None:
+    def _take_networks(self, answer: Answer) -> None:
         """All networks were listed: evaluate everything that may name one."""
         if self._inventory.is_stale(NETWORKS, answer.asked):
             self._jobs.ask(ListNetworks())
@@ -83,7 +170,7 @@ class Intake:
         self._attempts.reconsider_all()
         self._reconciler.evaluate(list(self._inventory.containers))
 
-    def take_images(self, answer: Answer) -> None:
+    def _take_images(self, answer: Answer) -> None:
         """All images were listed: evaluate what waits for one."""
         self._reconciler.images_listed = True
         if self._inventory.is_stale(IMAGES, answer.asked):
@@ -92,14 +179,14 @@ class Intake:
             self._inventory.replace_images(answer.found)
         self._reconciler.evaluate(self._reconciler.waiting_for_images())
 
-    def take_image(self, image: str, answer: Answer) -> None:
+    def _take_image(self, image: str, answer: Answer) -> None:
         """An image was looked at, for which containers wait."""
         self._inventory.put_image(image, answer.found)
         self._reconciler.evaluate(
             [each.id for each in self._inventory.containers.values() if each.image == image]
         )
 
-    def take_container(self, container_id: str, answer: Answer) -> None:
+    def _take_container(self, container_id: str, answer: Answer) -> None:
         """A container was looked at."""
         if self._inventory.is_stale(container_id, answer.asked):
             if LookLater(container_id) not in self._timers:  # it is looked at soon in any case
@@ -111,7 +198,7 @@ class Intake:
             self._inventory.put(answer.found)
         self._reconciler.evaluate([container_id])
 
-    def take_attached(self, action: Connect | Reconnect) -> None:
+    def _take_attached(self, action: Connect | Reconnect) -> None:
         """A container was attached: its packets are let through before it is looked at."""
         container = self._inventory.containers.get(action.container_id)
         known = container and self._inventory.networks.endpoint(container, action.network_id, action.network)
@@ -121,7 +208,7 @@ class Intake:
         self._reconciler.evaluate([action.container_id])
         self._jobs.ask(Look(action.container_id))
 
-    def take_idle(self, action: EndpointAction) -> None:
+    def _take_idle(self, action: EndpointAction) -> None:
         """An action did nothing: it is not tried again before everything was listed.
 
         But for a note that has to stand a little longer (see `engine.endpoints`).
@@ -131,7 +218,7 @@ class Intake:
         else:
             self._attempts.idle(action)
 
-    def take_refusal(self, action: EndpointAction) -> None:
+    def _take_refusal(self, action: EndpointAction) -> None:
         """A move was refused: who is in its way is to be found out, and no answer of before tells that."""
         self._inventory.touch(action.container_id)
         self._attempts.refused(action, self._inventory.epoch)
@@ -152,3 +239,18 @@ class Intake:
         for subject, text in faults.items():
             self._log_changes.failed(subject, MapperError(f"{text}; it stays as it was last known"))
         self._unreadable[kind] = frozenset(faults)
+
+
+def _takes_off_the_network(action: EndpointAction) -> bool:
+    """Whether each try of an action detaches the container for a moment."""
+    return isinstance(action, Reconnect | Vacate | Restore)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the engine said no, and what was there before is there again."""
+    return isinstance(error, EngineRefusedError) and not isinstance(error, NotFinishedError)
+
+
+def _subject(job: Job) -> object:
+    """What a job's failure is remembered under: an action's by its container, whatever the action was."""
+    return job.container_id if isinstance(job, EndpointChange | Restore) else job
