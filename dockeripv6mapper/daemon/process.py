@@ -48,18 +48,18 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         stack.callback(kernel.close)
         meter = _metrics(stack, settings)
         under_way = UnderWay()
-        fast_path = EarlyConnects(client, journal, under_way)
+        early = EarlyConnects(client, journal, under_way)
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),
             under_way=under_way,
             silence=lambda: reader.stop(),  # noqa: PLW0108 - it is made with the controller in hand
             watch=watcher.watch,
-            publish=fast_path.publish,
+            publish=early.publish,
             service=service or Notifier.of_environment(),
             meter=meter,
         )
-        reader = EventReader(client, fast_path, controller.post)
+        reader = EventReader(client, early, controller.post)
         _heed_signals(controller)
         dry = " (dry run: nothing is changed)" if settings.dry_run else ""
         log.info("DockerIPV6Mapper %s%s", __version__, dry)
