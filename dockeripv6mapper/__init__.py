@@ -6,13 +6,12 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     daemon/       the process: signals, permission, readiness, the threads that feed the controller
     report/       facts → tables and JSON; log lines; metrics
     controller/   the one loop, and all that it keeps right: one queue, one owner of all state
-    examination   one look at all that may be wrong, for `doctor`
+    doctor/       one look at all that may be wrong, and what is found: host, engine, networks, firewall
     teardown      all that is ours, removed, for `cleanup`
     observation   one look at engine and kernel, for the commands that look once
-    checks/       facts in, findings out, pure: engine, host, networks, inbound, firewall, containers
-    engine/       all that speaks to Docker: client, inventory, events, endpoints, journal, workers
-    kernel/       all that speaks to Linux: uplinks, proxies, sysctls, firewall, filtering, leftovers, watch
-    mapping/      the decisions, pure: labels, trust, networks, addressing, ports, desired, sysctls, planner
+    engine/       all that speaks to Docker: client, cache, events, endpoints, journal, workers
+    kernel/       all that speaks to Linux: topology, proxies, sysctls, firewall, filtering, leftovers, watch
+    mapping/      the decisions, pure: labels, networks, addressing, ports, claims, desired, sysctls, planner
     actions       the frozen types of what is to be done
     model         the frozen types that everything above shares
     surroundings  those of what no pass needs and a check does: how networks were made, everybody's rules
