@@ -45,7 +45,7 @@ def upgrade(mapper: Mapper) -> None:
     """Another version of the program, whose rules are others too."""
     checkout = mapper.host.workdir / "upgraded"
     if not checkout.exists():
-        ruleset = copied_checkout(checkout) / "dockeripv6mapper/kernel/ruleset.py"
+        ruleset = copied_checkout(checkout) / "dockeripv6mapper/kernel/nft_ruleset.py"
         text = ruleset.read_text()
         assert "REPLY_PRIORITY = -150" in text
         ruleset.write_text(text.replace("REPLY_PRIORITY = -150", "REPLY_PRIORITY = -151"))
