@@ -206,7 +206,8 @@ class FirewallSide:
             case LookAtFirewall(), (FirewallRules() | None) as rules:
                 # One that cannot be listed is built anew by the next write.
                 self._bounded = rules is not None
-                self._known, self._seen, self._doubtful = rules or FirewallRules(), True, FirewallRules()
+                self._known = FirewallRules() if rules is None else rules
+                self._seen, self._doubtful = True, FirewallRules()
                 # A table that holds the right elements may have other rules than it was made with.
                 self._write_again = True
             case WriteFirewall(rules), _:

@@ -133,7 +133,7 @@ class Results:
     def _take_snapshot(self, answer: Answer) -> None:
         """Containers and networks were listed: a full pass."""
         if self._inventory.is_all_stale(answer.asked):
-            # Whoever found that events were missed asked for another.
+            # Events were missed since; another list was asked for then.
             return
         snapshot: Snapshot = answer.found
         if not self._reconciler.listed:

@@ -9,6 +9,4 @@ containers  labels and refusals
 netfilter   a packet's way through the chains of ip6tables
 fixes       the commands that findings say
 collect     the look at engine, host and kernel that the checks go by
-
-`doctor` says all findings; the daemon warns of `inbound`'s, once for each network that it maps into.
 """

@@ -34,13 +34,19 @@ class Side:
         self.side = FirewallSide(self.jobs.append, settings, LogChanges())
         self._desired = Desired(settings)
 
-    def settle(self, *containers: Container, host: Host | None = None, whole: bool = False) -> None:
+    def settle(
+        self,
+        *containers: Container,
+        host: Host | None = None,
+        whole: bool = False,
+        spared: tuple[IPv6Address, ...] = (),
+    ) -> None:
         """Bring the table to what containers need."""
         given = facts(*containers, of_host=host or builders.host())
         self._desired.update(given, [*given.containers, *self._desired.forgotten(given)])
         self.side.settle(given, self._desired, {SERVING.id, *given.containers})
         if whole:
-            self.side.settle_all(given, ())
+            self.side.settle_all(given, spared)
 
     def end(self, found: object = None, error: Exception | None = None) -> FirewallJob:
         """End the job that is under way."""
@@ -115,6 +121,16 @@ def test_a_table_that_only_closes_is_removed_by_a_daemon_that_closes_nothing() -
     side.settle(whole=True)
     side.end(FirewallRules(closed=frozenset({MON_CONTAINER})))
     assert side.jobs == [WriteFirewall(FirewallRules(DEFAULT_FWMARK))]
+
+
+def test_what_is_closed_for_a_container_of_which_too_little_is_known_stays_closed() -> None:
+    """A table that only closes is not an empty one."""
+    side = Side(FirewallMode.CLOSED)
+    side.settle(whole=True, spared=(NGINX,))
+    side.end(FirewallRules(closed=frozenset({NGINX})))
+    (job,) = side.jobs
+    assert isinstance(job, WriteFirewall)
+    assert job.rules.closed == {NGINX}
 
 
 def test_a_write_that_fails_is_nobodys_concern_once_nothing_is_wanted() -> None:
