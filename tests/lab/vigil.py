@@ -23,6 +23,9 @@ from tests.lab.waiting import eventually
 
 PERIOD_SECONDS = 0.01
 FORGET_SECONDS = 0.05
+LOST_BY_FORGETTING = 1
+"""Maximum number of packets that `forgetting` itself loses. The kernel deletes a neighbour in two steps
+(`neigh_delete` in `net/core/neighbour.c`); a packet that is queued between them is dropped with it."""
 ANSWER_SECONDS = 0.9
 """Less than the second after which the kernel repeats what asks for a new connection, so a loss shows."""
 LATE_MS = 250.0
