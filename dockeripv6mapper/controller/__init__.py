@@ -9,14 +9,13 @@ host              the host's: proxy entries
 host_sysctls      the host's sysctls, and what has to surround a change of them
 firewall          the firewall's: ports
 reachability      a warning of networks that let nothing in
-forecast          the outlook by which a creation is answered at once
-workqueue         the engine calls under way: at most one action for each container
+workqueue         worker threads for engine calls and firewall commands; one action per container at a time
 attempts          actions that did nothing or harm, and are not planned again yet
 timers            what is done later
 log_changes       says each thing once
 unexpected        errors that are a fault of the program, logged with their traceback
 queue             what the loop is told, and how many messages wait at most
-races             whether a new container's address is there before its first process runs
+races             whether a new container has its address before its first process runs
 bulletin          how things are, said to the observers
 observers         who is told how the daemon does: service manager, metrics
 interfaces        what all of these ask of engine and kernel

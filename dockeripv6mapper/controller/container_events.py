@@ -9,22 +9,14 @@ import time
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.reconcile import Reconciler
-from dockeripv6mapper.controller.timers import LookLater, Retry, Timers, Verify
-from dockeripv6mapper.controller.workqueue import Jobs, Look
+from dockeripv6mapper.controller.timers import Retry, Timers, Verify
+from dockeripv6mapper.controller.workqueue import InspectContainer, WorkQueue
 from dockeripv6mapper.engine.cache import Inventory
-from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Change, ContainerChanged
 from dockeripv6mapper.model import Container
 
 VERIFY_SECONDS = 1.0
 """How long after a death the engine's lists are believed again."""
-START_SECONDS = 0.5
-"""How long after news that a container which does not run was attached it is looked at: it is being started,
-which is news of each of its networks and then of the start."""
-YIELD_SECONDS = 0.002
-"""How long after a connect was asked for the loop leaves a core to the engine, which has to see to it before
-it is asked for the start, a few milliseconds later; and the mapper goes before the engine (`Nice=-15`). The
-answer is awaited after that: the thread that does so needs a core, too."""
 
 ENDPOINT_CHANGES = (Change.ATTACHED, Change.DETACHED)
 """What our own actions bring about, too."""
@@ -37,7 +29,7 @@ class ContainerEvents:
         self,
         *,
         inventory: Inventory,
-        jobs: Jobs,
+        jobs: WorkQueue,
         reconciler: Reconciler,
         attempts: Attempts,
         timers: Timers,
@@ -55,9 +47,6 @@ class ContainerEvents:
         container_id = message.container_id
         heard = time.time()
         self._inventory.touch(container_id)
-        if message.sent is not None:
-            # Before anything that may go wrong: nobody acts upon the container until this has an end.
-            self._follow(message.sent)
         if message.at is not None:
             self._meter.event(heard - message.at)
         if message.change not in ENDPOINT_CHANGES:
@@ -75,12 +64,7 @@ class ContainerEvents:
             case Change.DIED:
                 self._died(container_id)
             case change:
-                self._look(container_id, change)
-
-    def _follow(self, sent: Sent) -> None:
-        """Await the answer to a connect that was begun, when the engine has had the time to see to it."""
-        time.sleep(max(0.0, sent.posted + YIELD_SECONDS - time.monotonic()))
-        self._reconciler.forecast.follow(sent)
+                self._inspect(container_id, change)
 
     def _created(self, created: Container) -> None:
         """A container is new: its event says all that there is to know of it."""
@@ -92,24 +76,16 @@ class ContainerEvents:
         self._reconciler.note_started(container_id)
         self._inventory.mark_started(container_id)
         self._reconciler.evaluate([container_id])
-        self._look(container_id, Change.STARTED)
+        self._inspect(container_id, Change.STARTED)
 
     def _died(self, container_id: str) -> None:
         self._inventory.mark_dead(container_id)
         self._timers.set(Verify(container_id), VERIFY_SECONDS)
         self._reconciler.evaluate([container_id])
-        self._look(container_id, Change.DIED)
+        self._inspect(container_id, Change.DIED)
 
-    def _look(self, container_id: str, change: Change) -> None:
-        """Have the container looked at: now, later if it is being started, or when its action has ended."""
-        acting = container_id in self._jobs.under_way
-        if change is Change.ATTACHED and self._inventory.is_at_rest(container_id) and not acting:
-            self._timers.hasten(LookLater(container_id), START_SECONDS)
-            return
-        # An answer that comes too late would be left to that look.
-        self._timers.cancel(LookLater(container_id))
+    def _inspect(self, container_id: str, change: Change) -> None:
+        """Have the container inspected, unless an action runs on it that is followed by an inspection."""
         expected = change is Change.STARTED or change in ENDPOINT_CHANGES
-        if acting and expected:
-            # The engine lets nobody look while it attaches, and an action's end is looked at in any case.
-            return
-        self._jobs.ask(Look(container_id))
+        if not (expected and self._jobs.acting(container_id)):
+            self._jobs.ask(InspectContainer(container_id))

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
+from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError
 from dockeripv6mapper.mapping.desired import Desired, all_uplinks
 from dockeripv6mapper.mapping.facts import Facts
@@ -54,7 +54,7 @@ class FirewallSide:
         self._under_way: FirewallJob | None = None
         self._write_again = False
         """Whether the table is to be written though it holds what is wanted: its rules may have changed."""
-        self._due: dict[type[LookAtFirewall | PutHooks], None] = {}
+        self._due: dict[type[ListFirewall | PutHooks], None] = {}
         """Looks that are due, the oldest first."""
         self._failed: set[type[FirewallJob]] = set()
 
@@ -170,8 +170,8 @@ class FirewallSide:
     # --- one job after the other --------------------------------------------------------------------------
 
     def _look(self) -> None:
-        if not isinstance(self._under_way, LookAtFirewall):
-            self._due.setdefault(LookAtFirewall)
+        if not isinstance(self._under_way, ListFirewall):
+            self._due.setdefault(ListFirewall)
 
     def _proceed(self) -> None:
         """Have the next job done, if there is one and none is under way."""
@@ -193,9 +193,9 @@ class FirewallSide:
             self._due.pop(PutHooks, None)
             self._succeeded(PutHooks)
         for kind in list(self._due):
-            if kind is LookAtFirewall:
+            if kind is ListFirewall:
                 del self._due[kind]
-                return LookAtFirewall()
+                return ListFirewall()
             if writable:
                 del self._due[kind]
                 return PutHooks(wanted.mark)
@@ -203,7 +203,7 @@ class FirewallSide:
 
     def _take(self, job: FirewallJob, found: object) -> None:
         match job, found:
-            case LookAtFirewall(), (FirewallRules() | None) as rules:
+            case ListFirewall(), (FirewallRules() | None) as rules:
                 # One that cannot be listed is built anew by the next write.
                 self._bounded = rules is not None
                 self._known = FirewallRules() if rules is None else rules
@@ -226,9 +226,9 @@ class FirewallSide:
             self._seen = False
             # Where nft cannot be run, nothing is learnt by waiting: containers are mapped all the same.
             self._bounded |= not isinstance(error, CommandTimeoutError)
-        if isinstance(job, LookAtFirewall) and self._bounded and not self._asked:
+        if isinstance(job, ListFirewall) and self._bounded and not self._asked:
             # A host without nft matters only where a label asks for a port.
-            self._succeeded(LookAtFirewall)
+            self._succeeded(ListFirewall)
             return
         self._failed.add(type(job))
         self._log_changes.failed(type(job), error)

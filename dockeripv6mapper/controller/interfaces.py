@@ -3,12 +3,11 @@
 `engine` and `kernel` are the real ones. The controller's unit tests stand theirs here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from dockeripv6mapper.actions import EndpointAction, SysctlChange
 from dockeripv6mapper.engine.client import Images, Snapshot
-from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Network, ProxyEntry
@@ -30,11 +29,8 @@ class EngineEndpoints(Protocol):
     def apply(self, action: EndpointAction) -> bool:
         """Carry out one action; returns whether it did anything. May raise `MapperError`; may take long."""
 
-    def conclude(self, sent: Sent) -> bool:
-        """Await the answer to a connect that the engine was asked for already; otherwise as `apply`."""
-
     def unfinished(self, container_id: str) -> bool: ...
-    def prune(self, is_known: Callable[[str], bool]) -> None: ...
+    def prune(self, known: Collection[str]) -> None: ...
 
 
 class HostKernel(Protocol):

@@ -12,7 +12,7 @@ from dockeripv6mapper.controller.host_sysctls import SOLICITATION_SECONDS
 from dockeripv6mapper.controller.interfaces import HostKernel
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.timers import LookAtHost, RetryHost, Timers
-from dockeripv6mapper.controller.workqueue import CloseForwarding, KernelJob
+from dockeripv6mapper.controller.workqueue import CloseForwarding, Command
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Host
@@ -30,7 +30,7 @@ class KernelSide:
         timers: Timers,
         *,
         watch: Callable[[frozenset[int] | None], None],
-        ask: Callable[[KernelJob], None],
+        ask: Callable[[Command], None],
     ) -> None:
         self._firewall = FirewallSide(ask, settings, log_changes)
         self._host = HostSide(
@@ -79,7 +79,7 @@ class KernelSide:
         self._host.settle_all(spared)
         self._retry()
 
-    def ended(self, job: KernelJob, found: object, error: Exception | None) -> None:
+    def ended(self, job: Command, found: object, error: Exception | None) -> None:
         """Take in what became of a job that was asked for."""
         if isinstance(job, CloseForwarding):
             self._host.forwarding_closed(found, error)

@@ -24,7 +24,6 @@ from dockeripv6mapper.controller.results import Results
 from dockeripv6mapper.controller.timers import (
     Deadline,
     LookAtHost,
-    LookLater,
     Report,
     Resync,
     Retry,
@@ -35,18 +34,19 @@ from dockeripv6mapper.controller.timers import (
     Verify,
 )
 from dockeripv6mapper.controller.workqueue import (
+    Command,
     Employ,
+    Finished,
+    InspectContainer,
+    InspectImage,
     Job,
-    Jobs,
-    KernelJob,
     ListImages,
     ListNetworks,
-    Look,
-    LookAtImage,
     TakeSnapshot,
+    Workers,
+    WorkQueue,
 )
 from dockeripv6mapper.engine.cache import NETWORKS, Inventory
-from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import (
     ContainerChanged,
     ImagesChanged,
@@ -54,9 +54,6 @@ from dockeripv6mapper.engine.events import (
     StreamLost,
     Subscribed,
 )
-from dockeripv6mapper.engine.under_way import UnderWay
-from dockeripv6mapper.engine.workers import Finished, Workers
-from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -83,10 +80,8 @@ class Controller:
         kernel: HostKernel,
         settings: Settings,
         *,
-        under_way: UnderWay,
         silence: Callable[[], None] = lambda: None,
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
-        publish: Callable[[Outlook], None] = lambda _: None,
         service: ServiceManager | None = None,
         meter: Meter | None = None,
         timers: Timers | None = None,
@@ -99,9 +94,8 @@ class Controller:
         self._meter = meter or Meter()
         self._queue = Queue()
         self._inventory = Inventory()
-        self._jobs = Jobs(
+        self._jobs = WorkQueue(
             *(self.post, lists, endpoints, kernel, self._inventory),
-            under_way=under_way,
             employ=employ,
         )
         self._log_changes = LogChanges()
@@ -117,7 +111,6 @@ class Controller:
             timers=self._timers,
             log_changes=self._log_changes,
             attempts=self._attempts,
-            publish=publish,
             meter=self._meter,
             settings=settings,
         )
@@ -175,24 +168,21 @@ class Controller:
     def _drain(self) -> None:
         """Let the actions under way end: what is cut off would have to be restored by the next process.
 
-        Those too that the events' thread has begun, and of which the loop has not heard yet. And the
-        firewall's commands: a port that is to be closed would stay open.
+        And the firewall's commands: a port that is to be closed would stay open.
         """
         self._silence()
         deadline = time.monotonic() + DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            busy = self._jobs.under_way.all() or self._jobs.commanding
+            busy = self._jobs.actions or self._jobs.commanding
             match self._queue.take(left if busy else 0.0):
                 case Finished(job=job) as finished:
                     self._jobs.done(job)
-                    if isinstance(job, KernelJob):
-                        found = finished.result.found if finished.error is None else None
+                    if isinstance(job, Command):
+                        found = finished.result.value if finished.error is None else None
                         self._reconciler.take_command(job, found, finished.error)
-                case ContainerChanged(sent=Sent() as sent):
-                    self._jobs.follow(sent)
                 case None:
                     break
-        for action in self._jobs.under_way.all():
+        for action in self._jobs.actions:
             log.warning("stopping while the engine still works on container %s", action.container)
         if self._jobs.commanding:
             log.warning("stopping while a command of nft or iptables has not ended")
@@ -226,7 +216,6 @@ class Controller:
     def _subscribed(self) -> None:
         log.info("connected to the engine")
         # First what must not be lost by an error in the rest.
-        self._inventory.images_changed()
         self._timers.cancel_retries()
         self._resync_anew()
         self._log_changes.engine_came_back()
@@ -264,17 +253,17 @@ class Controller:
                 self._bulletin.not_done(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
             case Deadline() if not self._reconciler.listed:
                 self._bulletin.not_done(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
-            case Retry(container_id) | LookLater(container_id):
-                self._jobs.ask(Look(container_id))
+            case Retry(container_id):
+                self._jobs.ask(InspectContainer(container_id))
             case LookAtHost():
                 self._reconciler.host_changed()
             case RetryHost():
                 self._reconciler.without_engine()
             case RetryImage(image):
-                self._jobs.ask(LookAtImage(image))
+                self._jobs.ask(InspectImage(image))
             case Verify(container_id):
                 self._inventory.may_run(container_id)
-                self._jobs.ask(Look(container_id))
+                self._jobs.ask(InspectContainer(container_id))
 
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)

@@ -1,15 +1,14 @@
-"""The queue: the messages that wait for the loop, which are not more than it can make up for.
+"""The queue: a bounded queue of messages for the loop.
 
-Where too many wait, hints are dropped, and one message in their place has everything taken afresh.
+On overflow, events are replaced by one message that causes a relist of everything.
 """
 
 import logging
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from dockeripv6mapper.controller.workqueue import Job
-from dockeripv6mapper.engine.events import ContainerChanged, EventMessage, NetworksChanged
-from dockeripv6mapper.engine.workers import Finished
+from dockeripv6mapper.controller.workqueue import Finished, Job
+from dockeripv6mapper.engine.events import ContainerChanged, EventMessage, ImagesChanged, NetworksChanged
 
 log = logging.getLogger(__name__)
 
@@ -21,38 +20,41 @@ class HostChanged:
 
 @dataclass(frozen=True, slots=True)
 class ResyncNow:
-    """Somebody asks for a full pass."""
+    """A full pass is asked for, by SIGHUP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overflowed:
-    """Events were dropped, since too many waited."""
+    """Events were dropped, since the queue was full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Finish what is under way, and return."""
+    """Wait for running actions, then return."""
 
 
 Message = EventMessage | Finished[Job] | HostChanged | ResyncNow | Overflowed | Stop
 
 CAPACITY = 4096
-"""Messages. A thousand containers that start at once are as many events, over a minute; an event that
-waits takes about a kilobyte."""
+"""Messages. A thousand containers that start at once cause this many events, over a minute; each takes about
+a kilobyte."""
+
+DROPPABLE = (ContainerChanged, NetworksChanged, ImagesChanged, HostChanged, ResyncNow)
+"""Messages that a relist replaces. There are only as many others as jobs, or few."""
 
 
 class Queue:
-    """Filled from any thread, emptied by one. Neither waits for a lock."""
+    """Any thread puts, the loop's thread takes."""
 
     def __init__(self, capacity: int | None = None) -> None:
         self._capacity = CAPACITY if capacity is None else capacity
         self._queue: SimpleQueue[Message] = SimpleQueue()
         self._overflowed = False
-        """Whether an `Overflowed` waits: it covers every hint that comes before it is taken."""
+        """Whether an `Overflowed` waits. It replaces all droppable messages that come before it is taken."""
 
     def put(self, message: Message) -> None:
-        """Leave a message; a hint may be dropped."""
-        if not _is_hint(message):
+        """Add a message. A droppable one may be dropped."""
+        if not isinstance(message, DROPPABLE):
             self._queue.put(message)
         elif self._overflowed:
             return
@@ -60,7 +62,7 @@ class Queue:
             self._queue.put(message)
         else:
             self._overflowed = True
-            log.warning("more happens than can be followed: looking at everything")
+            log.warning("event queue overflow (%d messages): listing everything again", self._capacity)
             self._queue.put(Overflowed())
 
     def take(self, seconds: float) -> Message | None:
@@ -70,18 +72,6 @@ class Queue:
         except Empty:
             return None
         if isinstance(message, Overflowed):
-            # Before anything is asked for on its account: a hint that is dropped now would come too late.
+            # Before the relist is asked for: what it does not show any more must not be dropped.
             self._overflowed = False
         return message
-
-
-def _is_hint(message: Message) -> bool:
-    """Whether a look at everything tells the same.
-
-    Not where a connect has been begun, whose answer has to be awaited, nor of images, whose changes the
-    fast path counts too. Of what is no hint there are only as many as calls under way, or few.
-    """
-    match message:
-        case ContainerChanged(sent=None) | NetworksChanged() | HostChanged() | ResyncNow():
-            return True
-    return False

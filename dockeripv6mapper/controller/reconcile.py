@@ -6,26 +6,30 @@ Here stands what is done about what is known; how it becomes known is `results`'
 
 import logging
 import time
-from collections.abc import Callable, Iterable
 from collections.abc import Container as Collection
+from collections.abc import Iterable
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.attempts import Attempts
-from dockeripv6mapper.controller.forecast import Forecast
 from dockeripv6mapper.controller.interfaces import EngineEndpoints
 from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.races import Races
 from dockeripv6mapper.controller.reachability import Reachability
-from dockeripv6mapper.controller.timers import LookLater, Report, Retry, RetryImage, Timers, Verify
-from dockeripv6mapper.controller.workqueue import Jobs, KernelJob, ListImages, Look, LookAtImage
+from dockeripv6mapper.controller.timers import Report, Retry, RetryImage, Timers, Verify
+from dockeripv6mapper.controller.workqueue import (
+    Command,
+    InspectContainer,
+    InspectImage,
+    ListImages,
+    WorkQueue,
+)
 from dockeripv6mapper.engine.cache import Inventory
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.image_labels import labels_of_the_image
-from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.planner import plan_endpoint
 from dockeripv6mapper.mapping.progress import Tally, tally
 from dockeripv6mapper.mapping.spared import spared
@@ -45,13 +49,12 @@ class Reconciler:
         self,
         *,
         inventory: Inventory,
-        jobs: Jobs,
+        jobs: WorkQueue,
         endpoints: EngineEndpoints,
         kernel: KernelSide,
         timers: Timers,
         log_changes: LogChanges,
         attempts: Attempts,
-        publish: Callable[[Outlook], None],
         meter: Meter,
         settings: Settings,
     ) -> None:
@@ -66,7 +69,6 @@ class Reconciler:
         self._races = Races(meter)
         self._settings = settings
         self._desired = Desired(settings)
-        self.forecast = Forecast(publish, jobs, settings)
         self._reachability = Reachability(log_changes)
         self._waiting: set[str] = set()
         """Containers whose action waits until the firewall has closed its address."""
@@ -93,11 +95,11 @@ class Reconciler:
         if self._kernel.observe(self._facts()):
             self._pass(list(self._inventory.containers), whole=True)
 
-    def take_command(self, job: KernelJob, found: object, error: Exception | None) -> None:
+    def take_command(self, job: Command, found: object, error: Exception | None) -> None:
         """A command of the kernel's side has ended: go on with that side alone."""
         self._kernel.ended(job, found, error)
 
-    def kernel_ended(self, job: KernelJob, found: object, error: Exception | None) -> None:
+    def kernel_ended(self, job: Command, found: object, error: Exception | None) -> None:
         """A command of the kernel's side has ended: go on with what waited for it."""
         self.take_command(job, found, error)
         waiting, self._waiting = self._waiting, set()
@@ -126,7 +128,7 @@ class Reconciler:
         """A container was started: count whether it was mapped before."""
         container = self._inventory.containers.get(container_id)
         decision = self._desired.decision(container_id)
-        self._races.started(container, decision, acting=container_id in self._jobs.under_way)
+        self._races.started(container, decision, acting=self._jobs.acting(container_id))
 
     # --- desired, plan, apply -----------------------------------------------------------------------------
 
@@ -162,7 +164,6 @@ class Reconciler:
         exposed = self._kernel.exposed()
         for container_id in affected:
             self._act(facts, container_id, exposed)
-        self.forecast.publish(self._inventory, facts, self._desired, exposed)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
 
@@ -182,14 +183,14 @@ class Reconciler:
         if container is None or not container.running:
             return False
         decision = self._desired.decision(container_id)
-        return container_id in self._jobs.under_way or isinstance(decision, Undecided)
+        return self._jobs.acting(container_id) or isinstance(decision, Undecided)
 
     def _act(self, facts: Facts, container_id: str, exposed: Collection[IPv6Address]) -> None:
         """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
         container = facts.containers.get(container_id)
         if container is None:
-            timers = (Retry(container_id), Verify(container_id), LookLater(container_id))
-            self._log_changes.forget(container_id, Look(container_id), *timers)
+            timers = (Retry(container_id), Verify(container_id))
+            self._log_changes.forget(container_id, InspectContainer(container_id), *timers)
             self._attempts.lift([container_id])
             self._races.gone(container_id)
             self._timers.cancel(*timers)
@@ -201,10 +202,10 @@ class Reconciler:
             self._reachability.check(container, decision, facts, self._desired)
         if isinstance(decision, ImageWanted):
             self._look_at_image(decision.image)
-        if container_id in self._jobs.under_way or Retry(container_id) in self._timers:
+        if self._jobs.acting(container_id) or Retry(container_id) in self._timers:
             return
         if isinstance(decision, MarkWanted):
-            self._jobs.ask(Look(container_id))
+            self._jobs.ask(InspectContainer(container_id))
         unfinished = self._endpoints.unfinished(container_id)
         action = plan_endpoint(container, decision, facts, unfinished=unfinished)
         if action is None:
@@ -221,15 +222,15 @@ class Reconciler:
 
     def _look_at_image(self, image: str) -> None:
         """Find out an image's labels, unless the first list of all is about to tell them."""
-        first_list = ListImages() in self._jobs and not self.images_listed
+        first_list = self._jobs.asked(ListImages()) and not self.images_listed
         if not first_list and RetryImage(image) not in self._timers:
-            self._jobs.ask(LookAtImage(image))
+            self._jobs.ask(InspectImage(image))
 
     def _apply(self, action: EndpointAction) -> None:
         if self._settings.dry_run:
             self._log_changes.dry_run(action.container_id, [f"would {action}"])
             return
-        if self._jobs.act(action):
-            log.debug("asking the engine: %s", action)
-            # What is decided next, on another container, has to consider the address that is in flight.
-            self._desired.update(self._facts(), [action.container_id])
+        log.debug("asking the engine: %s", action)
+        self._jobs.act(action)
+        # The next decision, on another container, must consider the address that is in flight.
+        self._desired.update(self._facts(), [action.container_id])

@@ -13,24 +13,24 @@ from dockeripv6mapper.controller.interfaces import EngineEndpoints
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.reconcile import Reconciler
-from dockeripv6mapper.controller.timers import LookLater, Resync, Retry, RetryImage, Timers
+from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
 from dockeripv6mapper.controller.workqueue import (
     Answer,
+    Command,
+    Finished,
+    InspectContainer,
+    InspectImage,
     Job,
-    Jobs,
-    KernelJob,
     ListImages,
     ListNetworks,
-    Look,
-    LookAtImage,
     Question,
     TakeSnapshot,
+    WorkQueue,
 )
 from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Inventory
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.endpoints import LATE_SECONDS
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.engine.workers import Finished
 from dockeripv6mapper.errors import EngineRefusedError, MapperError, NotFinishedError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.model import Container, Endpoint, Network
@@ -45,7 +45,7 @@ class Results:
         self,
         *,
         inventory: Inventory,
-        jobs: Jobs,
+        jobs: WorkQueue,
         endpoints: EngineEndpoints,
         reconciler: Reconciler,
         attempts: Attempts,
@@ -68,8 +68,8 @@ class Results:
         """Take in what a job brought, or deal with its failure."""
         job = finished.job
         self._jobs.done(job)
-        if isinstance(job, KernelJob):
-            found = finished.result.found if finished.error is None else None
+        if isinstance(job, Command):
+            found = finished.result.value if finished.error is None else None
             self._reconciler.kernel_ended(job, found, finished.error)
             return
         if isinstance(job, EndpointChange):
@@ -102,9 +102,9 @@ class Results:
                 self._take_networks(answer)
             case ListImages():
                 self._take_images(answer)
-            case LookAtImage(image):
+            case InspectImage(image):
                 self._take_image(image, answer)
-            case Look(container_id):
+            case InspectContainer(container_id):
                 self._take_container(container_id, answer)
 
     def _failed(self, job: Job, error: Exception) -> None:
@@ -115,13 +115,13 @@ class Results:
                     self._take_refusal(job)
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._meter.retrying()
-                self._jobs.ask(Look(job.container_id))
+                self._jobs.ask(InspectContainer(job.container_id))
                 # Its address is not in flight any more: other containers may have been refused because of it.
                 self._reconciler.evaluate([job.container_id])
-            case Look(container_id):
+            case InspectContainer(container_id):
                 self._timers.set(Retry(container_id), backoff.delay(count))
                 self._meter.retrying()
-            case LookAtImage(image):
+            case InspectImage(image):
                 self._timers.set(RetryImage(image), backoff.delay(count))
             case TakeSnapshot() | ListNetworks() | ListImages():
                 # The next full pass lists images too while they are wanted.
@@ -135,7 +135,7 @@ class Results:
         if self._inventory.is_all_stale(answer.asked):
             # Events were missed since; another list was asked for then.
             return
-        snapshot: Snapshot = answer.found
+        snapshot: Snapshot = answer.value
         if not self._reconciler.listed:
             self._look_at_marks(snapshot)
         # At first, a list that a newer one will follow is better than none.
@@ -147,10 +147,10 @@ class Results:
         for container_id in merged.stale:
             # One that cannot be inspected either is tried again ever more seldom.
             if container_id not in snapshot.containers.unreadable or Retry(container_id) not in self._timers:
-                self._jobs.ask(Look(container_id))
+                self._jobs.ask(InspectContainer(container_id))
         if self._inventory.complete:
-            known, under_way = self._inventory.containers, self._jobs.under_way
-            self._endpoints.prune(lambda each: each in known or each in merged.stale or each in under_way)
+            acting = {action.container_id for action in self._jobs.actions}
+            self._endpoints.prune(self._inventory.containers.keys() | merged.stale | acting)
         for network in snapshot.networks.items:
             self._log_changes.network(network)
         self._reconciler.full_pass(merged.changed)
@@ -159,14 +159,14 @@ class Results:
         """Inspect each labelled container once: a move that was cut off by a reboot shows in a mark alone."""
         for container in snapshot.containers.items:
             if container.endpoints and labels.NETWORK in container.labels:
-                self._jobs.ask(Look(container.id))
+                self._jobs.ask(InspectContainer(container.id))
 
     def _take_networks(self, answer: Answer) -> None:
         """All networks were listed: evaluate everything that may name one."""
         if self._inventory.is_stale(NETWORKS, answer.asked):
             self._jobs.ask(ListNetworks())
             return
-        self._replace_networks(answer.found)
+        self._replace_networks(answer.value)
         self._attempts.reconsider_all()
         self._reconciler.evaluate(list(self._inventory.containers))
 
@@ -176,12 +176,12 @@ class Results:
         if self._inventory.is_stale(IMAGES, answer.asked):
             self._jobs.ask(ListImages())
         else:
-            self._inventory.replace_images(answer.found)
+            self._inventory.replace_images(answer.value)
         self._reconciler.evaluate(self._reconciler.waiting_for_images())
 
     def _take_image(self, image: str, answer: Answer) -> None:
         """An image was looked at, for which containers wait."""
-        self._inventory.put_image(image, answer.found)
+        self._inventory.put_image(image, answer.value)
         self._reconciler.evaluate(
             [each.id for each in self._inventory.containers.values() if each.image == image]
         )
@@ -189,13 +189,12 @@ class Results:
     def _take_container(self, container_id: str, answer: Answer) -> None:
         """A container was looked at."""
         if self._inventory.is_stale(container_id, answer.asked):
-            if LookLater(container_id) not in self._timers:  # it is looked at soon in any case
-                self._jobs.ask(Look(container_id))
+            self._jobs.ask(InspectContainer(container_id))
             return
-        if answer.found is None:
+        if answer.value is None:
             self._inventory.drop(container_id)
         else:
-            self._inventory.put(answer.found)
+            self._inventory.put(answer.value)
         self._reconciler.evaluate([container_id])
 
     def _take_attached(self, action: Connect | Reconnect) -> None:
@@ -206,7 +205,7 @@ class Results:
         endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
         self._inventory.attach(action.container_id, endpoint)
         self._reconciler.evaluate([action.container_id])
-        self._jobs.ask(Look(action.container_id))
+        self._jobs.ask(InspectContainer(action.container_id))
 
     def _take_idle(self, action: EndpointAction) -> None:
         """An action did nothing: it is not tried again before everything was listed.

@@ -25,13 +25,6 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
-class LookLater:
-    """Time to look at a container that was attached to a network while it did not run."""
-
-    container_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class RetryImage:
     """Time to look again at an image that could not be looked at."""
 
@@ -61,7 +54,7 @@ class LookAtHost:
     """Time to look at the host, since it changed or a router was asked for."""
 
 
-Timer = Resync | LookAtHost | Retry | RetryHost | RetryImage | Verify | LookLater | Deadline | Report
+Timer = Resync | LookAtHost | Retry | RetryHost | RetryImage | Verify | Deadline | Report
 
 
 class Timers:

@@ -1,122 +1,167 @@
-"""The work queue: the engine calls and the commands that workers make for the loop, and what they bring.
+"""The work queue: engine calls and firewall commands, run by worker threads.
 
-A container is asked about by one job at a time, and acted upon by one action at a time.
+The loop never waits for the engine. It submits a job, and the result arrives as a `Finished` message.
+Questions are deduplicated: one that waits or runs is not asked again. At most one action per container runs
+at a time.
 """
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.engine.cache import Inventory
-from dockeripv6mapper.engine.connect_early import Sent
-from dockeripv6mapper.engine.spares import SPARES
-from dockeripv6mapper.engine.under_way import UnderWay
-from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.model import FirewallRules
 
 
 @dataclass(frozen=True, slots=True)
 class TakeSnapshot:
-    """List containers and networks. Brings a `Snapshot`."""
+    """List containers and networks. Result: a `Snapshot`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListNetworks:
-    """List the networks. Brings a `Listed[Network]`."""
+    """List the networks. Result: a `Listed[Network]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListImages:
-    """List the images. Brings their labels, by ID and name.
+    """List the images. Result: their labels, by ID and name.
 
-    After a subscription and when they change, not at every pass: engine 29 takes half a second of CPU for it.
+    After a subscription and when images change, not at every pass: engine 29 takes 0.5 s of CPU for it.
     """
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Look at one container. Brings a `Container`, or None where it is gone."""
+class InspectContainer:
+    """Inspect one container. Result: a `Container`, or None where it is gone."""
 
     container_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class LookAtImage:
-    """Look at an image. Brings its labels, or None where it is gone."""
+class InspectImage:
+    """Inspect an image. Result: its labels, or None where it is gone."""
 
     image: str
 
 
 @dataclass(frozen=True, slots=True)
-class LookAtFirewall:
-    """Look at our nft table. Brings the `FirewallRules` that it holds; None: it cannot be listed."""
+class ListFirewall:
+    """List our nft table. Result: its `FirewallRules`; None where it cannot be listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteFirewall:
-    """Make our nft table as `rules` say."""
+    """Replace our nft table's contents by `rules`."""
 
     rules: FirewallRules
 
 
 @dataclass(frozen=True, slots=True)
 class PutHooks:
-    """Put our accepting rules where they are missing. Brings a list of where."""
+    """Add our accepting rules where they are missing. Result: a list of the places."""
 
     mark: int
 
 
 @dataclass(frozen=True, slots=True)
 class CloseForwarding:
-    """Close what the engine would have closed when it switches forwarding on. Brings a `Forwarded`."""
+    """Set the policy that the engine sets when it switches forwarding on. Result: a `Forwarded`."""
 
 
-FirewallJob = LookAtFirewall | WriteFirewall | PutHooks
-KernelJob = FirewallJob | CloseForwarding
-"""Commands of nft and iptables, which wait for locks."""
+Question: TypeAlias = TakeSnapshot | ListNetworks | ListImages | InspectContainer | InspectImage
+FirewallJob: TypeAlias = ListFirewall | WriteFirewall | PutHooks
+Command: TypeAlias = FirewallJob | CloseForwarding
+"""nft and iptables, which may wait ten seconds for a lock."""
+Job: TypeAlias = Question | Command | EndpointAction
+"""An action's result is the container afterwards, unless it was attached just as asked."""
 
-QUESTIONERS = 8
-"""Threads that look at one container or image: a look that hangs holds one of them for as long."""
-LISTERS = 3
-"""Threads that list: one for each kind of list, of which there is one under way at most."""
-ACTORS = 8
-"""Threads: each connect of a running container takes 75 to 150 ms, or as long as its start."""
-FOLLOWERS = SPARES
-"""Threads: one for each connect that the events' thread can have begun, so that no answer waits for another.
-
-The engine passes over a connect of a created container that is on the network already, and says that it is
-done. Read only after the start, that would look like the connect of a running one, which it does make.
-"""
-
-COMMANDERS = 1
-"""Threads for the kernel's commands: they change the same rules."""
-
-Question = TakeSnapshot | ListNetworks | ListImages | Look | LookAtImage
-Job = Question | KernelJob | EndpointAction
-"""An action brings the container as it is afterwards, unless it was attached just as asked."""
+INSPECTION_THREADS = 8
+"""An inspection that hangs occupies one thread until its timeout."""
+LIST_THREADS = 3
+"""One for each kind of list: no list waits behind inspections that hang."""
+ACTION_THREADS = 8
+"""A connect of a running container takes 75 to 150 ms; during a container's start, as long as that start."""
+COMMAND_THREADS = 1
+"""Commands change the same rules, so they run one after the other, and never wait behind an engine call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a job brought, and the inventory's epoch when it was asked for."""
+    """The result of a job."""
 
     asked: int
-    found: Any
+    """The cache's epoch when the job began: an answer may be older than a later event."""
+    value: Any
     changed: bool = False
-    """Whether an action did anything."""
+    """Whether an action changed anything."""
 
 
-Deliver = Callable[[Finished[Job]], None]
-Employ = Callable[[int, Deliver], Workers[Job]]
-"""So many workers, and where they deliver what they have finished."""
+T = TypeVar("T")
 
 
-class Jobs:
-    """The jobs that are under way."""
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[T]):
+    """A job has ended, with a result or an error."""
+
+    job: T
+    result: Any = None
+    error: Exception | None = None
+    seconds: float = 0.0
+    """Run time, without the time in the queue."""
+
+
+class Workers(Generic[T]):
+    """A pool of `count` threads that run jobs in the order of their submission.
+
+    Not `concurrent.futures`: its threads are joined at exit, and one call that hangs in the engine would keep
+    the daemon from stopping.
+    """
+
+    def __init__(self, count: int, deliver: Callable[[Finished[T]], None]) -> None:
+        self._deliver = deliver
+        self._jobs: SimpleQueue[tuple[T, Callable[[], Any]] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: T, call: Callable[[], Any]) -> None:
+        """Have a thread make `call`, and deliver `Finished(job, …)` from that thread."""
+        self._jobs.put((job, call))
+
+    def stop(self) -> None:
+        """Let every thread end after its current job. Does not wait."""
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (task := self._jobs.get()) is not None:
+            job, call = task
+            began = time.monotonic()
+            try:
+                finished = Finished(job, call(), None, time.monotonic() - began)
+            except Exception as error:  # noqa: BLE001 - delivered, not swallowed: the loop logs it
+                finished = Finished(job, None, error, time.monotonic() - began)
+            self._deliver(finished)
+
+
+Deliver: TypeAlias = Callable[[Finished[Job]], None]
+Employ: TypeAlias = Callable[[int, Deliver], Workers[Job]]
+"""Starts a number of workers that deliver to a function."""
+
+
+class WorkQueue:
+    """The jobs that wait or run. Used by the loop's thread only; workers only run the calls."""
 
     def __init__(
         self,
@@ -126,104 +171,112 @@ class Jobs:
         kernel: HostKernel,
         inventory: Inventory,
         *,
-        under_way: UnderWay,
         employ: Employ = Workers,
     ) -> None:
-        # Actions may hang for as long as a container's start does: questions do not queue behind them.
-        self._questioners = employ(QUESTIONERS, deliver)
-        self._listers = employ(LISTERS, deliver)
-        self._actors = employ(ACTORS, deliver)
-        self._followers = employ(FOLLOWERS, deliver)
-        self._commanders = employ(COMMANDERS, deliver)
+        # One pool for each kind of call that may hang by itself.
+        self._inspections = employ(INSPECTION_THREADS, deliver)
+        self._list_workers = employ(LIST_THREADS, deliver)
+        self._actions = employ(ACTION_THREADS, deliver)
+        self._commands = employ(COMMAND_THREADS, deliver)
         self._lists = lists
         self._endpoints = endpoints
         self._kernel = kernel
         self._inventory = inventory
         self._asked: set[Job] = set()
+        self._acting: dict[str, EndpointAction] = {}
+        """The action of each container that is being changed, by the container's ID."""
         self._list_again = False
-        """Whether everything is to be listed once more: a list shows nothing that came after its begin."""
-        self.under_way = under_way
-        """What the engine is changing; also what the events' thread has begun a moment ago."""
+        """Whether to take another snapshot after the running one, which does not show later changes."""
 
-    def ask(self, question: Question | KernelJob) -> None:
-        """Have a job done, unless it is being done; a `TakeSnapshot` is made once more afterwards then."""
-        if question not in self._asked:
-            self._asked.add(question)
-            self._submit(self._workers_for(question), question)
-        elif isinstance(question, TakeSnapshot):
+    def ask(self, job: Question | Command) -> None:
+        """Submit a job, unless the same one waits or runs; a `TakeSnapshot` is then repeated afterwards."""
+        if job not in self._asked:
+            self._asked.add(job)
+            self._workers_for(job).submit(job, lambda: self._run(job))
+        elif isinstance(job, TakeSnapshot):
             self._list_again = True
 
-    def __contains__(self, question: Question | KernelJob) -> bool:
-        return question in self._asked
-
-    def act(self, action: EndpointAction) -> bool:
-        """Have an action carried out; False where the events' thread has just begun one."""
-        if begun := self.under_way.begin(action):
-            self._submit(self._actors, action)
-        return begun
-
-    def follow(self, sent: Sent) -> None:
-        """Await what became of an action that was begun already."""
-        action = sent.action
-        self._followers.submit(action, lambda: self._changed(action, self._endpoints.conclude(sent)))
-
-    def in_flight(self) -> dict[str, IPv6Address]:
-        """The addresses at which the engine is attaching containers now, by the container's ID."""
-        actions = self.under_way.all()
-        return {each.container_id: each.address for each in actions if isinstance(each, Connect | Reconnect)}
+    def act(self, action: EndpointAction) -> None:
+        """Submit an action. Its container must not be `acting`."""
+        self._acting[action.container_id] = action
+        self._actions.submit(action, lambda: self._act(action))
 
     def done(self, job: Job) -> None:
-        """A job came to its end."""
-        match job:
-            case EndpointChange() | Restore():
-                self.under_way.end(job.container_id)
-            case _:
-                self._asked.discard(job)
-                if isinstance(job, TakeSnapshot) and self._list_again:
-                    self._list_again = False
-                    self.ask(job)
+        """Note that a job has ended."""
+        if isinstance(job, EndpointAction):
+            self._acting.pop(job.container_id, None)
+            return
+        self._asked.discard(job)
+        if isinstance(job, TakeSnapshot) and self._list_again:
+            self._list_again = False
+            self.ask(job)
+
+    def asked(self, job: Question | Command) -> bool:
+        """Whether this job waits or runs."""
+        return job in self._asked
+
+    def acting(self, container_id: str) -> bool:
+        """Whether an action on this container waits or runs."""
+        return container_id in self._acting
 
     @property
-    def idle(self) -> bool:
-        """Whether none is under way that anybody's address waits for."""
-        return not self.under_way.all() and not self._asked
+    def actions(self) -> list[EndpointAction]:
+        """All actions that wait or run."""
+        return list(self._acting.values())
+
+    def in_flight(self) -> dict[str, IPv6Address]:
+        """The addresses at which containers are being attached, by the container's ID."""
+        return {
+            container_id: action.address
+            for container_id, action in self._acting.items()
+            if isinstance(action, Connect | Reconnect)
+        }
 
     @property
     def commanding(self) -> bool:
-        """Whether a command of the kernel's side is under way."""
-        return any(isinstance(each, KernelJob) for each in self._asked)
+        """Whether a firewall command waits or runs."""
+        return any(isinstance(each, Command) for each in self._asked)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job waits or runs."""
+        return not self._acting and not self._asked
 
     def stop(self) -> None:
-        """Take no more jobs."""
-        self._questioners.stop()
-        self._listers.stop()
-        self._actors.stop()
-        self._followers.stop()
-        self._commanders.stop()
+        """Start no further job."""
+        for workers in (self._inspections, self._list_workers, self._actions, self._commands):
+            workers.stop()
 
-    def _workers_for(self, question: Question | KernelJob) -> Workers[Job]:
-        match question:
-            case LookAtFirewall() | WriteFirewall() | PutHooks() | CloseForwarding():
-                return self._commanders
-            case TakeSnapshot() | ListNetworks() | ListImages():
-                return self._listers
-            case Look() | LookAtImage():
-                return self._questioners
-
-    def _submit(self, workers: Workers[Job], job: Job) -> None:
-        workers.submit(job, lambda: self._carry_out(job))
-
-    def _carry_out(self, job: Job) -> Answer:
-        """Do one job, on a worker's thread: of the inventory it may only read the epoch."""
-        if isinstance(job, EndpointChange | Restore):
-            return self._changed(job, self._endpoints.apply(job))
-        asked = self._inventory.epoch
-        found = self._command(job) if isinstance(job, KernelJob) else self._find_out(job)
-        return Answer(asked, found)
-
-    def _command(self, job: KernelJob) -> object:
+    def _workers_for(self, job: Question | Command) -> Workers[Job]:
         match job:
-            case LookAtFirewall():
+            case InspectContainer() | InspectImage():
+                return self._inspections
+            case TakeSnapshot() | ListNetworks() | ListImages():
+                return self._list_workers
+        return self._commands
+
+    # --- on a worker's thread: of the inventory only the epoch may be read --------------------------------
+
+    def _run(self, job: Question | Command) -> Answer:
+        asked = self._inventory.epoch
+        return Answer(asked, self._command(job) if isinstance(job, Command) else self._answer(job))
+
+    def _answer(self, question: Question) -> object:
+        match question:
+            case InspectContainer(container_id):
+                return self._lists.container(container_id)
+            case InspectImage(image):
+                return _image_labels(image, self._lists)
+            case ListNetworks():
+                return self._lists.networks()
+            case ListImages():
+                return self._lists.images()
+            case TakeSnapshot():
+                return self._lists.snapshot()
+
+    def _command(self, command: Command) -> object:
+        match command:
+            case ListFirewall():
                 return self._kernel.observe_firewall()
             case WriteFirewall(rules):
                 self._kernel.apply_firewall(rules)
@@ -233,23 +286,11 @@ class Jobs:
             case CloseForwarding():
                 return self._kernel.close_forwarding()
 
-    def _find_out(self, question: Question) -> object:
-        match question:
-            case Look(container_id):
-                return self._lists.container(container_id)
-            case LookAtImage(image):
-                return _image_labels(image, self._lists)
-            case ListNetworks():
-                return self._lists.networks()
-            case ListImages():
-                return self._lists.images()
-            case TakeSnapshot():
-                return self._lists.snapshot()
-
-    def _changed(self, action: EndpointAction, changed: bool) -> Answer:
+    def _act(self, action: EndpointAction) -> Answer:
+        changed = self._endpoints.apply(action)
         asked = self._inventory.epoch
         if changed and isinstance(action, Connect | Reconnect):
-            # What came of it is known, and packets wait for it.
+            # The result is known, and packets wait for it: no inspection.
             return Answer(asked, None, changed=True)
         return Answer(asked, self._lists.container(action.container_id), changed=changed)
 

@@ -14,11 +14,9 @@ from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.daemon.notify import Notifier
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.connect_early import EarlyConnects
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
 from dockeripv6mapper.engine.journal import Journal
-from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import require_net_admin
@@ -47,19 +45,15 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
         meter = _metrics(stack, settings)
-        under_way = UnderWay()
-        early = EarlyConnects(client, journal, under_way)
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),
-            under_way=under_way,
             silence=lambda: reader.stop(),  # noqa: PLW0108 - it is made with the controller in hand
             watch=watcher.watch,
-            publish=early.publish,
             service=service or Notifier.of_environment(),
             meter=meter,
         )
-        reader = EventReader(client, early, controller.post)
+        reader = EventReader(client, controller.post)
         _heed_signals(controller)
         dry = " (dry run: nothing is changed)" if settings.dry_run else ""
         log.info("DockerIPV6Mapper %s%s", __version__, dry)

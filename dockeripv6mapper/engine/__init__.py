@@ -4,10 +4,7 @@ client             the connection: lists, inspections, connect and disconnect; e
 errors             what goes wrong with a call, or cannot be read of its answer, as our errors
 translate          the engine's JSON → `model`
 events             the event stream, as hints that something changed
-connect_early      the connect of a container just created, asked for by the thread that reads of it
-under_way          which containers are being changed, by whichever thread
-raw_socket         requests on the local socket itself, and the event stream on it
-spares             connections to it that are open before they are needed
+http               a request on the engine's local socket, and the event stream
 listed             a list of the engine's, with the items that cannot be read
 cache              the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
@@ -15,7 +12,6 @@ attachments        attaching a detached container again, with all that its user 
 endpoint_settings  what the user set on an endpoint: kept, marked, given back
 mac_addresses      whether an endpoint's MAC address was chosen by its user
 journal            what was begun on an endpoint and must be finished, noted on disk meanwhile
-workers            the few threads on which engine calls wait
 inspection         what no pass needs to know of the engine, and who examines it does
 recipes, tenants   its JSON → `surroundings`: how networks were made, and who is attached to them how
 peer               the engine's process, as the kernel tells it of a socket

@@ -36,8 +36,6 @@ class Inventory:
         self.networks = Networks()
         self.images: dict[str, Mapping[str, str] | None] = {}
         """Labels of images, by ID or by the name in a create event; None: the image is gone."""
-        self.image_changes = self.images_as_of = 0
-        """How often images changed, and how many of these changes `images` accounts for."""
         self.images_wanted = False
         """Whether images have to be listed: they changed, or events were missed, since they were."""
         self._unreadable: frozenset[str] = frozenset()
@@ -63,7 +61,7 @@ class Inventory:
 
     def touch_all(self) -> None:
         """Note that events were missed: every answer to an earlier question is stale now."""
-        self.images_wanted = True
+        self.images_changed()
         self.epoch += 1
         self._all_touched = self.epoch
 
@@ -107,11 +105,6 @@ class Inventory:
         endpoints = (replace(each, address=each.address or each.requested) for each in container.endpoints)
         started = replace(container, running=True, in_transition=False, endpoints=tuple(endpoints))
         self.containers[container_id] = started
-
-    def is_at_rest(self, container_id: str) -> bool:
-        """Whether a container does not run, as far as is known."""
-        container = self.containers.get(container_id)
-        return container is not None and not container.running
 
     def attach(self, container_id: str, endpoint: Endpoint) -> None:
         """Take in that the engine has attached a container, at the address that it was asked for.
@@ -189,7 +182,6 @@ class Inventory:
         """Any image's name may mean another image now."""
         self.touch(IMAGES)
         self.images_wanted = True
-        self.image_changes += 1
         self.images = {image: known for image, known in self.images.items() if image.startswith(IMAGE_ID)}
 
     def replace_images(self, images: Mapping[str, Mapping[str, str]]) -> None:
@@ -197,7 +189,6 @@ class Inventory:
         used = {each.image for each in self.containers.values() if each.image.startswith(IMAGE_ID)}
         kept = {image: known for image, known in self.images.items() if image in used}
         self.images = {**kept, **images}
-        self.images_as_of = self.image_changes
         self.images_wanted = False
 
     def put_image(self, image: str, labels: Mapping[str, str] | None) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
 
@@ -23,8 +24,8 @@ from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection
 
 from dockeripv6mapper.engine.errors import as_ours
+from dockeripv6mapper.engine.http import EventStream, Timeouts, post
 from dockeripv6mapper.engine.listed import Listed, read_list
-from dockeripv6mapper.engine.raw_socket import EventStream, Patience
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
@@ -107,7 +108,7 @@ class Client:
     Raises `MapperError` where `docker_host` is no address at all.
     """
 
-    def __init__(self, docker_host: str | None, patience: Patience | None = None) -> None:
+    def __init__(self, docker_host: str | None, timeouts: Timeouts | None = None) -> None:
         try:
             parse_host(docker_host)
         except DockerException as error:
@@ -117,7 +118,7 @@ class Client:
             ) from error
         self._host = docker_host
         self._called = docker_host or "the local engine"
-        self.patience = patience or Patience()
+        self.timeouts = timeouts or Timeouts()
         self._api: docker.APIClient | None = None
         self._range: ApiRange | None = None
         """Of the engine that was connected to last."""
@@ -232,9 +233,9 @@ class Client:
         """Detach a container from a network."""
         self._post(f"/networks/{network_id}/disconnect", {"Container": container_id}, doing)
 
-    @property
+    @cached_property
     def socket_path(self) -> str | None:
-        """The path of the engine's local socket; None where it is spoken to in another way."""
+        """The path of the engine's local socket; None where it is reached in another way."""
         address = str(parse_host(self._host or kwargs_from_env().get("base_url")))
         return address.removeprefix(UNIX) if address.startswith(UNIX) else None
 
@@ -244,7 +245,7 @@ class Client:
             self._log_range()
             if (path := self.socket_path) is not None:
                 filters = quote(json.dumps(EVENT_FILTERS))
-                return EventStream(path, f"/v{api.api_version}/events?filters={filters}", self.patience)
+                return EventStream(path, f"/v{api.api_version}/events?filters={filters}", self.timeouts)
             stream: Events = api.events(decode=True, filters=EVENT_FILTERS)
             return stream
 
@@ -252,8 +253,11 @@ class Client:
         self, path: str, body: Mapping[str, Any], doing: str, *, version: ApiVersion | None = None
     ) -> None:
         with self.speaking(doing) as api:
-            url = f"{api.base_url}/v{_text(version) if version else api.api_version}{path}"
-            response = api.post(url, json=body, timeout=self.patience.change)
+            target = f"/v{_text(version) if version else api.api_version}{path}"
+            if (socket_path := self.socket_path) is not None:
+                post(socket_path, target, body, doing, self.timeouts)
+                return
+            response = api.post(f"{api.base_url}{target}", json=body, timeout=self.timeouts.change)
             try:
                 response.raise_for_status()
             except requests.HTTPError as error:
@@ -302,11 +306,11 @@ class Client:
         # Whatever its types say, the library takes a fraction too.
         api = docker.APIClient(
             version=_text(version),
-            timeout=self.patience.question,  # type: ignore[arg-type]
+            timeout=self.timeouts.question,  # type: ignore[arg-type]
             max_pool_size=CONNECTIONS,
             **options,
         )
-        _set_up_pools(api, self.patience)
+        _set_up_pools(api, self.timeouts)
         return api
 
 
@@ -331,7 +335,7 @@ def _text(version: ApiVersion) -> str:
     return ".".join(map(str, version))
 
 
-def _set_up_pools(api: requests.Session, patience: Patience) -> None:
+def _set_up_pools(api: requests.Session, timeouts: Timeouts) -> None:
     """Have TCP connections kept and probed: the kernel notices then where the other end has vanished.
 
     By the adapters that the library has mounted, which know its TLS options. It does not pass the pool's size
@@ -343,5 +347,5 @@ def _set_up_pools(api: requests.Session, patience: Patience) -> None:
             pools.connection_pool_kw["maxsize"] = CONNECTIONS
             pools.connection_pool_kw["socket_options"] = [
                 *HTTPConnection.default_socket_options,
-                *patience.keepalive,
+                *timeouts.keepalive,
             ]

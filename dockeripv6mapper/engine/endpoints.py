@@ -6,7 +6,7 @@ endpoint that is there for a moment, or, while there is none, in a note on disk 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -21,7 +21,6 @@ from dockeripv6mapper.actions import (
 )
 from dockeripv6mapper.engine.attachments import Attachments
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
     ADDED_SOMEWHERE,
@@ -84,19 +83,13 @@ class Endpoints:
                     return self._connect(action)
         return False
 
-    def conclude(self, sent: Sent) -> bool:
-        """Await the answer to a connect that was asked for already; returns and raises as `apply` does."""
-        with self._forgetting_the_gone(sent.action.container_id):
-            return self._conclude(sent.action, sent.exchange.result)
-        return False
-
     def unfinished(self, container_id: str) -> bool:
         """Whether a reconnect of the container was begun and not ended: `Restore` comes first then."""
         return self._journal.has(container_id)
 
-    def prune(self, is_known: Callable[[str], bool]) -> None:
-        """Forget what was begun on containers that are not known any more."""
-        self._journal.prune(is_known)
+    def prune(self, known: Collection[str]) -> None:
+        """Forget unfinished changes of all containers but the `known` ones."""
+        self._journal.prune(known)
 
     @contextmanager
     def _forgetting_the_gone(self, container_id: str) -> Iterator[None]:
@@ -114,18 +107,11 @@ class Endpoints:
     # --- connect ------------------------------------------------------------------------------------------
 
     def _connect(self, action: Connect) -> bool:
+        """Attach a container. Where the engine refuses that, nothing of it may be left behind."""
         self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
-        endpoint = added(action.address)
-        return self._conclude(
-            action,
-            lambda doing: self._client.connect(action.container_id, action.network_id, endpoint, doing),
-        )
-
-    def _conclude(self, action: Connect, result: Callable[[str], None]) -> bool:
-        """Await the `result` of a connect that is in the journal, and leave nothing behind if it is a no."""
         doing = f"connecting {action.container} to {action.network} at {action.address}"
         try:
-            result(doing)
+            self._client.connect(action.container_id, action.network_id, added(action.address), doing)
         except EngineRefusedError as refused:
             # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)

@@ -1,22 +1,20 @@
 """The event stream: hints that something changed, as messages for the controller.
 
-An event is never taken for the truth, except that a container was created, started, died or removed: what
-it is like now is looked up. The stream is subscribed to anew whenever it ends, and every subscription is
-announced, since whatever happened before it has to be listed. What must precede a start is begun here, by
-the `EarlyConnects`.
+An event proves only that a container was created, started, died or was removed; its state is inspected.
+The stream is subscribed to again whenever it ends. Each subscription is reported, since everything has to be
+listed then.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.engine.client import Client, Events
-from dockeripv6mapper.engine.connect_early import EarlyConnects, Sent
 from dockeripv6mapper.engine.errors import BROKEN, MISREAD
 from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event
 from dockeripv6mapper.errors import EngineUnavailableError
@@ -58,8 +56,6 @@ class ContainerChanged:
     change: Change
     created: Container | None = None
     """What a create event tells of it."""
-    sent: Sent | None = None
-    """The connect that the engine was asked for at once."""
     at: float | None = field(default=None, compare=False)
     """When, in seconds since the epoch, by the engine's clock."""
 
@@ -131,9 +127,8 @@ def _understood(event: Mapping[str, Any]) -> EventMessage | None:
 class EventReader:
     """Reads the stream on a thread of its own, for as long as it is not stopped."""
 
-    def __init__(self, client: Client, early: EarlyConnects, deliver: Callable[[EventMessage], None]) -> None:
+    def __init__(self, client: Client, deliver: Callable[[EventMessage], None]) -> None:
         self._client = client
-        self._early = early
         self._deliver = deliver
         self._stopping = threading.Event()
         self._stream: Events | None = None
@@ -164,7 +159,6 @@ class EventReader:
             self._follow()
             failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             self._stopping.wait(backoff.delay(failures, longest=LONGEST_RETRY_SECONDS))
-        self._early.close()
 
     def _follow(self) -> None:
         """Deliver one subscription's events until it ends."""
@@ -176,7 +170,6 @@ class EventReader:
         # What is open leads to an engine that went away, and would stay so until the collector comes by.
         self._end_stream()
         self._stream = None
-        self._early.close()
         self._client.close()
         if not self._stopping.is_set():
             self._deliver(StreamLost(error))
@@ -186,21 +179,11 @@ class EventReader:
         self._stream = stream = self._client.events()
         if self._stopping.is_set():
             self._end_stream()
-        self._early.subscribed()
         self._deliver(Subscribed())
         for event in self._heard(stream):
             if (message := _understood(event)) is not None:
-                self._deliver(self._act_at_once(message))
+                self._deliver(message)
 
     def _heard(self, stream: Events) -> Iterator[Mapping[str, Any]]:
         with self._client.speaking("reading events"):
             yield from stream
-
-    def _act_at_once(self, message: EventMessage) -> EventMessage:
-        """Do what cannot wait for the controller; returns the message that tells it of that."""
-        match message:
-            case ContainerChanged(created=Container() as created):
-                return replace(message, sent=self._early.connect(created, message.at))
-            case ImagesChanged():
-                self._early.images_changed()
-        return message

@@ -1,13 +1,8 @@
-"""The journal: what must be put back or undone, noted on disk while a container's endpoint is being changed.
+"""The journal: a note on disk for each container whose endpoint is being changed. `kill -9` loses nothing.
 
-A move is two calls, and what the user had set on the endpoint is known to nobody in between. A refused
-connect leaves something behind that must go. The note is made before the first call and removed after
-the last, so that the next process can finish the work. It lies below /run, as the engine's own sockets do:
-a host that loses its power in the middle of a move loses what the user had set on that endpoint.
-
-A note is the target of a symbolic link, which one system call makes, all or nothing; a file takes four, and
-a new container's start does not wait for them. What no link can hold is in a file after all. A link can be
-read by all who reach it: the directory's mode keeps others out.
+A move is a disconnect and a connect. In between only the mapper knows what the user had set on the endpoint,
+and a refused connect leaves a part of itself behind. So a note is written before the first call and removed
+after the last; the next process finishes the work. Notes are below /run: they do not survive a reboot.
 """
 
 import errno
@@ -15,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,46 +21,46 @@ from dockeripv6mapper.errors import MapperError
 log = logging.getLogger(__name__)
 
 UNREADABLE = ".unreadable"
-"""Added to the name of a note that could not be read."""
+"""Suffix of a note that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What was begun on a container's endpoint on a network."""
+    """A change of a container's endpoint on a network."""
 
     network_id: str
     network: str
     endpoint: Mapping[str, Any] | None
-    """The API's `EndpointSettings` to attach it with as it was; None: it was not attached before."""
+    """The API's `EndpointSettings` to connect it with as it was; None: it was not connected before."""
 
 
 class Journal:
-    """One note for each container with something under way."""
+    """At most one note for each container."""
 
     def __init__(self, state_dir: Path, clock: Callable[[], float] = time.time) -> None:
         self.directory = state_dir / "reconnects"
         self._clock = clock
 
     def prepare(self) -> None:
-        """Make the directory, so that the first note takes no longer than any. Raises `MapperError`."""
-        with _speaking(self.directory):
+        """Create the directory. Raises `MapperError`."""
+        with _translated(self.directory):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def container_ids(self) -> list[str]:
-        """The containers on which something was begun and not finished. Raises `MapperError`."""
+        """The containers that have a note. Raises `MapperError`."""
         return [path.stem for path in self._files(".json")]
 
     def drafts(self) -> list[Path]:
-        """Notes that were never made: nothing was begun by them. Raises `MapperError`."""
+        """Drafts of notes, of a process that was killed before it changed anything. Raises `MapperError`."""
         return self._files(".draft")
 
     def unreadable(self) -> list[Path]:
-        """Notes that could not be read, and were moved aside. Raises `MapperError`."""
+        """Notes that could not be read, and were renamed. Raises `MapperError`."""
         return self._files(UNREADABLE)
 
     def write(self, container_id: str, unfinished: Unfinished) -> None:
-        """Note what is begun, all or nothing, in place of an earlier note. Raises `MapperError`."""
-        noted = json.dumps(
+        """Write a note atomically; it replaces an earlier one. Raises `MapperError`."""
+        text = json.dumps(
             {
                 "network_id": unfinished.network_id,
                 "network": unfinished.network,
@@ -73,107 +68,95 @@ class Journal:
             }
         )
         path = self._path(container_id)
-        try:
-            os.symlink(noted, path)  # noqa: PTH211 - a `Path` takes longer than the link
-        except OSError as error:
-            # There is an earlier note, or this is too long (PATH_MAX); anything else stops the file as well.
-            log.debug("noting what is begun on container %s in a file: %s", container_id, error.strerror)
-            self.prepare()
-            _replace(path, noted)
+        draft = path.with_name(f"{path.name}.draft")
+        self.prepare()
+        with _translated(path):
+            draft.touch(mode=0o600)
+            draft.write_text(text)
+            draft.replace(path)
 
     def read(self, container_id: str) -> Unfinished | None:
-        """What was noted for a container, if anything was. Raises `MapperError`.
+        """The note of a container; None where it has none. Raises `MapperError`.
 
-        A note that cannot be understood is moved aside: the container could never be mapped again.
+        A note that cannot be read is renamed: it would keep its container from being mapped for good.
         """
         path = self._path(container_id)
-        with _speaking(path):
+        with _translated(path):
             try:
-                return _unfinished(_noted(path))
+                return _unfinished(_text(path))
             except FileNotFoundError:
                 return None
             except ValueError as error:
-                aside = f"{path}{UNREADABLE}"
-                log.warning("the note %s cannot be read (%s): moving it to %s", path, error, aside)
-                Path(path).rename(aside)
+                renamed = path.with_name(f"{path.name}{UNREADABLE}")
+                log.warning("the note %s cannot be read (%s): renaming it to %s", path, error, renamed)
+                path.rename(renamed)
                 return None
 
     def has(self, container_id: str) -> bool:
-        """Whether something was begun on the container and not finished; not, to who may not look."""
+        """Whether a container has a note. False for a process that may not read the directory."""
         return os.path.lexists(self._path(container_id))
 
     def age(self, container_id: str) -> float:
-        """Seconds since the note of a container was made. Raises `MapperError`."""
+        """Seconds since the note of a container was written. Raises `MapperError`."""
         path = self._path(container_id)
-        with _speaking(path):
-            return self._clock() - os.lstat(path).st_mtime
+        with _translated(path):
+            return self._clock() - path.lstat().st_mtime
 
     def erase(self, container_id: str) -> None:
-        """Forget what was begun on a container. Raises `MapperError`."""
+        """Remove the note of a container, if it has one. Raises `MapperError`."""
         path = self._path(container_id)
-        with _speaking(path):
-            Path(path).unlink(missing_ok=True)
+        with _translated(path):
+            path.unlink(missing_ok=True)
 
-    def prune(self, is_known: Callable[[str], bool]) -> None:
-        """Forget what was begun on containers that are not known.
-
-        Each is asked about when its note was seen, since another thread may be making one. What cannot be
-        removed keeps nobody waiting.
-        """
+    def prune(self, known: Collection[str]) -> None:
+        """Remove the notes of all containers but the `known` ones."""
         try:
             for container_id in self.container_ids():
-                if not is_known(container_id):
+                if container_id not in known:
                     self.erase(container_id)
         except MapperError as error:
-            # Who has to make a note next meets the same trouble, and says it.
-            log.debug("leaving the notes of containers that are gone: %s", error)
+            # The next `write` fails for the same reason, and reports it.
+            log.debug("leaving the notes of removed containers: %s", error)
 
     def _files(self, suffix: str) -> list[Path]:
-        with _speaking(self.directory):
+        with _translated(self.directory):
             try:
                 return sorted(path for path in self.directory.iterdir() if path.suffix == suffix)
             except FileNotFoundError:
                 return []
 
-    def _path(self, container_id: str) -> str:
-        return f"{self.directory}/{container_id}.json"
+    def _path(self, container_id: str) -> Path:
+        return self.directory / f"{container_id}.json"
 
 
-def _unfinished(noted: str) -> Unfinished:
-    """The meaning of a note. Raises `ValueError`."""
-    match json.loads(noted):
+def _text(path: Path) -> str:
+    """The text of a note. Raises `OSError`.
+
+    Versions up to 0.1 wrote it as the target of a symbolic link; a running daemon is upgraded in place.
+    """
+    try:
+        return os.readlink(path)  # noqa: PTH115 - `Path.readlink` would normalise the text as a path
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return path.read_text()
+
+
+def _unfinished(text: str) -> Unfinished:
+    """Parse a note. Raises `ValueError`."""
+    match json.loads(text):
         case {"network_id": str(network_id), "network": str(network), "endpoint": None | dict() as endpoint}:
             return Unfinished(network_id, network, endpoint)
         case other:
             raise ValueError(f"it is no note: {other!r:.80}")
 
 
-def _noted(path: str) -> str:
-    """The text of a note. Raises `OSError`."""
-    try:
-        # As it stands: a `Path` would take out what means nothing in a path.
-        return os.readlink(path)  # noqa: PTH115
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    return Path(path).read_text()
-
-
-def _replace(path: str, noted: str) -> None:
-    """Note it in a file, in place of whatever is there."""
-    draft = Path(f"{path}.draft")
-    with _speaking(path):
-        draft.touch(mode=0o600)
-        draft.write_text(noted)
-        draft.replace(path)
-
-
 @contextmanager
-def _speaking(path: Path | str) -> Iterator[None]:
-    """Turn what goes wrong with a note into our errors."""
+def _translated(path: Path) -> Iterator[None]:
+    """Raise our errors for the operating system's."""
     try:
         yield
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
-        hint = f"look at {path}, a link or a file, and remove it where it is broken"
-        raise MapperError(f"keeping note of what is begun in {path}: {reason}", hint=hint) from error
+        hint = f"look at {path}, and remove it where it is broken"
+        raise MapperError(f"keeping the note {path} of an unfinished change: {reason}", hint=hint) from error

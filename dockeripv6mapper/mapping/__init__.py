@@ -13,5 +13,4 @@ progress      how far each mapping has come, and how many have come how far
 spared        what of ours stays although no known container needs it
 sysctls       which values routing and proxying need, and in which order
 planner       desired against observed → actions
-outlook       what a create event can be answered by at once
 """

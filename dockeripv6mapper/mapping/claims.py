@@ -59,8 +59,6 @@ class Claims:
     def __init__(self) -> None:
         self._stakes: dict[IPv6Address, dict[str, Stake]] = {}
         self._addresses: dict[str, frozenset[IPv6Address]] = {}
-        self._staked: frozenset[IPv6Address] | None = frozenset()
-        """All of the addresses; None: not collected since the last one came or went."""
 
     def put(self, stake: Stake, addresses: Iterable[IPv6Address]) -> AbstractSet[IPv6Address]:
         """Replace a container's stakes; returns the addresses that others may be decided otherwise on."""
@@ -77,19 +75,12 @@ class Claims:
     def drop(self, container_id: str) -> AbstractSet[IPv6Address]:
         """Forget a container; returns the addresses that it had a stake in."""
         before = self._addresses.pop(container_id, frozenset())
-        self._staked = None
         for address in before:
             stakes = self._stakes[address]
             del stakes[container_id]
             if not stakes:
                 del self._stakes[address]
         return before
-
-    def addresses(self) -> frozenset[IPv6Address]:
-        """Every address that anybody has a stake in; the same object while none comes or goes."""
-        if self._staked is None:
-            self._staked = frozenset(self._stakes)
-        return self._staked
 
     def staked(self, addresses: Iterable[IPv6Address]) -> set[str]:
         """IDs of the containers with a stake in any of `addresses`."""

@@ -184,10 +184,6 @@ class Desired:
             addresses.add(decision.address)
         return self._claims.put(stake, (each for each in addresses if each is not None))
 
-    def taken(self) -> frozenset[IPv6Address]:
-        """Every address that a container has, asked for, or is to have."""
-        return self._claims.addresses()
-
     def decision(self, container_id: str) -> Decision:
         """What is wanted of a container, the others considered."""
         resolved = self._resolved.get(container_id)

@@ -26,7 +26,7 @@ from tests.lab.mapper import Mapper
 from tests.lab.scenes import LABEL, mapped
 from tests.lab.waiting import eventually
 
-ASKED = r"asked the engine (?P<ms>[\d.]+) ms after the event: connect container {name} "
+WRITTEN = r"connecting {name} to .*: request written at (?P<seconds>[\d.]+)"
 ANSWERED = r"connecting {name} to .*: answer read after (?P<ms>[\d.]+) ms"
 
 
@@ -130,11 +130,12 @@ def _event_delivery(stage: Stage, condition: Condition) -> float:
 
 
 def _event_to_request(stage: Stage, condition: Condition, mapper: Mapper) -> float:
-    name, docker = stage.name(), condition.host.engine.docker
-    docker("create", "--name", name, *LABEL, IMAGE)
-    asked = mapper.wait_for_log(ASKED.format(name=re.escape(name)))
-    docker("rm", "-f", name)
-    return float(asked["ms"])
+    host, name, began = condition.host, stage.name(), time.time()
+    host.engine.docker("create", "--name", name, *LABEL, IMAGE)
+    written = mapper.wait_for_log(WRITTEN.format(name=re.escape(name)))
+    created = event_time(host, name, "create", began)
+    host.engine.docker("rm", "-f", name)
+    return float(written["seconds"]) * 1000 - created / NANOSECONDS_PER_MS
 
 
 def death_to_removal(stage: Stage, n: int) -> Iterator[Outcome]:

@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +20,8 @@ from dockeripv6mapper.actions import Connect, EndpointAction
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.queue import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Snapshot
-from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.report.metrics import Metrics
@@ -73,15 +71,11 @@ class Engine:
         self.there[action.container_id] = replace(self.there[action.container_id], endpoints=(endpoint,))
         return True
 
-    def conclude(self, sent: Sent) -> bool:
-        """Do what was begun."""
-        return self.apply(sent.action)
-
     def unfinished(self, _container_id: str) -> bool:
         """Nothing is."""
         return False
 
-    def prune(self, _is_known: Callable[[str], bool]) -> None:
+    def prune(self, _known: Collection[str]) -> None:
         """There is nothing to forget."""
 
     def start(self, container_id: str) -> None:
@@ -152,7 +146,6 @@ def alive(link: str) -> Iterator[Lives]:
             engine,
             kernel,
             settings,
-            under_way=UnderWay(),
             meter=Metrics("::1", 0),
         )
         thread = threading.Thread(target=controller.run)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 from pathlib import Path
@@ -21,15 +21,13 @@ from queue import SimpleQueue
 from dockeripv6mapper.actions import EndpointAction
 from dockeripv6mapper.controller.interfaces import EngineLists
 from dockeripv6mapper.controller.loop import Controller
+from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.queue import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Client, Snapshot
-from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
-from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.settings import FirewallMode, Scheme, Settings
 
@@ -84,16 +82,24 @@ class NoEndpoints:
         """Fail: a pass that does something is not the one to measure."""
         raise AssertionError(f"not a pass that changes nothing: {action}")
 
-    def conclude(self, sent: Sent) -> bool:
-        """Fail, as `apply` does."""
-        return self.apply(sent.action)
-
     def unfinished(self, _container_id: str) -> bool:
         """Nothing is."""
         return False
 
-    def prune(self, _is_known: Callable[[str], bool]) -> None:
+    def prune(self, _known: Collection[str]) -> None:
         """There is nothing to forget."""
+
+
+class FullPasses(Meter):
+    """Tells of each full pass that was made."""
+
+    def __init__(self) -> None:
+        self.made: SimpleQueue[float] = SimpleQueue()
+
+    def passed(self, seconds: float, *, whole: bool) -> None:
+        """Put the duration of a full pass into the queue."""
+        if whole:
+            self.made.put(seconds)
 
 
 def container(number: int) -> Container:
@@ -120,7 +126,7 @@ def resident_mb() -> float:
 
 def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
     """Full passes after the first, each with its duration, its CPU time, and the memory after it."""
-    outlooks: SimpleQueue[Outlook] = SimpleQueue()
+    full_passes = FullPasses()
     with tempfile.TemporaryDirectory() as state_dir:
         settings = Settings(
             uplinks=(link,),
@@ -135,18 +141,17 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
             NoEndpoints(),
             kernel,
             settings,
-            under_way=UnderWay(),
-            publish=outlooks.put,
+            meter=full_passes,
         )
         thread = threading.Thread(target=controller.run)
         thread.start()
         controller.post(Subscribed())
-        outlooks.get()
+        full_passes.made.get()
         found: dict[str, list[float]] = {"wall": [], "cpu": [], "rss": []}
         for _ in range(REPETITIONS):
             began, cpu = time.perf_counter(), time.process_time()
             controller.post(ResyncNow())
-            outlooks.get()
+            full_passes.made.get()
             found["cpu"].append((time.process_time() - cpu) * MS)
             found["wall"].append((time.perf_counter() - began) * MS)
             found["rss"].append(resident_mb())

@@ -18,11 +18,9 @@ import pytest
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.queue import Stop
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.connect_early import EarlyConnects
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventMessage, EventReader, StreamLost, Subscribed
 from dockeripv6mapper.engine.journal import Journal
-from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.settings import Settings
 from tests.lab.chaos.relay import Line, Relay
 from tests.lab.hosts import UPLINK, Host
@@ -173,18 +171,15 @@ def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
     """One life of a controller that maps nothing, with a real engine before it; its kernel is not asked."""
     heard: list[EventMessage] = []
     client, journal = Client(relay.url), Journal(state_dir)
-    under_way = UnderWay()
-    fast_path = EarlyConnects(client, journal, under_way)
     world = World()
 
     def deliver(message: EventMessage) -> None:
         heard.append(message)
         controller.post(message)
 
-    reader = EventReader(client, fast_path, deliver)
+    reader = EventReader(client, deliver)
     controller = Controller(
         *(client, Endpoints(client, journal), world, Settings()),
-        under_way=under_way,
         silence=reader.stop,
     )
     thread = threading.Thread(target=controller.run)

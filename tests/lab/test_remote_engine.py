@@ -45,9 +45,9 @@ asyncio.run(main())
 FOLLOW = """
 import sys
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.raw_socket import Patience
+from dockeripv6mapper.engine.http import Timeouts
 
-client = Client(sys.argv[1], Patience(idle=1, interval=1, probes=2))
+client = Client(sys.argv[1], Timeouts(idle=1, interval=1, probes=2))
 stream = client.events()
 print("subscribed", flush=True)
 try:

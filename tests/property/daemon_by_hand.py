@@ -9,12 +9,10 @@ from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.queue import Message
 from dockeripv6mapper.controller.timers import Resync, Timers
-from dockeripv6mapper.controller.workqueue import Job
+from dockeripv6mapper.controller.workqueue import Finished, Job, Workers
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.engine.journal import Journal
-from dockeripv6mapper.engine.under_way import UnderWay
-from dockeripv6mapper.engine.workers import Finished, Workers
 from dockeripv6mapper.settings import Settings
 from tests.property.fake_engine import FakeEngine
 from tests.unit.controller.world import World
@@ -54,7 +52,6 @@ class Daemon:
         self.endpoints = Endpoints(engine, Journal(state_dir, lambda: time.time() + self._now))
         self._controller = Controller(
             *(engine, self.endpoints, kernel, SETTINGS),
-            under_way=UnderWay(),
             timers=self._timers,
             employ=lambda _count, _deliver: Hands(self.waiting),
         )

@@ -176,7 +176,7 @@ def test_an_endpoint_that_is_there_for_a_moment_is_known_as_such_without_a_note(
     broken = {}
     for call, scene in interrupted(situation, release, death, tmp_path):
         if all(HE_IPV6 in box.networks for box in scene.engine.boxes.values()):
-            Journal(scene.state_dir).prune(lambda _: False)
+            Journal(scene.state_dir).prune(())
             restart_engine(scene)
             scene.new_daemon()
             come_to_rest(scene)

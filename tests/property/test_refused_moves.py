@@ -13,7 +13,7 @@ import pytest
 
 from dockeripv6mapper.actions import Reconnect
 from dockeripv6mapper.controller.queue import Message, Overflowed, ResyncNow
-from dockeripv6mapper.controller.workqueue import ListImages, Look, LookAtFirewall, TakeSnapshot
+from dockeripv6mapper.controller.workqueue import InspectContainer, ListFirewall, ListImages, TakeSnapshot
 from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
 from dockeripv6mapper.mapping.desired import address_of
@@ -42,7 +42,7 @@ class Scene:
         self.daemon.do(ListImages)
         self.daemon.do(TakeSnapshot)
         # Before the firewall was looked at, an address may have ports open.
-        self.daemon.do(LookAtFirewall)
+        self.daemon.do(ListFirewall)
         assert self.is_about_to_be_moved
 
     @property
@@ -104,7 +104,7 @@ def test_a_list_that_was_made_before_the_refusal_has_no_move_tried_again(scene: 
     scene.daemon.do(Reconnect)
     scene.daemon.report(0)
     scene.daemon.wait()
-    scene.daemon.do(Look)
+    scene.daemon.do(InspectContainer)
     assert not scene.daemon.actions
     scene.leave(stranger)
     scene.daemon.settle()

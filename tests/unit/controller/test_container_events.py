@@ -1,8 +1,7 @@
 """The lifecycle: what a creation, start, death and end lead to, and when a container is looked at."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -10,16 +9,13 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction
-from dockeripv6mapper.controller.container_events import YIELD_SECONDS
 from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.timers import LookLater, Retry, Timers, Verify
-from dockeripv6mapper.controller.workqueue import ACTORS
+from dockeripv6mapper.controller.timers import Retry, Timers, Verify
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import ProxyEntry
-from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.lab.waiting import eventually
-from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
+from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, container, endpoint
 from tests.unit.controller.world import NEVER, World, event, running, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
@@ -71,40 +67,9 @@ def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
         looking.set()
 
 
-@pytest.fixture
-def no_later_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is to be looked at later is not looked at while a test lasts."""
-    monkeypatch.setattr("dockeripv6mapper.controller.container_events.START_SECONDS", 3600.0)
-
-
-@pytest.mark.usefixtures("no_later_look")
-def test_a_container_that_is_being_started_is_looked_at_once() -> None:
-    """The engine tells of each of its networks before it tells of the start."""
-    created = container("nobody", endpoints=(endpoint(None, NGINX),))
-    world = world_with(created)
-    looking = threading.Event()
-    world.looking = looking.wait
-    with running(world, Settings(proxy=ProxyMode.ALL)) as controller:
-        eventually(lambda: world.written)
-        controller.post(event(created, Change.ATTACHED))
-        world.containers[CREATED.id] = CREATED
-        controller.post(event(CREATED, Change.CREATED))
-        eventually(lambda: world.actions)
-        world.containers[created.id] = replace(created, running=True, endpoints=(endpoint(OTHER, OTHER),))
-        controller.post(event(created, Change.ATTACHED))
-        controller.post(event(created, Change.STARTED))
-        eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
-        looking.set()
-        eventually(lambda: ProxyEntry(OTHER, "eth0") in world.entries)
-        assert world.looked.count(created.id) == 1
-
-
-@pytest.mark.parametrize(("change", "later"), [(Change.DETACHED, 3600.0), (Change.ATTACHED, 0.0)])
-def test_a_created_container_without_its_endpoint_is_connected_again(
-    monkeypatch: pytest.MonkeyPatch, change: Change, later: float
-) -> None:
-    """At once after a disconnect, since it may be started next; after a start that failed, a little later."""
-    monkeypatch.setattr("dockeripv6mapper.controller.container_events.START_SECONDS", later)
+@pytest.mark.parametrize("change", [Change.DETACHED, Change.ATTACHED])
+def test_a_created_container_without_its_endpoint_is_connected_again(change: Change) -> None:
+    """After a disconnect, and after a start that failed."""
     world = world_with(CONFIGURED)
     with running(world) as controller:
         eventually(lambda: world.written)
@@ -123,28 +88,6 @@ def hanging_looks(world: World) -> tuple[threading.Event, threading.Event]:
 
     world.looking = look
     return begun, go_on
-
-
-@pytest.mark.usefixtures("no_later_look")
-def test_a_look_that_a_start_overtook_is_not_repeated_before_the_start() -> None:
-    """What it found is not taken in, either."""
-    other = container("nginx", network="he_ipv6", running=True)
-    world = world_with(CONFIGURED)
-    begun, looking = hanging_looks(world)
-    with running(world) as controller:
-        eventually(lambda: world.written)
-        controller.post(event(CONFIGURED, Change.OTHER))
-        assert begun.wait(timeout=10)
-        world.containers = {CONFIGURED.id: CREATED, other.id: other}
-        controller.post(event(CONFIGURED, Change.ATTACHED))
-        controller.post(event(other, Change.CREATED))
-        eventually(lambda: [action.container_id for action in world.actions] == [other.id])
-        looking.set()
-        eventually(lambda: CONFIGURED.id in world.looked)
-        controller.post(event(other, Change.OTHER))
-        eventually(lambda: world.looked.count(other.id) > 1)
-        assert world.looked.count(CONFIGURED.id) == 1
-        assert [action.container_id for action in world.actions] == [other.id]
 
 
 def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
@@ -201,9 +144,8 @@ def heard_of(controller: Controller, timers: Timers) -> None:
     eventually(lambda: Verify(BYSTANDER.id) in timers)
 
 
-@pytest.mark.usefixtures("no_later_look")
-def test_an_attachment_by_an_action_under_way_asks_for_no_later_look() -> None:
-    """The action's end is looked at in any case."""
+def test_an_attachment_by_a_running_action_causes_no_inspection() -> None:
+    """The action is followed by one in any case."""
     world, timers = World(containers={BYSTANDER.id: BYSTANDER}, lists_images=True), Timers()
     with running(world, timers=timers) as controller, held(world) as begun:
         eventually(lambda: world.written)
@@ -212,7 +154,7 @@ def test_an_attachment_by_an_action_under_way_asks_for_no_later_look() -> None:
         eventually(lambda: begun)
         controller.post(event(CREATED, Change.ATTACHED))
         heard_of(controller, timers)
-        assert LookLater(CREATED.id) not in timers
+        assert CREATED.id not in world.looked
 
 
 def test_a_rename_is_looked_at_while_the_container_is_attached() -> None:
@@ -243,70 +185,6 @@ def test_a_start_counts_before_anybody_has_looked() -> None:
         assert recreation.id not in begun
 
 
-def test_a_connect_that_was_begun_is_followed_while_all_actions_hang() -> None:
-    """What its answer means depends on whether it came before the start."""
-    hung = [container(f"hung{number}", network="he_ipv6") for number in range(ACTORS)]
-    world = World(lists_images=True)
-    with running(world) as controller, held(world, CREATED.id) as begun:
-        eventually(lambda: world.written)
-        for each in hung:
-            world.containers[each.id] = each
-            controller.post(event(each, Change.CREATED))
-        eventually(lambda: len(begun) == ACTORS)
-        world.containers[CREATED.id] = CREATED
-        controller.post(world.begin(CREATED, CONNECT))
-        eventually(lambda: world.actions == [CONNECT])
-
-
-@pytest.mark.usefixtures("no_later_look")
-@pytest.mark.parametrize("change", [Change.STARTED, Change.DIED, Change.DESTROYED, Change.OTHER])
-def test_a_look_that_waits_for_a_start_is_given_up_when_something_else_happens(change: Change) -> None:
-    """The container is looked at because of that, or it is gone."""
-    world, timers = world_with(CONFIGURED), Timers()
-    with running(world, timers=timers) as controller:
-        eventually(lambda: world.written)
-        controller.post(event(CONFIGURED, Change.ATTACHED))
-        eventually(lambda: LookLater(CONFIGURED.id) in timers)
-        controller.post(event(CONFIGURED, change))
-        eventually(lambda: LookLater(CONFIGURED.id) not in timers)
-
-
-@pytest.fixture
-def awaited() -> Iterator[Callable[[float], float]]:
-    """Tells when the loop awaits the answer to a connect that was posted at some time, by the same clock."""
-    times: list[float] = []
-    world = World(failing=lambda _: times.append(time.monotonic()))
-    with running(world) as controller:
-        eventually(lambda: world.written)
-        world.containers[CREATED.id] = CREATED
-
-        def awaited_when(posted: float) -> float:
-            controller.post(world.begin(CREATED, CONNECT, posted))
-            return eventually(lambda: times)[0]
-
-        yield awaited_when
-
-
-def test_the_loop_leaves_the_engine_a_core_before_it_awaits_a_connect(
-    awaited: Callable[[float], float],
-) -> None:
-    """From when the request was posted."""
-    posted = time.monotonic()
-    assert awaited(posted) - posted >= YIELD_SECONDS
-
-
-def test_the_loop_does_not_rest_for_a_connect_that_was_posted_long_ago(
-    awaited: Callable[[float], float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where many creations wait, the engine has seen to the older ones by then."""
-    longer_than_anybody_waits = 15.0
-    monkeypatch.setattr(
-        "dockeripv6mapper.controller.container_events.YIELD_SECONDS", longer_than_anybody_waits
-    )
-    assert awaited(time.monotonic() - longer_than_anybody_waits)
-
-
-@pytest.mark.usefixtures("no_later_look")
 def test_a_disconnect_after_a_start_that_failed_is_looked_at_at_once() -> None:
     """Also where a look was under way already, whose answer comes too late."""
     world, timers = world_with(CONFIGURED, BYSTANDER), Timers()

@@ -10,10 +10,9 @@ from errno import ENOBUFS
 
 import pytest
 
-from dockeripv6mapper.actions import Connect, EndpointAction, SysctlChange
-from dockeripv6mapper.controller.loop import Controller
-from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
-from dockeripv6mapper.controller.workqueue import QUESTIONERS
+from dockeripv6mapper.actions import EndpointAction, SysctlChange
+from dockeripv6mapper.controller.queue import HostChanged, ResyncNow
+from dockeripv6mapper.controller.workqueue import INSPECTION_THREADS
 from dockeripv6mapper.engine.events import Change, Subscribed
 from dockeripv6mapper.errors import (
     EngineRefusedError,
@@ -25,7 +24,7 @@ from dockeripv6mapper.errors import (
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import Container, FirewallRules, ProxyEntry
 from tests.lab.waiting import eventually
-from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
+from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint
 from tests.unit.controller.world import NEVER, World, event, running
 
 CREATED = container(network="he_ipv6")
@@ -92,7 +91,7 @@ def said(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
 
 def test_looks_that_hang_keep_no_other_container_waiting() -> None:
     """As long as there are not as many as there are threads."""
-    world, hung = hanging(QUESTIONERS - 1)
+    world, hung = hanging(INSPECTION_THREADS - 1)
     try:
         with running(world, NEVER) as controller:
             eventually(lambda: world.written)
@@ -107,7 +106,7 @@ def test_looks_that_hang_keep_no_other_container_waiting() -> None:
 
 def test_looks_that_hang_keep_no_list_waiting() -> None:
     """However many there are: what they would have told, it tells."""
-    world, hung = hanging(QUESTIONERS)
+    world, hung = hanging(INSPECTION_THREADS)
     try:
         with running(world, NEVER) as controller:
             eventually(lambda: world.written)
@@ -351,35 +350,22 @@ def test_more_events_than_can_be_kept_are_made_good_by_a_look_at_everything(
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_a_shutdown_awaits_the_connects_that_it_has_not_heard_of_yet() -> None:
-    """The events' thread may begin some until it is told to be silent."""
-    world = faulty(CREATED)
-    action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
-
-    def silence() -> None:
-        controller.post(world.begin(CREATED, action))
-
-    controller = Controller(*(world, world, world, NEVER), under_way=world.under_way, silence=silence)
-    controller.post(Stop())
-    controller.run()
-    assert world.actions == [action]
-
-
 def test_an_address_that_was_in_flight_in_vain_goes_to_the_container_that_takes_precedence() -> None:
     """At once, though the engine does not show the other one: else each is refused as held by the other."""
     older = container("older", network="he_ipv6", suffix="5", created=1)
     newer = container("newer", network="he_ipv6", suffix="5", created=2)
-    world, refused = faulty(newer), threading.Event()
+    world, acting, refused = faulty(newer), threading.Event(), threading.Event()
     world.hanging = {newer.id}
 
     def fail(action: EndpointAction) -> None:
         if action.container_id == newer.id:
+            acting.set()
             refused.wait(timeout=20)
             raise EngineRefusedError("connecting newer: no")
 
     world.failing = fail
     with running(world, NEVER) as controller:
-        eventually(lambda: newer.id in world.under_way)
+        assert acting.wait(timeout=10)
         world.containers[older.id] = older
         controller.post(event(older, Change.CREATED))
         controller.post(event(older, Change.OTHER))

@@ -8,7 +8,7 @@ import pytest
 
 from dockeripv6mapper.controller.firewall import FirewallSide
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, LookAtFirewall, PutHooks, WriteFirewall
+from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.model import Container, FirewallRules, Host, Link, Opening
@@ -59,7 +59,7 @@ class Side:
         """End all jobs well, a look with `rules`; returns their kinds."""
         kinds = []
         while self.jobs:
-            looks = isinstance(self.jobs[0], LookAtFirewall)
+            looks = isinstance(self.jobs[0], ListFirewall)
             kinds.append(type(self.end((rules or FirewallRules()) if looks else [])))
         return kinds
 
@@ -215,7 +215,7 @@ def test_a_table_of_which_nothing_is_wanted_is_written_after_the_first_look() ->
     """It may have rules that cannot be read; a write of nothing removes them."""
     side = Side()
     side.settle(whole=True)
-    assert side.end_all() == [LookAtFirewall, WriteFirewall]
+    assert side.end_all() == [ListFirewall, WriteFirewall]
     side.settle(whole=True)
     assert side.end_all() == []
 
@@ -230,7 +230,7 @@ def test_the_hooks_are_looked_at_as_soon_as_there_is_something_to_let_through() 
     side.settle(replace(SERVING, labels={**SERVING.labels, "ipv6.mapper.ports": "81"}))
     assert side.end_all() == [WriteFirewall]
     side.settle(SERVING, whole=True)
-    assert set(side.end_all(OPEN)) == {WriteFirewall, LookAtFirewall, PutHooks}
+    assert set(side.end_all(OPEN)) == {WriteFirewall, ListFirewall, PutHooks}
 
 
 def test_looks_and_hooks_take_turns_and_a_change_goes_first() -> None:
@@ -239,11 +239,11 @@ def test_looks_and_hooks_take_turns_and_a_change_goes_first() -> None:
     side.settle(SERVING, whole=True)
     order = []
     for _ in range(6):
-        looks = isinstance(side.jobs[0], LookAtFirewall)
+        looks = isinstance(side.jobs[0], ListFirewall)
         order.append(type(side.end(OPEN if looks else [])))
         side.settle(SERVING, whole=True)
-    assert order[:2] == [LookAtFirewall, WriteFirewall]
-    assert {LookAtFirewall, PutHooks} <= set(order[2:])
+    assert order[:2] == [ListFirewall, WriteFirewall]
+    assert {ListFirewall, PutHooks} <= set(order[2:])
 
 
 def test_hooks_that_fail_are_nobodys_concern_once_nothing_is_let_through() -> None:

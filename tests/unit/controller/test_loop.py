@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -11,14 +11,13 @@ import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, Vacate
 from dockeripv6mapper.controller.queue import HostChanged, Message, ResyncNow
-from dockeripv6mapper.engine.events import Change, ImagesChanged, NetworksChanged, StreamLost, Subscribed
+from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, KernelRefusedError
-from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
-from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint
+from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint
 from tests.unit.controller.world import NEVER, World, event, running, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
@@ -294,8 +293,8 @@ def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_
         looking.set()
         assert pruned.wait(timeout=10)
 
-    def prune(is_known: Callable[[str], bool]) -> None:
-        kept.append(is_known(RUNNING.id))
+    def prune(known: Collection[str]) -> None:
+        kept.append(RUNNING.id in known)
         pruned.set()
 
     world.listed, world.looking, world.pruning = arrive_late, look_later, prune
@@ -432,13 +431,11 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would_do(caplog: pytest.LogC
     """Neither endpoints nor entries nor sysctls."""
     world = world_with(RUNNING, container("nginx", running=True, endpoints=(endpoint(NGINX),)))
     world.entries = {ProxyEntry(NGINX, "eth0"): True}
-    outlooks: list[Outlook] = []
-    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True), publish=outlooks.append):
+    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True)):
         eventually(lambda: "would stop proxying" in caplog.text)
     assert "would connect container mon_container to network he_ipv6" in caplog.text
     assert not world.actions
     assert not world.written
-    assert not outlooks, "nobody else may act on what is known"
     assert world.entries == {ProxyEntry(NGINX, "eth0"): True}
 
 
@@ -518,20 +515,20 @@ def test_an_image_that_cannot_be_looked_at_exposes_nobody() -> None:
     assert not world.entries
 
 
-def test_an_outlook_knows_of_the_connects_that_were_begun_by_an_earlier_one() -> None:
-    """And of the images that names mean now, no longer of those that they meant before."""
-    world = World(lists_images=True)
-    outlooks: list[Outlook] = []
-    with running(world, publish=outlooks.append) as controller:
-        eventually(lambda: outlooks and outlooks[-1].images_as_of == 1)
-        assert not outlooks[-1].taken
-        world.containers[CREATED.id] = CREATED
-        action = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
-        controller.post(world.begin(CREATED, action))
-        eventually(lambda: outlooks[-1].connects == 1 and MON_CONTAINER in outlooks[-1].taken)
-        controller.post(ImagesChanged())
-        eventually(lambda: outlooks[-1].images_as_of == 2)
-    assert world.actions == [action]
+def test_two_new_containers_that_want_one_address_are_not_both_attached() -> None:
+    """The second is decided on while the first one's connect runs."""
+    world, hanging = World(lists_images=True), threading.Event()
+    world.failing = lambda _: hanging.wait(timeout=20)
+    second = container("second", network="he_ipv6", suffix="3d:7a:30", created=CREATED.created + 1)
+    other = container("nginx", network="he_ipv6")
+    with running(world, NEVER) as controller:
+        eventually(lambda: world.written)
+        for each in (CREATED, second, other):
+            world.containers[each.id] = each
+            controller.post(event(each, Change.CREATED))
+        hanging.set()
+        eventually(lambda: {CREATED.id, other.id} <= {action.container_id for action in world.actions})
+    assert second.id not in {action.container_id for action in world.actions}
 
 
 def test_whoever_is_being_connected_keeps_the_address_from_one_of_the_same_second() -> None:

@@ -267,7 +267,6 @@ def silent(world: World, listener: Listener, timers: Timers | None = None) -> It
     """A controller at work that has not heard of the engine yet."""
     controller = Controller(
         *(world, world, world, NEVER),
-        under_way=world.under_way,
         service=listener,
         timers=timers,
     )

@@ -7,11 +7,11 @@ from itertools import count
 import pytest
 
 from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.queue import HostChanged, ResyncNow
 from dockeripv6mapper.controller.timers import Report, RetryHost, Timers, Verify
-from dockeripv6mapper.engine.events import Change, ImagesChanged, StreamLost, Subscribed
+from dockeripv6mapper.engine.events import Change, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineUnavailableError
-from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.mapping.progress import Tally
 from dockeripv6mapper.model import ProxyEntry
 from tests.lab.waiting import eventually
@@ -143,11 +143,12 @@ def test_a_death_whose_handling_failed_is_verified_all_the_same() -> None:
     """Else a container that runs again would count as dead until its next start."""
     world, failures = world_with(RUNNING), [KeyError("once")]
 
-    def publish(_: Outlook) -> None:
-        if ENTRY not in world.entries and failures:
-            raise failures.pop()
+    class Failing(Meter):
+        def passed(self, _seconds: float, *, whole: bool) -> None:
+            if not whole and ENTRY not in world.entries and failures:
+                raise failures.pop()
 
-    with running(world, NEVER, publish=publish) as controller:
+    with running(world, NEVER, meter=Failing()) as controller:
         eventually(lambda: ENTRY in world.entries)
         failures[:] = [KeyError("once")]
         world.containers[RUNNING.id] = replace(RUNNING, running=False)
@@ -158,19 +159,16 @@ def test_a_death_whose_handling_failed_is_verified_all_the_same() -> None:
 
 
 def test_a_subscription_whose_handling_fails_is_taken_in_all_the_same() -> None:
-    """What may have been missed is listed, and new containers are answered by an outlook that counts."""
-    world, meter, outlooks = world_with(), Unfit(), list[Outlook]()
+    """What may have been missed is listed, images too."""
+    world, meter = world_with(), Unfit()
     world.lists_images = True
-    with running(world, NEVER, meter=meter, publish=outlooks.append) as controller:
-        eventually(lambda: outlooks)
+    with running(world, NEVER, meter=meter) as controller:
+        eventually(lambda: world.image_lists == 1)
         meter.reports = 1
         world.containers[RUNNING.id] = RUNNING
-        outlooks.clear()
         controller.post(Subscribed())
         eventually(lambda: ENTRY in world.entries)
-        eventually(lambda: outlooks and outlooks[-1].images_as_of == 2)
-        controller.post(ImagesChanged())
-        eventually(lambda: outlooks[-1].images_as_of == 3)
+        eventually(lambda: world.image_lists == 2)
 
 
 def test_the_service_manager_hears_of_ready_also_where_the_report_before_it_fails() -> None:

@@ -4,25 +4,20 @@ What the real ones do is tested on the real ones; here it is only the controller
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import cast
 
-from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Release, SysctlChange, Vacate
+from dockeripv6mapper.actions import EndpointAction, EndpointChange, Release, SysctlChange, Vacate
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
 from dockeripv6mapper.controller.queue import Stop
 from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.client import Snapshot
-from dockeripv6mapper.engine.connect_early import Sent
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.engine.spares import Exchange
-from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import GoneError, NoAnswerError
 from dockeripv6mapper.kernel.proxies import Outcome
-from dockeripv6mapper.mapping.outlook import Outlook
 from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
@@ -87,13 +82,12 @@ class World:
     announcing: Callable[[Iterable[ProxyEntry]], None] = lambda _: None
     """Called at each announcement: raise to have it fail."""
     removed: list[ProxyEntry] = field(default_factory=list)
-    pruning: Callable[[Callable[[str], bool]], object] = lambda _: None
+    pruning: Callable[[Collection[str]], object] = lambda _: None
     """Called at each full pass, on the controller's own thread."""
     listing: Callable[[], object] = lambda: None
     """Called before each full list: raise to have it fail."""
     listed: Callable[[], None] = lambda: None
     """Called after each full list was made: wait to have it arrive late."""
-    under_way: UnderWay = field(default_factory=UnderWay)
 
     # --- the engine ---------------------------------------------------------------------------------------
 
@@ -147,19 +141,11 @@ class World:
         self.containers[container.id] = replace(container, endpoints=tuple(attached))
         return True
 
-    def conclude(self, sent: Sent) -> bool:
-        return self.apply(sent.action)
-
     def unfinished(self, container_id: str) -> bool:
         return container_id in self.begun
 
-    def prune(self, is_known: Callable[[str], bool]) -> None:
-        self.pruning(is_known)
-
-    def begin(self, created: Container, action: Connect, posted: float = 0.0) -> ContainerChanged:
-        """Connect a new container as the events' thread does; returns what the controller is told of it."""
-        assert self.under_way.begin(action)
-        return replace(event(created, Change.CREATED), sent=sent(action, posted))
+    def prune(self, known: Collection[str]) -> None:
+        self.pruning(known)
 
     # --- the kernel ---------------------------------------------------------------------------------------
 
@@ -222,17 +208,11 @@ def world_with(*containers: Container) -> World:
     return World(containers={each.id: each for each in containers})
 
 
-def sent(action: Connect, posted: float = 0.0) -> Sent:
-    """What is told of a connect that was asked for; the world answers it in place of the engine."""
-    return Sent(action, cast("Exchange", None), lag_ms=0.5, posted=posted)
-
-
 @contextmanager
 def running(
     world: World,
     settings: Settings | None = None,
     *,
-    publish: Callable[[Outlook], None] = lambda _: None,
     service: ServiceManager | None = None,
     meter: Meter | None = None,
     timers: Timers | None = None,
@@ -240,11 +220,9 @@ def running(
     """A controller at work in the world, from its first subscription to its clean end."""
     controller = Controller(
         *(world, world, world, settings or Settings()),
-        publish=publish,
         service=service,
         meter=meter,
         timers=timers,
-        under_way=world.under_way,
     )
     thread = threading.Thread(target=controller.run)
     thread.start()

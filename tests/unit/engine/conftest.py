@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.http import Timeouts
 from dockeripv6mapper.engine.journal import Journal
-from dockeripv6mapper.engine.raw_socket import Patience
 from tests.unit.engine.wire import Wire
 
-IMPATIENT = Patience(question=0.2, change=0.2)
+IMPATIENT = Timeouts(question=0.2, change=0.2)
 
 
 @pytest.fixture

@@ -111,9 +111,9 @@ def test_when_images_change_their_names_are_forgotten_at_once() -> None:
     inventory.images = {container().image: {}, "nginx": {}}
     inventory.images_changed()
     assert set(inventory.images) == {container().image}
-    assert inventory.images_as_of != inventory.image_changes
+    assert inventory.images_wanted
     inventory.replace_images({})
-    assert inventory.images_as_of == inventory.image_changes
+    assert not inventory.images_wanted
 
 
 UNREADABLE_WEB = {"id-of-web": "container id-of-web: it has no 'ImageID'"}

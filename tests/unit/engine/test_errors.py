@@ -9,7 +9,6 @@ import pytest
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Restore
 from dockeripv6mapper.engine import inspection
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.connect_early import EarlyConnects
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import (
     Change,
@@ -20,11 +19,9 @@ from dockeripv6mapper.engine.events import (
     Subscribed,
 )
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.engine.under_way import UnderWay
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, MapperError, NoAnswerError
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
-from tests.unit.engine.fast_paths import CREATED, begun, fast_path
 from tests.unit.engine.wire import HANG, Wire, answer
 
 CONNECT = Connect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
@@ -180,40 +177,26 @@ def test_an_inspection_that_fails_keeps_what_was_begun_in_the_journal(
 
 
 @pytest.mark.parametrize("fault", [*BROKEN.values(), HANG], ids=[*BROKEN, "hangs"])
-def test_a_connect_begun_at_once_fails_as_any_other(
+def test_a_connect_without_an_answer_keeps_its_note(
     wire: Wire, client: Client, journal: Journal, fault: bytes
 ) -> None:
-    """With an error of ours, and its note kept."""
+    """Whether it was done is not known."""
     wire.spoils = {"/connect": fault}
-    error = attempt(lambda: Endpoints(client, journal).conclude(begun(client, journal)))
+    error = attempt(lambda: Endpoints(client, journal).apply(CONNECT))
     assert isinstance(error, EngineUnavailableError)
     assert isinstance(error, NoAnswerError) == (fault == HANG)
     assert journal.has("6ba2")
 
 
-@pytest.mark.parametrize("fault", ALL.values(), ids=ALL.keys())
-def test_without_connections_to_spare_nothing_is_begun(
-    wire: Wire, client: Client, journal: Journal, fault: bytes
-) -> None:
-    """Whatever is answered while they are opened: the passes do the same a little later."""
-    wire.spoils = {"/_ping": fault}
-    path = fast_path(client, journal)
-    wire.spoils = {"/connect": HANG}
-    sent = path.connect(CREATED, 0)
-    path.close()
-    assert sent is None
-    assert not journal.has("6ba2")
-
-
 @pytest.mark.parametrize("fault", {**REFUSALS, **OTHER_REFUSALS, **BROKEN, **UNREADABLE}.values())
 def test_a_stream_that_cannot_be_read_is_subscribed_to_again(
-    wire: Wire, client: Client, journal: Journal, fault: bytes, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, client: Client, fault: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread outlives it; every loss is told with an error of ours."""
     monkeypatch.setattr("dockeripv6mapper.engine.events.LONGEST_RETRY_SECONDS", 0.01)
     wire.spoils = {"/events": fault}
     heard: list[EventMessage] = []
-    reader = EventReader(client, EarlyConnects(client, journal, UnderWay()), heard.append)
+    reader = EventReader(client, heard.append)
     reader.start()
     try:
         eventually(lambda: len([each for each in heard if isinstance(each, StreamLost)]) > 1)
@@ -233,12 +216,10 @@ def chunk(body: bytes) -> bytes:
     return f"{len(body) + 1:x}\r\n".encode() + body + b"\n\r\n"
 
 
-def test_a_reader_that_has_stopped_delivers_nothing_more(
-    wire: Wire, client: Client, journal: Journal
-) -> None:
+def test_a_reader_that_has_stopped_delivers_nothing_more(wire: Wire, client: Client) -> None:
     """Its thread is gone, and may be stopped again."""
     wire.spoils = {"/events": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"}
-    reader = EventReader(client, EarlyConnects(client, journal, UnderWay()), lambda _: None)
+    reader = EventReader(client, lambda _: None)
     reader.start()
     eventually(lambda: any(each.endswith("/events") for each in wire.asked))
     reader.stop()

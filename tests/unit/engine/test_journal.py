@@ -11,7 +11,7 @@ from dockeripv6mapper.errors import MapperError
 UNFINISHED = Unfinished("net-id", "he_ipv6", {"Aliases": ["web"], "IPAMConfig": {"IPv4Address": "10.9.0.7"}})
 NOT_ATTACHED = Unfinished("net-id", "he_ipv6", None)
 LONG = Unfinished("net-id", "he_ipv6", {"Aliases": [f"alias-{number}" for number in range(1000)]})
-"""More than a link can hold, whose target has an end (PATH_MAX, 4096 bytes)."""
+"""More than a symbolic link can hold (PATH_MAX, 4096 bytes)."""
 
 
 @pytest.fixture
@@ -27,38 +27,28 @@ def note(journal: Journal) -> Path:
     return journal.directory / "6ba2.json"
 
 
-@pytest.mark.parametrize("unfinished", [UNFINISHED, NOT_ATTACHED])
-def test_what_was_noted_is_read_back_by_the_next_process(journal: Journal, unfinished: Unfinished) -> None:
-    """All of it, from the link alone, which is made in one step."""
+@pytest.mark.parametrize("unfinished", [UNFINISHED, NOT_ATTACHED, LONG])
+def test_a_note_is_read_by_the_next_process(journal: Journal, unfinished: Unfinished) -> None:
+    """All of it, by its owner alone, and no draft is left."""
     journal.write("6ba2", unfinished)
-    assert note(journal).is_symlink()
     assert Journal(journal.directory.parent).has("6ba2")
     assert Journal(journal.directory.parent).read("6ba2") == unfinished
-
-
-@pytest.mark.parametrize("kept", ["http://example.com/./a//b", "../..", "\N{SNOWMAN}\n"])
-def test_a_note_holds_what_would_mean_something_in_a_path(journal: Journal, kept: str) -> None:
-    """Users choose aliases and driver options freely."""
-    unfinished = Unfinished("net-id", "he_ipv6", {"DriverOpts": {"com.example.option": kept}})
-    journal.write("6ba2", unfinished)
-    assert note(journal).is_symlink()
-    assert journal.read("6ba2") == unfinished
-
-
-def test_a_note_too_long_for_a_link_is_kept_as_well(journal: Journal) -> None:
-    """In a file, for its owner alone."""
-    journal.write("6ba2", LONG)
-    assert journal.read("6ba2") == LONG
     assert note(journal).stat().st_mode & 0o077 == 0
     assert journal.drafts() == []
 
 
+@pytest.mark.parametrize("chosen", ["http://example.com/./a//b", "../..", "\N{SNOWMAN}\n"])
+def test_a_note_keeps_any_text_that_a_user_chose(journal: Journal, chosen: str) -> None:
+    """Aliases and driver options are free text."""
+    unfinished = Unfinished("net-id", "he_ipv6", {"DriverOpts": {"com.example.option": chosen}})
+    journal.write("6ba2", unfinished)
+    assert journal.read("6ba2") == unfinished
+
+
 @pytest.mark.parametrize("earlier", [NOT_ATTACHED, LONG])
 @pytest.mark.parametrize("later", [UNFINISHED, LONG])
-def test_a_later_note_takes_the_place_of_the_earlier(
-    journal: Journal, earlier: Unfinished, later: Unfinished
-) -> None:
-    """There is one for a container at a time, whether either is a link or a file."""
+def test_a_later_note_replaces_the_earlier(journal: Journal, earlier: Unfinished, later: Unfinished) -> None:
+    """There is one for a container at a time."""
     journal.write("6ba2", earlier)
     journal.write("6ba2", later)
     assert journal.read("6ba2") == later
@@ -66,10 +56,20 @@ def test_a_later_note_takes_the_place_of_the_earlier(
     assert journal.drafts() == []
 
 
-def test_a_note_in_a_file_is_read(journal: Journal) -> None:
-    """Every note was one before they became links."""
-    note(journal).write_text(json.dumps({"network_id": "net-id", "network": "he_ipv6", "endpoint": None}))
+def test_a_note_of_version_0_1_is_read_and_replaced(journal: Journal) -> None:
+    """It was the target of a symbolic link; a daemon may be upgraded in the middle of a move."""
+    text = json.dumps({"network_id": "net-id", "network": "he_ipv6", "endpoint": None})
+    note(journal).symlink_to(text)
+    assert journal.has("6ba2")
     assert journal.read("6ba2") == NOT_ATTACHED
+    assert journal.age("6ba2") < 60
+    journal.write("6ba2", UNFINISHED)
+    assert not note(journal).is_symlink()
+    assert journal.read("6ba2") == UNFINISHED
+    note(journal).unlink()
+    note(journal).symlink_to(text)
+    journal.erase("6ba2")
+    assert not journal.has("6ba2")
 
 
 def test_a_note_is_made_where_the_directory_has_gone(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_notes_of_containers_that_are_gone_are_pruned(journal: Journal) -> None:
     """The others stay."""
     journal.write("kept", UNFINISHED)
     journal.write("gone", NOT_ATTACHED)
-    journal.prune(lambda each: each == "kept")
+    journal.prune({"kept"})
     assert journal.has("kept")
     assert not journal.has("gone")
 
@@ -100,8 +100,8 @@ def test_notes_that_cannot_be_listed_keep_no_pass_from_going_on(tmp_path: Path) 
     """Pruning is housekeeping; who has to make a note is told."""
     (tmp_path / "reconnects").touch()
     journal = Journal(tmp_path)
-    journal.prune(lambda _: False)
-    with pytest.raises(MapperError, match=r"reconnects: File exists"):
+    journal.prune(())
+    with pytest.raises(MapperError, match=r"reconnects of an unfinished change: File exists"):
         journal.write("6ba2", UNFINISHED)
 
 

@@ -344,7 +344,9 @@ def test_a_network_that_changed_moves_a_containers_stake_though_the_container_di
     desired.update(facts(labelled), [labelled.id])
     elsewhere = network(subnet=IPv6Network("2001:db8:1:2::/64"))
     desired.update(facts(labelled, networks=(elsewhere,)), [labelled.id])
-    assert desired.taken() == {IPv6Address("2001:db8:1:2:0:3d:7a:30")}
+    same_address = container("other", network="he_ipv6", suffix="3d:7a:30", created=2)
+    both = facts(labelled, same_address, networks=(elsewhere,))
+    assert desired.update(both, [same_address.id]).containers == {labelled.id, same_address.id}
 
 
 # --- what is proxied --------------------------------------------------------------------------------------

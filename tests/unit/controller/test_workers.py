@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.engine.workers import Finished, Workers
+from dockeripv6mapper.controller.workqueue import Finished, Workers
 
 Finish = Callable[[Callable[[], Any]], Finished[str]]
 

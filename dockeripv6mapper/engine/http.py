@@ -1,0 +1,122 @@
+"""HTTP on the engine's local socket, with the standard library: one request, and the event stream.
+
+Docker's library takes one to two milliseconds for a call and some tenths for an event. A container's start
+follows its creation within three, and the connect must precede it. An engine that is reached over TCP is
+called by the library alone.
+"""
+
+import json
+import logging
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
+
+from dockeripv6mapper.errors import EngineRefusedError, GoneError
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND = 404
+FIRST_ERROR = 400
+MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How many seconds the engine may be silent."""
+
+    question: float = 30.0
+    """A list of 1,000 containers takes a twentieth of that on two busy cores."""
+    change: float = 60.0
+    """A connect waits for a start of the same container to end."""
+    idle: int = 30
+    """After so many seconds without a byte, a TCP connection is probed (tcp(7), `TCP_KEEPIDLE`)."""
+    interval: int = 10
+    """Between two probes (`TCP_KEEPINTVL`)."""
+    probes: int = 3
+    """Unanswered probes, after which the connection counts as lost (`TCP_KEEPCNT`)."""
+
+    @property
+    def keepalive(self) -> list[tuple[int, int, int]]:
+        """Options of a TCP socket. No event may come for days, so silence alone tells nothing."""
+        return [
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.idle),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, self.interval),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probes),
+        ]
+
+
+class UnixConnection(HTTPConnection):
+    """A connection to a local socket."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("docker", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect. Raises `OSError`."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def post(path: str, target: str, body: Mapping[str, Any], doing: str, timeouts: Timeouts) -> None:
+    """Send `POST target` to the engine at the socket `path`, and wait for the answer.
+
+    `doing` begins the message of a `GoneError` or `EngineRefusedError`. Raises `OSError`, `HTTPException`.
+    """
+    with closing(UnixConnection(path, timeouts.change)) as connection:
+        connection.request("POST", target, json.dumps(body), {"Content-Type": "application/json"})
+        written = time.time()
+        log.debug("%s: request written at %.6f", doing, written)
+        response = connection.getresponse()
+        answer = response.read()
+        log.debug("%s: answer read after %.2f ms", doing, (time.time() - written) * MS)
+    if response.status == NOT_FOUND:
+        raise GoneError(f"{doing}: {explanation(answer)}")
+    if response.status >= FIRST_ERROR:
+        raise EngineRefusedError(f"{doing}: {explanation(answer)}")
+
+
+class EventStream:
+    """The engine's events on a connection of their own, each as it comes: one line of JSON."""
+
+    def __init__(self, path: str, target: str, timeouts: Timeouts) -> None:
+        """Send `GET target` to the engine at the socket `path`.
+
+        Raises `EngineRefusedError`, `OSError`, `HTTPException`.
+        """
+        with ExitStack() as on_error:
+            connection = UnixConnection(path, timeouts.question)
+            on_error.callback(connection.close)
+            connection.request("GET", target)
+            self._socket = connection.sock
+            self._response = connection.getresponse()
+            if self._response.status >= FIRST_ERROR:
+                raise EngineRefusedError(f"subscribing to events: {explanation(self._response.read())}")
+            # No event may come for days.
+            self._socket.settimeout(None)
+            on_error.pop_all()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield events until the stream ends. Raises `OSError`, `HTTPException`, `ValueError`."""
+        with self._response:
+            yield from map(json.loads, self._response)
+
+    def close(self) -> None:
+        """End the stream, from any thread."""
+        with suppress(OSError):  # ended already
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def explanation(body: bytes) -> str:
+    """The engine's own error message; the whole body where it is not what the API documents."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, LookupError, TypeError):
+        return body.decode(errors="replace").strip() or "no explanation"
