@@ -5,6 +5,7 @@ It is the daemon's own observe → desired → plan, so the two never disagree.
 
 import logging
 from collections.abc import Mapping as MappingOf
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,10 +19,10 @@ from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.topology import observe_topology
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.planner import Plan, plan_all, plan_endpoint
+from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
 from dockeripv6mapper.mapping.spared import spared
-from dockeripv6mapper.mapping.sysctls import FORWARDING, sysctls_for
-from dockeripv6mapper.model import Container, Decision, Host, ImageWanted, MarkWanted, Undecided
+from dockeripv6mapper.mapping.sysctls import FORWARDING, sysctl_keys
+from dockeripv6mapper.model import Container, Decision, Host, ImageWanted, MarkWanted
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,10 @@ def observe(settings: Settings) -> Observation:
         inventory, faults = _observe_engine(client)
         facts, desired = _decide(client, inventory, _observe_host(kernel), settings)
         _look_at_marks(client, inventory, facts, desired)
-        sysctls = _read_sysctls(kernel, desired, facts, settings)
+        facts = replace(facts, sysctls=_read_sysctls(kernel, facts, settings), complete=inventory.complete)
         journal = Journal(settings.state_dir)
         unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
-        undecided = [each for each in facts.containers if isinstance(desired.decision(each), Undecided)]
-        left = spared(facts, undecided, complete=inventory.complete)
-        plan = plan_all(desired, facts, sysctls, settings, unfinished=unfinished, spared=left)
-        return Observation(facts, desired, plan, sysctls, faults)
+        return _observation(facts, desired, settings, unfinished, faults)
     finally:
         kernel.close()
 
@@ -62,9 +60,9 @@ def observe_host(settings: Settings) -> Observation:
     """Look at the host alone, as where the engine cannot be spoken to. Raises `MapperError`."""
     kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
-        facts, desired = Facts({}, host=_observe_host(kernel)), Desired(settings)
-        sysctls = _read_sysctls(kernel, desired, facts, settings)
-        return Observation(facts, desired, plan_all(desired, facts, sysctls, settings), sysctls)
+        facts = Facts({}, host=_observe_host(kernel))
+        facts = replace(facts, sysctls=_read_sysctls(kernel, facts, settings))
+        return _observation(facts, Desired(settings), settings)
     finally:
         kernel.close()
 
@@ -114,12 +112,22 @@ def _decide(client: Client, inventory: Inventory, host: Host, settings: Settings
     return facts, desired
 
 
-def _read_sysctls(
-    kernel: Kernel, desired: Desired, facts: Facts, settings: Settings
-) -> MappingOf[str, str | None]:
-    """The sysctls that are wanted, and whether the host forwards, wanted or not."""
-    keys = [key for key, *_ in sysctls_for(desired, facts, settings)]
-    return kernel.read_sysctls(dict.fromkeys((FORWARDING, *keys)))
+def _observation(
+    facts: Facts,
+    desired: Desired,
+    settings: Settings,
+    unfinished: AbstractSet[str] = frozenset(),
+    faults: tuple[str, ...] = (),
+) -> Observation:
+    scope = desired.update(facts, facts.containers)
+    left = spared(facts, desired.held)
+    todo = plan(desired, facts, settings, scope, whole=True, unfinished=unfinished, spared=left)
+    return Observation(facts, desired, todo, facts.sysctls, faults)
+
+
+def _read_sysctls(kernel: Kernel, facts: Facts, settings: Settings) -> MappingOf[str, str | None]:
+    """The sysctls that a plan depends upon, and whether the host forwards."""
+    return kernel.read_sysctls(dict.fromkeys((FORWARDING, *sysctl_keys(facts, settings))))
 
 
 def _observe_host(kernel: Kernel) -> Host:

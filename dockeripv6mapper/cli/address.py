@@ -52,13 +52,13 @@ def address(
 
 
 def _in_subnet(name: str, subnet: IPv6Network, suffix: str | None, settings: Settings) -> IPv6Address:
-    from dockeripv6mapper.mapping import addressing, desired, labels
+    from dockeripv6mapper.mapping import addressing, labels, resolution
     from dockeripv6mapper.model import Network
 
     gateways = frozenset({addressing.default_gateway(subnet)})
     network = Network("", str(subnet), "bridge", subnets=(subnet,), gateways=gateways)
     number = None if suffix is None else labels.parse_suffix(suffix)
-    return desired.address_of(name, network, number, settings.scheme)
+    return resolution.address_of(name, network, number, settings.scheme)
 
 
 def _on_network(name: str, network: str, suffix: str | None, settings: Settings) -> IPv6Address:

@@ -15,7 +15,7 @@ from dockeripv6mapper import observation
 from dockeripv6mapper.cli.output import console
 from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.errors import EngineUnavailableError
-from dockeripv6mapper.mapping.desired import all_uplinks
+from dockeripv6mapper.mapping.uplinks import all_uplinks
 from dockeripv6mapper.observation import Observation
 from dockeripv6mapper.report import names, tree
 from dockeripv6mapper.report import status as report

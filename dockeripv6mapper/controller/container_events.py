@@ -1,7 +1,7 @@
-"""Container events: what is done when the engine tells of a container, from its creation to its end.
+"""Container events: what follows from each event of a container.
 
-A creation, a start, a death and an end are acted upon before anybody has looked; of all else an event only
-says where to look.
+A create, start, die or destroy event is acted upon at once, without an inspection. After any other event the
+container is inspected.
 """
 
 import time
@@ -13,17 +13,17 @@ from dockeripv6mapper.controller.timers import Retry, Timers, Verify
 from dockeripv6mapper.controller.workqueue import InspectContainer, WorkQueue
 from dockeripv6mapper.engine.cache import Inventory
 from dockeripv6mapper.engine.events import Change, ContainerChanged
-from dockeripv6mapper.model import Container
+from dockeripv6mapper.model import Container, Mapping
 
 VERIFY_SECONDS = 1.0
-"""How long after a death the engine's lists are believed again."""
+"""How long after a die event a list may still show the container as running (engine 20.10)."""
 
 ENDPOINT_CHANGES = (Change.ATTACHED, Change.DETACHED)
-"""What our own actions bring about, too."""
+"""Events that our own actions cause, too."""
 
 
 class ContainerEvents:
-    """Takes in the news of containers."""
+    """Handles the events of containers."""
 
     def __init__(
         self,
@@ -41,16 +41,18 @@ class ContainerEvents:
         self._attempts = attempts
         self._timers = timers
         self._meter = meter
+        self._new: set[str] = set()
+        """IDs of the containers that were created, and not started yet."""
 
     def take(self, message: ContainerChanged) -> None:
-        """Do at once what follows from an event, and have its container looked at where that tells more."""
+        """Handle one event."""
         container_id = message.container_id
-        heard = time.time()
+        now = time.time()
         self._inventory.touch(container_id)
         if message.at is not None:
-            self._meter.event(heard - message.at)
+            self._meter.event(now - message.at)
         if message.change not in ENDPOINT_CHANGES:
-            # Whatever failed before may succeed now.
+            # An action that failed before may succeed now.
             self._timers.cancel(Retry(container_id))
             self._attempts.lift([container_id])
         match message.change:
@@ -67,16 +69,31 @@ class ContainerEvents:
                 self._inspect(container_id, change)
 
     def _created(self, created: Container) -> None:
-        """A container is new: its event says all that there is to know of it."""
+        """The event tells all that has to be known of a new container."""
+        self._new = {each for each in self._new if each in self._inventory.containers} | {created.id}
         self._inventory.put(created)
-        self._reconciler.note_created(created.id)
         self._reconciler.evaluate([created.id])
 
     def _started(self, container_id: str) -> None:
-        self._reconciler.note_started(container_id)
+        self._count_race(container_id)
         self._inventory.mark_started(container_id)
         self._reconciler.evaluate([container_id])
         self._inspect(container_id, Change.STARTED)
+
+    def _count_race(self, container_id: str) -> None:
+        """Count whether a new container has its address before its first process runs.
+
+        A connect that reaches the engine between create and start is answered long before the start event; a
+        later one is answered after it.
+        """
+        container = self._inventory.containers.get(container_id)
+        decision = self._reconciler.decision(container_id)
+        if container_id not in self._new or container is None:
+            return
+        self._new.discard(container_id)
+        if isinstance(decision, Mapping):
+            attached = any(each.requested == decision.address for each in container.endpoints)
+            self._meter.raced(won=attached and not self._jobs.acting(container_id))
 
     def _died(self, container_id: str) -> None:
         self._inventory.mark_dead(container_id)

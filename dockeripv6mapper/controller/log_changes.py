@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable
 from dockeripv6mapper.controller.unexpected import Kind, UnexpectedErrors
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.model import Container, Decision, Mapping, Network, Refusal, Undecided
 
 log = logging.getLogger(__name__)
 
 
+DOCTOR = "DockerIPV6Mapper.py doctor"
+"""It examines the host's rules, and shows how to create the network instead."""
 AWAY = "the engine is away"
 """What all failures have in common that come of it, whatever the engine was asked."""
 
@@ -55,6 +58,12 @@ class LogChanges:
     def ports_refused(self, container: Container, refusal: Refusal) -> None:
         """Say once that none of a container's ports are opened."""
         self.once(container.id, f"container {container.name}: no port is opened: {refusal.detail}")
+
+    def unreachable(self, network: Network, *, opens: bool) -> None:
+        """Warn once of a network that lets no packet from outside in. `opens`: a label opens ports there."""
+        if why := _closed_by(network, opens=opens):
+            name = labels.plain(network.name)
+            self.once(network.id, f"network {name}: nothing from outside gets in: {why} (see {DOCTOR})")
 
     def ignored(self, container: Container, given: Iterable[str]) -> None:
         """Say once of each label that it does not count, since it is the image's own."""
@@ -129,6 +138,15 @@ class LogChanges:
     def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
         for oddity in labels.oddities(given, known):
             self.once(subject, f"{who}: {oddity}")
+
+
+def _closed_by(network: Network, *, opens: bool) -> str | None:
+    """What keeps packets from outside out of a network, by the engine's list; None: nothing that it shows."""
+    if network.internal:
+        return "it is internal"
+    if network.gateway_mode == NAT and not opens:
+        return "its gateway mode is nat, and no label opens a port"
+    return None
 
 
 def _gist(error: MapperError) -> str:

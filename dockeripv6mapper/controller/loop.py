@@ -1,9 +1,9 @@
-"""The loop: messages in, passes out.
+"""The loop: takes messages and timers, one at a time, on one thread, and hands them to their handlers.
 
-Level-triggered: whatever happens, what is wanted is worked out from what is there, and the difference is
-acted upon. Events only say where to look first; every `resync` seconds everything is looked at afresh.
-Engine calls and firewall commands are made by workers and come back as messages, taken in by
-`results`; netlink and sysctls are quick enough to be asked directly.
+Level-triggered: an event only says where to look first. What is desired is worked out from what is there, and
+the difference is acted upon; every `resync` seconds everything is listed again. Engine calls and firewall
+commands run on worker threads, and their results come back as messages. Netlink and sysctls take microseconds
+and are called directly. All state belongs to this thread.
 """
 
 import logging
@@ -12,12 +12,10 @@ from collections.abc import Callable
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.attempts import Attempts
-from dockeripv6mapper.controller.bulletin import Bulletin
 from dockeripv6mapper.controller.container_events import ContainerEvents
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
-from dockeripv6mapper.controller.kernel_side import KernelSide
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.observers import Meter, ServiceManager
+from dockeripv6mapper.controller.observers import Meter, Reports, ServiceManager
 from dockeripv6mapper.controller.queue import HostChanged, Message, Overflowed, Queue, ResyncNow, Stop
 from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.results import Results
@@ -105,9 +103,8 @@ class Controller:
             inventory=self._inventory,
             jobs=self._jobs,
             endpoints=endpoints,
-            kernel=KernelSide(
-                *(kernel, settings, self._log_changes, self._timers), watch=watch, ask=self._jobs.ask
-            ),
+            kernel=kernel,
+            watch=watch,
             timers=self._timers,
             log_changes=self._log_changes,
             attempts=self._attempts,
@@ -132,7 +129,7 @@ class Controller:
             timers=self._timers,
             meter=self._meter,
         )
-        self._bulletin = Bulletin(self._service, self._meter, self._reconciler.tally)
+        self._reports = Reports(self._service, self._meter, self._reconciler.tally)
         self._stopping = False
 
     def post(self, message: Message) -> None:
@@ -163,7 +160,7 @@ class Controller:
         finally:
             self._ring_due()
         if self._reconciler.listed and self._jobs.idle:
-            self._bulletin.done()
+            self._reports.first_pass_done()
 
     def _drain(self) -> None:
         """Let the actions under way end: what is cut off would have to be restored by the next process.
@@ -178,8 +175,8 @@ class Controller:
                 case Finished(job=job) as finished:
                     self._jobs.done(job)
                     if isinstance(job, Command):
-                        found = finished.result.value if finished.error is None else None
-                        self._reconciler.take_command(job, found, finished.error)
+                        value = finished.result.value if finished.error is None else None
+                        self._reconciler.take_command(job, value, finished.error)
                 case None:
                     break
         for action in self._jobs.actions:
@@ -207,7 +204,7 @@ class Controller:
                 self._subscribed()
             case StreamLost():
                 self._log_changes.failed(STREAM, message.error)
-                self._bulletin.engine_went(message.error)
+                self._reports.engine_lost(message.error)
             case ResyncNow() | Overflowed():
                 self._resync_anew()
             case Stop():
@@ -220,7 +217,7 @@ class Controller:
         self._resync_anew()
         self._log_changes.engine_came_back()
         self._log_changes.succeeded(STREAM)
-        self._bulletin.engine_came()
+        self._reports.engine_connected()
 
     def _finished(self, message: Finished[Job]) -> None:
         self._results.take(message)
@@ -228,7 +225,7 @@ class Controller:
             case Finished(job=TakeSnapshot(), error=None):
                 self._log_changes.succeeded(Controller)
             case Finished(job=TakeSnapshot(), error=error):
-                self._bulletin.not_done(str(error))
+                self._reports.first_pass_late(str(error))
 
     # --- what is due --------------------------------------------------------------------------------------
 
@@ -248,11 +245,11 @@ class Controller:
             case Resync():
                 self._resync()
             case Report():
-                self._bulletin.publish()
+                self._reports.publish()
             case Deadline(listed=True):
-                self._bulletin.not_done(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
+                self._reports.first_pass_late(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
             case Deadline() if not self._reconciler.listed:
-                self._bulletin.not_done(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
+                self._reports.first_pass_late(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
             case Retry(container_id):
                 self._jobs.ask(InspectContainer(container_id))
             case LookAtHost():

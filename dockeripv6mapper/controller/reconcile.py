@@ -1,25 +1,34 @@
-"""Reconcile: desired → plan → apply, for everything or for the containers that changed.
+"""Reconcile: desired → plan → apply, for all containers or for those that changed.
 
-Here stands what is done about what is known; how it becomes known is `results`', and when to find out more is
-`loop`'s and `container_events`'.
+`container_events` and `results` update the cache, and call this. A pass works out what is desired of the
+containers in its scope and of all that compete with them for an address, makes one plan, and carries it out:
+the firewall first, then sysctls and proxy entries, then the engine.
 """
 
 import logging
 import time
-from collections.abc import Container as Collection
-from collections.abc import Iterable
-from ipaddress import IPv6Address
+from collections.abc import Callable, Iterable
 
+from dockeripv6mapper import backoff
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.attempts import Attempts
-from dockeripv6mapper.controller.interfaces import EngineEndpoints
-from dockeripv6mapper.controller.kernel_side import KernelSide
+from dockeripv6mapper.controller.firewall import FirewallTable
+from dockeripv6mapper.controller.host import HostState
+from dockeripv6mapper.controller.interfaces import EngineEndpoints, HostKernel
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter
-from dockeripv6mapper.controller.races import Races
-from dockeripv6mapper.controller.reachability import Reachability
-from dockeripv6mapper.controller.timers import Report, Retry, RetryImage, Timers, Verify
+from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS
+from dockeripv6mapper.controller.timers import (
+    LookAtHost,
+    Report,
+    Retry,
+    RetryHost,
+    RetryImage,
+    Timers,
+    Verify,
+)
 from dockeripv6mapper.controller.workqueue import (
+    CloseForwarding,
     Command,
     InspectContainer,
     InspectImage,
@@ -27,23 +36,24 @@ from dockeripv6mapper.controller.workqueue import (
     WorkQueue,
 )
 from dockeripv6mapper.engine.cache import Inventory
-from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.image_labels import labels_of_the_image
-from dockeripv6mapper.mapping.planner import plan_endpoint
+from dockeripv6mapper.mapping.planner import Plan, plan
 from dockeripv6mapper.mapping.progress import Tally, tally
-from dockeripv6mapper.mapping.spared import spared
-from dockeripv6mapper.model import ImageWanted, Mapping, MarkWanted, Undecided
+from dockeripv6mapper.mapping.spared import NOTHING, spared
+from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, MarkWanted
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
-"""How old what is said of how things are may become: counting all is not for every event."""
+"""Minimum interval between status updates."""
+NO_CONTAINERS = Affected(frozenset(), frozenset(), frozenset())
 
 
 class Reconciler:
-    """Acts on what follows from what is known."""
+    """Brings engine and kernel to what is desired. Used by the loop's thread only."""
 
     def __init__(
         self,
@@ -51,86 +61,92 @@ class Reconciler:
         inventory: Inventory,
         jobs: WorkQueue,
         endpoints: EngineEndpoints,
-        kernel: KernelSide,
+        kernel: HostKernel,
         timers: Timers,
         log_changes: LogChanges,
         attempts: Attempts,
+        watch: Callable[[frozenset[int] | None], None],
         meter: Meter,
         settings: Settings,
     ) -> None:
         self._inventory = inventory
         self._jobs = jobs
         self._endpoints = endpoints
-        self._kernel = kernel
         self._timers = timers
         self._log_changes = log_changes
         self._attempts = attempts
         self._meter = meter
-        self._races = Races(meter)
         self._settings = settings
         self._desired = Desired(settings)
-        self._reachability = Reachability(log_changes)
+        self._host = HostState(kernel, settings, log_changes, watch=watch, ask=jobs.ask)
+        self._host_failures = 0
+        """How many retries in a row the kernel or the firewall refused."""
+        self._firewall = FirewallTable(jobs.ask, settings, log_changes)
+        self._spared = NOTHING
+        """Addresses of which the last full pass knew too little: nothing of ours is removed there."""
+        self._spared_for: set[str] = set()
+        """IDs of the containers that were held in that pass, and still are."""
         self._waiting: set[str] = set()
         """Containers whose action waits until the firewall has closed its address."""
-        self._awaited: set[str] = set()
-        """Containers of which the last full pass knew too little: what they may have was spared."""
         self.listed = False
-        """Whether the engine has been listed once: before that, nothing may be concluded from an absence."""
+        """Whether the engine has been listed. Before that, nothing follows from a container's absence."""
         self.images_listed = False
-        """Whether its images have been."""
+        """Whether its images have been listed."""
 
     def full_pass(self, listed: Iterable[str]) -> None:
-        """A pass over all there is, of which a list has just told; `listed`: what was there, and what is."""
+        """A pass over everything, after a list. `listed`: IDs that are or were in the cache."""
         self.listed = True
-        self._kernel.observe(self._facts())
+        self._observe_host()
         self._pass({*listed, *self._desired.forgotten(self._facts())}, whole=True)
 
     def without_engine(self) -> None:
-        """A full pass over the host's side alone: while the engine is away, what is there stays right."""
-        self._kernel.observe(self._facts())
-        self._pass(list(self._inventory.containers), whole=True)
+        """A full pass over the host alone. While the engine is away, the host stays as it has to be."""
+        self._observe_host()
+        self._pass(self._inventory.containers.keys(), whole=True)
 
     def host_changed(self) -> None:
-        """The kernel has notified of a change: look at the host, and ask the engine nothing."""
-        if self._kernel.observe(self._facts()):
-            self._pass(list(self._inventory.containers), whole=True)
+        """Observe the host, after a notification by the kernel. The engine is asked nothing."""
+        if self._observe_host():
+            self._pass(self._inventory.containers.keys(), whole=True)
 
-    def take_command(self, job: Command, found: object, error: Exception | None) -> None:
-        """A command of the kernel's side has ended: go on with that side alone."""
-        self._kernel.ended(job, found, error)
+    def evaluate(self, container_ids: Iterable[str]) -> None:
+        """A pass over some containers that changed."""
+        self._pass(container_ids, whole=False)
 
-    def kernel_ended(self, job: Command, found: object, error: Exception | None) -> None:
-        """A command of the kernel's side has ended: go on with what waited for it."""
-        self.take_command(job, found, error)
+    def take_command(self, job: Command, value: object, error: Exception | None) -> None:
+        """Take the result of a firewall command, and start what follows from it."""
+        if isinstance(job, CloseForwarding):
+            self._host.sysctls.policy_ended(value, error)
+        else:
+            self._firewall.ended(job, value, error)
+        facts = self._facts()
+        following = plan(self._desired, facts, self._settings, NO_CONTAINERS, spared=self._spared)
+        self._firewall.apply(following.firewall, observed=bool(facts.host.links), whole=False)
+        self._host.sysctls.apply(following.sysctls, retry=error is None)
+        self._host.add_withheld(self._desired.needs.entries, self._firewall.unclosed())
+        self._retry_host_later()
+
+    def evaluate_waiting(self) -> None:
+        """A pass over the containers that wait for the firewall."""
         waiting, self._waiting = self._waiting, set()
         self.evaluate(waiting)
 
-    def evaluate(self, container_ids: Iterable[str]) -> None:
-        """A pass over some containers of which something new is known, and those that contend with them."""
-        self._pass(container_ids, whole=False)
+    # --- questions of others ------------------------------------------------------------------------------
 
-    # --- what is told -------------------------------------------------------------------------------------
+    def decision(self, container_id: str) -> Decision:
+        """What is desired of a container."""
+        return self._desired.decision(container_id)
 
     def waiting_for_images(self) -> list[str]:
-        """The containers that wait until their image is known."""
+        """The containers on which nothing can be decided before their image's labels are known."""
         decisions = ((each, self._desired.decision(each)) for each in self._inventory.containers)
         return [each for each, decision in decisions if isinstance(decision, ImageWanted)]
 
     def tally(self) -> Tally:
-        """Count what there is."""
-        return tally(self._facts(), self._desired, self._kernel.count)
+        """Count containers by state, refusals and proxy entries."""
+        return tally(self._facts(), self._desired, self._host.count)
 
-    def note_created(self, container_id: str) -> None:
-        """A container is new: whether it will be mapped before it is started is to be counted."""
-        self._races.created(container_id)
-
-    def note_started(self, container_id: str) -> None:
-        """A container was started: count whether it was mapped before."""
-        container = self._inventory.containers.get(container_id)
-        decision = self._desired.decision(container_id)
-        self._races.started(container, decision, acting=self._jobs.acting(container_id))
-
-    # --- desired, plan, apply -----------------------------------------------------------------------------
+    # --- observe ------------------------------------------------------------------------------------------
 
     def _facts(self) -> Facts:
         inventory = self._inventory
@@ -138,99 +154,155 @@ class Reconciler:
             containers=inventory.containers,
             networks=inventory.networks,
             images=inventory.images,
-            host=self._kernel.seen,
+            host=self._host.with_table(self._firewall.rules),
             in_flight=self._jobs.in_flight(),
+            acting={action.container_id for action in self._jobs.actions},
+            complete=inventory.complete,
+            sysctls=self._host.sysctls.current,
         )
 
-    def _pass(self, container_ids: Iterable[str], *, whole: bool) -> None:
-        """Decide anew on some containers and on those that contend with them, and act on it.
+    def _observe_host(self) -> bool:
+        """Observe the host and set its sysctls, engine or not. Returns whether anything changed."""
+        changed = self._host.observe(self._facts())
+        if self._host.observed:
+            now = plan(self._desired, self._facts(), self._settings, NO_CONTAINERS)
+            self._host.sysctls.apply(now.sysctls, retry=True)
+            self._host.sysctls.solicit()
+            self._host.log_uplinks(self._facts())
+        if self._host.sysctls.soliciting:
+            self._timers.hasten(LookAtHost(), SOLICITATION_SECONDS)
+        self._retry_host_later()
+        return changed
 
-        `whole`: they are all there are, and what is proxied beyond them is to be removed.
+    # --- desired → plan → apply ---------------------------------------------------------------------------
+
+    def _pass(self, container_ids: Iterable[str], *, whole: bool) -> None:
+        """Decide on some containers and on those that compete with them, and carry out the plan.
+
+        `whole`: they are all containers, and whatever of ours none of them needs is removed.
         """
         if not self.listed:
             return
         began = time.monotonic()
         facts = self._facts()
-        update = self._desired.update(facts, container_ids)
-        affected = update.containers
-        self._attempts.reconsider(update.by_others)
-        # First the kernel's side: it says which addresses cannot be given to anybody yet.
-        held = {container_id for container_id in affected if self._held(container_id)}
-        known = affected - held
-        self._kernel.settle(facts, self._desired, known)
-        awaited, self._awaited = self._awaited, held if whole else self._awaited - known
-        if whole or (awaited and not self._awaited):
-            self._settle_all(facts)
-        exposed = self._kernel.exposed()
-        for container_id in affected:
-            self._act(facts, container_id, exposed)
+        scope = self._desired.update(facts, container_ids)
+        self._attempts.reconsider(scope.by_others)
+        removing = self._update_spared(facts, scope, whole=whole)
+        unfinished = {each for each in scope.containers if self._endpoints.unfinished(each)}
+        todo = plan(
+            *(self._desired, facts, self._settings, scope),
+            whole=removing,
+            unfinished=unfinished,
+            spared=self._spared,
+        )
+        self._apply_to_host(facts, todo, None if removing else scope)
+        for container_id in scope.containers:
+            self._log_and_ask(facts, container_id)
+        self._apply_to_engine(todo.endpoints, scope.containers)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
 
-    def _settle_all(self, facts: Facts) -> None:
-        """Remove what no container needs, and spare what one may have of which too little is known."""
-        held = filter(self._held, facts.containers)
-        self._kernel.settle_all(facts, spared(facts, held, complete=self._inventory.complete))
+    def _update_spared(self, facts: Facts, scope: Affected, *, whole: bool) -> bool:
+        """Update what is spared. Returns whether all that no container needs can be removed now.
 
-    def _held(self, container_id: str) -> bool:
-        """Whether a container's proxy entries stay as they are for the moment.
-
-        While the engine attaches a running container, its interface may not be up yet: a proxied packet
-        would start the host's own resolution, which fails and backs off for up to a second. And while
-        nothing can be decided on it, nothing is removed.
+        That is in a full pass, and when enough has become known of the containers that it spared.
         """
-        container = self._inventory.containers.get(container_id)
-        if container is None or not container.running:
-            return False
-        decision = self._desired.decision(container_id)
-        return self._jobs.acting(container_id) or isinstance(decision, Undecided)
+        held = self._desired.held
+        was_spared_for, self._spared_for = self._spared_for, held.copy() if whole else self._spared_for & held
+        if whole or (was_spared_for and not self._spared_for):
+            self._spared = spared(facts, held)
+            return True
+        known = (facts.containers[each] for each in scope.containers - held if each in facts.containers)
+        self._spared = self._spared.without(
+            endpoint.address for each in known for endpoint in each.endpoints if endpoint.address
+        )
+        return False
 
-    def _act(self, facts: Facts, container_id: str, exposed: Collection[IPv6Address]) -> None:
-        """Have the engine do what one container needs, unless it is at it, or failed a moment ago."""
+    def _apply_to_host(self, facts: Facts, todo: Plan, scope: Affected | None) -> None:
+        """Carry out the firewall's and the host's part of a plan. `scope`: None for everything."""
+        self._firewall.apply(todo.firewall, observed=bool(facts.host.links), whole=scope is None)
+        self._host.sysctls.apply(todo.sysctls, retry=scope is None)
+        self._host.apply(todo.proxies, None if scope is None else scope.entries, self._firewall.unclosed())
+        self._retry_host_later()
+
+    def _retry_host_later(self) -> None:
+        """Have everything retried that the kernel or the firewall refused, with exponential backoff.
+
+        Other passes retry it too; they do not make the next retry wait any longer.
+        """
+        if not (self._host.failing or self._firewall.failing):
+            self._host_failures = 0
+            self._timers.cancel(RetryHost())
+        elif RetryHost() not in self._timers:
+            self._host_failures += 1
+            self._timers.set(RetryHost(), backoff.delay(self._host_failures))
+
+    def _log_and_ask(self, facts: Facts, container_id: str) -> None:
+        """Log what was decided on a container, and ask for what a decision waits for."""
         container = facts.containers.get(container_id)
         if container is None:
-            timers = (Retry(container_id), Verify(container_id))
-            self._log_changes.forget(container_id, InspectContainer(container_id), *timers)
-            self._attempts.lift([container_id])
-            self._races.gone(container_id)
-            self._timers.cancel(*timers)
+            self._forget(container_id)
             return
         decision = self._desired.decision(container_id)
         self._log_changes.decision(container, decision)
         self._log_changes.ignored(container, labels_of_the_image(container, facts, self._settings))
-        if isinstance(decision, Mapping) and container.running:
-            self._reachability.check(container, decision, facts, self._desired)
+        needs = self._desired.needs.of(container_id)
+        if needs.ports_refused is not None:
+            self._log_changes.ports_refused(container, needs.ports_refused)
+        if isinstance(decision, Mapping) and _is_mapped(container, decision):
+            network = facts.networks.get(decision.network_id)
+            if network is not None:
+                self._log_changes.unreachable(network, opens=bool(needs.openings))
         if isinstance(decision, ImageWanted):
-            self._look_at_image(decision.image)
-        if self._jobs.acting(container_id) or Retry(container_id) in self._timers:
-            return
-        if isinstance(decision, MarkWanted):
+            self._inspect_image(decision.image)
+        elif isinstance(decision, MarkWanted) and not self._is_busy(container_id):
             self._jobs.ask(InspectContainer(container_id))
-        unfinished = self._endpoints.unfinished(container_id)
-        action = plan_endpoint(container, decision, facts, unfinished=unfinished)
-        if action is None:
-            self._log_changes.succeeded(container_id)
-            self._log_changes.dry_run(container_id, ())
-            self._attempts.lift([container_id])
-        elif isinstance(action, Connect | Reconnect) and action.address in exposed:
-            self._waiting.add(container_id)
-            if self._kernel.failing:
-                what = f"what was open at {action.address} cannot be closed yet"
-                self._log_changes.once(container_id, f"container {container.name} waits: {what}")
-        elif action not in self._attempts:
-            self._apply(action)
 
-    def _look_at_image(self, image: str) -> None:
-        """Find out an image's labels, unless the first list of all is about to tell them."""
+    def _forget(self, container_id: str) -> None:
+        timers = (Retry(container_id), Verify(container_id))
+        self._log_changes.forget(container_id, InspectContainer(container_id), *timers)
+        self._attempts.lift([container_id])
+        self._timers.cancel(*timers)
+
+    def _inspect_image(self, image: str) -> None:
+        """Ask for an image's labels, unless the first list of all images is about to show them."""
         first_list = self._jobs.asked(ListImages()) and not self.images_listed
         if not first_list and RetryImage(image) not in self._timers:
             self._jobs.ask(InspectImage(image))
 
-    def _apply(self, action: EndpointAction) -> None:
-        if self._settings.dry_run:
-            self._log_changes.dry_run(action.container_id, [f"would {action}"])
-            return
-        log.debug("asking the engine: %s", action)
-        self._jobs.act(action)
-        # The next decision, on another container, must consider the address that is in flight.
-        self._desired.update(self._facts(), [action.container_id])
+    def _is_busy(self, container_id: str) -> bool:
+        """Whether an action is being carried out on a container, or its retry waits."""
+        return self._jobs.acting(container_id) or Retry(container_id) in self._timers
+
+    def _apply_to_engine(self, actions: Iterable[EndpointAction], scope: Iterable[str]) -> None:
+        """Carry out the engine's part of a plan for the containers in `scope`."""
+        exposed = self._firewall.exposed()
+        planned = {action.container_id: action for action in actions}
+        for container_id in scope:
+            if container_id not in self._inventory.containers or self._is_busy(container_id):
+                continue
+            if (action := planned.get(container_id)) is None:
+                self._log_changes.succeeded(container_id)
+                self._log_changes.dry_run(container_id, ())
+                self._attempts.lift([container_id])
+            elif isinstance(action, Connect | Reconnect) and action.address in exposed:
+                self._wait(action)
+            elif self._settings.dry_run:
+                self._log_changes.dry_run(container_id, [f"would {action}"])
+            elif action not in self._attempts:
+                log.debug("asking the engine: %s", action)
+                self._jobs.act(action)
+        # The next decision on another container must consider the addresses that are in flight.
+        self._desired.update(self._facts(), (each for each in planned if self._jobs.acting(each)))
+
+    def _wait(self, action: Connect | Reconnect) -> None:
+        """Let an action wait until the firewall has closed what may be open at its address."""
+        self._waiting.add(action.container_id)
+        if self._host.failing or self._firewall.failing:
+            what = f"what was open at {action.address} cannot be closed yet"
+            self._log_changes.once(action.container_id, f"container {action.container} waits: {what}")
+
+
+def _is_mapped(container: Container, mapping: Mapping) -> bool:
+    """Whether a running container has its mapped address."""
+    return container.running and any(each.address == mapping.address for each in container.endpoints)

@@ -69,8 +69,9 @@ class Results:
         job = finished.job
         self._jobs.done(job)
         if isinstance(job, Command):
-            found = finished.result.value if finished.error is None else None
-            self._reconciler.kernel_ended(job, found, finished.error)
+            value = finished.result.value if finished.error is None else None
+            self._reconciler.take_command(job, value, finished.error)
+            self._reconciler.evaluate_waiting()
             return
         if isinstance(job, EndpointChange):
             self._meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)

@@ -11,8 +11,8 @@ from ipaddress import IPv6Address, IPv6Network
 from itertools import chain, count
 
 from dockeripv6mapper.doctor.facts import Examined
-from dockeripv6mapper.mapping.desired import uplinks
 from dockeripv6mapper.mapping.labels import NETWORK, SCHEME, SWARM_TASK_ID
+from dockeripv6mapper.mapping.uplinks import uplinks
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import Scheme
 from dockeripv6mapper.surroundings import DEFAULT_IPAM, Attachment, Pool, Recipe, Tenant

@@ -1,14 +1,15 @@
 """The host: permissions, the network namespace, uplinks, sysctls."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, Level, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM, quoted, with_options
-from dockeripv6mapper.mapping.desired import all_uplinks
 from dockeripv6mapper.mapping.networks import is_called_by_an_id
 from dockeripv6mapper.mapping.sysctls import FORWARDING, accept_ra, plan_sysctls, routes_lost, sysctls_for
+from dockeripv6mapper.mapping.uplinks import all_uplinks
 from dockeripv6mapper.surroundings import leads_to_engine
 
 SUBJECT = "host"
@@ -83,7 +84,7 @@ def _uplinks(examined: Examined) -> Iterator[Finding]:
         if name not in facts.host.links:
             yield _uplink_failure(examined, f"uplink {name}", f"there is no link {name}")
     found = all_uplinks(facts, settings)
-    lost = list(routes_lost(facts, examined.sysctls))
+    lost = list(routes_lost(replace(facts, sysctls=examined.sysctls)))
     if lost and not settings.uplinks:
         yield _route_lost(lost)
     elif not settings.uplinks and not facts.host.default_route_links:

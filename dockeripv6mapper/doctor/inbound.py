@@ -12,8 +12,8 @@ from dockeripv6mapper.doctor import fixes
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.netfilter import PING, REWRITING, Packet, Verdict, fate
-from dockeripv6mapper.mapping.desired import network_uplinks
 from dockeripv6mapper.mapping.networks import NAT
+from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Container, Network, Opening, RefusedError
 from dockeripv6mapper.settings import FirewallMode
 from dockeripv6mapper.surroundings import Chains, Recipe

@@ -9,8 +9,8 @@ from dockeripv6mapper.doctor import fixes, inbound
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.mapping.desired import network_uplinks
 from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Network, Reason, RefusedError
 from dockeripv6mapper.settings import ProxyMode
 from dockeripv6mapper.surroundings import Recipe

@@ -1,6 +1,7 @@
-"""Facts: all that was observed, as one record, handed to every decision."""
+"""Facts: everything that was observed, as one record. Each decision is a function of it."""
 
 from collections.abc import Mapping as MappingOf
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
@@ -10,7 +11,7 @@ from dockeripv6mapper.model import Container, Host
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that was observed, as it is now."""
+    """Engine, host and running actions, as last observed."""
 
     containers: MappingOf[str, Container]
     networks: Networks = field(default_factory=Networks)
@@ -19,3 +20,9 @@ class Facts:
     host: Host = field(default_factory=Host)
     in_flight: MappingOf[str, IPv6Address] = field(default_factory=dict)
     """The address at which the engine is attaching a container now, by the container's ID."""
+    acting: AbstractSet[str] = frozenset()
+    """IDs of the containers that an action is being carried out on."""
+    complete: bool = True
+    """Whether `containers` has every container that there is."""
+    sysctls: MappingOf[str, str | None] = field(default_factory=dict)
+    """Current values, by key below `net/ipv6`; None: there is no such key."""

@@ -3,7 +3,6 @@
 An action that is planned twice does no harm, and none is planned where all is well.
 """
 
-from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -18,22 +17,23 @@ from dockeripv6mapper.actions import (
     SysctlChange,
     Vacate,
 )
-from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
 from dockeripv6mapper.mapping.spared import NOTHING, Spared
 from dockeripv6mapper.mapping.sysctls import plan_sysctls, sysctls_for
+from dockeripv6mapper.mapping.uplinks import all_uplinks
 from dockeripv6mapper.model import (
     Container,
     Decision,
     Endpoint,
+    FirewallRules,
     Mapping,
     Network,
     Opening,
     ProxyEntry,
     Reason,
     Refusal,
-    RefusedError,
 )
 from dockeripv6mapper.settings import FirewallMode, Settings
 
@@ -48,14 +48,30 @@ class ProxyPlan:
 
 @dataclass(frozen=True, slots=True)
 class FirewallPlan:
-    """What is to change in our nft table."""
+    """What our nft table holds, and what it is to hold."""
 
-    opened: tuple[Opening, ...] = ()
-    closed: tuple[Opening, ...] = ()
-    """Ports to open, and ports to close."""
-    shut: tuple[IPv6Address, ...] = ()
-    unshut: tuple[IPv6Address, ...] = ()
-    """With `--firewall closed`: addresses to close to all that no label opened, and to close no more."""
+    before: FirewallRules
+    after: FirewallRules
+
+    @property
+    def opened(self) -> list[Opening]:
+        """Ports to open."""
+        return sorted(self.after.openings - self.before.openings)
+
+    @property
+    def closed(self) -> list[Opening]:
+        """Ports to close."""
+        return sorted(self.before.openings - self.after.openings)
+
+    @property
+    def shut(self) -> list[IPv6Address]:
+        """With `--firewall closed`: addresses at which all other ports are to be closed."""
+        return sorted(self.after.closed - self.before.closed)
+
+    @property
+    def unshut(self) -> list[IPv6Address]:
+        """Addresses at which the other ports are no longer to be closed."""
+        return sorted(self.before.closed - self.after.closed)
 
     def __bool__(self) -> bool:
         return bool(self.opened or self.closed or self.shut or self.unshut)
@@ -63,7 +79,7 @@ class FirewallPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one full pass does."""
+    """Everything that is to be done about some containers, or about all."""
 
     endpoints: tuple[EndpointAction, ...]
     proxies: ProxyPlan
@@ -83,7 +99,7 @@ def plan_endpoint(
     `unfinished`: something was begun on its endpoint and not ended, which comes first. An endpoint that was
     made for a moment is moved to the container's address with all that its user set, or else put back.
     """
-    if container.in_transition:
+    if container.in_transition or container.id in facts.acting:
         return None
     partial = [each for each in container.endpoints if each.for_a_moment]
     unmapped = [each for each in partial if each is not _mapped_endpoint(container, decision, facts)]
@@ -183,58 +199,63 @@ def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry,
 
 
 def plan_firewall(desired: Desired, facts: Facts, settings: Settings, spared: Spared) -> FirewallPlan:
-    """The way from what our table holds to what is wanted; nothing where it may not be touched."""
+    """The way from what our table holds to what all containers need; none where it may not be touched."""
     if settings.firewall is FirewallMode.OFF:
-        return FirewallPlan()
-    openings = wanted_openings(desired, facts)
-    shut = {address for each in facts.containers if (address := desired.closed(facts, each))}
-    return FirewallPlan(
-        opened=tuple(sorted(openings - facts.host.openings)),
-        closed=tuple(sorted(each for each in facts.host.openings - openings if each.address not in spared)),
-        shut=tuple(sorted(shut - facts.host.closed)),
-        unshut=tuple(sorted(each for each in facts.host.closed - shut if each not in spared)),
+        return FirewallPlan(FirewallRules(), FirewallRules())
+    needs, host = desired.needs, facts.host
+    unjudged = needs.unjudged
+    stay = {each.address for each in host.openings if each.address in spared or each.address in unjudged}
+    closed = needs.closed | {each for each in host.closed if each in spared or each in unjudged}
+    before = FirewallRules(openings=host.openings, closed=host.closed)
+    after = FirewallRules(
+        mark=settings.fwmark,
+        openings=needs.openings | {each for each in host.openings if each.address in stay},
+        closed=closed,
+        uplinks=tuple(link.name for link in all_uplinks(facts, settings)) if closed else (),
     )
+    return FirewallPlan(before, after)
 
 
-def wanted_openings(desired: Desired, facts: Facts) -> AbstractSet[Opening]:
-    """All ports that labels ask for, where they can be understood."""
-    openings: set[Opening] = set()
-    for container_id in facts.containers:
-        try:
-            openings.update(desired.openings(facts, container_id))
-        except RefusedError as no:
-            if no.refusal.reason is Reason.IMAGE_GONE:
-                openings.update(_opened_before(desired.decision(container_id), facts))
-    return openings
-
-
-def _opened_before(decision: Decision, facts: Facts) -> Iterable[Opening]:
-    """What is open at the address of a container whose label cannot be judged any more."""
-    address = decision.address if isinstance(decision, Mapping) else None
-    return (opening for opening in facts.host.openings if opening.address == address)
-
-
-def plan_all(
+def plan(
     desired: Desired,
     facts: Facts,
-    sysctls: MappingOf[str, str | None],
     settings: Settings,
+    scope: Affected,
     *,
+    whole: bool = False,
     unfinished: AbstractSet[str] = frozenset(),
     spared: Spared = NOTHING,
 ) -> Plan:
-    """What a full pass does about all of `facts`, of which `desired` has been told."""
+    """What is to be done about the containers in `scope`.
+
+    `desired` must be up to date with `facts`. `whole`: all proxy entries of ours that no container needs are
+    removed. `unfinished`: IDs of containers on which a change was begun and not ended. `spared`: addresses
+    of which too little is known, so nothing of ours is removed there. Firewall and sysctls are always planned
+    for all containers.
+    """
+    containers = (facts.containers[each] for each in scope.containers if each in facts.containers)
     actions = (
-        plan_endpoint(container, desired.decision(container_id), facts, unfinished=container_id in unfinished)
-        for container_id, container in facts.containers.items()
+        plan_endpoint(each, desired.decision(each.id), facts, unfinished=each.id in unfinished)
+        for each in containers
     )
-    wanted: set[ProxyEntry] = set()
-    for container_id in facts.containers:
-        wanted |= desired.entries(facts, container_id)
-    present = {entry: ours for entry, ours in facts.host.entries.items() if entry.address not in spared}
     return Plan(
         endpoints=tuple(action for action in actions if action),
-        proxies=plan_proxies({entry for entry in wanted if entry.address not in spared}, present),
+        proxies=_plan_proxies_in(scope, desired, facts, spared if whole else None),
         firewall=plan_firewall(desired, facts, settings, spared),
-        sysctls=plan_sysctls(sysctls_for(desired, facts, settings), sysctls),
+        sysctls=plan_sysctls(sysctls_for(desired, facts, settings), facts.sysctls),
     )
+
+
+def _plan_proxies_in(scope: Affected, desired: Desired, facts: Facts, spared: Spared | None) -> ProxyPlan:
+    """The proxy entries of a scope; where `spared` is given, also all others but those of its addresses."""
+    wanted, present = desired.needs.entries, facts.host.entries
+    if spared is None:
+        # Another program's entry may be gone since it was seen: adding looks again.
+        ours = {entry: True for entry in scope.entries if present.get(entry)}
+        return plan_proxies(scope.entries & wanted, ours)
+
+    def counts(entry: ProxyEntry) -> bool:
+        return entry in scope.entries or entry.address not in spared
+
+    there = {entry: ours for entry, ours in present.items() if counts(entry)}
+    return plan_proxies({entry for entry in wanted if counts(entry)}, there)

@@ -4,7 +4,7 @@ What is unknown may need them: a container of which too little is known, or one 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from dockeripv6mapper.mapping.facts import Facts
@@ -20,9 +20,15 @@ class Spared:
     """Where some container is unknown, the addresses that known ones have: any other may be its."""
     subnets: frozenset[IPv6Network] | None = None
     """Where some network is unknown, the subnets of the known ones: an address of no other may be on it."""
+    known: frozenset[IPv6Address] = frozenset()
+    """Addresses of containers that became known since: not spared."""
+
+    def without(self, addresses: Iterable[IPv6Address]) -> "Spared":
+        """The same, where these addresses are known now."""
+        return replace(self, known=self.known | frozenset(addresses))
 
     def __contains__(self, address: object) -> bool:
-        if not isinstance(address, IPv6Address):
+        if not isinstance(address, IPv6Address) or address in self.known:
             return False
         if address in self.undecided:
             return True
@@ -41,11 +47,8 @@ class Everything:
         return True
 
 
-def spared(facts: Facts, undecided: Iterable[str], *, complete: bool) -> Spared:
-    """What is to be spared for the `undecided` containers, by their IDs, and for those that are unknown.
-
-    `complete`: every container is known that there is.
-    """
+def spared(facts: Facts, undecided: Iterable[str]) -> Spared:
+    """What is to be spared for the `undecided` containers, by their IDs, and for those that are unknown."""
     running = [each for each in facts.containers.values() if each.running]
     unclear = frozenset(undecided)
     networks = facts.networks
@@ -58,7 +61,7 @@ def spared(facts: Facts, undecided: Iterable[str], *, complete: bool) -> Spared:
             if endpoint.address is not None
         ),
         accounted=None
-        if complete
+        if facts.complete
         else frozenset(
             endpoint.address
             for container in running

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.mapping.desired import Desired, all_uplinks
+from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import is_named_by_engine
+from dockeripv6mapper.mapping.uplinks import all_uplinks
 from dockeripv6mapper.model import Link
 from dockeripv6mapper.settings import ProxyMode, Settings
 
@@ -85,18 +86,25 @@ def plan_sysctls(wanted: Iterable[Wanted], current: MappingOf[str, str | None]) 
 
 def sysctls_for(desired: Desired, facts: Facts, settings: Settings) -> tuple[Wanted, ...]:
     """The sysctls that are wanted for all of `facts`: see `wanted_sysctls`."""
-    proxying = settings.proxy is not ProxyMode.OFF or any(
-        desired.entries(facts, each) for each in facts.containers
+    return wanted_sysctls(
+        advertised_links(facts),
+        all_uplinks(facts, settings),
+        routing=desired.needs.routing,
+        proxying=settings.proxy is not ProxyMode.OFF or bool(desired.needs.entries),
     )
-    routing = any(desired.is_routed(facts, each) for each in facts.containers)
-    uplinks = all_uplinks(facts, settings)
-    return wanted_sysctls(advertised_links(facts), uplinks, routing=routing, proxying=proxying)
 
 
-def routes_lost(facts: Facts, current: MappingOf[str, str | None]) -> Iterator[str]:
+def sysctl_keys(facts: Facts, settings: Settings) -> tuple[str, ...]:
+    """All keys that a plan may depend upon."""
+    links = all_uplinks(facts, settings)
+    wanted = wanted_sysctls(advertised_links(facts), links, routing=True, proxying=True)
+    return tuple(key for key, *_ in wanted)
+
+
+def routes_lost(facts: Facts) -> Iterator[str]:
     """The links that take no router advertisements since the host forwards, where there is no default route.
 
     What was learnt from an advertisement there, a default route among it, is gone.
     """
-    if current.get(FORWARDING) == "1" and not facts.host.default_route_links:
-        yield from (name for name in advertised_links(facts) if current.get(accept_ra(name)) == "1")
+    if facts.sysctls.get(FORWARDING) == "1" and not facts.host.default_route_links:
+        yield from (name for name in advertised_links(facts) if facts.sysctls.get(accept_ra(name)) == "1")

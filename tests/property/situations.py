@@ -7,7 +7,7 @@ from typing import Any
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Vacate
 from dockeripv6mapper.controller.workqueue import TakeSnapshot
-from dockeripv6mapper.mapping.desired import address_of
+from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
 from tests.property.daemon_by_hand import Daemon
 from tests.property.fake_boxes import Box

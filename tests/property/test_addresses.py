@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.addressing import suffix_text
-from dockeripv6mapper.mapping.desired import Desired, resolve
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.model import Container, Host, Mapping, Network, Refusal
 from dockeripv6mapper.settings import Scheme, Settings
 from tests.property.strategies import containers_on, hosts, label_text, names, networks, subnets

@@ -19,10 +19,11 @@ from dockeripv6mapper.actions import EndpointAction, EndpointChange, Reconnect, 
 from dockeripv6mapper.controller.queue import ResyncNow
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
-from dockeripv6mapper.mapping.desired import Desired, address_of
+from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import Networks
-from dockeripv6mapper.mapping.planner import ProxyPlan, plan_all
+from dockeripv6mapper.mapping.planner import ProxyPlan, plan
+from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
 from tests.property.daemon_by_hand import SETTINGS, Daemon
 from tests.property.deadlock import waits_in_vain
@@ -277,11 +278,11 @@ class Convergence(RuleBasedStateMachine):
             self.kernel.observe(),
         )
         desired = Desired(SETTINGS)
-        desired.update(facts, facts.containers)
+        scope = desired.update(facts, facts.containers)
         begun = {each for each in facts.containers if self.daemon.endpoints.unfinished(each)}
-        plan = plan_all(desired, facts, {}, SETTINGS, unfinished=begun)
-        endpoints = [each for each in plan.endpoints if not self.waits(each)]
-        assert (endpoints, plan.proxies) == ([], ProxyPlan()), facts
+        todo = plan(desired, facts, SETTINGS, scope, whole=True, unfinished=begun)
+        endpoints = [each for each in todo.endpoints if not self.waits(each)]
+        assert (endpoints, todo.proxies) == ([], ProxyPlan()), facts
         for box in self.engine.boxes.values():
             if self.waits_for_its_network(box):
                 continue

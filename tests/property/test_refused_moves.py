@@ -16,7 +16,7 @@ from dockeripv6mapper.controller.queue import Message, Overflowed, ResyncNow
 from dockeripv6mapper.controller.workqueue import InspectContainer, ListFirewall, ListImages, TakeSnapshot
 from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
-from dockeripv6mapper.mapping.desired import address_of
+from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
 from tests.property.daemon_by_hand import Daemon
 from tests.property.fake_boxes import Box

@@ -14,9 +14,10 @@ import docker
 from docker.errors import NotFound
 
 from dockeripv6mapper.engine.translate import container_from_inspection, network_from_list
-from dockeripv6mapper.mapping.desired import Desired, resolve
+from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import Networks
+from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.model import Container, Host, Link, Mapping, Network, Reason, Refusal
 from dockeripv6mapper.settings import Settings
 from tests.lab import hosts

@@ -5,8 +5,9 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockeripv6mapper.mapping.desired import Desired, uplinks
+from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.uplinks import uplinks
 from dockeripv6mapper.model import (
     Container,
     Decision,

@@ -1,5 +1,6 @@
 """Desired against observed: which actions are planned, and that none is where all is well."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -17,7 +18,8 @@ from dockeripv6mapper.actions import (
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import (
-    plan_all,
+    Plan,
+    plan,
     plan_endpoint,
     plan_proxies,
 )
@@ -101,6 +103,16 @@ def test_who_makes_way_gives_its_address_up_and_the_others_wait() -> None:
     assert planned(facts(newer, older), older) is None
 
 
+def planned_for(
+    given: Facts, settings: Settings | None = None, unfinished: AbstractSet[str] = frozenset()
+) -> Plan:
+    """The plan of a full pass."""
+    settings = settings or Settings()
+    desired = Desired(settings)
+    scope = desired.update(given, given.containers)
+    return plan(desired, given, settings, scope, whole=True, unfinished=unfinished)
+
+
 def test_missing_entries_are_added_and_ours_that_nobody_wants_removed() -> None:
     """The way from what is there to what is wanted."""
     plan = plan_proxies({ENTRY}, {OTHER: True})
@@ -122,29 +134,24 @@ def test_a_pass_over_a_host_that_is_right_plans_nothing() -> None:
     desired = Desired(settings)
     desired.update(given, given.containers)
     sysctls = {key: value for key, value, _ in sysctls_for(desired, given, settings)}
-    assert not plan_all(desired, given, sysctls, settings)
+    assert not planned_for(replace(given, sysctls=sysctls), settings)
 
 
 def test_a_pass_plans_everything_that_is_wrong() -> None:
     """A detached container, a stale entry, a sysctl that is off."""
     given = facts(container(network="he_ipv6"), of_host=host(entries={OTHER: True}))
-    desired = Desired(Settings())
-    desired.update(given, given.containers)
-    plan = plan_all(desired, given, {"conf/all/forwarding": "0"}, Settings())
-    assert plan.endpoints == (on_he_ipv6(Connect),)
-    assert plan.proxies.remove == (OTHER,)
-    assert ("conf/all/forwarding", "0", "1") in [(each.key, each.old, each.new) for each in plan.sysctls]
+    todo = planned_for(replace(given, sysctls={"conf/all/forwarding": "0"}))
+    assert todo.endpoints == (on_he_ipv6(Connect),)
+    assert todo.proxies.remove == (OTHER,)
+    assert ("conf/all/forwarding", "0", "1") in [(each.key, each.old, each.new) for each in todo.sysctls]
 
 
 def test_a_plan_says_what_is_closed_to_what_no_label_opens() -> None:
     """With `--firewall closed`, and where an earlier daemon had it."""
     given = facts(container(network="he_ipv6"), of_host=replace(host(), closed=frozenset({OTHER.address})))
-    for mode, shut in ((FirewallMode.CLOSED, (MON_CONTAINER,)), (FirewallMode.ENGINE, ())):
-        settings = Settings(firewall=mode)
-        desired = Desired(settings)
-        desired.update(given, given.containers)
-        plan = plan_all(desired, given, {}, settings).firewall
-        assert (plan.shut, plan.unshut) == (shut, (OTHER.address,))
+    for mode, shut in ((FirewallMode.CLOSED, [MON_CONTAINER]), (FirewallMode.ENGINE, [])):
+        todo = planned_for(given, Settings(firewall=mode)).firewall
+        assert (todo.shut, todo.unshut) == (shut, [OTHER.address])
 
 
 def test_nothing_is_planned_for_a_firewall_that_may_not_be_touched() -> None:
@@ -152,10 +159,9 @@ def test_nothing_is_planned_for_a_firewall_that_may_not_be_touched() -> None:
     left = replace(
         host(), openings=frozenset({Opening(OTHER.address, "tcp", 80, 80)}), closed=frozenset({OTHER.address})
     )
-    given, settings = facts(of_host=left), Settings(firewall=FirewallMode.OFF)
-    desired = Desired(settings)
-    assert plan_all(desired, given, {}, Settings()).firewall
-    assert not plan_all(desired, given, {}, settings).firewall
+    given = facts(of_host=left)
+    assert planned_for(given).firewall
+    assert not planned_for(given, Settings(firewall=FirewallMode.OFF)).firewall
 
 
 def test_the_address_of_an_earlier_name_is_taken_back() -> None:
@@ -199,8 +205,13 @@ def test_a_container_that_is_being_restarted_or_removed_is_left_alone() -> None:
 def test_what_was_begun_is_finished_first() -> None:
     """Whatever else is wanted; `plan` says so too."""
     which = container(network="he_ipv6", running=True)
-    given = facts(which)
-    desired = Desired(Settings())
-    desired.update(given, [which.id])
-    plan = plan_all(desired, given, {}, Settings(), unfinished={which.id})
-    assert plan.endpoints == (Restore(which.id, "mon_container"),)
+    todo = planned_for(facts(which), unfinished={which.id})
+    assert todo.endpoints == (Restore(which.id, "mon_container"),)
+
+
+def test_nothing_is_planned_for_a_container_that_an_action_is_being_carried_out_on() -> None:
+    """Its address is in flight."""
+    which = container(network="he_ipv6")
+    assert planned_for(facts(which)).endpoints
+    acting = replace(facts(which), acting={which.id}, in_flight={which.id: MON_CONTAINER})
+    assert not planned_for(acting).endpoints

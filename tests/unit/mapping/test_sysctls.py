@@ -99,9 +99,9 @@ def needs_forwarding(given: Facts) -> bool:
 
 def test_a_link_is_named_whose_default_route_went_when_forwarding_was_switched_on() -> None:
     """It is no host without an uplink, but one whose uplink has to be mended."""
-    given = facts(of_host=host(builders.UPLINK, OTHER))
     current = {"conf/all/forwarding": "1", "conf/eth0/accept_ra": "1", "conf/eth1/accept_ra": "0"}
-    assert list(routes_lost(given, current)) == ["eth0"]
-    assert not list(routes_lost(given, {**current, "conf/all/forwarding": "0"}))
+    given = replace(facts(of_host=host(builders.UPLINK, OTHER)), sysctls=current)
+    assert list(routes_lost(given)) == ["eth0"]
+    assert not list(routes_lost(replace(given, sysctls={**current, "conf/all/forwarding": "0"})))
     elsewhere = replace(given, host=replace(given.host, default_route_links=("eth1",)))
-    assert not list(routes_lost(elsewhere, current))
+    assert not list(routes_lost(elsewhere))

@@ -1,0 +1,98 @@
+"""Resolution: what the labels of one container come to, other containers left aside.
+
+Pure. The result is a mapping, a refusal with its reason, or what has to be known first.
+"""
+
+from ipaddress import IPv6Address
+
+from dockeripv6mapper.mapping import addressing, labels
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.image_labels import (
+    ImageUnknownError,
+    counting_labels,
+    image_is_gone,
+    marked_endpoint,
+)
+from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet
+from dockeripv6mapper.model import (
+    Container,
+    Decision,
+    ImageWanted,
+    Mapping,
+    MarkWanted,
+    Network,
+    NetworkUnreadable,
+    Reason,
+    RefusedError,
+)
+from dockeripv6mapper.settings import Scheme, Settings
+
+
+def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
+    """What the labels of one container come to, other containers left aside."""
+    if not any(label.startswith(labels.PREFIX) for label in container.labels):
+        return None
+    try:
+        if image_is_gone(container, facts, settings) and (kept := _mapped_before(container, facts, settings)):
+            return kept
+        given = counting_labels(container, facts, settings)
+        asked = labels.request(given)
+        return None if asked is None else _mapping_asked(container, asked, given, facts, settings)
+    except RefusedError as no:
+        if no.refusal.reason is Reason.NETWORK_NOT_FOUND and not facts.networks.complete:
+            return NetworkUnreadable()
+        return no.refusal
+    except ImageUnknownError:
+        return ImageWanted(container.image)
+
+
+def _mapping_asked(
+    container: Container, asked: labels.Request, given: labels.Labels, facts: Facts, settings: Settings
+) -> Mapping:
+    """The mapping that labels ask for. Raises `RefusedError`."""
+    network = facts.networks.find(asked.network)
+    _check_allowed(network, settings)
+    check_connectable(container)
+    identity = labels.identity(container.name, given)
+    address = address_of(identity, network, asked.suffix, settings.scheme)
+    addressing.check_host(address, facts.host)
+    return Mapping(network.id, network.name, address, identity)
+
+
+def _mapped_before(container: Container, facts: Facts, settings: Settings) -> Mapping | MarkWanted | None:
+    """The mapping that was made while the image was there; None where there is none.
+
+    It stays at its address, whatever the labels come to now: which of them count is not known any more.
+    Raises `RefusedError`.
+    """
+    if not (named := container.labels.get(labels.NETWORK, "").strip()):
+        return None
+    network = facts.networks.find(named)
+    endpoint = marked_endpoint(container, network, facts)
+    if endpoint is None or endpoint.requested is None:
+        return None
+    if endpoint.ours is None:
+        return MarkWanted()
+    _check_allowed(network, settings)
+    addressing.check_host(endpoint.requested, facts.host)
+    identity = labels.identity(container.name, container.labels)
+    return Mapping(network.id, network.name, endpoint.requested, identity)
+
+
+def address_of(identity: str, network: Network, suffix: int | None, default: Scheme) -> IPv6Address:
+    """The address of an identity on a network, whose label may name a scheme. Raises `RefusedError`."""
+    subnet = mapped_subnet(network)
+    if suffix is None:
+        scheme = labels.scheme(network.labels, default)
+        suffix = addressing.hashed_suffix(identity, subnet, scheme)
+    address = addressing.place(suffix, subnet)
+    addressing.check_network(address, subnet, network)
+    return address
+
+
+def _check_allowed(network: Network, settings: Settings) -> None:
+    if settings.allow_networks and not {network.id, network.name} & settings.allow_networks:
+        raise RefusedError(
+            Reason.NETWORK_NOT_ALLOWED,
+            f"network {network.name} is not among those of --allow-network",
+        )
