@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dockeripv6mapper.actions import Release, Vacate
-from dockeripv6mapper.engine.cache import Inventory
+from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import GoneError, KernelRefusedError, NoAnswerError
@@ -45,10 +45,10 @@ def observe(settings: Settings) -> Observation:
     client = Client(settings.docker_host)
     kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
-        inventory, faults = _observe_engine(client)
-        facts, desired = _decide(client, inventory, _observe_host(kernel), settings)
-        _look_at_marks(client, inventory, facts, desired)
-        facts = replace(facts, sysctls=_read_sysctls(kernel, facts, settings), complete=inventory.complete)
+        cache, faults = _observe_engine(client)
+        facts, desired = _decide(client, cache, _observe_host(kernel), settings)
+        _look_at_marks(client, cache, facts, desired)
+        facts = replace(facts, sysctls=_read_sysctls(kernel, facts, settings), complete=cache.complete)
         journal = Journal(settings.state_dir)
         unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
         return _observation(facts, desired, settings, unfinished, faults)
@@ -77,38 +77,38 @@ def foresee(settings: Settings, container: Container) -> Decision:
     with open_rtnetlink() as rtnetlink:
         topology = observe_topology(rtnetlink)
     host = Host(addresses=topology.addresses, next_hops=topology.next_hops)
-    inventory, _ = _observe_engine(client)
-    others = {each.id: each for each in inventory.containers.values() if each.name != container.name}
-    inventory.containers = {**others, container.id: container}
-    inventory.images[container.image] = {}
-    _, desired = _decide(client, inventory, host, settings)
+    cache, _ = _observe_engine(client)
+    others = {each.id: each for each in cache.containers.values() if each.name != container.name}
+    cache.containers = {**others, container.id: container}
+    cache.images[container.image] = {}
+    _, desired = _decide(client, cache, host, settings)
     return desired.decision(container.id)
 
 
-def _observe_engine(client: Client) -> tuple[Inventory, tuple[str, ...]]:
+def _observe_engine(client: Client) -> tuple[Cache, tuple[str, ...]]:
     """Look at containers, networks and images; returns a sentence for each that cannot be read."""
-    inventory = Inventory()
+    cache = Cache()
     snapshot = client.snapshot()
-    inventory.replace_networks(snapshot.networks)
-    inventory.replace_containers(snapshot.containers, inventory.epoch)
-    inventory.replace_images(client.images())
+    cache.replace_networks(snapshot.networks)
+    cache.replace_containers(snapshot.containers, cache.epoch)
+    cache.replace_images(client.images())
     faults = {**snapshot.containers.faults}
     for container_id in snapshot.containers.unreadable:
         # What a list does not show may stand in an inspection.
         with suppress(NoAnswerError):
             if (found := client.container(container_id)) is not None:
-                inventory.put(found)
+                cache.put(found)
             else:
-                inventory.drop(container_id)
+                cache.drop(container_id)
             del faults[container_id]
-    return inventory, (*faults.values(), *snapshot.networks.faults.values())
+    return cache, (*faults.values(), *snapshot.networks.faults.values())
 
 
-def _decide(client: Client, inventory: Inventory, host: Host, settings: Settings) -> tuple[Facts, Desired]:
-    facts = Facts(inventory.containers, inventory.networks, inventory.images, host)
+def _decide(client: Client, cache: Cache, host: Host, settings: Settings) -> tuple[Facts, Desired]:
+    facts = Facts(cache.containers, cache.networks, cache.images, host)
     desired = Desired(settings)
     desired.update(facts, list(facts.containers))
-    _look_at_images(client, inventory, facts, desired)
+    _look_at_images(client, cache, facts, desired)
     return facts, desired
 
 
@@ -141,22 +141,22 @@ def _observe_host(kernel: Kernel) -> Host:
         return host
 
 
-def _look_at_images(client: Client, inventory: Inventory, facts: Facts, desired: Desired) -> None:
+def _look_at_images(client: Client, cache: Cache, facts: Facts, desired: Desired) -> None:
     """Fetch what decisions wait for: the labels of images."""
     decisions = (desired.decision(container_id) for container_id in facts.containers)
     for image in {each.image for each in decisions if isinstance(each, ImageWanted)}:
-        inventory.images[image] = None
+        cache.images[image] = None
         with suppress(GoneError):
-            inventory.images[image] = client.image_labels(image)
+            cache.images[image] = client.image_labels(image)
     desired.update(facts, list(facts.containers))
 
 
-def _look_at_marks(client: Client, inventory: Inventory, facts: Facts, desired: Desired) -> None:
+def _look_at_marks(client: Client, cache: Cache, facts: Facts, desired: Desired) -> None:
     """Find out which addresses are ours, which no list shows, where a decision or an action needs it."""
     for container_id, container in list(facts.containers.items()):
         decision = desired.decision(container_id)
         wanted = isinstance(decision, MarkWanted)
         wanted = wanted or isinstance(plan_endpoint(container, decision, facts), Release | Vacate)
         if wanted and (seen := client.container(container_id)) is not None:
-            inventory.put(seen)
+            cache.put(seen)
             desired.update(facts, [container_id])

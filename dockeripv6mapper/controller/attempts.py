@@ -1,8 +1,8 @@
-"""Attempts: actions that did nothing, or only harm, and are not planned again for the time being.
+"""Attempts: actions that did nothing or were refused, and are not repeated before something changes.
 
-A move that the engine refuses takes a container off its network for a moment. It is tried twice: somebody
-of whom nothing was known may have been in its way, who is known or gone when everything was listed since.
-After that it is tried once for whatever may have helped it.
+A move that the engine refuses takes its container off the network for a moment, so it is not simply retried
+with backoff. It is tried a second time after everything was listed again: a container that was not known may
+have had the address. After that it is tried once after each change that may help.
 """
 
 from collections.abc import Iterable
@@ -13,16 +13,17 @@ from dockeripv6mapper.actions import EndpointAction
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An action that the engine refused, at an epoch of the inventory."""
+    """An action that the engine refused."""
 
     action: EndpointAction
     epoch: int
-    lasting: bool
-    """Whether it stays ruled out when everything was listed."""
+    """The cache's epoch at that time."""
+    twice: bool
+    """Whether it was refused twice: a list does not have it tried again."""
 
 
 class Attempts:
-    """At most one of either kind for each container: what was tried last."""
+    """The last action of each container that did nothing, and the last that was refused."""
 
     def __init__(self) -> None:
         self._idle: dict[str, EndpointAction] = {}
@@ -31,42 +32,43 @@ class Attempts:
         """The epoch at which the last list of everything was asked for."""
 
     def __contains__(self, action: EndpointAction) -> bool:
+        """Whether an action must not be repeated now."""
         if self._idle.get(action.container_id) == action:
             return True
         refused = self._refused.get(action.container_id)
         if refused is None or refused.action != action:
             return False
-        return refused.lasting or refused.epoch > self._listed
+        return refused.twice or refused.epoch > self._listed
 
     def idle(self, action: EndpointAction) -> None:
-        """Rule out what did nothing, until everything was listed."""
+        """Note an action that did nothing. It may be repeated after everything was listed."""
         self._idle[action.container_id] = action
 
     def refused(self, action: EndpointAction, epoch: int) -> None:
-        """Rule out what the engine refused at `epoch`: the first time until everything was listed since."""
+        """Note an action that the engine refused at `epoch`."""
         before = self._refused.get(action.container_id)
-        lasting = before is not None and before.action == action
-        self._refused[action.container_id] = Refused(action, epoch, lasting)
+        twice = before is not None and before.action == action
+        self._refused[action.container_id] = Refused(action, epoch, twice)
 
     def listed(self, asked: int) -> None:
-        """Everything was listed, as it was at epoch `asked` or later."""
+        """Note that everything was listed, at epoch `asked` or later."""
         self._idle.clear()
         self._listed = asked
 
     def lift(self, container_ids: Iterable[str]) -> None:
-        """These containers changed, or nothing is to be done about them: nothing is ruled out."""
+        """Forget the actions of containers that changed, or that need no action."""
         for container_id in container_ids:
             self._idle.pop(container_id, None)
             self._refused.pop(container_id, None)
 
     def reconsider(self, container_ids: Iterable[str]) -> None:
-        """What was in the way of these containers may have gone: what is ruled out is tried once."""
+        """Allow one more try of each action of these containers: a change may help."""
         for container_id in container_ids:
             self._idle.pop(container_id, None)
             refused = self._refused.pop(container_id, None)
-            if refused is not None and refused.lasting:
-                self._refused[container_id] = replace(refused, lasting=False)
+            if refused is not None and refused.twice:
+                self._refused[container_id] = replace(refused, twice=False)
 
     def reconsider_all(self) -> None:
-        """As `reconsider`, where what changed concerns all."""
+        """Allow one more try of each action: a change may help any of them."""
         self.reconsider({*self._idle, *self._refused})

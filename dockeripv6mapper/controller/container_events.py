@@ -11,7 +11,7 @@ from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.timers import Retry, Timers, Verify
 from dockeripv6mapper.controller.workqueue import InspectContainer, WorkQueue
-from dockeripv6mapper.engine.cache import Inventory
+from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.events import Change, ContainerChanged
 from dockeripv6mapper.model import Container, Mapping
 
@@ -28,14 +28,14 @@ class ContainerEvents:
     def __init__(
         self,
         *,
-        inventory: Inventory,
+        cache: Cache,
         jobs: WorkQueue,
         reconciler: Reconciler,
         attempts: Attempts,
         timers: Timers,
         meter: Meter,
     ) -> None:
-        self._inventory = inventory
+        self._cache = cache
         self._jobs = jobs
         self._reconciler = reconciler
         self._attempts = attempts
@@ -48,7 +48,7 @@ class ContainerEvents:
         """Handle one event."""
         container_id = message.container_id
         now = time.time()
-        self._inventory.touch(container_id)
+        self._cache.touch(container_id)
         if message.at is not None:
             self._meter.event(now - message.at)
         if message.change not in ENDPOINT_CHANGES:
@@ -56,10 +56,10 @@ class ContainerEvents:
             self._timers.cancel(Retry(container_id))
             self._attempts.lift([container_id])
         match message.change:
-            case Change.CREATED if message.created and container_id not in self._inventory.containers:
+            case Change.CREATED if message.created and container_id not in self._cache.containers:
                 self._created(message.created)
             case Change.DESTROYED:
-                self._inventory.drop(container_id)
+                self._cache.drop(container_id)
                 self._reconciler.evaluate([container_id])
             case Change.STARTED:
                 self._started(container_id)
@@ -69,14 +69,14 @@ class ContainerEvents:
                 self._inspect(container_id, change)
 
     def _created(self, created: Container) -> None:
-        """The event tells all that has to be known of a new container."""
-        self._new = {each for each in self._new if each in self._inventory.containers} | {created.id}
-        self._inventory.put(created)
+        """Evaluate a new container: the event has everything that has to be known of it."""
+        self._new = {each for each in self._new if each in self._cache.containers} | {created.id}
+        self._cache.put(created)
         self._reconciler.evaluate([created.id])
 
     def _started(self, container_id: str) -> None:
         self._count_race(container_id)
-        self._inventory.mark_started(container_id)
+        self._cache.mark_started(container_id)
         self._reconciler.evaluate([container_id])
         self._inspect(container_id, Change.STARTED)
 
@@ -86,7 +86,7 @@ class ContainerEvents:
         A connect that reaches the engine between create and start is answered long before the start event; a
         later one is answered after it.
         """
-        container = self._inventory.containers.get(container_id)
+        container = self._cache.containers.get(container_id)
         decision = self._reconciler.decision(container_id)
         if container_id not in self._new or container is None:
             return
@@ -96,7 +96,7 @@ class ContainerEvents:
             self._meter.raced(won=attached and not self._jobs.acting(container_id))
 
     def _died(self, container_id: str) -> None:
-        self._inventory.mark_dead(container_id)
+        self._cache.mark_dead(container_id)
         self._timers.set(Verify(container_id), VERIFY_SECONDS)
         self._reconciler.evaluate([container_id])
         self._inspect(container_id, Change.DIED)

@@ -1,4 +1,4 @@
-"""Log changes: each thing is said once. A refusal when it begins or changes, a failure also when it ends."""
+"""Log changes: a refusal is logged when it begins or changes, a failure also when it ends. No repeats."""
 
 import logging
 import time
@@ -16,24 +16,24 @@ log = logging.getLogger(__name__)
 DOCTOR = "DockerIPV6Mapper.py doctor"
 """It examines the host's rules, and shows how to create the network instead."""
 AWAY = "the engine is away"
-"""What all failures have in common that come of it, whatever the engine was asked."""
+"""The same text for all failures of a lost engine, whatever it was asked."""
 
 
 class LogChanges:
-    """Remembers what was said of whom."""
+    """What was logged of each subject: a container, a network, a job."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._decisions: dict[str, Decision] = {}
         self._failures: dict[object, tuple[int, str]] = {}
         self._unexpected = UnexpectedErrors(clock)
         self._kinds: dict[object, Kind] = {}
-        """Of those failures that are unexpected errors, and were logged: their kind."""
+        """The kinds of the failures that are unexpected errors, and were logged."""
         self._remarks: set[tuple[str, str]] = set()
         self._dry_run: dict[str, frozenset[str]] = {}
-        """What would be done now, by container or by side."""
+        """What a dry run would do now, by container ID or part of the host."""
 
     def decision(self, container: Container, decision: Decision) -> None:
-        """Say what is wanted of a container, where that is news."""
+        """Log the decision on a container, if it changed."""
         self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
         if isinstance(decision, Undecided) or self._decisions.get(container.id) == decision:
             return
@@ -56,7 +56,7 @@ class LogChanges:
                 log.info("container %s can be mapped now", container.name)
 
     def ports_refused(self, container: Container, refusal: Refusal) -> None:
-        """Say once that none of a container's ports are opened."""
+        """Log once that no port of a container is opened."""
         self.once(container.id, f"container {container.name}: no port is opened: {refusal.detail}")
 
     def unreachable(self, network: Network, *, opens: bool) -> None:
@@ -66,23 +66,23 @@ class LogChanges:
             self.once(network.id, f"network {name}: nothing from outside gets in: {why} (see {DOCTOR})")
 
     def ignored(self, container: Container, given: Iterable[str]) -> None:
-        """Say once of each label that it does not count, since it is the image's own."""
+        """Log once of each label that it does not count, since the image has it."""
         for label in given:
             text = f"label {labels.shown(label)} is its image's own, and does not count"
             self.once(container.id, f"container {container.name}: {text}", logging.INFO)
 
     def network(self, network: Network) -> None:
-        """Say what is odd about a network's labels, once."""
+        """Log unknown and misspelt labels of a network once."""
         self._remark(f"network {network.name}", network.id, network.labels, labels.NETWORK_LABELS)
 
     def once(self, subject: str, text: str, level: int = logging.WARNING) -> None:
-        """Say `text` of `subject`, unless it was said before."""
+        """Log a text about a subject, unless it was logged before."""
         if (subject, text) not in self._remarks:
             self._remarks.add((subject, text))
             log.log(level, "%s", text)
 
     def dry_run(self, side: str, lines: Iterable[str], level: int = logging.INFO) -> None:
-        """Log what would be done now for `side`, or for a container's ID: the lines that are new."""
+        """Log what a dry run would do for a part of the host or a container: the lines that are new."""
         now = frozenset(lines)
         for line in sorted(now - self._dry_run.get(side, frozenset())):
             log.log(level, "%s", line)
@@ -92,7 +92,7 @@ class LogChanges:
             self._dry_run.pop(side, None)
 
     def failed(self, what: object, error: Exception) -> int:
-        """Say that something failed, where that is news; returns how many times in a row it has."""
+        """Log a failure, if it is new or changed. Returns how many times in a row it has failed."""
         count, said = self._failures.get(what, (0, ""))
         if not isinstance(error, MapperError):
             if (kind := self._unexpected.log(error)) is not None:
@@ -111,7 +111,7 @@ class LogChanges:
         return count + 1
 
     def succeeded(self, what: object) -> None:
-        """Say that a failure has ended, if there was one."""
+        """Log that a failure has ended, if there was one."""
         _, said = self._failures.pop(what, (0, ""))
         if (kind := self._kinds.pop(what, None)) is not None:
             self._unexpected.end(kind)
@@ -119,12 +119,12 @@ class LogChanges:
             log.info("no longer failing: %s", said)
 
     def engine_came_back(self) -> None:
-        """Say that all has ended which failed since the engine was away."""
+        """Log that the failures of a lost engine have ended."""
         for what in [what for what, (_, said) in self._failures.items() if said == AWAY]:
             self.succeeded(what)
 
     def forget(self, subject: str, *whats: object) -> None:
-        """A container or network is gone: whatever is said of it next, or of `whats`, is news."""
+        """Forget what was logged of a removed container or network, and of `whats`."""
         self._decisions.pop(subject, None)
         self._dry_run.pop(subject, None)
         for what in (subject, *whats):
@@ -150,7 +150,7 @@ def _closed_by(network: Network, *, opens: bool) -> str | None:
 
 
 def _gist(error: MapperError) -> str:
-    """What makes two failures the same: an engine that is away is away, whatever it was asked."""
+    """The text by which two failures are the same."""
     away = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
     return AWAY if away else str(error) or repr(error)
 

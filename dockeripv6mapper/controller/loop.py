@@ -44,7 +44,7 @@ from dockeripv6mapper.controller.workqueue import (
     Workers,
     WorkQueue,
 )
-from dockeripv6mapper.engine.cache import NETWORKS, Inventory
+from dockeripv6mapper.engine.cache import NETWORKS, Cache
 from dockeripv6mapper.engine.events import (
     ContainerChanged,
     ImagesChanged,
@@ -91,16 +91,16 @@ class Controller:
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
         self._queue = Queue()
-        self._inventory = Inventory()
+        self._cache = Cache()
         self._jobs = WorkQueue(
-            *(self.post, lists, endpoints, kernel, self._inventory),
+            *(self.post, lists, endpoints, kernel, self._cache),
             employ=employ,
         )
         self._log_changes = LogChanges()
         self._timers = timers or Timers()
         self._attempts = Attempts()
         self._reconciler = Reconciler(
-            inventory=self._inventory,
+            cache=self._cache,
             jobs=self._jobs,
             endpoints=endpoints,
             kernel=kernel,
@@ -112,7 +112,7 @@ class Controller:
             settings=settings,
         )
         self._results = Results(
-            inventory=self._inventory,
+            cache=self._cache,
             jobs=self._jobs,
             endpoints=endpoints,
             reconciler=self._reconciler,
@@ -122,7 +122,7 @@ class Controller:
             meter=self._meter,
         )
         self._container_events = ContainerEvents(
-            inventory=self._inventory,
+            cache=self._cache,
             jobs=self._jobs,
             reconciler=self._reconciler,
             attempts=self._attempts,
@@ -191,10 +191,10 @@ class Controller:
             case ContainerChanged():
                 self._container_events.take(message)
             case NetworksChanged():
-                self._inventory.touch(NETWORKS)
+                self._cache.touch(NETWORKS)
                 self._jobs.ask(ListNetworks())
             case ImagesChanged():
-                self._inventory.images_changed()
+                self._cache.images_changed()
                 self._jobs.ask(ListImages())
             case Finished():
                 self._finished(message)
@@ -259,17 +259,17 @@ class Controller:
             case RetryImage(image):
                 self._jobs.ask(InspectImage(image))
             case Verify(container_id):
-                self._inventory.may_run(container_id)
+                self._cache.may_run(container_id)
                 self._jobs.ask(InspectContainer(container_id))
 
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)
-        if self._inventory.images_wanted:
+        if self._cache.images_wanted:
             self._jobs.ask(ListImages())
         self._jobs.ask(TakeSnapshot())
 
     def _resync_anew(self) -> None:
         """Take everything afresh though it may be asked for: events may have been missed since."""
-        self._inventory.touch_all()
+        self._cache.touch_all()
         self._attempts.reconsider_all()
         self._resync()

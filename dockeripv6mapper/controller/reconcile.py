@@ -35,7 +35,7 @@ from dockeripv6mapper.controller.workqueue import (
     ListImages,
     WorkQueue,
 )
-from dockeripv6mapper.engine.cache import Inventory
+from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.image_labels import labels_of_the_image
@@ -58,7 +58,7 @@ class Reconciler:
     def __init__(
         self,
         *,
-        inventory: Inventory,
+        cache: Cache,
         jobs: WorkQueue,
         endpoints: EngineEndpoints,
         kernel: HostKernel,
@@ -69,7 +69,7 @@ class Reconciler:
         meter: Meter,
         settings: Settings,
     ) -> None:
-        self._inventory = inventory
+        self._cache = cache
         self._jobs = jobs
         self._endpoints = endpoints
         self._timers = timers
@@ -102,12 +102,12 @@ class Reconciler:
     def without_engine(self) -> None:
         """A full pass over the host alone. While the engine is away, the host stays as it has to be."""
         self._observe_host()
-        self._pass(self._inventory.containers.keys(), whole=True)
+        self._pass(self._cache.containers.keys(), whole=True)
 
     def host_changed(self) -> None:
         """Observe the host, after a notification by the kernel. The engine is asked nothing."""
         if self._observe_host():
-            self._pass(self._inventory.containers.keys(), whole=True)
+            self._pass(self._cache.containers.keys(), whole=True)
 
     def evaluate(self, container_ids: Iterable[str]) -> None:
         """A pass over some containers that changed."""
@@ -139,7 +139,7 @@ class Reconciler:
 
     def waiting_for_images(self) -> list[str]:
         """The containers on which nothing can be decided before their image's labels are known."""
-        decisions = ((each, self._desired.decision(each)) for each in self._inventory.containers)
+        decisions = ((each, self._desired.decision(each)) for each in self._cache.containers)
         return [each for each, decision in decisions if isinstance(decision, ImageWanted)]
 
     def tally(self) -> Tally:
@@ -149,15 +149,15 @@ class Reconciler:
     # --- observe ------------------------------------------------------------------------------------------
 
     def _facts(self) -> Facts:
-        inventory = self._inventory
+        cache = self._cache
         return Facts(
-            containers=inventory.containers,
-            networks=inventory.networks,
-            images=inventory.images,
+            containers=cache.containers,
+            networks=cache.networks,
+            images=cache.images,
             host=self._host.with_table(self._firewall.rules),
             in_flight=self._jobs.in_flight(),
             acting={action.container_id for action in self._jobs.actions},
-            complete=inventory.complete,
+            complete=cache.complete,
             sysctls=self._host.sysctls.current,
         )
 
@@ -279,7 +279,7 @@ class Reconciler:
         exposed = self._firewall.exposed()
         planned = {action.container_id: action for action in actions}
         for container_id in scope:
-            if container_id not in self._inventory.containers or self._is_busy(container_id):
+            if container_id not in self._cache.containers or self._is_busy(container_id):
                 continue
             if (action := planned.get(container_id)) is None:
                 self._log_changes.succeeded(container_id)

@@ -1,7 +1,8 @@
-"""Results: what workers bring, taken into the inventory, and what is evaluated or tried again because of it.
+"""Results: the handlers of finished jobs. They update the cache, evaluate what changed, and retry what
+failed.
 
-An answer may be older than what an event has told meanwhile: then it is asked for again. A failure is logged
-when it begins, and tried again ever more seldom; it keeps nobody else waiting.
+A result that is older than an event is asked for again. A failed job is retried with exponential backoff per
+container; other containers do not wait for it.
 """
 
 import logging
@@ -27,7 +28,7 @@ from dockeripv6mapper.controller.workqueue import (
     TakeSnapshot,
     WorkQueue,
 )
-from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Inventory
+from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Cache
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.endpoints import LATE_SECONDS
 from dockeripv6mapper.engine.listed import Listed
@@ -39,12 +40,12 @@ log = logging.getLogger(__name__)
 
 
 class Results:
-    """Takes in whatever comes back from the workers."""
+    """Handles finished jobs."""
 
     def __init__(
         self,
         *,
-        inventory: Inventory,
+        cache: Cache,
         jobs: WorkQueue,
         endpoints: EngineEndpoints,
         reconciler: Reconciler,
@@ -53,7 +54,7 @@ class Results:
         log_changes: LogChanges,
         meter: Meter,
     ) -> None:
-        self._inventory = inventory
+        self._cache = cache
         self._jobs = jobs
         self._endpoints = endpoints
         self._reconciler = reconciler
@@ -62,10 +63,10 @@ class Results:
         self._log_changes = log_changes
         self._meter = meter
         self._unreadable: dict[str, frozenset[tuple[str, str]]] = {}
-        """What could not be read from the last list of containers, and of networks."""
+        """Subjects that could not be read from the last list, by kind: container or network."""
 
     def take(self, finished: Finished[Job]) -> None:
-        """Take in what a job brought, or deal with its failure."""
+        """Handle a job's result or error."""
         job = finished.job
         self._jobs.done(job)
         if isinstance(job, Command):
@@ -117,7 +118,7 @@ class Results:
                 self._timers.set(Retry(job.container_id), backoff.delay(count))
                 self._meter.retrying()
                 self._jobs.ask(InspectContainer(job.container_id))
-                # Its address is not in flight any more: other containers may have been refused because of it.
+                # Its address is not in flight any more, which may have kept other containers from it.
                 self._reconciler.evaluate([job.container_id])
             case InspectContainer(container_id):
                 self._timers.set(Retry(container_id), backoff.delay(count))
@@ -125,93 +126,93 @@ class Results:
             case InspectImage(image):
                 self._timers.set(RetryImage(image), backoff.delay(count))
             case TakeSnapshot() | ListNetworks() | ListImages():
-                # The next full pass lists images too while they are wanted.
+                # The next resync lists images too, while they are wanted.
                 self._timers.hasten(Resync(), backoff.delay(count))
                 self._reconciler.without_engine()
 
-    # --- into the inventory -------------------------------------------------------------------------------
+    # --- into the cache -----------------------------------------------------------------------------------
 
     def _take_snapshot(self, answer: Answer) -> None:
-        """Containers and networks were listed: a full pass."""
-        if self._inventory.is_all_stale(answer.asked):
-            # Events were missed since; another list was asked for then.
+        """Update the cache from a list of everything, and make a full pass."""
+        if self._cache.is_all_stale(answer.asked):
+            # Events were missed since, and another list was asked for then.
             return
         snapshot: Snapshot = answer.value
         if not self._reconciler.listed:
-            self._look_at_marks(snapshot)
-        # At first, a list that a newer one will follow is better than none.
-        if not self._reconciler.listed or not self._inventory.is_stale(NETWORKS, answer.asked):
+            self._inspect_labelled(snapshot)
+        # At first a stale list is better than none; a newer one follows.
+        if not self._reconciler.listed or not self._cache.is_stale(NETWORKS, answer.asked):
             self._replace_networks(snapshot.networks)
-        merged = self._inventory.replace_containers(snapshot.containers, answer.asked)
-        self._say_unreadable("container", snapshot.containers)
+        merged = self._cache.replace_containers(snapshot.containers, answer.asked)
+        self._log_unreadable("container", snapshot.containers)
         self._attempts.listed(answer.asked)
         for container_id in merged.stale:
-            # One that cannot be inspected either is tried again ever more seldom.
+            # A container that cannot be inspected either is retried with backoff.
             if container_id not in snapshot.containers.unreadable or Retry(container_id) not in self._timers:
                 self._jobs.ask(InspectContainer(container_id))
-        if self._inventory.complete:
+        if self._cache.complete:
             acting = {action.container_id for action in self._jobs.actions}
-            self._endpoints.prune(self._inventory.containers.keys() | merged.stale | acting)
+            self._endpoints.prune(self._cache.containers.keys() | merged.stale | acting)
         for network in snapshot.networks.items:
             self._log_changes.network(network)
         self._reconciler.full_pass(merged.changed)
 
-    def _look_at_marks(self, snapshot: Snapshot) -> None:
-        """Inspect each labelled container once: a move that was cut off by a reboot shows in a mark alone."""
+    def _inspect_labelled(self, snapshot: Snapshot) -> None:
+        """Inspect each labelled container once: only a mark shows a move that a reboot interrupted."""
         for container in snapshot.containers.items:
             if container.endpoints and labels.NETWORK in container.labels:
                 self._jobs.ask(InspectContainer(container.id))
 
     def _take_networks(self, answer: Answer) -> None:
-        """All networks were listed: evaluate everything that may name one."""
-        if self._inventory.is_stale(NETWORKS, answer.asked):
+        """Update the networks, and evaluate all containers."""
+        if self._cache.is_stale(NETWORKS, answer.asked):
             self._jobs.ask(ListNetworks())
             return
         self._replace_networks(answer.value)
         self._attempts.reconsider_all()
-        self._reconciler.evaluate(list(self._inventory.containers))
+        self._reconciler.evaluate(list(self._cache.containers))
 
     def _take_images(self, answer: Answer) -> None:
-        """All images were listed: evaluate what waits for one."""
+        """Update the images, and evaluate the containers that wait for one."""
         self._reconciler.images_listed = True
-        if self._inventory.is_stale(IMAGES, answer.asked):
+        if self._cache.is_stale(IMAGES, answer.asked):
             self._jobs.ask(ListImages())
         else:
-            self._inventory.replace_images(answer.value)
+            self._cache.replace_images(answer.value)
         self._reconciler.evaluate(self._reconciler.waiting_for_images())
 
     def _take_image(self, image: str, answer: Answer) -> None:
-        """An image was looked at, for which containers wait."""
-        self._inventory.put_image(image, answer.value)
+        """Update one image, and evaluate its containers."""
+        self._cache.put_image(image, answer.value)
         self._reconciler.evaluate(
-            [each.id for each in self._inventory.containers.values() if each.image == image]
+            [each.id for each in self._cache.containers.values() if each.image == image]
         )
 
     def _take_container(self, container_id: str, answer: Answer) -> None:
-        """A container was looked at."""
-        if self._inventory.is_stale(container_id, answer.asked):
+        """Update one container, and evaluate it."""
+        if self._cache.is_stale(container_id, answer.asked):
             self._jobs.ask(InspectContainer(container_id))
             return
         if answer.value is None:
-            self._inventory.drop(container_id)
+            self._cache.drop(container_id)
         else:
-            self._inventory.put(answer.value)
+            self._cache.put(answer.value)
         self._reconciler.evaluate([container_id])
 
     def _take_attached(self, action: Connect | Reconnect) -> None:
-        """A container was attached: its packets are let through before it is looked at."""
-        container = self._inventory.containers.get(action.container_id)
-        known = container and self._inventory.networks.endpoint(container, action.network_id, action.network)
+        """Evaluate an attached container at once, so that it is proxied before its inspection."""
+        container = self._cache.containers.get(action.container_id)
+        known = container and self._cache.networks.endpoint(container, action.network_id, action.network)
         name = known.network if known else action.network
         endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
-        self._inventory.attach(action.container_id, endpoint)
+        self._cache.attach(action.container_id, endpoint)
         self._reconciler.evaluate([action.container_id])
         self._jobs.ask(InspectContainer(action.container_id))
 
     def _take_idle(self, action: EndpointAction) -> None:
-        """An action did nothing: it is not tried again before everything was listed.
+        """An action did nothing. It is repeated after everything was listed.
 
-        But for a note that has to stand a little longer (see `engine.endpoints`).
+        But a `Restore` whose note has to be kept a little longer is repeated after that (see `LATE_SECONDS`).
         """
         if isinstance(action, Restore) and self._endpoints.unfinished(action.container_id):
             self._timers.set(Retry(action.container_id), LATE_SECONDS)
@@ -219,20 +220,20 @@ class Results:
             self._attempts.idle(action)
 
     def _take_refusal(self, action: EndpointAction) -> None:
-        """A move was refused: who is in its way is to be found out, and no answer of before tells that."""
-        self._inventory.touch(action.container_id)
-        self._attempts.refused(action, self._inventory.epoch)
+        """A move was refused. List everything, to find the container that has the address."""
+        self._cache.touch(action.container_id)
+        self._attempts.refused(action, self._cache.epoch)
         self._jobs.ask(TakeSnapshot())
 
     def _replace_networks(self, answer: Listed[Network]) -> None:
-        before = {each.id for each in self._inventory.networks}
-        self._inventory.replace_networks(answer)
-        for gone in before - {each.id for each in self._inventory.networks}:
+        before = {each.id for each in self._cache.networks}
+        self._cache.replace_networks(answer)
+        for gone in before - {each.id for each in self._cache.networks}:
             self._log_changes.forget(gone)
-        self._say_unreadable("network", answer)
+        self._log_unreadable("network", answer)
 
-    def _say_unreadable(self, kind: str, answer: Listed[Container] | Listed[Network]) -> None:
-        """Log what cannot be read, and what can be read again, each when it begins, changes or ends."""
+    def _log_unreadable(self, kind: str, answer: Listed[Container] | Listed[Network]) -> None:
+        """Log which items cannot be read, when that begins, changes or ends."""
         faults = {(kind, each): text for each, text in answer.faults.items()}
         for subject in self._unreadable.get(kind, frozenset()) - faults.keys():
             self._log_changes.succeeded(subject)
@@ -242,15 +243,15 @@ class Results:
 
 
 def _takes_off_the_network(action: EndpointAction) -> bool:
-    """Whether each try of an action detaches the container for a moment."""
+    """Whether each try of an action takes the container off its network for a moment."""
     return isinstance(action, Reconnect | Vacate | Restore)
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether the engine said no, and what was there before is there again."""
+    """Whether the engine refused an action, and the endpoint is as it was before."""
     return isinstance(error, EngineRefusedError) and not isinstance(error, NotFinishedError)
 
 
 def _subject(job: Job) -> object:
-    """What a job's failure is remembered under: an action's by its container, whatever the action was."""
+    """The key of a job's failures: the container's ID for an action, whatever the action is."""
     return job.container_id if isinstance(job, EndpointChange | Restore) else job

@@ -1,4 +1,4 @@
-"""Timers: what the loop does later, and when."""
+"""Timers: what is due later, and when."""
 
 import time
 from collections.abc import Callable
@@ -7,58 +7,58 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """Time for a full pass."""
+    """List everything, and make a full pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Time to try again what failed for a container; until then nothing is tried for it."""
+    """Retry what failed for a container. Until then no action is started on it."""
 
     container_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Time to see whether a container that died is dead."""
+    """Inspect a container that died: it may have been started again."""
 
     container_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class RetryImage:
-    """Time to look again at an image that could not be looked at."""
+    """Retry the inspection of an image."""
 
     image: str
 
 
 @dataclass(frozen=True, slots=True)
 class RetryHost:
-    """Time to try again what the kernel refused, for whomever."""
+    """Retry what the kernel or the firewall refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Time to be ready, whatever is not done yet."""
+    """Be ready without the first full pass."""
 
     listed: bool
-    """False: only where the first list has not been made."""
+    """False: only if the first list has not arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Time to say how things are."""
+    """Update the status and the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookAtHost:
-    """Time to look at the host, since it changed or a router was asked for."""
+    """Observe the host, since it changed or a router was solicited."""
 
 
 Timer = Resync | LookAtHost | Retry | RetryHost | RetryImage | Verify | Deadline | Report
 
 
 class Timers:
-    """At most one of each, by a clock that never goes back."""
+    """At most one timer of each kind and subject, by a monotonic clock."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -68,30 +68,30 @@ class Timers:
         return timer in self._when
 
     def set(self, timer: Timer, seconds: float) -> None:
-        """Ring `timer` in so many seconds, whatever was set before."""
+        """Set a timer, in place of an earlier one."""
         self._when[timer] = self._clock() + seconds
 
     def hasten(self, timer: Timer, seconds: float) -> None:
-        """Ring `timer` in so many seconds, unless it rings sooner anyway."""
+        """Set a timer, unless an earlier one is due sooner."""
         soon = self._clock() + seconds
         self._when[timer] = min(self._when.get(timer, soon), soon)
 
     def cancel(self, *timers: Timer) -> None:
-        """Do not ring these."""
+        """Cancel these timers."""
         for timer in timers:
             self._when.pop(timer, None)
 
     def cancel_retries(self) -> None:
-        """Nothing that failed before need wait any longer."""
+        """Cancel all retries of containers and images: what failed may succeed now."""
         self.cancel(*[timer for timer in self._when if isinstance(timer, Retry | RetryImage)])
 
     @property
     def now(self) -> float:
-        """The time by the clock."""
+        """The clock's time, in seconds."""
         return self._clock()
 
     def take_due(self, now: float) -> Timer | None:
-        """One of the timers that were due at `now`, the longest due first; it is no longer set then."""
+        """Remove and return one of the timers that are due at `now`, the longest due first."""
         timer = min(self._when, key=self._when.__getitem__, default=None)
         if timer is None or self._when[timer] > now:
             return None
@@ -99,5 +99,5 @@ class Timers:
         return timer
 
     def next_in(self) -> float:
-        """Seconds until the next one rings. At least one must be set."""
+        """Seconds until the next timer is due. At least one must be set."""
         return max(0.0, min(self._when.values()) - self._clock())

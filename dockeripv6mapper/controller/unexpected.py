@@ -1,7 +1,7 @@
-"""Unexpected errors: those that no module of ours raises on purpose, so a fault of the program itself.
+"""Unexpected errors: exceptions that are not `MapperError`, so bugs of this program.
 
-The first of each kind is logged with its traceback, its repeats as one line with their number, at most one a
-minute. A kind is the error's type and the line of ours that raised it: its message may differ each time.
+The first of each kind is logged with its traceback, repeats as one line with their number, at most one a
+minute. A kind is the error's type and the line of this program that raised it.
 """
 
 import logging
@@ -20,28 +20,28 @@ QUIET_SECONDS = 60.0
 PACKAGE = Path(dockeripv6mapper.__file__).parent
 
 Kind = tuple[str, str]
-"""An error's type, and `file:line` of the innermost frame of ours."""
+"""An error's type, and `file:line` of this program's innermost frame."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What is known of one kind."""
+    """The log state of one kind."""
 
     logged_at: float
     times: int = 0
-    """How often it was raised since its traceback was logged."""
+    """Number of errors since the traceback was logged."""
     ended: bool = False
 
 
 class UnexpectedErrors:
-    """The kinds so far: there are no more of them than lines of ours that can raise."""
+    """All kinds so far. Their number is bounded by the lines of this program."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: dict[Kind, Seen] = {}
 
     def log(self, error: Exception) -> Kind | None:
-        """Log an error; returns its kind, or None where it was logged at DEBUG only."""
+        """Log an error. Returns its kind, or None where it was logged at DEBUG only."""
         kind = (type(error).__name__, _place(error))
         now = self._clock()
         seen = self._seen.setdefault(kind, Seen(now - QUIET_SECONDS))
@@ -61,7 +61,7 @@ class UnexpectedErrors:
         return kind
 
     def end(self, kind: Kind) -> None:
-        """What failed by this kind works again: the next one that is logged has its traceback."""
+        """Note that the failure has ended. The next error of this kind is logged with its traceback."""
         self._seen[kind].ended = True
 
 

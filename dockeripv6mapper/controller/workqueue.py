@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
-from dockeripv6mapper.engine.cache import Inventory
+from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.model import FirewallRules
 
@@ -169,7 +169,7 @@ class WorkQueue:
         lists: EngineLists,
         endpoints: EngineEndpoints,
         kernel: HostKernel,
-        inventory: Inventory,
+        cache: Cache,
         *,
         employ: Employ = Workers,
     ) -> None:
@@ -181,7 +181,7 @@ class WorkQueue:
         self._lists = lists
         self._endpoints = endpoints
         self._kernel = kernel
-        self._inventory = inventory
+        self._cache = cache
         self._asked: set[Job] = set()
         self._acting: dict[str, EndpointAction] = {}
         """The action of each container that is being changed, by the container's ID."""
@@ -255,10 +255,10 @@ class WorkQueue:
                 return self._list_workers
         return self._commands
 
-    # --- on a worker's thread: of the inventory only the epoch may be read --------------------------------
+    # --- on a worker's thread: of the cache only the epoch may be read --------------------------------
 
     def _run(self, job: Question | Command) -> Answer:
-        asked = self._inventory.epoch
+        asked = self._cache.epoch
         return Answer(asked, self._command(job) if isinstance(job, Command) else self._answer(job))
 
     def _answer(self, question: Question) -> object:
@@ -288,7 +288,7 @@ class WorkQueue:
 
     def _act(self, action: EndpointAction) -> Answer:
         changed = self._endpoints.apply(action)
-        asked = self._inventory.epoch
+        asked = self._cache.epoch
         if changed and isinstance(action, Connect | Reconnect):
             # The result is known, and packets wait for it: no inspection.
             return Answer(asked, None, changed=True)

@@ -1,8 +1,8 @@
-"""The cache: the inventory of the engine's containers and networks, fed by lists and events.
+"""The cache: containers, networks and images of the engine, updated by lists, inspections and events.
 
-Lists are asked for by other threads and arrive late; an event may have told something newer meanwhile.
-Every event therefore moves the inventory's epoch on, and an answer that was asked for before a container's
-last event says nothing about that container: it has to be looked at again.
+Lists and inspections are made by worker threads, and a newer event may arrive before their result. So each
+event increments the cache's epoch, and a result that was asked for before a container's last event is stale
+for that container: it has to be inspected again.
 """
 
 from collections.abc import Mapping
@@ -14,80 +14,81 @@ from dockeripv6mapper.model import Container, Endpoint, Network
 
 NETWORKS = "networks"
 IMAGES = "images"
-"""What these lists are touched and asked about under, as a container is under its ID."""
+"""Keys of these lists' epochs, as a container's ID is the key of its own."""
 
 IMAGE_ID = "sha256:"
-"""What an image's ID begins with; its labels never change, while a name may pass to another image."""
+"""Prefix of an image's ID. The labels of an ID never change; a name may be given to another image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a full list changed: IDs of containers to evaluate, and those to look at again."""
+    """What a list of all containers changed."""
 
     changed: frozenset[str]
+    """IDs of the containers to evaluate."""
     stale: frozenset[str]
+    """IDs of those to inspect, since the list is too old for them or cannot be read."""
 
 
-class Inventory:
-    """What the engine has, as far as is known."""
+class Cache:
+    """The engine's state, as last known. Used by the loop's thread; others may read `epoch`."""
 
     def __init__(self) -> None:
         self.containers: dict[str, Container] = {}
         self.networks = Networks()
         self.images: dict[str, Mapping[str, str] | None] = {}
-        """Labels of images, by ID or by the name in a create event; None: the image is gone."""
+        """Labels of images, by ID or by the name in a create event. None: the image was removed."""
         self.images_wanted = False
-        """Whether images have to be listed: they changed, or events were missed, since they were."""
+        """Whether images have to be listed: they changed, or events were missed."""
         self._unreadable: frozenset[str] = frozenset()
-        """Containers that the last list has, and that cannot be read from it."""
+        """IDs of the containers that could not be read from the last list."""
         self._nameless = False
-        """Whether the last list has a container of which not even the ID can be read."""
+        """Whether the last list has a container whose ID cannot be read."""
         self.epoch = 0
-        """The number of events so far. Other threads may read it, to say when they asked."""
+        """The number of events so far."""
         self._touched: dict[str, int] = {}
         self._all_touched = 0
         self._listed = self._listed_before = 0
-        """Epochs at which the last two lists were asked for."""
+        """The epochs at which the last two lists were asked for."""
         self._ended: set[str] = set()
-        """Containers of which nothing is known but that they died or went since the last list."""
+        """IDs of containers that are not in the cache, and that died or were removed since the last list."""
         self._dead: set[str] = set()
-        """Containers that died a moment ago: a list may show them as running for some milliseconds more
-        (engine 20.10)."""
+        """IDs of containers that died. Engine 20.10 lists them as running for some milliseconds more."""
 
     def touch(self, container_id: str) -> None:
-        """Note that an event told of the container: answers to earlier questions are stale now."""
+        """Note an event of a container, or of all networks or images. Earlier results are stale for it."""
         self.epoch += 1
         self._touched[container_id] = self.epoch
 
     def touch_all(self) -> None:
-        """Note that events were missed: every answer to an earlier question is stale now."""
+        """Note that events were missed. Earlier results are stale for everything."""
         self.images_changed()
         self.epoch += 1
         self._all_touched = self.epoch
 
     def is_stale(self, subject: str, asked: int) -> bool:
-        """Whether an answer that was asked for at epoch `asked` may be older than what is known."""
+        """Whether a result that was asked for at epoch `asked` may be older than the last event."""
         return max(self._touched.get(subject, 0), self._all_touched) > asked
 
     def is_all_stale(self, asked: int) -> bool:
-        """Whether a list that was asked for at epoch `asked` says nothing of anybody."""
+        """Whether a list that was asked for at epoch `asked` is stale for everything."""
         return self._all_touched > asked
 
     def put(self, container: Container) -> None:
-        """Take in one container as it is now."""
+        """Add or replace a container."""
         before = self.containers.get(container.id)
         if container.id in self._dead:
-            # Its addresses may still be allocated: engine 20.10 frees them some 200 ms after the death.
+            # Its addresses stay: engine 20.10 frees them some 200 ms after the death.
             container = replace(container, running=False)
         elif not container.running:
             container = _without_addresses(container)
         if before is not None:
             container = _with_known_marks(container, before)
-        # The object that it was, where it is as it was: comparing one with itself costs next to nothing.
+        # The same object where nothing changed: later comparisons with it are cheap.
         self.containers[container.id] = before if before == container else container
 
     def mark_dead(self, container_id: str) -> None:
-        """Take in that a container's processes ended; until `may_run` no list is believed to the contrary."""
+        """Note that a container died. Until `may_run` it does not run, whatever a list shows."""
         if (container := self.containers.get(container_id)) is not None:
             self._dead.add(container_id)
             self.put(container)
@@ -95,7 +96,7 @@ class Inventory:
             self._ended.add(container_id)
 
     def mark_started(self, container_id: str) -> None:
-        """Take in that a container was started, at the addresses that it was configured with, if any.
+        """Note that a container was started, at the addresses that it was configured with, if any.
 
         The engine starts it with those or not at all.
         """
@@ -107,10 +108,10 @@ class Inventory:
         self.containers[container_id] = started
 
     def attach(self, container_id: str, endpoint: Endpoint) -> None:
-        """Take in that the engine has attached a container, at the address that it was asked for.
+        """Note that the engine has attached a container at the requested address.
 
-        Of one that does not run it says so, too, where it was on that network already and nothing was done:
-        it has to be looked at.
+        For a container that does not run, the engine reports success also where the container was on that
+        network already and nothing was done. So it has to be inspected.
         """
         if (container := self.containers.get(container_id)) is None:
             return
@@ -119,11 +120,11 @@ class Inventory:
         self.put(replace(container, endpoints=(*others, now)))
 
     def may_run(self, container_id: str) -> None:
-        """Believe the lists again on whether a container runs."""
+        """Let lists decide again whether a container runs."""
         self._dead.discard(container_id)
 
     def drop(self, container_id: str) -> None:
-        """Forget a container."""
+        """Remove a container."""
         self.containers.pop(container_id, None)
         self._unreadable -= {container_id}
         self._dead.discard(container_id)
@@ -131,11 +132,11 @@ class Inventory:
 
     @property
     def complete(self) -> bool:
-        """Whether every container is known that there is: an unreadable one that is known counts."""
+        """Whether the cache has every container, in a list's or in an earlier state."""
         return not self._nameless and self._unreadable <= self.containers.keys()
 
     def replace_networks(self, answer: Listed[Network]) -> None:
-        """Take in all networks as they are now; one that cannot be read stays as it was last known."""
+        """Replace all networks by a list. One that cannot be read stays as it was."""
         listed = {network.id for network in answer.items}
         kept = [
             known
@@ -147,10 +148,10 @@ class Inventory:
         self.networks = Networks((*answer.items, *kept), complete=complete)
 
     def replace_containers(self, answer: Listed[Container], asked: int) -> Merged:
-        """Take in a full list that was asked for at epoch `asked`.
+        """Replace all containers by a list that was asked for at epoch `asked`.
 
-        Containers that cannot be read stay as they were last known, and so do all that are missing from a
-        list that has one without an ID. They are to be looked at, as what the list is too old for.
+        Containers that cannot be read stay as they were, and so do those that are missing from a list that
+        has a container without an ID. They are stale, as those for which the list is too old.
         """
         listed = {container.id: container for container in answer.items}
         stale = {each for each in listed.keys() | self.containers.keys() if self.is_stale(each, asked)}
@@ -165,11 +166,11 @@ class Inventory:
             elif container_id in before:
                 self.containers[container_id] = before[container_id]
             elif container_id not in self._ended:
-                # Nothing newer is known of it yet, and it is not nothing: it may have been running for long.
+                # Better than nothing until it is inspected: it may have been running for long.
                 self.put(listed[container_id])
         self._ended.clear()
         self._dead &= self.containers.keys()
-        # An answer may be older than this list: of the gone, two lists' worth is remembered.
+        # A result may be older than this list: epochs of removed containers are kept for two lists.
         self._touched = {
             each: epoch
             for each, epoch in self._touched.items()
@@ -179,20 +180,20 @@ class Inventory:
         return Merged(frozenset(listed.keys() | before.keys()), frozenset(stale))
 
     def images_changed(self) -> None:
-        """Any image's name may mean another image now."""
+        """Note that an image was added, removed or renamed. Any name may mean another image now."""
         self.touch(IMAGES)
         self.images_wanted = True
         self.images = {image: known for image, known in self.images.items() if image.startswith(IMAGE_ID)}
 
     def replace_images(self, images: Mapping[str, Mapping[str, str]]) -> None:
-        """Take in all images as they are now; of others, those are kept that a container is made from."""
+        """Replace all images by a list. The images of known containers are kept."""
         used = {each.image for each in self.containers.values() if each.image.startswith(IMAGE_ID)}
         kept = {image: known for image, known in self.images.items() if image in used}
         self.images = {**kept, **images}
         self.images_wanted = False
 
     def put_image(self, image: str, labels: Mapping[str, str] | None) -> None:
-        """Take in one image as it is now; None: it is gone."""
+        """Add or replace an image. None: it was removed."""
         self.images = {**self.images, image: labels}
 
 
@@ -204,7 +205,7 @@ def _without_addresses(container: Container) -> Container:
 
 
 def _with_known_marks(container: Container, before: Container) -> Container:
-    """`container` with what an earlier inspection or action told of its endpoints' marks."""
+    """The container, with the marks of its endpoints that only an earlier inspection or action showed."""
     known = {(each.network, each.requested): each for each in before.endpoints if each.ours is not None}
 
     def marked(endpoint: Endpoint) -> Endpoint:

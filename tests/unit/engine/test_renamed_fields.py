@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.engine.cache import Inventory
+from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.listed import read_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
@@ -65,13 +65,13 @@ def each_field(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("path", found, ids=map(labelled, found))
 
 
-def known(containers: Any, networks: Any) -> Inventory:  # noqa: ANN401 - JSON
-    """An inventory that was told these lists after those that are whole."""
-    inventory = Inventory()
+def known(containers: Any, networks: Any) -> Cache:  # noqa: ANN401 - JSON
+    """An cache that was told these lists after those that are whole."""
+    cache = Cache()
     for listed, on in ((answer("containers"), answer("networks")), (containers, networks)):
-        inventory.replace_networks(read_list(on, "network", lambda item: network_from_list(item, API)))
-        inventory.replace_containers(read_list(listed, "container", container_from_list), inventory.epoch)
-    return inventory
+        cache.replace_networks(read_list(on, "network", lambda item: network_from_list(item, API)))
+        cache.replace_containers(read_list(listed, "container", container_from_list), cache.epoch)
+    return cache
 
 
 def as_far_as_it_is_reached(container: Container, networks: Networks) -> list[tuple[object, ...]]:
@@ -83,11 +83,9 @@ def as_far_as_it_is_reached(container: Container, networks: Networks) -> list[tu
     ]
 
 
-def reached(inventory: Inventory) -> dict[str, list[tuple[object, ...]]]:
+def reached(cache: Cache) -> dict[str, list[tuple[object, ...]]]:
     """The same of all containers."""
-    return {
-        each.id: as_far_as_it_is_reached(each, inventory.networks) for each in inventory.containers.values()
-    }
+    return {each.id: as_far_as_it_is_reached(each, cache.networks) for each in cache.containers.values()}
 
 
 @pytest.mark.parametrize("renamed", [False, True], ids=["removed", "renamed"])
