@@ -1,4 +1,4 @@
-"""The frozen types of what is to be done: planned by `mapping.planner`, carried out by engine and kernel."""
+"""Actions: the frozen types of what is to be done. `mapping.planner` plans them, engine and kernel act."""
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -6,12 +6,12 @@ from ipaddress import IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class EndpointChange:
-    """Something to be done about a container's endpoint on a network, with an address."""
+    """A change of a container's endpoint on a network."""
 
     container_id: str
     container: str
     network_id: str
-    """Its name, where the network is gone."""
+    """The network's name, where it was removed."""
     network: str
     address: IPv6Address
 
@@ -34,9 +34,9 @@ class Reconnect(EndpointChange):
 
 @dataclass(frozen=True, slots=True)
 class Release(EndpointChange):
-    """Take our address from a container that is not running and may not keep it.
+    """Take the mapper's address from a stopped container that may not keep it.
 
-    Its next start would fail, or take what is promised to somebody else.
+    Its next start would fail, or take an address that another container is to have.
     """
 
     def __str__(self) -> str:
@@ -45,9 +45,9 @@ class Release(EndpointChange):
 
 @dataclass(frozen=True, slots=True)
 class Vacate(EndpointChange):
-    """Have a running container give our address up for the moment.
+    """Have a running container give up the mapper's address until it can be moved.
 
-    It is one of several that hold each other's addresses: before one makes way, none can be moved.
+    It is in a cycle of containers that have each other's addresses: before one gives up, none can be moved.
     """
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Vacate(EndpointChange):
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Finish what was begun on a container's endpoint and not ended, whoever began it."""
+    """Finish an interrupted change of a container's endpoint, of this process or an earlier one."""
 
     container_id: str
     container: str

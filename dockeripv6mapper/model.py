@@ -1,4 +1,4 @@
-"""The frozen types that every room shares: what was observed, and what is wanted.
+"""The model: the frozen types that all packages share, of what was observed and what is desired.
 
 No behaviour beyond what a value says of itself, and nothing of a library's types.
 """
@@ -16,27 +16,28 @@ class Endpoint:
     """A container's attachment to one network."""
 
     network: str
-    """What the engine lists it under: the network's name, or its ID where the user gave that."""
+    """The key in the engine's answers: the network's name, or its ID where the user gave that."""
     network_id: str
     """Empty until the container's first start."""
     address: IPv6Address | None = None
-    """The address that the engine has allocated now; None unless the container runs, or died just now."""
+    """The address that the engine has allocated. None unless the container runs, or died a moment ago."""
     requested: IPv6Address | None = None
-    """The address that is applied at every start; None: the engine chooses one."""
+    """The configured address, which the engine allocates at each start. None: it chooses one."""
     ours: bool | None = None
-    """The address was requested by the mapper, not by the user; None: not known, since a list does not show
-    it (see `engine.endpoints`)."""
+    """Whether the mapper requested the address, and not the user. None: not known, since only an inspection
+    shows it."""
     moved: bool = False
     """The user attached the container, and the mapper moved the endpoint. Only an inspection shows it."""
     for_a_moment: bool = False
-    """The endpoint has less than its user set: a move of ours was cut off. Only an inspection shows it."""
+    """A move was interrupted, and the endpoint lacks settings of its user. Only an inspection shows it."""
     refused: bool = False
-    """What such an endpoint lacks was refused: a stopped container that was given it might not start."""
+    """The engine refused the settings that such an endpoint lacks: with them the container might not
+    start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container, as far as it matters here."""
+    """One of the engine's containers."""
 
     id: str
     name: str
@@ -48,7 +49,7 @@ class Container:
     """Seconds since the epoch."""
     running: bool
     in_transition: bool = False
-    """The engine is restarting or removing it: it takes no action well then."""
+    """The engine is restarting or removing it. Actions fail half-way then."""
     network_mode: str | None = None
     """`HostConfig.NetworkMode`; None while only the create event is known."""
     endpoints: tuple[Endpoint, ...] = ()
@@ -89,12 +90,12 @@ class Link:
     name: str
     index: int
     neighbour_discovery: bool
-    """False on point-to-point and NOARP links, and on the loopback: nobody asks for addresses there."""
+    """False on point-to-point and NOARP links, and on the loopback: no neighbour is solicited there."""
     mac: bytes = b""
     """Its link-layer address, six bytes on Ethernet; empty where there is none."""
     loopback: bool = False
     master: int | None = None
-    """The index of the bridge or bond that it is a port of; None: of none."""
+    """The index of the bridge or bond that it is a port of, if of any."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -130,7 +131,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The host's side of the picture."""
+    """The host, as last observed."""
 
     links: MappingOf[str, Link] = field(default_factory=dict)
     default_route_links: tuple[str, ...] = ()
@@ -140,37 +141,37 @@ class Host:
     next_hops: frozenset[IPv6Address] = frozenset()
     """The gateways of the host's IPv6 routes."""
     on_link: frozenset[tuple[IPv6Network, str]] = frozenset()
-    """The prefixes whose addresses are looked for on a link, with that link's name."""
+    """On-link prefixes (RFC 4861 §2.1), each with the link's name."""
     entries: MappingOf[ProxyEntry, bool] = field(default_factory=dict)
     """Every NDP proxy entry, and whether it carries our mark."""
     openings: frozenset[Opening] = frozenset()
-    """The ports that our table in the firewall opens; seen only where a command looks once."""
+    """The ports that our nft table opens."""
     closed: frozenset[IPv6Address] = frozenset()
-    """The addresses that our table closes to all else; seen only there, too."""
+    """The addresses at which our nft table closes all other ports."""
 
 
 class Forwarded(Enum):
-    """What passes through the host between its links."""
+    """Which packets the host forwards between its links."""
 
     BY_RULES = "by rules"
-    """What rules accept; all else is dropped."""
+    """Packets that a rule accepts; others are dropped."""
     ANYTHING = "anything"
 
 
 @dataclass(frozen=True, slots=True)
 class FirewallRules:
-    """What our table in the kernel's firewall is to hold, or holds."""
+    """The contents of our nft table."""
 
     mark: int = 0
-    """One bit of the packet mark: set on what may pass."""
+    """One bit of the packet mark. It is set on packets that may pass."""
     openings: frozenset[Opening] = frozenset()
     closed: frozenset[IPv6Address] = frozenset()
-    """Addresses that nothing but `openings` may reach from `uplinks`."""
+    """Addresses at which only `openings` may be reached from `uplinks`."""
     uplinks: tuple[str, ...] = ()
 
     @property
     def closes(self) -> bool:
-        """Whether anything is closed at all."""
+        """Whether any address is closed on any uplink."""
         return bool(self.closed and self.uplinks)
 
     def __bool__(self) -> bool:
@@ -181,7 +182,7 @@ class FirewallRules:
 
 
 class Reason(Enum):
-    """Why a mapping may not be made now."""
+    """Why a container is not mapped."""
 
     INVALID_LABEL = "invalid-label"
     IMAGE_GONE = "image-gone"
@@ -199,19 +200,19 @@ class Reason(Enum):
     NEXT_HOP = "next-hop"
     ADDRESS_HELD = "address-held"
     PREDECESSOR_HOLDS = "predecessor-holds"
-    """Not a fault: the same identity's older container still has the address, and will give it up."""
+    """No fault: the identity's older container still has the address, and will be removed."""
     SUPERSEDED = "superseded"
-    """Not a fault: the same identity's newer container has taken the container's place."""
+    """No fault: the identity's newer container has replaced this one."""
 
     @property
     def is_fault(self) -> bool:
-        """Whether somebody should do something about it."""
+        """Whether the user should do something about it."""
         return self not in (Reason.PREDECESSOR_HOLDS, Reason.SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """What a label asks for, once resolved: this container, on this network, at this address."""
+    """A container's labels, resolved: its network and its address there."""
 
     network_id: str
     network: str
@@ -221,48 +222,47 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A mapping that may not be made now."""
+    """A mapping that is not made now."""
 
     reason: Reason
     detail: str
-    """A sentence with the label's value, for people."""
+    """A sentence for the user, with the label's value."""
     address: IPv6Address | None = None
-    """The address that was refused, where it came to one."""
+    """The address that was refused, if one was worked out."""
     by_running: bool = False
-    """Whether it is a running container that has the address."""
+    """Whether a running container has the address."""
     gives_up: IPv6Address | None = None
-    """The address that the container itself has to give up first: it is one of several that hold each
-    other's."""
+    """The address that the container itself has to give up first, to break a cycle (see `mapping.claims`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """Nothing can be decided before more is known: what the container has stays as it is."""
+    """Nothing can be decided before more is known. The container's endpoint, entries and ports stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageWanted(Undecided):
-    """The image's own labels are not known."""
+    """The labels of the image are not known."""
 
     image: str
 
 
 @dataclass(frozen=True, slots=True)
 class MarkWanted(Undecided):
-    """It is not known whether the container's address was requested by the mapper."""
+    """It is not known whether the mapper requested the container's address."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkUnreadable(Undecided):
-    """The network is not among those that could be read, and not all could be."""
+    """The network may be one of those that could not be read."""
 
 
 Decision = Mapping | Refusal | Undecided | None
-"""What is wanted of a container; None: its labels ask for nothing."""
+"""What is desired of a container. None: its labels ask for nothing."""
 
 
 class RefusedError(Exception):
-    """Raised inside `mapping/` where a rule says no; it becomes a `Refusal` before it leaves."""
+    """Raised inside `mapping/` where a rule refuses; it becomes a `Refusal` before it leaves."""
 
     def __init__(self, reason: Reason, detail: str, address: IPv6Address | None = None) -> None:
         super().__init__(detail)

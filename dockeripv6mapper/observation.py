@@ -1,6 +1,6 @@
-"""One look at engine and kernel, for the commands that look once.
+"""Observation: engine and kernel observed once, for the commands.
 
-It is the daemon's own observe → desired → plan, so the two never disagree.
+With the daemon's own `Desired` and planner, so that the two agree.
 """
 
 import logging
@@ -30,24 +30,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What there is, what is wanted, and what one pass would do about it."""
+    """The facts, what is desired, and the plan of a full pass."""
 
     facts: Facts
     desired: Desired
     plan: Plan
     sysctls: MappingOf[str, str | None]
     unreadable: tuple[str, ...] = ()
-    """What the engine has and the mapper cannot read: a sentence for each. Nothing is known of these."""
+    """A sentence for each container or network of the engine that cannot be read."""
 
 
 def observe(settings: Settings) -> Observation:
-    """Look at everything once. Changes nothing. Raises `MapperError`."""
+    """Observe engine and host. Changes nothing. Raises `MapperError`."""
     client = Client(settings.docker_host)
     kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
         cache, faults = _observe_engine(client)
         facts, desired = _decide(client, cache, _observe_host(kernel), settings)
-        _look_at_marks(client, cache, facts, desired)
+        _inspect_marks(client, cache, facts, desired)
         facts = replace(facts, sysctls=_read_sysctls(kernel, facts, settings), complete=cache.complete)
         journal = Journal(settings.state_dir)
         unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
@@ -57,7 +57,7 @@ def observe(settings: Settings) -> Observation:
 
 
 def observe_host(settings: Settings) -> Observation:
-    """Look at the host alone, as where the engine cannot be spoken to. Raises `MapperError`."""
+    """Observe the host alone, where the engine cannot be reached. Raises `MapperError`."""
     kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
         facts = Facts({}, host=_observe_host(kernel))
@@ -70,8 +70,8 @@ def observe_host(settings: Settings) -> Observation:
 def foresee(settings: Settings, container: Container) -> Decision:
     """What the daemon would decide on a container that is still to be created. Raises `MapperError`.
 
-    One that has its name already counts as gone. It takes no privilege beyond the engine's socket: proxy
-    entries and ports have no part in a decision.
+    A container that has its name is left out. Needs no privilege beyond the engine's socket: proxy entries
+    and ports have no part in a decision.
     """
     client = Client(settings.docker_host)
     with open_rtnetlink() as rtnetlink:
@@ -86,7 +86,7 @@ def foresee(settings: Settings, container: Container) -> Decision:
 
 
 def _observe_engine(client: Client) -> tuple[Cache, tuple[str, ...]]:
-    """Look at containers, networks and images; returns a sentence for each that cannot be read."""
+    """Fill a cache with lists. Also returns a sentence for each container or network that cannot be read."""
     cache = Cache()
     snapshot = client.snapshot()
     cache.replace_networks(snapshot.networks)
@@ -108,7 +108,7 @@ def _decide(client: Client, cache: Cache, host: Host, settings: Settings) -> tup
     facts = Facts(cache.containers, cache.networks, cache.images, host)
     desired = Desired(settings)
     desired.update(facts, list(facts.containers))
-    _look_at_images(client, cache, facts, desired)
+    _inspect_images(client, cache, facts, desired)
     return facts, desired
 
 
@@ -141,8 +141,8 @@ def _observe_host(kernel: Kernel) -> Host:
         return host
 
 
-def _look_at_images(client: Client, cache: Cache, facts: Facts, desired: Desired) -> None:
-    """Fetch what decisions wait for: the labels of images."""
+def _inspect_images(client: Client, cache: Cache, facts: Facts, desired: Desired) -> None:
+    """Inspect the images whose labels decisions wait for."""
     decisions = (desired.decision(container_id) for container_id in facts.containers)
     for image in {each.image for each in decisions if isinstance(each, ImageWanted)}:
         cache.images[image] = None
@@ -151,8 +151,8 @@ def _look_at_images(client: Client, cache: Cache, facts: Facts, desired: Desired
     desired.update(facts, list(facts.containers))
 
 
-def _look_at_marks(client: Client, cache: Cache, facts: Facts, desired: Desired) -> None:
-    """Find out which addresses are ours, which no list shows, where a decision or an action needs it."""
+def _inspect_marks(client: Client, cache: Cache, facts: Facts, desired: Desired) -> None:
+    """Inspect the containers whose marks a decision or an action needs: lists do not show them."""
     for container_id, container in list(facts.containers.items()):
         decision = desired.decision(container_id)
         wanted = isinstance(decision, MarkWanted)

@@ -57,19 +57,19 @@ from dockeripv6mapper.settings import Settings
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.1
-"""How long to wait after news of the uplinks: they come in bursts."""
+"""Delay between a netlink notification and the observation: notifications come in bursts."""
 STREAM = "stream"
-"""What fails where no events come."""
+"""The subject of the event stream's failures."""
 FIRST_LIST_SECONDS = 30.0
-"""How long the daemon waits for the first list before it is ready without: as long as for any answer."""
+"""How long readiness waits for the first list: as long as for any answer of the engine."""
 FIRST_PASS_SECONDS = 60.0
-"""How long it waits for what follows from the first list, where the engine is slow. systemd allows 90 s."""
+"""How long readiness waits for the first full pass. systemd allows 90 s."""
 DRAIN_SECONDS = 10.0
-"""How long a shutdown waits for the actions that are under way."""
+"""How long a shutdown waits for running actions and firewall commands."""
 
 
 class Controller:
-    """Brings the containers' endpoints and the host's proxy entries to what the labels ask for."""
+    """The daemon's loop, and the objects that it hands messages to."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Controller:
         kernel: HostKernel,
         settings: Settings,
         *,
-        silence: Callable[[], None] = lambda: None,
+        stop_events: Callable[[], None] = lambda: None,
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
         service: ServiceManager | None = None,
         meter: Meter | None = None,
@@ -86,8 +86,8 @@ class Controller:
         employ: Employ = Workers,
     ) -> None:
         self._settings = settings
-        self._silence = silence
-        """Has no more events come, when the loop has begun to end."""
+        self._stop_events = stop_events
+        """Stops the event reader; called when the loop ends."""
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
         self._queue = Queue()
@@ -133,11 +133,11 @@ class Controller:
         self._stopping = False
 
     def post(self, message: Message) -> None:
-        """Hand a message to the loop. From any thread."""
+        """Put a message into the queue. From any thread."""
         self._queue.put(message)
 
     def run(self) -> None:
-        """Work until `Stop` is posted."""
+        """Run until `Stop` is posted."""
         self._timers.set(Resync(), self._settings.resync)
         self._timers.set(Deadline(listed=False), FIRST_LIST_SECONDS)
         self._timers.set(Deadline(listed=True), FIRST_PASS_SECONDS)
@@ -145,29 +145,29 @@ class Controller:
             self._service.beat()
             try:
                 self.turn()
-            except Exception as error:  # noqa: BLE001 - logged, and made good by a full pass: the daemon goes on
+            except Exception as error:  # noqa: BLE001 - logged; a full pass repairs what was missed
                 self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
         self._service.stopping()
         self._drain()
         self._jobs.stop()
 
     def turn(self) -> None:
-        """Wait for a message or a timer, and deal with it."""
+        """Wait for a message or a timer, and handle it."""
         seconds = min(self._timers.next_in(), self._service.beat_seconds)
         try:
             if (message := self._queue.take(seconds)) is not None:
                 self._handle(message)
         finally:
-            self._ring_due()
+            self._handle_due_timers()
         if self._reconciler.listed and self._jobs.idle:
             self._reports.first_pass_done()
 
     def _drain(self) -> None:
-        """Let the actions under way end: what is cut off would have to be restored by the next process.
+        """Wait for running actions, which the next process would have to restore otherwise.
 
-        And the firewall's commands: a port that is to be closed would stay open.
+        And for firewall commands: a port that is to be closed would stay open.
         """
-        self._silence()
+        self._stop_events()
         deadline = time.monotonic() + DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             busy = self._jobs.actions or self._jobs.commanding
@@ -184,7 +184,7 @@ class Controller:
         if self._jobs.commanding:
             log.warning("stopping while a command of nft or iptables has not ended")
 
-    # --- what is heard ------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------
 
     def _handle(self, message: Message) -> None:
         match message:
@@ -206,15 +206,15 @@ class Controller:
                 self._log_changes.failed(STREAM, message.error)
                 self._reports.engine_lost(message.error)
             case ResyncNow() | Overflowed():
-                self._resync_anew()
+                self._relist()
             case Stop():
                 self._stopping = True
 
     def _subscribed(self) -> None:
         log.info("connected to the engine")
-        # First what must not be lost by an error in the rest.
+        # First what must not be lost if the rest fails.
         self._timers.cancel_retries()
-        self._resync_anew()
+        self._relist()
         self._log_changes.engine_came_back()
         self._log_changes.succeeded(STREAM)
         self._reports.engine_connected()
@@ -227,20 +227,20 @@ class Controller:
             case Finished(job=TakeSnapshot(), error=error):
                 self._reports.first_pass_late(str(error))
 
-    # --- what is due --------------------------------------------------------------------------------------
+    # --- timers -------------------------------------------------------------------------------------------
 
-    def _ring_due(self) -> None:
-        """Do what is due; what fails is due again a little later, and keeps no other timer from ringing."""
+    def _handle_due_timers(self) -> None:
+        """Handle all due timers. One whose handler fails is set again, and does not keep others waiting."""
         now = self._timers.now
         while (timer := self._timers.take_due(now)) is not None:
             try:
-                self._ring(timer)
-            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                self._handle_timer(timer)
+            except Exception as error:  # noqa: BLE001 - logged and retried
                 self._timers.hasten(timer, backoff.delay(self._log_changes.failed(timer, error)))
             else:
                 self._log_changes.succeeded(timer)
 
-    def _ring(self, timer: Timer) -> None:
+    def _handle_timer(self, timer: Timer) -> None:
         match timer:
             case Resync():
                 self._resync()
@@ -268,8 +268,8 @@ class Controller:
             self._jobs.ask(ListImages())
         self._jobs.ask(TakeSnapshot())
 
-    def _resync_anew(self) -> None:
-        """Take everything afresh though it may be asked for: events may have been missed since."""
+    def _relist(self) -> None:
+        """List everything again, whatever is being listed now: events may have been missed."""
         self._cache.touch_all()
         self._attempts.reconsider_all()
         self._resync()

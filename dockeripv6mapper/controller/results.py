@@ -1,5 +1,4 @@
-"""Results: the handlers of finished jobs. They update the cache, evaluate what changed, and retry what
-failed.
+"""Results: the handlers of finished jobs: update the cache, evaluate what changed, retry what failed.
 
 A result that is older than an event is asked for again. A failed job is retried with exponential backoff per
 container; other containers do not wait for it.

@@ -1,4 +1,4 @@
-"""The event stream: hints that something changed, as messages for the controller.
+"""Events: the engine's event stream, as messages for the controller.
 
 An event proves only that a container was created, started, died or was removed; its state is inspected.
 The stream is subscribed to again whenever it ends. Each subscription is reported, since everything has to be
@@ -23,14 +23,14 @@ from dockeripv6mapper.model import Container
 log = logging.getLogger(__name__)
 
 LONGEST_RETRY_SECONDS = 3.0
-"""An engine that comes back is noticed within this time: every container start waits for it.
+"""Maximum delay before a new subscription, since container starts wait for it.
 
 All is right again within five seconds: the rest is for looking at everything.
 """
 STEADY_SECONDS = 10.0
-"""A stream that lasted as long has begun well: one that ends at once is not asked for at once again."""
+"""After a stream that lasted this long, the delay starts from its minimum again."""
 STOP_SECONDS = 1.0
-"""How long a stop waits for the thread, which an engine that does not answer a subscription may hold."""
+"""How long `stop` waits for the thread, which an engine that does not answer may block."""
 
 
 class Change(Enum):
@@ -41,43 +41,43 @@ class Change(Enum):
     DIED = auto()
     DESTROYED = auto()
     ATTACHED = auto()
-    """It was attached to a network: by its start, by its user, or by ourselves."""
+    """It was attached to a network: by its start, by its user, or by the mapper."""
     DETACHED = auto()
-    """It was detached from a network, by whomever."""
+    """It was detached from a network."""
     OTHER = auto()
-    """Anything else after which it has to be looked at."""
+    """Any other event, after which it has to be inspected."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerChanged:
-    """Something happened to a container."""
+    """An event of a container."""
 
     container_id: str
     change: Change
     created: Container | None = None
-    """What a create event tells of it."""
+    """The container, as a create event describes it."""
     at: float | None = field(default=None, compare=False)
-    """When, in seconds since the epoch, by the engine's clock."""
+    """The event's time, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworksChanged:
-    """A network came, went, or was altered."""
+    """A network was created, removed or changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImagesChanged:
-    """An image came, went, or got another name."""
+    """An image was added, removed or renamed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """Events flow from now on."""
+    """The event stream is subscribed to."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLost:
-    """No events any more."""
+    """The event stream has ended."""
 
     error: Exception
 
@@ -94,7 +94,7 @@ _ENDPOINT_CHANGES = {"connect": Change.ATTACHED, "disconnect": Change.DETACHED}
 
 
 def translate(event: Mapping[str, Any]) -> EventMessage | None:
-    """The engine's event → a message; None for one that says nothing here."""
+    """The message for an engine's event; None for an event that does not matter."""
     actor = event.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     action = event.get("Action", "")
@@ -115,17 +115,17 @@ def translate(event: Mapping[str, Any]) -> EventMessage | None:
     return ContainerChanged(container_id, change, created, at=at)
 
 
-def _understood(event: Mapping[str, Any]) -> EventMessage | None:
-    """As `translate`; None also for one that cannot be read, which must not keep the others from being."""
+def _translated(event: Mapping[str, Any]) -> EventMessage | None:
+    """As `translate`; None also for an event that cannot be read: the next ones can."""
     try:
         return translate(event)
     except MISREAD as error:
-        log.warning("passing over an event that cannot be read: %r: %.200r", error, event)
+        log.warning("ignoring an event that cannot be read: %r: %.200r", error, event)
         return None
 
 
 class EventReader:
-    """Reads the stream on a thread of its own, for as long as it is not stopped."""
+    """Subscribes and reads events on a thread of its own, until it is stopped."""
 
     def __init__(self, client: Client, deliver: Callable[[EventMessage], None]) -> None:
         self._client = client
@@ -139,7 +139,7 @@ class EventReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the stream and the thread: nothing is delivered or begun any more. May be repeated."""
+        """End the stream and the thread: nothing is delivered any more. May be repeated."""
         self._stopping.set()
         self._end_stream()
         self._thread.join(timeout=STOP_SECONDS)
@@ -180,10 +180,10 @@ class EventReader:
         if self._stopping.is_set():
             self._end_stream()
         self._deliver(Subscribed())
-        for event in self._heard(stream):
-            if (message := _understood(event)) is not None:
+        for event in self._events(stream):
+            if (message := _translated(event)) is not None:
                 self._deliver(message)
 
-    def _heard(self, stream: Events) -> Iterator[Mapping[str, Any]]:
+    def _events(self, stream: Events) -> Iterator[Mapping[str, Any]]:
         with self._client.speaking("reading events"):
             yield from stream

@@ -16,12 +16,12 @@ class Facts:
     containers: MappingOf[str, Container]
     networks: Networks = field(default_factory=Networks)
     images: MappingOf[str, MappingOf[str, str] | None] = field(default_factory=dict)
-    """The labels of images by ID or name; None: the engine does not have the image any more."""
+    """The labels of images, by ID or name. None: the image was removed."""
     host: Host = field(default_factory=Host)
     in_flight: MappingOf[str, IPv6Address] = field(default_factory=dict)
-    """The address at which the engine is attaching a container now, by the container's ID."""
+    """The address at which a container is being attached, by the container's ID."""
     acting: AbstractSet[str] = frozenset()
-    """IDs of the containers that an action is being carried out on."""
+    """IDs of the containers on which an action waits or runs."""
     complete: bool = True
     """Whether `containers` has every container that there is."""
     sysctls: MappingOf[str, str | None] = field(default_factory=dict)

@@ -1,6 +1,7 @@
-"""The planner: what is desired against what is, as the actions that lead from one to the other.
+"""The planner: compares what is desired with what was observed, and makes one plan of all that is to be done.
 
-An action that is planned twice does no harm, and none is planned where all is well.
+Pure. Each action is idempotent, and none is planned where nothing has to change. The daemon carries the plan
+out, `plan` and dry runs print it, `status` and `doctor` read it.
 """
 
 from collections.abc import Mapping as MappingOf
@@ -94,10 +95,11 @@ class Plan:
 def plan_endpoint(
     container: Container, decision: Decision, facts: Facts, *, unfinished: bool = False
 ) -> EndpointAction | None:
-    """What the engine is to be asked for one container; None: nothing.
+    """The action for one container's endpoint; None: it needs none.
 
-    `unfinished`: something was begun on its endpoint and not ended, which comes first. An endpoint that was
-    made for a moment is moved to the container's address with all that its user set, or else put back.
+    `unfinished`: a change of its endpoint was interrupted, which is finished first. A temporary endpoint,
+    which an interrupted move left, is moved to the container's address with all its user's settings, or else
+    restored.
     """
     if container.in_transition or container.id in facts.acting:
         return None
@@ -119,19 +121,18 @@ def plan_endpoint(
 
 
 def _mapped_endpoint(container: Container, decision: Decision, facts: Facts) -> Endpoint | None:
-    """The endpoint that a decision is about, if the container has it."""
+    """The container's endpoint on the network that it is mapped to, if it has one."""
     if not isinstance(decision, Mapping):
         return None
     return facts.networks.endpoint(container, decision.network_id, decision.network)
 
 
 def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> Connect | Reconnect | None:
-    """Bring a container to the address that it is to have."""
+    """Attach a container at its address, or move it there."""
     endpoint = _mapped_endpoint(container, mapping, facts)
     kind = Connect if endpoint is None else Reconnect
     if endpoint is not None:
-        # A running container whose endpoint has no address yet is being started: what it was configured
-        # with is what it will have.
+        # A running container without an address is being started: it will have the configured one.
         has = endpoint.address if container.running and endpoint.address else endpoint.requested
         stale = facts.networks.of(endpoint) is None
         if stale and not facts.networks.complete:
@@ -142,7 +143,7 @@ def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> Conne
 
 
 def _plan_release(container: Container, decision: Decision, facts: Facts) -> Release | None:
-    """Take back an address of ours that a stopped container may not keep, or cannot be started with."""
+    """Release the mapper's address of a stopped container that may not keep it, or cannot start with it."""
     if not any(label.startswith(PREFIX) for label in container.labels):
         return None
     for endpoint in container.endpoints:
@@ -152,23 +153,23 @@ def _plan_release(container: Container, decision: Decision, facts: Facts) -> Rel
         if network is None and (_waits_for_network(endpoint, decision) or not facts.networks.complete):
             continue
         fits = network is not None and any(endpoint.requested in subnet for subnet in network.subnets)
-        if not fits or _is_lost(endpoint, decision, network):
+        if not fits or _is_obsolete(endpoint, decision, network):
             network_id = network.id if network else endpoint.network
             return Release(container.id, container.name, network_id, endpoint.network, endpoint.requested)
     return None
 
 
 def _waits_for_network(endpoint: Endpoint, decision: Decision) -> bool:
-    """Whether an endpoint of the user's waits for its network to be made again, as without the mapper.
+    """Whether a user's endpoint stays until its removed network is created again, as without the mapper.
 
-    Not where another container has the address that this one is to have, and may wait for this one's.
+    Not where another container has this one's new address, and may wait for this one's old one.
     """
     held = isinstance(decision, Refusal) and decision.reason is Reason.ADDRESS_HELD
     return endpoint.moved and not held
 
 
 def _plan_vacate(container: Container, refusal: Refusal, facts: Facts) -> Vacate | None:
-    """Have a running container make way, where `Desired` chose it."""
+    """Have a running container give up its address, where `Desired` chose it to break a cycle."""
     for endpoint in container.endpoints:
         network = facts.networks.of(endpoint)
         if network is not None and endpoint.address is not None and endpoint.address == refusal.gives_up:
@@ -176,8 +177,11 @@ def _plan_vacate(container: Container, refusal: Refusal, facts: Facts) -> Vacate
     return None
 
 
-def _is_lost(endpoint: Endpoint, decision: Decision, network: Network | None) -> bool:
-    """Whether an endpoint's address is no longer its container's: of an earlier name, or held by another."""
+def _is_obsolete(endpoint: Endpoint, decision: Decision, network: Network | None) -> bool:
+    """Whether an endpoint's address does not belong to its container any more.
+
+    It is that of an earlier name, or another container has it.
+    """
     match decision:
         case Mapping():
             return network is not None and network.id != decision.network_id
@@ -188,9 +192,9 @@ def _is_lost(endpoint: Endpoint, decision: Decision, network: Network | None) ->
 
 
 def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry, bool]) -> ProxyPlan:
-    """The way from the entries that are `present` (True: ours) to those that are `wanted`.
+    """The changes from the entries that are `present` (True: ours) to those that are `wanted`.
 
-    Somebody else's entry does the work of a wanted one, and is never removed.
+    Another program's entry serves as a wanted one, and is never removed.
     """
     return ProxyPlan(
         add=tuple(sorted(wanted - present.keys())),
@@ -199,7 +203,7 @@ def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry,
 
 
 def plan_firewall(desired: Desired, facts: Facts, settings: Settings, spared: Spared) -> FirewallPlan:
-    """The way from what our table holds to what all containers need; none where it may not be touched."""
+    """The change from our table's contents to what all containers need; none with `--firewall off`."""
     if settings.firewall is FirewallMode.OFF:
         return FirewallPlan(FirewallRules(), FirewallRules())
     needs, host = desired.needs, facts.host

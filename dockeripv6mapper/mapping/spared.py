@@ -1,6 +1,6 @@
-"""Spared addresses: proxy entries and openings of ours that stay although no known container needs them.
+"""Spared addresses: nothing of ours is removed there, although no known container needs it.
 
-What is unknown may need them: a container of which too little is known, or one that could not be read.
+A container of which too little is known may need it, or one that could not be read.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from dockeripv6mapper.mapping.facts import Facts
 
 @dataclass(frozen=True, slots=True)
 class Spared:
-    """The addresses at which nothing of ours is removed, as a collection that only knows its members."""
+    """The addresses at which nothing of ours is removed. Supports `in` only."""
 
     undecided: frozenset[IPv6Address] = frozenset()
-    """Of the running containers on which nothing can be decided yet."""
+    """Addresses of running containers on which nothing can be decided yet."""
     accounted: frozenset[IPv6Address] | None = None
-    """Where some container is unknown, the addresses that known ones have: any other may be its."""
+    """Where a container is unknown, the addresses of the known ones: it may have any other."""
     subnets: frozenset[IPv6Network] | None = None
-    """Where some network is unknown, the subnets of the known ones: an address of no other may be on it."""
+    """Where a network is unknown, the subnets of the known ones: it may have any other address."""
     known: frozenset[IPv6Address] = frozenset()
     """Addresses of containers that became known since: not spared."""
 
@@ -48,7 +48,7 @@ class Everything:
 
 
 def spared(facts: Facts, undecided: Iterable[str]) -> Spared:
-    """What is to be spared for the `undecided` containers, by their IDs, and for those that are unknown."""
+    """The addresses of the `undecided` containers, by their IDs, and those that unknown ones may have."""
     running = [each for each in facts.containers.values() if each.running]
     unclear = frozenset(undecided)
     networks = facts.networks

@@ -180,7 +180,7 @@ def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
     reader = EventReader(client, deliver)
     controller = Controller(
         *(client, Endpoints(client, journal), world, Settings()),
-        silence=reader.stop,
+        stop_events=reader.stop,
     )
     thread = threading.Thread(target=controller.run)
     with ExitStack() as stack:
