@@ -5,6 +5,7 @@ container is inspected.
 """
 
 import time
+from dataclasses import dataclass, field
 
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.observers import Meter
@@ -22,45 +23,36 @@ ENDPOINT_CHANGES = (Change.ATTACHED, Change.DETACHED)
 """Events that our own actions cause, too."""
 
 
+@dataclass(slots=True)
 class ContainerEvents:
     """Handles the events of containers."""
 
-    def __init__(
-        self,
-        *,
-        cache: Cache,
-        jobs: WorkQueue,
-        reconciler: Reconciler,
-        attempts: Attempts,
-        timers: Timers,
-        meter: Meter,
-    ) -> None:
-        self._cache = cache
-        self._jobs = jobs
-        self._reconciler = reconciler
-        self._attempts = attempts
-        self._timers = timers
-        self._meter = meter
-        self._new: set[str] = set()
-        """IDs of the containers that were created, and not started yet."""
+    cache: Cache
+    jobs: WorkQueue
+    reconciler: Reconciler
+    attempts: Attempts
+    timers: Timers
+    meter: Meter
+    _new: set[str] = field(default_factory=set)
+    """IDs of the containers that were created, and not started yet."""
 
     def take(self, message: ContainerChanged) -> None:
         """Handle one event."""
         container_id = message.container_id
         now = time.time()
-        self._cache.touch(container_id)
+        self.cache.touch(container_id)
         if message.at is not None:
-            self._meter.event(now - message.at)
+            self.meter.event(now - message.at)
         if message.change not in ENDPOINT_CHANGES:
             # An action that failed before may succeed now.
-            self._timers.cancel(Retry(container_id))
-            self._attempts.lift([container_id])
+            self.timers.cancel(Retry(container_id))
+            self.attempts.lift([container_id])
         match message.change:
-            case Change.CREATED if message.created and container_id not in self._cache.containers:
+            case Change.CREATED if message.created and container_id not in self.cache.containers:
                 self._created(message.created)
             case Change.DESTROYED:
-                self._cache.drop(container_id)
-                self._reconciler.evaluate([container_id])
+                self.cache.drop(container_id)
+                self.reconciler.evaluate([container_id])
             case Change.STARTED:
                 self._started(container_id)
             case Change.DIED:
@@ -70,14 +62,14 @@ class ContainerEvents:
 
     def _created(self, created: Container) -> None:
         """Evaluate a new container: the event has everything that has to be known of it."""
-        self._new = {each for each in self._new if each in self._cache.containers} | {created.id}
-        self._cache.put(created)
-        self._reconciler.evaluate([created.id])
+        self._new = {each for each in self._new if each in self.cache.containers} | {created.id}
+        self.cache.put(created)
+        self.reconciler.evaluate([created.id])
 
     def _started(self, container_id: str) -> None:
         self._count_race(container_id)
-        self._cache.mark_started(container_id)
-        self._reconciler.evaluate([container_id])
+        self.cache.mark_started(container_id)
+        self.reconciler.evaluate([container_id])
         self._inspect(container_id, Change.STARTED)
 
     def _count_race(self, container_id: str) -> None:
@@ -86,23 +78,23 @@ class ContainerEvents:
         A connect that reaches the engine between create and start is answered long before the start event; a
         later one is answered after it.
         """
-        container = self._cache.containers.get(container_id)
-        decision = self._reconciler.decision(container_id)
+        container = self.cache.containers.get(container_id)
+        decision = self.reconciler.decision(container_id)
         if container_id not in self._new or container is None:
             return
         self._new.discard(container_id)
         if isinstance(decision, Mapping):
             attached = any(each.requested == decision.address for each in container.endpoints)
-            self._meter.raced(won=attached and not self._jobs.acting(container_id))
+            self.meter.raced(won=attached and not self.jobs.acting(container_id))
 
     def _died(self, container_id: str) -> None:
-        self._cache.mark_dead(container_id)
-        self._timers.set(Verify(container_id), VERIFY_SECONDS)
-        self._reconciler.evaluate([container_id])
+        self.cache.mark_dead(container_id)
+        self.timers.set(Verify(container_id), VERIFY_SECONDS)
+        self.reconciler.evaluate([container_id])
         self._inspect(container_id, Change.DIED)
 
     def _inspect(self, container_id: str, change: Change) -> None:
         """Have the container inspected, unless an action runs on it that is followed by an inspection."""
         expected = change is Change.STARTED or change in ENDPOINT_CHANGES
-        if not (expected and self._jobs.acting(container_id)):
-            self._jobs.ask(InspectContainer(container_id))
+        if not (expected and self.jobs.acting(container_id)):
+            self.jobs.ask(InspectContainer(container_id))

@@ -5,6 +5,7 @@ container; other containers do not wait for it.
 """
 
 import logging
+from dataclasses import dataclass, field
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore, Vacate
@@ -38,47 +39,36 @@ from dockeripv6mapper.model import Container, Endpoint, Network
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
 class Results:
     """Handles finished jobs."""
 
-    def __init__(
-        self,
-        *,
-        cache: Cache,
-        jobs: WorkQueue,
-        endpoints: EngineEndpoints,
-        reconciler: Reconciler,
-        attempts: Attempts,
-        timers: Timers,
-        log_changes: LogChanges,
-        meter: Meter,
-    ) -> None:
-        self._cache = cache
-        self._jobs = jobs
-        self._endpoints = endpoints
-        self._reconciler = reconciler
-        self._attempts = attempts
-        self._timers = timers
-        self._log_changes = log_changes
-        self._meter = meter
-        self._unreadable: dict[str, frozenset[tuple[str, str]]] = {}
-        """Subjects that could not be read from the last list, by kind: container or network."""
+    cache: Cache
+    jobs: WorkQueue
+    endpoints: EngineEndpoints
+    reconciler: Reconciler
+    attempts: Attempts
+    timers: Timers
+    log_changes: LogChanges
+    meter: Meter
+    _unreadable: dict[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    """Subjects that could not be read from the last list, by kind: container or network."""
 
     def take(self, finished: Finished[Job]) -> None:
         """Handle a job's result or error."""
         job = finished.job
-        self._jobs.done(job)
+        self.jobs.done(job)
         if isinstance(job, Command):
             value = finished.result.value if finished.error is None else None
-            self._reconciler.take_command(job, value, finished.error)
-            self._reconciler.evaluate_waiting()
+            self.reconciler.take_command(job, value, finished.error)
+            self.reconciler.evaluate_waiting()
             return
         if isinstance(job, EndpointChange):
-            self._meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)
+            self.meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)
         if finished.error is not None:
             self._failed(job, finished.error)
             return
-        self._log_changes.succeeded(_subject(job))
+        self.log_changes.succeeded(_subject(job))
         if isinstance(job, EndpointChange | Restore):
             self._acted(job, finished.result)
         else:
@@ -97,7 +87,7 @@ class Results:
     def _answered(self, question: Question, answer: Answer) -> None:
         match question:
             case TakeSnapshot():
-                self._log_changes.succeeded(ListNetworks())
+                self.log_changes.succeeded(ListNetworks())
                 self._take_snapshot(answer)
             case ListNetworks():
                 self._take_networks(answer)
@@ -109,135 +99,133 @@ class Results:
                 self._take_container(container_id, answer)
 
     def _failed(self, job: Job, error: Exception) -> None:
-        count = self._log_changes.failed(_subject(job), error)
+        count = self.log_changes.failed(_subject(job), error)
         match job:
             case EndpointChange() | Restore():
                 if _takes_off_the_network(job) and _is_final(error):
                     self._take_refusal(job)
-                self._timers.set(Retry(job.container_id), backoff.delay(count))
-                self._meter.retrying()
-                self._jobs.ask(InspectContainer(job.container_id))
+                self.timers.set(Retry(job.container_id), backoff.delay(count))
+                self.meter.retrying()
+                self.jobs.ask(InspectContainer(job.container_id))
                 # Its address is not in flight any more, which may have kept other containers from it.
-                self._reconciler.evaluate([job.container_id])
+                self.reconciler.evaluate([job.container_id])
             case InspectContainer(container_id):
-                self._timers.set(Retry(container_id), backoff.delay(count))
-                self._meter.retrying()
+                self.timers.set(Retry(container_id), backoff.delay(count))
+                self.meter.retrying()
             case InspectImage(image):
-                self._timers.set(RetryImage(image), backoff.delay(count))
+                self.timers.set(RetryImage(image), backoff.delay(count))
             case TakeSnapshot() | ListNetworks() | ListImages():
                 # The next resync lists images too, while they are wanted.
-                self._timers.hasten(Resync(), backoff.delay(count))
-                self._reconciler.without_engine()
+                self.timers.hasten(Resync(), backoff.delay(count))
+                self.reconciler.without_engine()
 
     # --- into the cache -----------------------------------------------------------------------------------
 
     def _take_snapshot(self, answer: Answer) -> None:
         """Update the cache from a list of everything, and make a full pass."""
-        if self._cache.is_all_stale(answer.asked):
+        if self.cache.is_all_stale(answer.asked):
             # Events were missed since, and another list was asked for then.
             return
         snapshot: Snapshot = answer.value
-        if not self._reconciler.listed:
+        if not self.reconciler.listed:
             self._inspect_labelled(snapshot)
         # At first a stale list is better than none; a newer one follows.
-        if not self._reconciler.listed or not self._cache.is_stale(NETWORKS, answer.asked):
+        if not self.reconciler.listed or not self.cache.is_stale(NETWORKS, answer.asked):
             self._replace_networks(snapshot.networks)
-        merged = self._cache.replace_containers(snapshot.containers, answer.asked)
+        merged = self.cache.replace_containers(snapshot.containers, answer.asked)
         self._log_unreadable("container", snapshot.containers)
-        self._attempts.listed(answer.asked)
+        self.attempts.listed(answer.asked)
         for container_id in merged.stale:
             # A container that cannot be inspected either is retried with backoff.
-            if container_id not in snapshot.containers.unreadable or Retry(container_id) not in self._timers:
-                self._jobs.ask(InspectContainer(container_id))
-        if self._cache.complete:
-            acting = {action.container_id for action in self._jobs.actions}
-            self._endpoints.prune(self._cache.containers.keys() | merged.stale | acting)
+            if container_id not in snapshot.containers.unreadable or Retry(container_id) not in self.timers:
+                self.jobs.ask(InspectContainer(container_id))
+        if self.cache.complete:
+            acting = {action.container_id for action in self.jobs.actions}
+            self.endpoints.prune(self.cache.containers.keys() | merged.stale | acting)
         for network in snapshot.networks.items:
-            self._log_changes.network(network)
-        self._reconciler.full_pass(merged.changed)
+            self.log_changes.network(network)
+        self.reconciler.full_pass(merged.changed)
 
     def _inspect_labelled(self, snapshot: Snapshot) -> None:
         """Inspect each labelled container once: only a mark shows a move that a reboot interrupted."""
         for container in snapshot.containers.items:
             if container.endpoints and labels.NETWORK in container.labels:
-                self._jobs.ask(InspectContainer(container.id))
+                self.jobs.ask(InspectContainer(container.id))
 
     def _take_networks(self, answer: Answer) -> None:
         """Update the networks, and evaluate all containers."""
-        if self._cache.is_stale(NETWORKS, answer.asked):
-            self._jobs.ask(ListNetworks())
+        if self.cache.is_stale(NETWORKS, answer.asked):
+            self.jobs.ask(ListNetworks())
             return
         self._replace_networks(answer.value)
-        self._attempts.reconsider_all()
-        self._reconciler.evaluate(list(self._cache.containers))
+        self.attempts.reconsider_all()
+        self.reconciler.evaluate(list(self.cache.containers))
 
     def _take_images(self, answer: Answer) -> None:
         """Update the images, and evaluate the containers that wait for one."""
-        self._reconciler.images_listed = True
-        if self._cache.is_stale(IMAGES, answer.asked):
-            self._jobs.ask(ListImages())
+        self.reconciler.images_listed = True
+        if self.cache.is_stale(IMAGES, answer.asked):
+            self.jobs.ask(ListImages())
         else:
-            self._cache.replace_images(answer.value)
-        self._reconciler.evaluate(self._reconciler.waiting_for_images())
+            self.cache.replace_images(answer.value)
+        self.reconciler.evaluate(self.reconciler.waiting_for_images())
 
     def _take_image(self, image: str, answer: Answer) -> None:
         """Update one image, and evaluate its containers."""
-        self._cache.put_image(image, answer.value)
-        self._reconciler.evaluate(
-            [each.id for each in self._cache.containers.values() if each.image == image]
-        )
+        self.cache.put_image(image, answer.value)
+        self.reconciler.evaluate([each.id for each in self.cache.containers.values() if each.image == image])
 
     def _take_container(self, container_id: str, answer: Answer) -> None:
         """Update one container, and evaluate it."""
-        if self._cache.is_stale(container_id, answer.asked):
-            self._jobs.ask(InspectContainer(container_id))
+        if self.cache.is_stale(container_id, answer.asked):
+            self.jobs.ask(InspectContainer(container_id))
             return
         if answer.value is None:
-            self._cache.drop(container_id)
+            self.cache.drop(container_id)
         else:
-            self._cache.put(answer.value)
-        self._reconciler.evaluate([container_id])
+            self.cache.put(answer.value)
+        self.reconciler.evaluate([container_id])
 
     def _take_attached(self, action: Connect | Reconnect) -> None:
         """Evaluate an attached container at once, so that it is proxied before its inspection."""
-        container = self._cache.containers.get(action.container_id)
-        known = container and self._cache.networks.endpoint(container, action.network_id, action.network)
+        container = self.cache.containers.get(action.container_id)
+        known = container and self.cache.networks.endpoint(container, action.network_id, action.network)
         name = known.network if known else action.network
         endpoint = Endpoint(name, action.network_id, requested=action.address, ours=True)
-        self._cache.attach(action.container_id, endpoint)
-        self._reconciler.evaluate([action.container_id])
-        self._jobs.ask(InspectContainer(action.container_id))
+        self.cache.attach(action.container_id, endpoint)
+        self.reconciler.evaluate([action.container_id])
+        self.jobs.ask(InspectContainer(action.container_id))
 
     def _take_idle(self, action: EndpointAction) -> None:
         """An action did nothing. It is repeated after everything was listed.
 
         But a `Restore` whose note has to be kept a little longer is repeated after that (see `LATE_SECONDS`).
         """
-        if isinstance(action, Restore) and self._endpoints.unfinished(action.container_id):
-            self._timers.set(Retry(action.container_id), LATE_SECONDS)
+        if isinstance(action, Restore) and self.endpoints.unfinished(action.container_id):
+            self.timers.set(Retry(action.container_id), LATE_SECONDS)
         else:
-            self._attempts.idle(action)
+            self.attempts.idle(action)
 
     def _take_refusal(self, action: EndpointAction) -> None:
         """A move was refused. List everything, to find the container that has the address."""
-        self._cache.touch(action.container_id)
-        self._attempts.refused(action, self._cache.epoch)
-        self._jobs.ask(TakeSnapshot())
+        self.cache.touch(action.container_id)
+        self.attempts.refused(action, self.cache.epoch)
+        self.jobs.ask(TakeSnapshot())
 
     def _replace_networks(self, answer: Listed[Network]) -> None:
-        before = {each.id for each in self._cache.networks}
-        self._cache.replace_networks(answer)
-        for gone in before - {each.id for each in self._cache.networks}:
-            self._log_changes.forget(gone)
+        before = {each.id for each in self.cache.networks}
+        self.cache.replace_networks(answer)
+        for gone in before - {each.id for each in self.cache.networks}:
+            self.log_changes.forget(gone)
         self._log_unreadable("network", answer)
 
     def _log_unreadable(self, kind: str, answer: Listed[Container] | Listed[Network]) -> None:
         """Log which items cannot be read, when that begins, changes or ends."""
         faults = {(kind, each): text for each, text in answer.faults.items()}
         for subject in self._unreadable.get(kind, frozenset()) - faults.keys():
-            self._log_changes.succeeded(subject)
+            self.log_changes.succeeded(subject)
         for subject, text in faults.items():
-            self._log_changes.failed(subject, MapperError(f"{text}; it stays as it was last known"))
+            self.log_changes.failed(subject, MapperError(f"{text}; it stays as it was last known"))
         self._unreadable[kind] = frozenset(faults)
 
 
