@@ -4,49 +4,32 @@ The engine's rules are iptables rules, so the accepting ones are too; the engine
 backends, nft or legacy. Nothing of anybody else's is changed. What the table says is `nft_ruleset`'s.
 """
 
+import json
 import logging
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import nft_ruleset
-from dockeripv6mapper.kernel.commands import run
-from dockeripv6mapper.kernel.filtering import observe_chains
+from dockeripv6mapper.kernel.commands import backends, run
+from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
-from dockeripv6mapper.model import FirewallRules
-from dockeripv6mapper.surroundings import Chains
+from dockeripv6mapper.model import FirewallRules, Forwarded
+from dockeripv6mapper.surroundings import BaseChain, leads_to_engine
 
 log = logging.getLogger(__name__)
 
-IPTABLES = "ip6tables"
-"""The command of whichever backend is the machine's choice."""
-NFT, LEGACY = "ip6tables-nft", "ip6tables-legacy"
-"""Each backend's own command: an engine that was started before the choice changed uses the other."""
-LEGACY_TABLES = Path("/proc/net/ip6_tables_names")
-"""The legacy backend's tables. Its command makes the table that it is asked about, so look here first."""
-RAW = ("raw", "PREROUTING")
-ENGINE_CHAIN = ("filter", "DOCKER")
-"""A chain that every engine makes in the backend that it uses."""
-ENGINE_HOOKS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
-"""Where forwarded packets are accepted: the first of these chains that there is."""
-
-COMMENT = "DockerIPV6Mapper"
-"""By which our rules among the engine's are known."""
-
 NO_SUCH_TABLE = "No such file or directory"
 
+FORWARD = ("filter", "FORWARD")
+IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
+"""Tables of the family ip6 that ip6tables keeps its rules in, if it is the nft one."""
+ENGINE_TABLE = "docker-bridges"
+"""Of an engine of version 29 or later with the nftables backend."""
+MARK = {"meta": {"key": "mark"}}
 
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A place for an accepting rule."""
-
-    command: str
-    table: str
-    chain: str
-
-    def __str__(self) -> str:
-        return f"{self.command} -t {self.table} {self.chain}"
+Json = Mapping[str, Any]
 
 
 class Firewall:
@@ -133,56 +116,107 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
         raise UnreadableTableError(f"reading table {nft_ruleset.TABLE}: {error}") from error
 
 
-def missing_hooks(mark: int) -> list[Hook]:
-    """Where an accepting rule has to stand and does not. Raises `KernelRefusedError`.
+def has_table() -> bool:
+    """Whether our table is there. Raises `KernelRefusedError`."""
+    if not shutil.which("nft"):
+        return False
+    return f"table {nft_ruleset.TABLE}" in run(["nft", "list", "tables", "ip6"]).stdout.splitlines()
 
-    In the backend that the engine uses: the one with its chains, else the machine's choice. Each is listed
-    once, since every command takes the lock of xtables and some milliseconds.
+
+def remove_table() -> None:
+    """Remove our table, whatever it holds. Raises `KernelRefusedError`."""
+    run(["nft", "-f", "-"], stdin=nft_ruleset.remove())
+
+
+def close_forwarding() -> Forwarded:
+    """Set FORWARD's policy to DROP where the engine's rules stand there; returns what is forwarded now.
+
+    Only there: without rules of the engine's, its containers could not be reached any more.
+    Raises `KernelRefusedError`.
     """
-    seen = {command: observe_chains(command) or {} for command in backends()}
-    engines = [command for command, chains in seen.items() if ENGINE_CHAIN in chains]
-    missing = []
-    for command in engines or [IPTABLES]:
-        chains = seen[command] if command in seen else observe_chains(command) or {}
-        accepting = next((place for place in ENGINE_HOOKS if place in chains), ENGINE_HOOKS[-1])
-        missing += [Hook(command, *each) for each in (RAW, accepting) if not _has_rule(chains, each, mark)]
-    return missing
+    filtered = False
+    for command in backends():
+        chain = (observe_chains(command) or {}).get(FORWARD)
+        if chain is None:
+            continue
+        if chain.policy == "DROP":
+            filtered = True
+        elif leads_to_engine(chain):
+            run([command, "-w", "-P", "FORWARD", "DROP"])
+            log.info("%s: policy of FORWARD %s → DROP, as the engine sets it", command, chain.policy)
+            filtered = True
+    return Forwarded.BY_RULES if filtered or _nftables_drop() else Forwarded.ANYTHING
 
 
-def put_hooks(mark: int) -> list[Hook]:
-    """Put an accepting rule first wherever one is missing; returns where. Raises `KernelRefusedError`."""
-    missing = missing_hooks(mark)
-    for hook in missing:
-        run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_rule(mark)])
-    return missing
+def _nftables_drop() -> bool:
+    """Whether a chain of nftables drops what is forwarded; not where that cannot be seen.
 
-
-def backends() -> list[str]:
-    """The commands of the backends that may hold a rule; before iptables 1.8 one command was all."""
-    named = [command for command in (NFT, LEGACY) if shutil.which(command)]
-    if LEGACY in named and not _legacy_is_used():
-        named.remove(LEGACY)
-    if not named and shutil.which(IPTABLES):
-        return [IPTABLES]
-    return named
-
-
-def _legacy_is_used() -> bool:
+    It decides about a warning alone, and some versions of nft die of a newer one's ruleset: the containers
+    are to be reached all the same.
+    """
     try:
-        return bool(LEGACY_TABLES.read_text())
-    except (FileNotFoundError, PermissionError):
-        # The kernel does not have it; or this process may not look, and then may not change it either.
+        return bool(observe_nftables()[0])
+    except KernelRefusedError as error:
+        log.warning("%s; taking nothing to be dropped", error)
         return False
 
 
-def _has_rule(chains: Chains, place: tuple[str, str], mark: int) -> bool:
-    """Whether a chain has the accepting rule of this mark."""
-    words = _rule(mark)
-    wanted = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
-    rules = chains[place].rules if place in chains else ()
-    return any(wanted <= rule.options for rule in rules)
+def observe_nftables() -> tuple[tuple[BaseChain, ...], frozenset[int]]:
+    """Chains of nftables that drop what is forwarded, and the marks that an engine's tables accept.
+
+    Raises `KernelRefusedError`.
+    """
+    if not shutil.which("nft"):
+        return (), frozenset()
+    try:
+        objects = json.loads(run(["nft", "-j", "list", "ruleset"]).stdout)["nftables"]
+        return tuple(dropping(objects)), engine_accepts(objects)
+    except (ValueError, KeyError, TypeError) as error:
+        raise KernelRefusedError(f"reading the rules of nftables: {error!r}") from error
 
 
-def _rule(mark: int) -> tuple[str, ...]:
-    bit = f"{mark:#x}/{mark:#x}"
-    return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
+def dropping(objects: Iterable[Json]) -> Iterator[BaseChain]:
+    """Of `nft -j list ruleset`, the chains of others than ip6tables and the engine that drop by policy."""
+    listed = list(objects)
+    for each in listed:
+        chain = each.get("chain", {})
+        if chain.get("hook") != "forward" or chain.get("policy") != "drop":
+            continue
+        if chain["family"] not in ("ip6", "inet") or chain["table"] == ENGINE_TABLE:
+            continue
+        if chain["family"] == "ip6" and chain["table"] in IPTABLES_TABLES:
+            continue
+        place = (chain["family"], chain["table"], chain["name"])
+        yield BaseChain(*place, marks=_accepted_marks(listed, place))
+
+
+def engine_accepts(objects: Iterable[Json]) -> frozenset[int]:
+    """Of `nft -j list ruleset`, the marks that an engine's own tables accept."""
+    listed = list(objects)
+    chains = [each["chain"] for each in listed if "chain" in each]
+    places = [("ip6", ENGINE_TABLE, each["name"]) for each in chains if each["table"] == ENGINE_TABLE]
+    return frozenset(mark for place in places for mark in _accepted_marks(listed, place))
+
+
+def _accepted_marks(objects: Iterable[Json], place: tuple[str, str, str]) -> frozenset[int]:
+    """The marks of the rules in one chain that accept on a mark alone."""
+    marks = set[int]()
+    for each in objects:
+        rule = each.get("rule", {})
+        if (rule.get("family"), rule.get("table"), rule.get("chain")) != place:
+            continue
+        match rule.get("expr"):
+            case [{"match": {"op": "==", "left": left, "right": int(mark)}}, *rest]:
+                tests = left in (MARK, {"&": [MARK, mark]})
+            case [{"match": {"op": "!=", "left": {"&": [left, int(mark)]}, "right": 0}}, *rest]:
+                tests = left == MARK
+            case _:
+                continue
+        if tests and _just_accepts(rest):
+            marks.add(mark)
+    return frozenset(marks)
+
+
+def _just_accepts(statements: Iterable[Json]) -> bool:
+    """Whether they accept, and at most count and log besides."""
+    return {name for each in statements for name in each} - {"counter", "log"} == {"accept"}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.kernel import firewall, forwarding, sysctls
+from dockeripv6mapper.kernel import firewall, ip6tables, sysctls
 from dockeripv6mapper.kernel.ndp import Announcer
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.topology import TopologyObserver
@@ -48,7 +48,7 @@ class Kernel:
 
     def close_forwarding(self) -> Forwarded:
         """Have only what rules accept forwarded, where that may be set. Raises `KernelRefusedError`."""
-        return forwarding.close()
+        return firewall.close_forwarding()
 
     def solicit_router(self, link: str) -> None:
         """Ask the routers of a link to advertise. Raises `KernelRefusedError`."""
@@ -76,7 +76,7 @@ class Kernel:
 
     def check_hooks(self, mark: int) -> list[str]:
         """Put our accepting rules where they are missing; returns where. Raises `KernelRefusedError`."""
-        return [str(hook) for hook in firewall.put_hooks(mark)]
+        return [str(hook) for hook in ip6tables.put_hooks(mark)]
 
     def close(self) -> None:
         """Close the sockets."""

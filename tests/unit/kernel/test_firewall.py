@@ -1,53 +1,16 @@
-"""The rules of others as ip6tables-save and nft print them."""
+"""The rules of others as nft prints them."""
 
 from typing import Any
 
 import pytest
 
-from dockeripv6mapper.kernel.filtering import dropping, engine_accepts, read_chains
+from dockeripv6mapper.kernel.firewall import dropping, engine_accepts
 from dockeripv6mapper.surroundings import BaseChain
-from tests.unit.rulesets import ENGINE_28_NAT, filter_table
 
 MARK: dict[str, Any] = {"meta": {"key": "mark"}}
 ACCEPT: dict[str, Any] = {"accept": None}
 COUNTER = {"counter": {"packets": 0, "bytes": 0}}
 BIT = 0x01000000
-
-
-def test_policies_and_rules_are_read_by_table_and_chain() -> None:
-    """A user's chain has no policy; a chain of one name in two tables is two chains."""
-    chains = read_chains(ENGINE_28_NAT)
-    assert chains["filter", "FORWARD"].policy == "DROP"
-    assert chains["filter", "DOCKER"].policy is None
-    (rule,) = chains["nat", "DOCKER"].rules
-    assert rule.text == "-A DOCKER -i br-5314cea3e4c9 -j RETURN"
-    assert rule.words == ("-i", "br-5314cea3e4c9", "-j", "RETURN")
-
-
-def test_a_comment_may_hold_quotes_and_look_like_rules() -> None:
-    """It is one word, whatever it says."""
-    saved = filter_table(r'-A FORWARD -m comment --comment "he said \"no\" -j DROP" -j ACCEPT')
-    (rule,) = read_chains(saved)["filter", "FORWARD"].rules
-    assert rule.words == ("-m", "comment", "--comment", 'he said "no" -j DROP', "-j", "ACCEPT")
-
-
-def test_a_comment_of_several_lines_is_one_rule_and_makes_no_chain() -> None:
-    """ip6tables-save prints a newline as it is."""
-    saved = filter_table('-A FORWARD -m comment --comment "two\n:INPUT DROP [0:0]\n*raw" -j DROP')
-    chains = read_chains(saved)
-    assert set(chains) == {("filter", "FORWARD")}
-    assert chains["filter", "FORWARD"].rules[0].words[-2:] == ("-j", "DROP")
-
-
-def test_a_quote_that_never_ends_is_refused() -> None:
-    """It is said rather than guessed where the rule ends."""
-    with pytest.raises(ValueError, match="no end of '-A FORWARD"):
-        read_chains(filter_table('-A FORWARD -m comment --comment "open'))
-
-
-def test_no_rules_are_no_chains() -> None:
-    """As of a host where nobody has used ip6tables yet."""
-    assert read_chains("") == {}
 
 
 def chain(policy: str = "drop", family: str = "inet", table: str = "mine") -> dict[str, Any]:
