@@ -2,7 +2,6 @@
 
 topology       links, addresses and routes, as far as they matter
 proxies        the table of NDP proxy entries: which are there, which are ours, add and remove
-neighbours     the table itself, over rtnetlink
 ndp            what the neighbours are told
 firewall       our table in nftables (nft_ruleset: the table as text, and back), and the chains of others
 ip6tables      our rules among the engine's, and everybody's, which are read and never changed

@@ -5,7 +5,7 @@ from socket import AF_INET6
 
 import pytest
 
-from dockeripv6mapper.kernel.neighbours import NTF_PROXY, ProxyNeighbour, pack, parse
+from dockeripv6mapper.kernel.proxies import NTF_PROXY, ProxyNeighbour, pack, parse
 from tests.unit.builders import MON_CONTAINER
 
 NEIGHBOUR = ProxyNeighbour(MON_CONTAINER, 2)
