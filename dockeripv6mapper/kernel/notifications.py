@@ -4,12 +4,15 @@ Each router advertisement renews the lifetimes of routes and addresses, which th
 links that is every few seconds. Everything else in such a message is as it was. Pure.
 """
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Container, Iterable
 
 from dockeripv6mapper.kernel.netlink import ATTRIBUTE, Message, attributes
 
+RTM_NEWLINK, RTM_DELLINK = 16, 17
 RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
+RTM_NEWNETCONF = 80
 """Message types of `linux/rtnetlink.h`."""
 
 NLM_F_REPLACE = 0x100
@@ -26,10 +29,38 @@ ADDRESS_INDEX = slice(4, 8)
 ROUTE_LENGTHS = slice(0, 2)
 """Family and prefix length in `struct rtmsg`."""
 
+INDEX_AT_4 = struct.Struct("=4xi")
+"""The interface index, in `struct ifinfomsg` and `struct ifaddrmsg` alike."""
+ROUTE_DST_LEN = struct.Struct("=xB")
+"""`rtm_dst_len` in `struct rtmsg`."""
+NETCONF = struct.Struct("=B3xHHi")
+"""`struct netconfmsg`, then its first attribute, NETCONFA_IFINDEX: length, type, index."""
+NETCONF_ALL = -1
+
 MOST_REMEMBERED = 4096
 """Messages. A host has some routes and addresses for each container; with more, renewals cost a look."""
 
 Key = tuple[int, bytes, tuple[bytes | None, ...]]
+
+
+def concerns(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
+    """Whether a message tells of an uplink, by index, or of a default route.
+
+    `uplinks` None: one is awaited whose index nobody knows yet, so that any new link may be it.
+    """
+    try:
+        if uplinks is None:
+            return kind in (RTM_NEWLINK, RTM_NEWROUTE, RTM_DELROUTE)
+        if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
+            return INDEX_AT_4.unpack_from(body)[0] in uplinks
+        if kind in (RTM_NEWROUTE, RTM_DELROUTE):
+            return bool(ROUTE_DST_LEN.unpack_from(body)[0] == 0)
+        if kind == RTM_NEWNETCONF:
+            index = NETCONF.unpack_from(body)[3]
+            return index == NETCONF_ALL or index in uplinks
+    except struct.error:
+        return False
+    return False
 
 
 class Renewals:

@@ -8,9 +8,8 @@ dropped here.
 import logging
 import os
 import selectors
-import struct
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from dockeripv6mapper.kernel.netlink import (
     RTMGRP_IPV6_IFADDR,
@@ -20,51 +19,13 @@ from dockeripv6mapper.kernel.netlink import (
     messages,
     open_notifications,
 )
-from dockeripv6mapper.kernel.notifications import (
-    RTM_DELADDR,
-    RTM_DELROUTE,
-    RTM_NEWADDR,
-    RTM_NEWROUTE,
-    Renewals,
-)
+from dockeripv6mapper.kernel.notifications import Renewals, concerns
 
 log = logging.getLogger(__name__)
 
-RTM_NEWLINK, RTM_DELLINK = 16, 17
-RTM_NEWNETCONF = 80
-"""Message types of `linux/rtnetlink.h`."""
-
 GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_IPV6_NETCONF
 
-INDEX_AT_4 = struct.Struct("=4xi")
-"""The interface index, in `struct ifinfomsg` and `struct ifaddrmsg` alike."""
-ROUTE_DST_LEN = struct.Struct("=xB")
-"""`rtm_dst_len` in `struct rtmsg`."""
-NETCONF = struct.Struct("=B3xHHi")
-"""`struct netconfmsg`, then its first attribute, NETCONFA_IFINDEX: length, type, index."""
-NETCONF_ALL = -1
-
 RECEIVE_BYTES = 1 << 16
-
-
-def concerns(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
-    """Whether a message tells of an uplink, by index, or of a default route.
-
-    `uplinks` None: one is awaited whose index nobody knows yet, so that any new link may be it.
-    """
-    try:
-        if uplinks is None:
-            return kind in (RTM_NEWLINK, RTM_NEWROUTE, RTM_DELROUTE)
-        if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
-            return INDEX_AT_4.unpack_from(body)[0] in uplinks
-        if kind in (RTM_NEWROUTE, RTM_DELROUTE):
-            return bool(ROUTE_DST_LEN.unpack_from(body)[0] == 0)
-        if kind == RTM_NEWNETCONF:
-            index = NETCONF.unpack_from(body)[3]
-            return index == NETCONF_ALL or index in uplinks
-    except struct.error:
-        return False
-    return False
 
 
 class Watcher:

@@ -8,15 +8,19 @@ import pytest
 from dockeripv6mapper.kernel.netlink import Message
 from dockeripv6mapper.kernel.notifications import (
     MOST_REMEMBERED,
+    NETCONF_ALL,
     NLM_F_REPLACE,
     RTM_DELADDR,
+    RTM_DELLINK,
     RTM_DELROUTE,
     RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWNETCONF,
     RTM_NEWROUTE,
     Renewals,
+    concerns,
 )
 
-RTM_NEWLINK = 16
 GATEWAY, OTHER_GATEWAY = (socket.inet_pton(socket.AF_INET6, f"fe80::{each}") for each in (1, 2))
 
 
@@ -145,3 +149,57 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(MOST_REMEMBERED + 1):
         renewals.is_news(told(RTM_NEWROUTE, route(link=number)))
     assert renewals.is_news(told(RTM_NEWROUTE, route(link=0)))
+
+
+UPLINK, VETH = 2, 77
+UPLINKS = frozenset({UPLINK})
+
+
+def link(index: int) -> bytes:
+    """A `struct ifinfomsg`: family, pad, type, index, flags, change."""
+    return struct.pack("=BxHiII", 0, 1, index, 0, 0)
+
+
+def address_of(index: int) -> bytes:
+    """A `struct ifaddrmsg`: family, prefix length, flags, scope, index."""
+    return struct.pack("=BBBBI", 10, 64, 0, 0, index)
+
+
+def route_to(dst_len: int) -> bytes:
+    """The beginning of a `struct rtmsg`."""
+    return struct.pack("=BBBBBBBBI", 10, dst_len, 0, 0, 254, 3, 0, 1, 0)
+
+
+def netconf(index: int) -> bytes:
+    """A `struct netconfmsg` and its attribute NETCONFA_IFINDEX."""
+    return struct.pack("=B3xHHi", 10, 8, 1, index)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "concerned"),
+    [
+        (RTM_NEWLINK, link(UPLINK), True),
+        (RTM_DELLINK, link(UPLINK), True),
+        (RTM_NEWLINK, link(VETH), False),
+        (RTM_DELADDR, address_of(UPLINK), True),
+        (RTM_NEWADDR, address_of(VETH), False),
+        (RTM_NEWROUTE, route_to(0), True),
+        (RTM_DELROUTE, route_to(0), True),
+        (RTM_NEWROUTE, route_to(64), False),
+        (RTM_NEWNETCONF, netconf(UPLINK), True),
+        (RTM_NEWNETCONF, netconf(NETCONF_ALL), True),
+        (RTM_NEWNETCONF, netconf(VETH), False),
+        (RTM_NEWLINK, b"", False),
+        (RTM_NEWNETCONF, b"\0", False),
+        (99, link(UPLINK), False),
+    ],
+)
+def test_only_uplinks_and_default_routes_concern_us(kind: int, body: bytes, concerned: bool) -> None:
+    """Every container start changes some link: those are none of our business."""
+    assert concerns(kind, body, UPLINKS) is concerned
+
+
+@pytest.mark.parametrize(("kind", "concerned"), [(RTM_NEWLINK, True), (RTM_DELLINK, False)])
+def test_any_new_link_may_be_the_uplink_that_is_awaited(kind: int, concerned: bool) -> None:
+    """One that was named and is not there, or that was made anew with another index."""
+    assert concerns(kind, link(VETH), None) is concerned
