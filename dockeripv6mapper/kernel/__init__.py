@@ -1,12 +1,15 @@
-"""All that speaks to Linux: thin translations between netlink, /proc/sys and `model`. Decides nothing.
+"""All access to Linux: translates between netlink, /proc/sys, nft and `model`. Decides nothing.
 
-topology       links, addresses and routes, as far as they matter
-proxies        the table of NDP proxy entries: which are there, which are ours, add and remove
-ndp            what the neighbours are told
-firewall       our table in nftables (nft_ruleset: the table as text, and back), and the chains of others
-ip6tables      our rules among the engine's, and everybody's, which are read and never changed
-commands       the programs that change and list both
+host           `Kernel`, through which the daemon and the commands use all of this
+netlink        rtnetlink sockets and messages
+topology       links, addresses and routes, cached
+watch          a thread that reports changes of uplinks at once
+notifications  which netlink notifications are such a change
+proxies        NDP proxy entries: read, add, remove; which are ours
+ndp            Neighbour Discovery messages that the mapper sends
 sysctls        /proc/sys/net/ipv6
-watch          a thread that hears of changes to links, addresses and routes
-notifications  which of them only renew a lifetime
+firewall       our nftables table, the policy of FORWARD, other programs' nftables chains
+nft_ruleset    our nftables table as text
+ip6tables      all rules of ip6tables, and our accepting rules among them
+commands       runs nft and ip6tables
 """

@@ -1,6 +1,8 @@
-"""Filtering: what everybody's rules of ip6tables and nftables are, for who wants to know what they do.
+"""Rules of ip6tables: read all of them as text, insert our accepting rules, find ours for `cleanup`.
 
-Read as text, by pure functions, and never changed here. Our own rules are `firewall`'s.
+The engine's rules are rules of ip6tables, so ours must be too: one rule in each of two chains accepts packets
+with our mark, which our nftables table sets (see `firewall`). The engine uses either backend, nft or legacy.
+Rules of the engine and of other programs are never changed.
 """
 
 import shlex
@@ -12,23 +14,24 @@ from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel.commands import IPTABLES, backends, run
 from dockeripv6mapper.surroundings import Chain, Chains, Rule
 
-RULE = "-A "
-"""How a rule's line begins."""
+RULE_PREFIX = "-A "
+"""Begins a rule's line in the output of `ip6tables-save`."""
+
 RAW = ("raw", "PREROUTING")
 ENGINE_CHAIN = ("filter", "DOCKER")
-"""A chain that every engine makes in the backend that it uses."""
-ENGINE_HOOKS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
-"""Where forwarded packets are accepted: the first of these chains that there is."""
+"""A chain that every engine creates, in the backend that it uses."""
+FORWARD_CHAINS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
+"""Chains that see forwarded packets. Our rule goes into the first of them that exists."""
 
 COMMENT = "DockerIPV6Mapper"
-"""By which our rules among the engine's are known."""
-OURS = {("--comment", COMMENT), ("-j", "ACCEPT")}
-"""What a rule of ours says, and nobody else's."""
+"""The comment of our rules, by which `cleanup` finds them."""
+OUR_OPTIONS = {("--comment", COMMENT), ("-j", "ACCEPT")}
+"""Options that only our rules have together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A place for an accepting rule."""
+    """A chain that needs an accepting rule of ours."""
 
     command: str
     table: str
@@ -39,8 +42,8 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftRule:
-    """An accepting rule of ours."""
+class OurRule:
+    """An accepting rule of ours, as it was read."""
 
     command: str
     table: str
@@ -56,7 +59,7 @@ class LeftRule:
         return (self.command, "-w", "-t", self.table, "-D", self.chain, *self.words)
 
     def remove(self) -> None:
-        """Remove it; one that is gone already is as good as removed. Raises `KernelRefusedError`."""
+        """Remove it. A rule that is gone already counts as removed. Raises `KernelRefusedError`."""
         try:
             run(self.removal)
         except KernelRefusedError:
@@ -65,7 +68,7 @@ class LeftRule:
 
 
 def observe_chains(backend: str) -> Chains | None:
-    """The chains of one backend of ip6tables; None where that is not installed.
+    """All chains and rules of one backend; None where the backend is not installed.
 
     Raises `KernelRefusedError`.
     """
@@ -75,83 +78,86 @@ def observe_chains(backend: str) -> Chains | None:
     try:
         return read_chains(run([command]).stdout)
     except ValueError as error:
-        raise KernelRefusedError(f"reading what {command} prints: {error}") from error
+        raise KernelRefusedError(f"parsing the output of {command}: {error}") from error
 
 
 def read_chains(saved: str) -> Chains:
-    """The output of `ip6tables-save`. Raises `ValueError` where it cannot be read."""
+    """Parse the output of `ip6tables-save`. Raises `ValueError` where that fails."""
     policies: dict[tuple[str, str], str | None] = {}
     rules: dict[tuple[str, str], list[Rule]] = {}
     table = ""
-    for line in _whole(saved.split("\n")):
+    for line in _join_rule_lines(saved.split("\n")):
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
             chain, policy, *_ = line[1:].split()
             policies[table, chain] = None if policy == "-" else policy
-        elif line.startswith(RULE):
+        elif line.startswith(RULE_PREFIX):
             _, chain, *words = shlex.split(line)
             rules.setdefault((table, chain), []).append(Rule(line, tuple(words)))
     return {key: Chain(policy, tuple(rules.get(key, ()))) for key, policy in policies.items()}
 
 
-def _whole(lines: Iterable[str]) -> Iterator[str]:
-    """Lines, each rule in one, though its comment may not be. Raises `ValueError` where that never ends."""
-    begun = ""
+def _join_rule_lines(lines: Iterable[str]) -> Iterator[str]:
+    """One string for each rule, although its quoted comment may contain newlines.
+
+    Raises `ValueError` where a quotation has no end.
+    """
+    joined = ""
     for line in lines:
-        begun += line
+        joined += line
         try:
-            if begun.startswith(RULE):
-                shlex.split(begun)
+            if joined.startswith(RULE_PREFIX):
+                shlex.split(joined)
         except ValueError:
-            begun += "\n"
+            joined += "\n"
             continue
-        yield begun
-        begun = ""
-    if begun:
-        raise ValueError(f"no end of {begun[:80]!r}")
+        yield joined
+        joined = ""
+    if joined:
+        raise ValueError(f"no end of {joined[:80]!r}")
 
 
 def missing_hooks(mark: int) -> list[Hook]:
-    """Where an accepting rule has to stand and does not. Raises `KernelRefusedError`.
+    """The chains that need an accepting rule of ours and have none. Raises `KernelRefusedError`.
 
-    In the backend that the engine uses: the one with its chains, else the machine's choice. Each is listed
-    once, since every command takes the lock of xtables and some milliseconds.
+    Only in backends with chains of the engine; in the default backend where no backend has any. Each backend
+    is listed once: a listing takes the xtables lock and some milliseconds.
     """
-    seen = {command: observe_chains(command) or {} for command in backends()}
-    engines = [command for command, chains in seen.items() if ENGINE_CHAIN in chains]
+    listed = {command: observe_chains(command) or {} for command in backends()}
+    with_engine = [command for command, chains in listed.items() if ENGINE_CHAIN in chains]
     missing = []
-    for command in engines or [IPTABLES]:
-        chains = seen[command] if command in seen else observe_chains(command) or {}
-        accepting = next((place for place in ENGINE_HOOKS if place in chains), ENGINE_HOOKS[-1])
-        missing += [Hook(command, *each) for each in (RAW, accepting) if not _has_rule(chains, each, mark)]
+    for command in with_engine or [IPTABLES]:
+        chains = listed[command] if command in listed else observe_chains(command) or {}
+        forward = next((chain for chain in FORWARD_CHAINS if chain in chains), FORWARD_CHAINS[-1])
+        missing += [Hook(command, *chain) for chain in (RAW, forward) if not _has_rule(chains, chain, mark)]
     return missing
 
 
 def put_hooks(mark: int) -> list[Hook]:
-    """Put an accepting rule first wherever one is missing; returns where. Raises `KernelRefusedError`."""
+    """Insert each missing accepting rule first in its chain; returns where. Raises `KernelRefusedError`."""
     missing = missing_hooks(mark)
     for hook in missing:
-        run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_rule(mark)])
+        run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_accepting_rule(mark)])
     return missing
 
 
-def our_rules(command: str) -> Iterator[LeftRule]:
-    """Our rules in one backend of ip6tables. Raises `KernelRefusedError`."""
-    for (table, chain), found in (observe_chains(command) or {}).items():
-        for rule in found.rules:
-            if rule.options >= OURS:
-                yield LeftRule(command, table, chain, rule.words)
+def our_rules(command: str) -> Iterator[OurRule]:
+    """Every rule of ours in one backend: in any chain, with any mark. Raises `KernelRefusedError`."""
+    for (table, name), chain in (observe_chains(command) or {}).items():
+        for rule in chain.rules:
+            if rule.options >= OUR_OPTIONS:
+                yield OurRule(command, table, name, rule.words)
 
 
-def _has_rule(chains: Chains, place: tuple[str, str], mark: int) -> bool:
-    """Whether a chain has the accepting rule of this mark."""
-    words = _rule(mark)
-    wanted = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
-    rules = chains[place].rules if place in chains else ()
-    return any(wanted <= rule.options for rule in rules)
+def _has_rule(chains: Chains, key: tuple[str, str], mark: int) -> bool:
+    """Whether a chain, by table and name, has our accepting rule with this mark."""
+    words = _accepting_rule(mark)
+    options = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
+    rules = chains[key].rules if key in chains else ()
+    return any(options <= rule.options for rule in rules)
 
 
-def _rule(mark: int) -> tuple[str, ...]:
+def _accepting_rule(mark: int) -> tuple[str, ...]:
     bit = f"{mark:#x}/{mark:#x}"
     return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
