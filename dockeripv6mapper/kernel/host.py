@@ -1,6 +1,6 @@
-"""`Kernel`: the daemon's and the commands' one access to links, proxy entries, sysctls and the firewall.
+"""`Kernel`: one object for links, proxy entries, sysctls and the firewall, for the daemon and the commands.
 
-Keeps the links of the last look, since proxy entries name a link and the kernel wants its index.
+Keeps the links that were read last: a proxy entry names a link, and netlink requests need its index.
 """
 
 from collections.abc import Iterable, Mapping

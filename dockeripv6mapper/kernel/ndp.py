@@ -1,9 +1,9 @@
 """Neighbour Discovery messages (RFC 4861) that the mapper sends: announcements, and router solicitations.
 
 The kernel announces nothing when a proxy entry is added. A router that solicited the address before that
-retries only after a second; an unsolicited advertisement answers it at once. It is sent without the override
-flag: it completes a router's incomplete cache entry, and never replaces a MAC that a router has cached
-(RFC 4861 §7.2.5).
+retries only after a second; an unsolicited advertisement answers it at once. It has no override flag: it
+completes a router's incomplete cache entry, and never replaces a MAC that a router has cached (RFC 4861
+§7.2.5).
 """
 
 import socket
@@ -19,7 +19,8 @@ ADVERTISEMENT = struct.Struct("!BBHI16sBB6s")
 8 bytes, value (RFC 4861 §4.4, §4.6.1, RFC 2464 §6)."""
 ADVERTISEMENT_TYPE = 136
 ROUTER_FLAG = 1 << 31
-"""The flag R: a host with proxy entries forwards. The kernel sets it in its own answers for them."""
+"""The flag R, since a host with proxy entries forwards. The kernel's own answers for a proxy entry carry R=0
+(`pndisc_is_router` in `net/ipv6/ndisc.c`)."""
 TARGET_LINK_LAYER_ADDRESS = 2
 MAC_BYTES = 6
 CHECKSUM_BY_KERNEL = 0

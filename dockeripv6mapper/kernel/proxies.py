@@ -125,7 +125,7 @@ def _result(answer: Answer) -> Result:
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome for each entry that was to be added or removed."""
+    """The outcome of adding or removing entries; each entry is in one of the three."""
 
     done: list[ProxyEntry] = field(default_factory=list)
     found: list[ProxyEntry] = field(default_factory=list)

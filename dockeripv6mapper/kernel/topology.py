@@ -37,7 +37,7 @@ PyrouteMessage: TypeAlias = Any
 
 GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_NEXTHOP
 READ_ANYWAY = 20
-"""Every so many looks, read even without a notification. A change that the groups miss then shows too."""
+"""A safety net: every so many looks, read even without a notification."""
 
 RTN_UNICAST = 1
 RT_TABLE_LOCAL = 255
@@ -143,7 +143,7 @@ def _on_link(routes: Iterable[PyrouteMessage], names: Mapping[int, str]) -> Iter
 def _hops(route: PyrouteMessage) -> Iterator[Mapping[str, Any]]:
     """A route's next hops: `oif`, the link's index, and `gateway`, None for an on-link route.
 
-    A route of the table `local`, of the host's own addresses, has none.
+    No next hop for a route of the table `local`: those are the host's own addresses.
     """
     if route.get("table") == RT_TABLE_LOCAL:
         return
