@@ -60,7 +60,7 @@ def change(rules: FirewallRules, now: FirewallRules) -> str:
 
 
 def remove() -> str:
-    """A transaction that removes the table; not an error where it does not exist."""
+    """A transaction that removes the table. It succeeds even if the table does not exist."""
     return f"add table {TABLE}\ndelete table {TABLE}"
 
 
