@@ -10,7 +10,7 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     teardown      all that is ours, removed, for `cleanup`
     observation   one look at engine and kernel, for the commands that look once
     engine/       all that speaks to Docker: client, cache, events, endpoints, journal, workers
-    kernel/       all that speaks to Linux: topology, proxies, sysctls, firewall, filtering, leftovers, watch
+    kernel/       all that speaks to Linux: topology, proxies, sysctls, firewall, ip6tables, watch
     mapping/      the decisions, pure: labels, networks, addressing, ports, claims, desired, sysctls, planner
     actions       the frozen types of what is to be done
     model         the frozen types that everything above shares

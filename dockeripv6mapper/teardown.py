@@ -16,7 +16,7 @@ from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
-from dockeripv6mapper.kernel import firewall, leftovers
+from dockeripv6mapper.kernel import commands, firewall, ip6tables
 from dockeripv6mapper.kernel.host import RECORD, Kernel
 from dockeripv6mapper.kernel.nft_ruleset import TABLE
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
@@ -109,11 +109,11 @@ def _remove_entries(teardown: Teardown, settings: Settings) -> None:
 def _remove_filtering(teardown: Teardown) -> None:
     """Remove our table, and our rules among the engine's."""
     with teardown.going_on(f"nft delete table {TABLE}"):
-        if leftovers.has_table():
-            teardown.remove(f"table {TABLE}", leftovers.remove_table, f"nft delete table {TABLE}")
-    for command in firewall.backends():
-        with teardown.going_on(f"{command}-save | grep {firewall.COMMENT}"):
-            for rule in list(leftovers.rules(command)):
+        if firewall.has_table():
+            teardown.remove(f"table {TABLE}", firewall.remove_table, f"nft delete table {TABLE}")
+    for command in commands.backends():
+        with teardown.going_on(f"{command}-save | grep {ip6tables.COMMENT}"):
+            for rule in list(ip6tables.our_rules(command)):
                 teardown.remove(rule, rule.remove, shlex.join(rule.removal))
 
 

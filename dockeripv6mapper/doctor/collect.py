@@ -14,7 +14,9 @@ from dockeripv6mapper.doctor.finding import Finding
 from dockeripv6mapper.engine import inspection
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.kernel import filtering
+from dockeripv6mapper.kernel.commands import BACKENDS
+from dockeripv6mapper.kernel.firewall import observe_nftables
+from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import capabilities
 from dockeripv6mapper.observation import observe, observe_host
 from dockeripv6mapper.settings import Settings
@@ -53,8 +55,8 @@ def survey(client: Client) -> Surroundings:
     about = seen(partial(inspection.about, client))
     recipes = seen(partial(inspection.recipes, client)) if about else None
     tenants = seen(partial(inspection.tenants, client)) if about else None
-    chains = {each: seen(partial(filtering.observe_chains, each)) for each in filtering.BACKENDS}
-    nftables = seen(filtering.observe_nftables)
+    chains = {each: seen(partial(observe_chains, each)) for each in BACKENDS}
+    nftables = seen(observe_nftables)
     dropping, engine_accepts = nftables or ((), frozenset[int]())
     return Surroundings(
         engine=about,

@@ -1,14 +1,15 @@
-"""All that speaks to Linux: thin translations between netlink, /proc/sys and `model`. Decides nothing.
+"""All access to Linux: translates between netlink, /proc/sys, nft and `model`. Decides nothing.
 
-topology       links, addresses and routes, as far as they matter
-proxies        the table of NDP proxy entries: which are there, which are ours, add and remove
-neighbours     the table itself, over rtnetlink
-ndp            what the neighbours are told
-firewall       our table and rules in the firewall (nft_ruleset: the table as text, and back)
-commands       the programs that change and list it
-filtering      everybody's rules in ip6tables and nftables, read and never changed
-forwarding     what is forwarded when forwarding is switched on
+host           `Kernel`, through which the daemon and the commands use all of this
+netlink        rtnetlink sockets and messages
+topology       links, addresses and routes, cached
+watch          a thread that reports changes of uplinks at once
+notifications  which netlink notifications are such a change
+proxies        NDP proxy entries: read, add, remove; which are ours
+ndp            Neighbour Discovery messages that the mapper sends
 sysctls        /proc/sys/net/ipv6
-watch          a thread that hears of changes to links, addresses and routes
-notifications  which of them only renew a lifetime
+firewall       our nftables table, the policy of FORWARD, other programs' nftables chains
+nft_ruleset    our nftables table as text
+ip6tables      all rules of ip6tables, and our accepting rules among them
+commands       runs nft and ip6tables
 """

@@ -1,99 +1,85 @@
-"""The firewall: our own nftables table, and one rule in each of the engine's hooks that accepts its mark.
+"""The firewall: our own nftables table, the policy of FORWARD, and other programs' nftables chains.
 
-The engine's rules are iptables rules, so the accepting ones are too; the engine may use either of its
-backends, nft or legacy. Nothing of anybody else's is changed. What the table says is `nft_ruleset`'s.
+`nft_ruleset` builds and reads the text of our table; here `nft` runs. The rules of ip6tables that accept our
+mark are in `ip6tables`. Tables of other programs are read and never changed. Of their chains only those with
+policy drop count. The chain of firewalld, for example, ends in a rejecting rule, but the engine puts its
+bridges into a zone that accepts.
 """
 
+import json
 import logging
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import nft_ruleset
-from dockeripv6mapper.kernel.commands import run
-from dockeripv6mapper.kernel.filtering import observe_chains
+from dockeripv6mapper.kernel.commands import backends, run
+from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
-from dockeripv6mapper.model import FirewallRules
-from dockeripv6mapper.surroundings import Chains
+from dockeripv6mapper.model import FirewallRules, Forwarded
+from dockeripv6mapper.surroundings import BaseChain, leads_to_engine
 
 log = logging.getLogger(__name__)
 
-IPTABLES = "ip6tables"
-"""The command of whichever backend is the machine's choice."""
-NFT, LEGACY = "ip6tables-nft", "ip6tables-legacy"
-"""Each backend's own command: an engine that was started before the choice changed uses the other."""
-LEGACY_TABLES = Path("/proc/net/ip6_tables_names")
-"""The legacy backend's tables. Its command makes the table that it is asked about, so look here first."""
-RAW = ("raw", "PREROUTING")
-ENGINE_CHAIN = ("filter", "DOCKER")
-"""A chain that every engine makes in the backend that it uses."""
-ENGINE_HOOKS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
-"""Where forwarded packets are accepted: the first of these chains that there is."""
-
-COMMENT = "DockerIPV6Mapper"
-"""By which our rules among the engine's are known."""
-
 NO_SUCH_TABLE = "No such file or directory"
+"""In the error output of `nft list table`."""
 
+FORWARD = ("filter", "FORWARD")
+IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
+"""Tables of the family ip6 in which the nft backend of ip6tables keeps its rules."""
+ENGINE_TABLE = "docker-bridges"
+"""The table of an engine 29 or later with `firewall-backend: nftables`."""
+MARK = {"meta": {"key": "mark"}}
+"""The packet mark in an expression of `nft -j`."""
 
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A place for an accepting rule."""
-
-    command: str
-    table: str
-    chain: str
-
-    def __str__(self) -> str:
-        return f"{self.command} -t {self.table} {self.chain}"
+Json = Mapping[str, Any]
 
 
 class Firewall:
-    """Our table, in the network namespace that this process is in."""
+    """Our nftables table, in this process's network namespace."""
 
     def __init__(self) -> None:
         self._structure: str | None = None
-        """The structure of the table as last seen or written; None: it has to be built."""
+        """The structure of the table as last read or written; None: the table must be rebuilt."""
         self._rules = FirewallRules()
+        """The contents of the table as last read or written."""
         self._foreign = False
-        """Whether there is a table that was not made here, or that cannot be listed."""
+        """Whether the table exists, but was changed by another program or cannot be listed."""
         self._warned = ""
 
     def observe(self) -> FirewallRules | None:
-        """Look at the table; returns what it holds, which is nothing where there is none.
+        """Read the table. Empty rules where it does not exist; None where it exists and cannot be listed.
 
-        None: there is a table, and it cannot be listed.
-
-        A table that is not as it was written here is built anew by the next `apply`, and so is one that
-        cannot be listed: a transaction needs no listing. Raises `KernelRefusedError` where nft cannot run.
+        The next `apply` rebuilds a table that another program changed or that cannot be listed; a rebuild
+        needs no listing. Raises `KernelRefusedError` where nft cannot run.
         """
         self._structure, self._rules = None, FirewallRules()
         try:
-            found = read_table()
+            table = read_table()
         except UnreadableTableError as error:
-            self._warn(f"{error}: building it anew, with what is known now")
+            self._warn_once(f"{error}: rebuilding it")
             self._foreign = True
             return None
-        self._foreign = found is not None and found[0] is None
-        if found is not None:
-            self._structure, self._rules = found
+        self._foreign = table is not None and table[0] is None
+        if table is not None:
+            self._structure, self._rules = table
             if self._foreign:
-                self._warn(f"table {nft_ruleset.TABLE} is not as it was made: building it anew")
+                self._warn_once(f"table {nft_ruleset.TABLE} is not as it was made: rebuilding it")
         if not self._foreign:
             self._warned = ""
         return self._rules
 
-    def _warn(self, text: str) -> None:
-        """Log once what is wrong with the table, until it is right again."""
+    def _warn_once(self, text: str) -> None:
+        """Log a fault of the table. Not again, until the table was right in between."""
         if text != self._warned:
             log.warning("%s", text)
         self._warned = text
 
     def apply(self, rules: FirewallRules) -> None:
-        """Make the table as `rules` say, or remove it where they are empty. Raises `KernelRefusedError`.
+        """Change the table to `rules`; remove it where they are empty. Raises `KernelRefusedError`.
 
-        It is taken to be as it was last seen or written: `observe` first, where that may not be so.
+        Works from the state last read or written. If another program may have changed it, `observe` first.
         """
         structure = nft_ruleset.structure(rules)
         if not rules:
@@ -102,6 +88,7 @@ class Firewall:
             text = nft_ruleset.change(rules, self._rules)
         else:
             text = nft_ruleset.rebuild(rules)
+        # If nft fails, the state is unknown and the next `apply` rebuilds.
         self._structure = None
         if text:
             run(["nft", "-f", "-"], stdin=text)
@@ -110,18 +97,18 @@ class Firewall:
 
 
 class UnreadableTableError(KernelRefusedError):
-    """Our table is there, and nft does not list it, or lists what cannot be read."""
+    """Our table exists, and nft does not list it, or its listing cannot be parsed."""
 
 
 def read_table() -> tuple[str | None, FirewallRules] | None:
-    """The table's structure and elements; None where there is no table.
+    """The structure and contents of our table (see `nft_ruleset.read`); None where it does not exist.
 
-    Raises `UnreadableTableError`, and `KernelRefusedError` where nft cannot be run at all.
+    Raises `UnreadableTableError`, and `KernelRefusedError` where nft cannot run.
     """
     argv = ["nft", "-j", "list", "table", *nft_ruleset.TABLE.split()]
     listed = run(argv, check=False)
     if listed.returncode < 0:
-        # Some versions of nft die of a ruleset that a newer one wrote (1.0.6, Debian 12).
+        # Some versions of nft crash on a ruleset that a newer one wrote (1.0.6, Debian 12).
         raise UnreadableTableError(f"running {' '.join(argv)}: nft died of signal {-listed.returncode}")
     if listed.returncode:
         if NO_SUCH_TABLE in listed.stderr:
@@ -133,56 +120,111 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
         raise UnreadableTableError(f"reading table {nft_ruleset.TABLE}: {error}") from error
 
 
-def missing_hooks(mark: int) -> list[Hook]:
-    """Where an accepting rule has to stand and does not. Raises `KernelRefusedError`.
+def has_table() -> bool:
+    """Whether our table exists. Raises `KernelRefusedError`."""
+    if not shutil.which("nft"):
+        return False
+    return f"table {nft_ruleset.TABLE}" in run(["nft", "list", "tables", "ip6"]).stdout.splitlines()
 
-    In the backend that the engine uses: the one with its chains, else the machine's choice. Each is listed
-    once, since every command takes the lock of xtables and some milliseconds.
+
+def remove_table() -> None:
+    """Remove our table, whatever it contains. Raises `KernelRefusedError`."""
+    run(["nft", "-f", "-"], stdin=nft_ruleset.remove())
+
+
+def close_forwarding() -> Forwarded:
+    """Set the policy of FORWARD to DROP, as an engine would; returns what the host forwards now.
+
+    Call it before switching forwarding on. Engines from 27 on set this policy when they switch forwarding on
+    themselves, and leave it alone where forwarding is on already. It is set only where the chain has rules of
+    the engine: without them, DROP would cut off the engine's containers. Raises `KernelRefusedError`.
     """
-    seen = {command: observe_chains(command) or {} for command in backends()}
-    engines = [command for command, chains in seen.items() if ENGINE_CHAIN in chains]
-    missing = []
-    for command in engines or [IPTABLES]:
-        chains = seen[command] if command in seen else observe_chains(command) or {}
-        accepting = next((place for place in ENGINE_HOOKS if place in chains), ENGINE_HOOKS[-1])
-        missing += [Hook(command, *each) for each in (RAW, accepting) if not _has_rule(chains, each, mark)]
-    return missing
+    drops = False
+    for command in backends():
+        chain = (observe_chains(command) or {}).get(FORWARD)
+        if chain is None:
+            continue
+        if chain.policy == "DROP":
+            drops = True
+        elif leads_to_engine(chain):
+            run([command, "-w", "-P", "FORWARD", "DROP"])
+            log.info("%s: policy of FORWARD %s → DROP, as the engine sets it", command, chain.policy)
+            drops = True
+    return Forwarded.BY_RULES if drops or _nftables_drops() else Forwarded.ANYTHING
 
 
-def put_hooks(mark: int) -> list[Hook]:
-    """Put an accepting rule first wherever one is missing; returns where. Raises `KernelRefusedError`."""
-    missing = missing_hooks(mark)
-    for hook in missing:
-        run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_rule(mark)])
-    return missing
+def _nftables_drops() -> bool:
+    """Whether an nftables chain drops forwarded packets by policy; False where that cannot be read.
 
-
-def backends() -> list[str]:
-    """The commands of the backends that may hold a rule; before iptables 1.8 one command was all."""
-    named = [command for command in (NFT, LEGACY) if shutil.which(command)]
-    if LEGACY in named and not _legacy_is_used():
-        named.remove(LEGACY)
-    if not named and shutil.which(IPTABLES):
-        return [IPTABLES]
-    return named
-
-
-def _legacy_is_used() -> bool:
+    The answer only decides about a warning, so a failure here must not stop the daemon: some versions of nft
+    crash on a ruleset that a newer one wrote.
+    """
     try:
-        return bool(LEGACY_TABLES.read_text())
-    except (FileNotFoundError, PermissionError):
-        # The kernel does not have it; or this process may not look, and then may not change it either.
+        return bool(observe_nftables()[0])
+    except KernelRefusedError as error:
+        log.warning("%s; assuming that nftables drops nothing", error)
         return False
 
 
-def _has_rule(chains: Chains, place: tuple[str, str], mark: int) -> bool:
-    """Whether a chain has the accepting rule of this mark."""
-    words = _rule(mark)
-    wanted = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
-    rules = chains[place].rules if place in chains else ()
-    return any(wanted <= rule.options for rule in rules)
+def observe_nftables() -> tuple[tuple[BaseChain, ...], frozenset[int]]:
+    """The nftables chains that drop forwarded packets, and the marks that the engine's table accepts.
+
+    Raises `KernelRefusedError`.
+    """
+    if not shutil.which("nft"):
+        return (), frozenset()
+    try:
+        objects = json.loads(run(["nft", "-j", "list", "ruleset"]).stdout)["nftables"]
+        return tuple(dropping_chains(objects)), marks_engine_accepts(objects)
+    except (ValueError, KeyError, TypeError) as error:
+        raise KernelRefusedError(f"parsing the rules of nftables: {error!r}") from error
 
 
-def _rule(mark: int) -> tuple[str, ...]:
-    bit = f"{mark:#x}/{mark:#x}"
-    return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
+def dropping_chains(objects: Iterable[Json]) -> Iterator[BaseChain]:
+    """The forward chains with policy drop in `nft -j list ruleset`.
+
+    Without the engine's, and without those of ip6tables, which doctor reads from `ip6tables-save`.
+    """
+    objects = list(objects)
+    for each in objects:
+        chain = each.get("chain", {})
+        if chain.get("hook") != "forward" or chain.get("policy") != "drop":
+            continue
+        if chain["family"] not in ("ip6", "inet") or chain["table"] == ENGINE_TABLE:
+            continue
+        if chain["family"] == "ip6" and chain["table"] in IPTABLES_TABLES:
+            continue
+        key = (chain["family"], chain["table"], chain["name"])
+        yield BaseChain(*key, marks=_accepted_marks(objects, key))
+
+
+def marks_engine_accepts(objects: Iterable[Json]) -> frozenset[int]:
+    """The packet marks that the engine's own table accepts, in `nft -j list ruleset`."""
+    objects = list(objects)
+    chains = [each["chain"] for each in objects if "chain" in each]
+    keys = [("ip6", ENGINE_TABLE, chain["name"]) for chain in chains if chain["table"] == ENGINE_TABLE]
+    return frozenset(mark for key in keys for mark in _accepted_marks(objects, key))
+
+
+def _accepted_marks(objects: Iterable[Json], key: tuple[str, str, str]) -> frozenset[int]:
+    """The marks of the rules in one chain (family, table, name) that match the mark alone and accept."""
+    marks = set[int]()
+    for each in objects:
+        rule = each.get("rule", {})
+        if (rule.get("family"), rule.get("table"), rule.get("chain")) != key:
+            continue
+        match rule.get("expr"):
+            case [{"match": {"op": "==", "left": left, "right": int(mark)}}, *rest]:
+                matches_mark = left in (MARK, {"&": [MARK, mark]})
+            case [{"match": {"op": "!=", "left": {"&": [left, int(mark)]}, "right": 0}}, *rest]:
+                matches_mark = left == MARK
+            case _:
+                continue
+        if matches_mark and _only_accepts(rest):
+            marks.add(mark)
+    return frozenset(marks)
+
+
+def _only_accepts(statements: Iterable[Json]) -> bool:
+    """Whether the statements accept, and do nothing else except counting and logging."""
+    return {name for each in statements for name in each} - {"counter", "log"} == {"accept"}

@@ -1,21 +1,24 @@
-"""The host: one place to look at the kernel's side of things, and to change it."""
+"""`Kernel`: one object for links, proxy entries, sysctls and the firewall, for the daemon and the commands.
+
+Keeps the links that were read last: a proxy entry names a link, and netlink requests need its index.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.kernel import firewall, forwarding, sysctls
+from dockeripv6mapper.kernel import firewall, ip6tables, sysctls
 from dockeripv6mapper.kernel.ndp import Announcer
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.topology import TopologyObserver
 from dockeripv6mapper.model import FirewallRules, Forwarded, Host, Link, ProxyEntry
 
 RECORD = "proxies"
-"""The file in the state directory that says which proxy entries are ours, where the kernel does not."""
+"""The file in the state directory that lists our proxy entries (see `proxies`)."""
 
 
 class Kernel:
-    """The kernel of the network namespace that this process is in. Close it."""
+    """The kernel of this process's network namespace. Close it."""
 
     def __init__(self, state_dir: Path, sysctl_dir: Path = sysctls.ROOT) -> None:
         self._topology = TopologyObserver()
@@ -26,7 +29,7 @@ class Kernel:
         self._links: Mapping[str, Link] = {}
 
     def observe(self) -> Host:
-        """Everything but sysctls, as it is now."""
+        """Links, addresses, routes and proxy entries now. Raises `KernelRefusedError`."""
         topology = self._topology.observe()
         self._links = topology.links
         return Host(
@@ -39,7 +42,7 @@ class Kernel:
         )
 
     def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
-        """The values of sysctls; None for one that does not exist."""
+        """The current values; None for a key that does not exist."""
         return sysctls.read(keys, self._sysctl_dir)
 
     def write_sysctl(self, change: SysctlChange) -> None:
@@ -47,15 +50,15 @@ class Kernel:
         sysctls.write(change, self._sysctl_dir)
 
     def close_forwarding(self) -> Forwarded:
-        """Have only what rules accept forwarded, where that may be set. Raises `KernelRefusedError`."""
-        return forwarding.close()
+        """Set the policy of FORWARD to DROP, where that is safe. Raises `KernelRefusedError`."""
+        return firewall.close_forwarding()
 
     def solicit_router(self, link: str) -> None:
-        """Ask the routers of a link to advertise. Raises `KernelRefusedError`."""
+        """Send a Router Solicitation on a link. Raises `KernelRefusedError`."""
         self._announcer.solicit_router(link, self._links)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
-        """Add proxy entries where there are none yet."""
+        """Add the proxy entries that do not exist."""
         return self._proxies.add(entries, self._links)
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
@@ -63,20 +66,20 @@ class Kernel:
         return self._proxies.remove(entries, self._links)
 
     def announce(self, entries: Iterable[ProxyEntry]) -> None:
-        """Tell the neighbours of proxy entries that were added. Raises `KernelRefusedError`."""
+        """Announce proxy entries on their uplinks. Raises `KernelRefusedError`."""
         self._announcer.announce(entries, self._links)
 
     def observe_firewall(self) -> FirewallRules | None:
-        """What our table holds; None: it cannot be listed. Raises `KernelRefusedError`."""
+        """The contents of our table; None: it cannot be listed. Raises `KernelRefusedError`."""
         return self._firewall.observe()
 
     def apply_firewall(self, rules: FirewallRules) -> None:
-        """Make our table as `rules` say, going by what was seen last. Raises `KernelRefusedError`."""
+        """Change our table to `rules`, from its state last read or written. Raises `KernelRefusedError`."""
         self._firewall.apply(rules)
 
     def check_hooks(self, mark: int) -> list[str]:
-        """Put our accepting rules where they are missing; returns where. Raises `KernelRefusedError`."""
-        return [str(hook) for hook in firewall.put_hooks(mark)]
+        """Insert our accepting rules where they are missing; returns where. Raises `KernelRefusedError`."""
+        return [str(hook) for hook in ip6tables.put_hooks(mark)]
 
     def close(self) -> None:
         """Close the sockets."""

@@ -1,8 +1,9 @@
-"""Neighbour Discovery: announcing on an uplink that an address is to be had there.
+"""Neighbour Discovery messages (RFC 4861) that the mapper sends: announcements, and router solicitations.
 
-The kernel says nothing of itself when a proxy entry is made; a router that asked before it was there, and
-is about to ask again in a second, hears of it at once. Without the override flag an announcement takes
-nothing from anybody: it completes what a router was waiting for, and leaves alone what it knows.
+The kernel announces nothing when a proxy entry is added. A router that solicited the address before that
+retries only after a second; an unsolicited advertisement answers it at once. It has no override flag: it
+completes a router's incomplete cache entry, and never replaces a MAC that a router has cached (RFC 4861
+§7.2.5).
 """
 
 import socket
@@ -14,52 +15,54 @@ from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.model import Link, ProxyEntry
 
 ADVERTISEMENT = struct.Struct("!BBHI16sBB6s")
-"""Type, code, checksum, flags, target; one option's type, length in units of 8 bytes, and value
-(RFC 4861 §4.4, §4.6.1, RFC 2464 §6)."""
+"""A Neighbor Advertisement: type, code, checksum, flags, target; then one option: type, length in units of
+8 bytes, value (RFC 4861 §4.4, §4.6.1, RFC 2464 §6)."""
 ADVERTISEMENT_TYPE = 136
-FROM_ROUTER = 1 << 31
-"""The flag R: whoever has proxy entries forwards, and the kernel sets it in what it answers for them."""
+ROUTER_FLAG = 1 << 31
+"""The flag R, since a host with proxy entries forwards. The kernel's own answers for a proxy entry carry R=0
+(`pndisc_is_router` in `net/ipv6/ndisc.c`)."""
 TARGET_LINK_LAYER_ADDRESS = 2
 MAC_BYTES = 6
 CHECKSUM_BY_KERNEL = 0
+"""The kernel fills in the checksum on a raw ICMPv6 socket (RFC 3542 §3.1)."""
 
 SOLICITATION = struct.Struct("!BBHIBB6s")
-"""Type, code, checksum, reserved; one option (RFC 4861 §4.1, §4.6.1)."""
+"""A Router Solicitation: type, code, checksum, reserved; then one option (RFC 4861 §4.1, §4.6.1)."""
 ROUTER_SOLICITATION_TYPE = 133
 SOURCE_LINK_LAYER_ADDRESS = 1
 
 ALL_NODES, ALL_ROUTERS = "ff02::1", "ff02::2"
 HOP_LIMIT = 255
-"""What it must be on arrival, so that nobody beyond the link can send any (RFC 4861 §7.1.2)."""
+"""Required on arrival, so that no router can have forwarded the message (RFC 4861 §7.1.2)."""
 ICMP6_FILTER = 1
 BLOCK_ALL = b"\xff" * 32
-"""`struct icmp6_filter`, a bit for each type that is not to be received (RFC 3542 §3.2)."""
+"""`struct icmp6_filter`: a set bit blocks the reception of one ICMPv6 type (RFC 3542 §3.2)."""
 
 PERMISSION_HINT = "run as root, or with the capability CAP_NET_RAW, as the systemd unit does"
 
 
 def unsolicited_advertisement(target: IPv6Address, mac: bytes) -> bytes:
-    """A Neighbor Advertisement that nobody asked for: `target` is to be had at `mac`, six bytes."""
+    """An unsolicited Neighbor Advertisement without override: `target` is at `mac`, six bytes."""
     option = (TARGET_LINK_LAYER_ADDRESS, 1, mac)
-    return ADVERTISEMENT.pack(ADVERTISEMENT_TYPE, 0, CHECKSUM_BY_KERNEL, FROM_ROUTER, target.packed, *option)
+    return ADVERTISEMENT.pack(ADVERTISEMENT_TYPE, 0, CHECKSUM_BY_KERNEL, ROUTER_FLAG, target.packed, *option)
 
 
 def router_solicitation(mac: bytes) -> bytes:
-    """A Router Solicitation from a link with the link-layer address `mac`, six bytes."""
+    """A Router Solicitation from a link whose link-layer address is `mac`, six bytes."""
     option = (SOURCE_LINK_LAYER_ADDRESS, 1, mac)
     return SOLICITATION.pack(ROUTER_SOLICITATION_TYPE, 0, CHECKSUM_BY_KERNEL, 0, *option)
 
 
 class Announcer:
-    """Sends advertisements and solicitations on links. Opens its socket when it is first needed."""
+    """Sends advertisements and solicitations. Opens its socket at the first message. Close it."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
 
     def announce(self, entries: Iterable[ProxyEntry], links: Mapping[str, Link]) -> None:
-        """Announce each entry on its uplink, where that has Ethernet addresses.
+        """Announce each entry on its uplink; entries on a link without an Ethernet address are skipped.
 
-        Goes on after a failure, and then raises the first as `KernelRefusedError`.
+        Announces the rest after a failure, then raises the first failure as `KernelRefusedError`.
         """
         failed: tuple[str, OSError] | None = None
         for entry in entries:
@@ -68,7 +71,7 @@ class Announcer:
                 continue
             message = unsolicited_advertisement(entry.address, link.mac)
             try:
-                # A queue that is full must not keep the controller waiting: who asks is answered anyway.
+                # A full send queue must not block the controller: the kernel answers solicitations anyway.
                 self._open().sendto(message, socket.MSG_DONTWAIT, (ALL_NODES, 0, 0, link.index))
             except OSError as error:
                 failed = failed or (entry.uplink, error)
@@ -80,16 +83,16 @@ class Announcer:
             ) from cause
 
     def solicit_router(self, name: str, links: Mapping[str, Link]) -> None:
-        """Ask the routers of a link to advertise, where it has an Ethernet address.
+        """Send a Router Solicitation on a link; skipped on a link without an Ethernet address.
 
-        The kernel takes the link-local address as the source. Raises `KernelRefusedError`.
+        The kernel uses the link's link-local address as the source. Raises `KernelRefusedError`.
         """
         link = links.get(name)
         if link is None or len(link.mac) != MAC_BYTES:
             return
         try:
-            where = (ALL_ROUTERS, 0, 0, link.index)
-            self._open().sendto(router_solicitation(link.mac), socket.MSG_DONTWAIT, where)
+            destination = (ALL_ROUTERS, 0, 0, link.index)
+            self._open().sendto(router_solicitation(link.mac), socket.MSG_DONTWAIT, destination)
         except OSError as error:
             hint = PERMISSION_HINT if isinstance(error, PermissionError) else None
             raise KernelRefusedError(f"soliciting routers on {name}: {error.strerror}", hint=hint) from error

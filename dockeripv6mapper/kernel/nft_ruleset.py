@@ -1,13 +1,15 @@
-"""The nftables ruleset, as text: built and read by pure functions, run by `firewall`.
+"""Our nftables table as text: pure functions build it and parse its listing. `firewall` runs nft.
 
     table ip6 dockeripv6mapper
-        set open       (address, protocol, port) that new connections may reach
-        set mapped     with `--firewall closed`: addresses that nothing else may reach from an uplink
-        prerouting     marks what goes to `open`, before the engine's own rules look at it
-    replies        marks what comes back from there: engine 20.10 keeps its networks apart in both directions
-        forward        with `--firewall closed`: drops what is new, from an uplink, and not marked
+        set open            (address, protocol, port) that new connections may reach
+        set mapped          with `--firewall closed`: addresses that are closed to all other new connections
+        chain prerouting    marks packets to `open`, before the engine's rules
+        chain replies       marks the replies: engine 20.10 drops traffic between its networks both ways
+        chain forward       with `--firewall closed`: packets from an uplink to `mapped` go to `closed`
+        chain closed        drops new connections without our mark
 
-What changes often stands in the sets, whose elements come and go in one transaction; the rules stay.
+The table's structure is everything but the elements of its sets. Openings change often and are elements, so
+one transaction adds and deletes them. Where the structure changes, the whole table is rebuilt.
 """
 
 import hashlib
@@ -26,9 +28,9 @@ TABLE = "ip6 dockeripv6mapper"
 MARKING_PRIORITY = -310
 """Before the engine's rules in `raw` (-300)."""
 REPLY_PRIORITY = -150
-"""After routing, which may go by somebody's mark, and before the engine's rules in `filter` (0)."""
+"""After routing, which may depend on another program's mark; before the engine's rules in `filter` (0)."""
 CLOSING_PRIORITY = -10
-"""Before the engine's rules in `filter` (0): a drop is final where an accept is not."""
+"""Before the engine's rules in `filter` (0). A drop is final; after an accept, later chains still decide."""
 
 LET_THROUGH = (
     "destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply"
@@ -36,18 +38,18 @@ LET_THROUGH = (
 """ICMPv6 that must not be dropped in transit (RFC 4890 §4.3.1)."""
 
 STRUCTURE = "structure"
-"""First word of the comment that identifies the rules; then their digest, and how many there are."""
+"""First word of the comment in our table; then come the structure's digest and the number of rules."""
 DIGEST_DIGITS = 16
 FIRST_PORT = 1
 
 
 def rebuild(rules: FirewallRules) -> str:
-    """A transaction after which the table is as `rules` say, whatever it was before."""
+    """A transaction that replaces the table, whatever it contains, by `rules`."""
     return "\n".join([remove(), _table(rules), change(rules, FirewallRules())])
 
 
 def change(rules: FirewallRules, now: FirewallRules) -> str:
-    """A transaction from `now` to `rules`, where both have the same structure; closing comes first."""
+    """A transaction from `now` to `rules` of the same structure; it closes before it opens."""
     lines = [
         *_elements("delete", "open", map(_opening, sorted(now.openings - rules.openings))),
         *_elements("add", "mapped", map(str, sorted(rules.closed - now.closed))),
@@ -58,21 +60,21 @@ def change(rules: FirewallRules, now: FirewallRules) -> str:
 
 
 def remove() -> str:
-    """A transaction after which there is no table, whether there was one or not."""
+    """A transaction that removes the table. It succeeds even if the table does not exist."""
     return f"add table {TABLE}\ndelete table {TABLE}"
 
 
 def structure(rules: FirewallRules) -> str:
-    """What identifies the table's rules, its sets' elements left aside: kept in a comment there."""
+    """A digest of the table without the elements of its sets. A comment in the table contains it."""
     digest = hashlib.sha256("\n".join(_chains(rules)).encode())
     return digest.hexdigest()[:DIGEST_DIGITS]
 
 
 def read(listing: str) -> tuple[str | None, FirewallRules]:
-    """The structure and the elements in the output of `nft -j list table`.
+    """The structure and the elements of our table in the output of `nft -j list table`.
 
-    The structure is None where anything in the table is not as it was written here: it has to be built anew
-    then. Elements that can be read count all the same. Raises `ValueError` where it is no listing at all.
+    The structure is None where another program changed the table, which must then be rebuilt. Elements that
+    can be parsed are returned even then. Raises `ValueError` for output that is no listing.
     """
     objects = _objects(listing)
     openings, foreign_openings = _elements_of(objects, "open", _read_opening)
@@ -89,31 +91,31 @@ def read(listing: str) -> tuple[str | None, FirewallRules]:
 
 
 def _objects(listing: str) -> list[Mapping[str, Any]]:
-    """The objects of a listing. Raises `ValueError`."""
+    """The objects of a listing. Raises `ValueError` for other text."""
     match json.loads(listing):
         case {"nftables": list(objects)}:
             return [each for each in objects if isinstance(each, dict)]
-    raise ValueError("it is no listing of nftables")
+    raise ValueError("not a listing of nftables")
 
 
 def _elements_of(
     objects: Iterable[Mapping[str, Any]], name: str, read_one: Callable[[Any], T]
 ) -> tuple[list[T], bool]:
-    """The elements of a set, and whether it has others than those that are written here.
+    """The elements of a set that are ours in form, and whether it has others.
 
     Others have a comment, a timeout or a counter, or are a range or a prefix of addresses.
     """
-    found: list[T] = []
+    ours: list[T] = []
     foreign = False
     for each in objects:
         match each.get("set"):
-            case {"name": str(called), "elem": list(elements)} if called == name:
+            case {"name": str(set_name), "elem": list(elements)} if set_name == name:
                 for element in elements:
                     try:
-                        found.append(read_one(element))
+                        ours.append(read_one(element))
                     except (LookupError, TypeError, ValueError):
                         foreign = True
-    return found, foreign
+    return ours, foreign
 
 
 def _comment(rule: object) -> str:
@@ -161,8 +163,8 @@ def _chains(rules: FirewallRules) -> list[str]:
 
 
 def _elements(verb: str, name: str, elements: Iterable[str]) -> Iterable[str]:
-    if listed := ", ".join(elements):
-        yield f"{verb} element {TABLE} {name} {{ {listed} }}"
+    if joined := ", ".join(elements):
+        yield f"{verb} element {TABLE} {name} {{ {joined} }}"
 
 
 def _opening(opening: Opening) -> str:
@@ -171,14 +173,14 @@ def _opening(opening: Opening) -> str:
 
 
 def _read_opening(element: Any) -> Opening:  # noqa: ANN401 - JSON
-    """Raises `LookupError`, `TypeError` or `ValueError` where it is none that is written here."""
+    """Raises `LookupError`, `TypeError` or `ValueError` for an element that is not ours in form."""
     address, protocol, ports = element["concat"]
     first, last = ports["range"] if isinstance(ports, dict) else (ports, ports)
     if protocol not in PROTOCOLS or not FIRST_PORT <= int(first) <= int(last) <= LAST_PORT:
-        raise ValueError(f"no opening: {element!r:.80}")
+        raise ValueError(f"not an opening: {element!r:.80}")
     return Opening(_read_address(address), protocol, int(first), int(last))
 
 
 def _read_address(text: object) -> IPv6Address:
-    """Raises `ValueError`, also for a number, which `IPv6Address` would accept."""
+    """Raises `ValueError`, also for a number: `IPv6Address` alone would accept one."""
     return IPv6Address(str(text))

@@ -1,19 +1,19 @@
-"""Notifications: whether the kernel notifies of a change, or only of a lifetime that was renewed.
+"""Which netlink notifications matter: those about an uplink, and those that are no mere lifetime renewal.
 
-Each router advertisement renews the lifetimes of routes and addresses, which the kernel notifies of. On some
-links that is every few seconds. Everything else in such a message is as it was. Pure.
+Each router advertisement renews the lifetimes of routes and addresses, on some links every few seconds, and
+the kernel notifies of each renewal. Such a message differs from the one before only in its lifetime. Pure.
 """
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Container, Iterable
 
-from dockeripv6mapper.kernel.netlink import ATTRIBUTE, Message, attributes
+from dockeripv6mapper.kernel.netlink import ATTRIBUTE, NLM_F_REPLACE, Message, attributes
 
+RTM_NEWLINK, RTM_DELLINK = 16, 17
 RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
+RTM_NEWNETCONF = 80
 """Message types of `linux/rtnetlink.h`."""
-
-NLM_F_REPLACE = 0x100
-"""Flag of `linux/netlink.h`."""
 
 IFA_ADDRESS, IFA_CACHEINFO = 1, 6
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_CACHEINFO, RTA_TABLE, RTA_EXPIRES = 1, 4, 5, 6, 12, 15, 23
@@ -26,56 +26,89 @@ ADDRESS_INDEX = slice(4, 8)
 ROUTE_LENGTHS = slice(0, 2)
 """Family and prefix length in `struct rtmsg`."""
 
-MOST_REMEMBERED = 4096
-"""Messages. A host has some routes and addresses for each container; with more, renewals cost a look."""
+INDEX_AT_4 = struct.Struct("=4xi")
+"""The interface index in `struct ifinfomsg` and in `struct ifaddrmsg`."""
+ROUTE_DST_LEN = struct.Struct("=xB")
+"""`rtm_dst_len` in `struct rtmsg`: the prefix length, 0 for a default route."""
+NETCONF = struct.Struct("=B3xHHi")
+"""`struct netconfmsg`, then its first attribute, NETCONFA_IFINDEX: length, type, index."""
+NETCONF_ALL = -1
+
+MAX_REMEMBERED = 4096
+"""Routes and addresses. A host has a few for each container. With more of them, a renewal is reported as a
+change and costs one reading."""
+
+
+def concerns_uplink(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
+    """Whether a notification is about one of `uplinks`, by interface index, or about a default route.
+
+    `uplinks` None: an uplink does not exist yet, so its index is unknown. Any new link may be it.
+    """
+    try:
+        if uplinks is None:
+            return kind in (RTM_NEWLINK, RTM_NEWROUTE, RTM_DELROUTE)
+        if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
+            return INDEX_AT_4.unpack_from(body)[0] in uplinks
+        if kind in (RTM_NEWROUTE, RTM_DELROUTE):
+            return bool(ROUTE_DST_LEN.unpack_from(body)[0] == 0)
+        if kind == RTM_NEWNETCONF:
+            index = NETCONF.unpack_from(body)[3]
+            return index == NETCONF_ALL or index in uplinks
+    except struct.error:
+        return False
+    return False
+
 
 Key = tuple[int, bytes, tuple[bytes | None, ...]]
+"""What identifies a route or an address: message type, part of the header, the identifying attributes."""
 
 
-class Renewals:
-    """Remembers each route and address as the kernel last notified of it, its lifetime left aside."""
+class RenewalFilter:
+    """Tells a change from a lifetime renewal. Remembers the last notification of each route and address."""
 
     def __init__(self) -> None:
         self._last: dict[Key, bytes] = {}
+        """The message without its lifetime, by route or address."""
 
-    def have_news(self, received: Iterable[Message]) -> bool:
-        """Whether any of some messages is news. All are remembered, also those after the first that is."""
-        news = [self.is_news(each) for each in received]
-        return any(news)
+    def any_change(self, messages: Iterable[Message]) -> bool:
+        """Whether one of `messages` is a change. Reads all of them, so that each is remembered."""
+        changes = [self.is_change(each) for each in messages]
+        return any(changes)
 
-    def is_news(self, message: Message) -> bool:
-        """Whether a message tells of more than a renewed lifetime. The first of a route or address does."""
+    def is_change(self, message: Message) -> bool:
+        """Whether a message is more than a renewed lifetime. The first of a route or an address is."""
         kind, body = message.kind, message.body
         if kind in (RTM_DELADDR, RTM_DELROUTE) or message.flags & NLM_F_REPLACE:
-            # The kernel sends no message for the route that is replaced.
+            # For a replaced route the kernel sends no message that it is gone.
             self.forget()
             return True
         if kind not in (RTM_NEWADDR, RTM_NEWROUTE):
             return True
-        key, lasting = _parts(kind, body)
-        if self._last.get(key) == lasting:
+        key, content = _without_lifetime(kind, body)
+        if self._last.get(key) == content:
             return False
-        if len(self._last) >= MOST_REMEMBERED:
+        if len(self._last) >= MAX_REMEMBERED:
             self.forget()
-        self._last[key] = lasting
+        self._last[key] = content
         return True
 
     def forget(self) -> None:
-        """Forget all: messages were lost, or something is gone."""
+        """Forget everything: after lost messages, or after a deletion."""
         self._last.clear()
 
 
-def _parts(kind: int, body: bytes) -> tuple[Key, bytes]:
-    """What a message is about, and what it says of it, the lifetime left aside."""
-    about: tuple[int, ...] = (RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE)
+def _without_lifetime(kind: int, body: bytes) -> tuple[Key, bytes]:
+    """The key of a route's or an address's message, and the message's body without its lifetime."""
+    identifying: tuple[int, ...] = (RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE)
     lifetimes: tuple[int, ...] = (RTA_CACHEINFO, RTA_EXPIRES)
-    header, place = ROUTE_HEADER_BYTES, body[ROUTE_LENGTHS]
+    header_bytes, identifying_header = ROUTE_HEADER_BYTES, body[ROUTE_LENGTHS]
     if kind == RTM_NEWADDR:
-        about, lifetimes = (IFA_ADDRESS,), (IFA_CACHEINFO,)
-        header, place = ADDRESS_HEADER_BYTES, body[ADDRESS_INDEX]
-    found = list(attributes(body, header))
-    values = dict(found)
+        identifying, lifetimes = (IFA_ADDRESS,), (IFA_CACHEINFO,)
+        header_bytes, identifying_header = ADDRESS_HEADER_BYTES, body[ADDRESS_INDEX]
+    pairs = list(attributes(body, header_bytes))
+    values = dict(pairs)
     lasting = b"".join(
-        ATTRIBUTE.pack(len(value), each) + value for each, value in found if each not in lifetimes
+        ATTRIBUTE.pack(len(value), each) + value for each, value in pairs if each not in lifetimes
     )
-    return (kind, place, tuple(values.get(each) for each in about)), body[:header] + lasting
+    key = (kind, identifying_header, tuple(values.get(each) for each in identifying))
+    return key, body[:header_bytes] + lasting

@@ -1,6 +1,7 @@
-"""Sysctls below /proc/sys/net/ipv6: read before written, every change said.
+"""Sysctls below /proc/sys/net/ipv6: read and write them, and log each change.
 
-Keys are paths below it: a link's name may hold dots. Which values are wanted is decided in `planner`.
+A key is a path below that directory, since a link's name may contain dots. `mapping.sysctls` decides the
+values.
 """
 
 import logging
@@ -16,12 +17,12 @@ ROOT = Path("/proc/sys/net/ipv6")
 
 
 def read(keys: Iterable[str], root: Path = ROOT) -> Mapping[str, str | None]:
-    """The values of now; None where there is no such key, as for a link that has just gone."""
+    """The current values; None for a key that does not exist, such as a removed link's."""
     return {key: _read(root / key) for key in keys}
 
 
 def write(change: SysctlChange, root: Path = ROOT) -> None:
-    """Make one change. Raises `KernelRefusedError`."""
+    """Make one change, and log it. Raises `KernelRefusedError`."""
     try:
         (root / change.key).write_text(change.new)
     except OSError as error:

@@ -1,11 +1,11 @@
-"""Links, addresses and routes: what the host is, as far as it matters here.
+"""The host's links, IPv6 addresses and IPv6 routes.
 
-pyroute2 takes some 85 ms to read those of a host with 200 links, such as a hundred containers on two networks
-have, each with a link-local address and three routes. The kernel tells of their changes, so who looks again
-and again reads again after one, and now and then in any case.
+Cached. Re-read after a netlink notification, and at every 20th look as a safety net. One reading takes
+pyroute2 some 85 ms on a host with 200 links, each with a link-local address and three routes: a hundred
+containers on two networks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import ENOBUFS
 from ipaddress import IPv6Address, IPv6Network
@@ -16,6 +16,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT
 
 from dockeripv6mapper.kernel.netlink import (
+    RECEIVE_BYTES,
     RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_ROUTE,
     RTMGRP_LINK,
@@ -23,30 +24,29 @@ from dockeripv6mapper.kernel.netlink import (
     messages,
     open_notifications,
     open_rtnetlink,
-    speaking,
+    translated_errors,
 )
-from dockeripv6mapper.kernel.notifications import Renewals
+from dockeripv6mapper.kernel.notifications import RenewalFilter
 from dockeripv6mapper.model import Link
 
 NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
 """Flags of links on which the kernel never solicits neighbours (`net/ipv6/ndisc.c`)."""
 
-Message: TypeAlias = Any
-"""A netlink message of pyroute2's: `message["field"]` of its header, `message.get("attribute")`."""
+PyrouteMessage: TypeAlias = Any
+"""A netlink message as pyroute2 parses it: `message["header field"]`, `message.get("attribute")`."""
 
 GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_NEXTHOP
 READ_ANYWAY = 20
-"""At every so many looks all is read, told or not: what nobody thought of must not stay wrong for good."""
-
-RECEIVE_BYTES = 1 << 16
+"""A safety net: every so many looks, read even without a notification."""
 
 RTN_UNICAST = 1
 RT_TABLE_LOCAL = 255
+"""Route type and table of `linux/rtnetlink.h`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The host's links, addresses and next hops."""
+    """The host's links, addresses and routes; the fields are those of `model.Host`."""
 
     links: Mapping[str, Link]
     default_route_links: tuple[str, ...]
@@ -56,53 +56,54 @@ class Topology:
 
 
 class TopologyObserver:
-    """Looks at the network namespace that this process is in, again and again. Close it."""
+    """The topology of this process's network namespace, cached. Close it."""
 
     def __init__(self) -> None:
-        with speaking("opening a netlink socket"):
-            self._changes = open_notifications(GROUPS)
+        with translated_errors("opening a netlink socket"):
+            self._notifications = open_notifications(GROUPS)
         self._rtnetlink = open_rtnetlink()
-        self._renewals = Renewals()
-        self._seen: Topology | None = None
+        self._renewals = RenewalFilter()
+        self._cached: Topology | None = None
         self._looks = 0
-        """How many there were since the last reading."""
+        """Looks since the last reading."""
 
     def observe(self) -> Topology:
-        """What is there now; the same object, if nothing has changed since the last."""
-        # What changes while it is being read is told of, too, and read the next time.
-        with speaking("hearing of changes of links, addresses and routes"):
-            self._heed_changes()
+        """The topology now; the same object as before, if nothing changed. Raises `KernelRefusedError`."""
+        # A change during the reading also sends a notification, so the next look reads again.
+        with translated_errors("receiving notifications of links, addresses and routes"):
+            self._receive_notifications()
         self._looks += 1
-        if self._seen is None or self._looks >= READ_ANYWAY:
-            self._seen = observe_topology(self._rtnetlink)
+        if self._cached is None or self._looks >= READ_ANYWAY:
+            self._cached = observe_topology(self._rtnetlink)
             self._looks = 0
-        return self._seen
+        return self._cached
 
-    def _heed_changes(self) -> None:
-        """Take off the socket what the kernel has told of: after anything, what was seen is out of date."""
+    def _receive_notifications(self) -> None:
+        """Empty the socket. Drop the cached topology if any notification is a change."""
         while True:
             try:
-                datagram = self._changes.recv(RECEIVE_BYTES, MSG_DONTWAIT)
-                if self._renewals.have_news(messages(datagram)):
-                    self._seen = None
+                datagram = self._notifications.recv(RECEIVE_BYTES, MSG_DONTWAIT)
+                if self._renewals.any_change(messages(datagram)):
+                    self._cached = None
             except BlockingIOError:
                 return
             except OSError as error:
-                # So much has happened that some of it was lost. It is said once, before what is left.
-                self._seen = None
+                # ENOBUFS: the receive buffer overflowed and notifications were lost, so assume a change.
+                # The kernel reports it once, before the notifications that are left.
+                self._cached = None
                 self._renewals.forget()
                 if error.errno != ENOBUFS:
                     raise
 
     def close(self) -> None:
         """Close the sockets."""
-        self._changes.close()
+        self._notifications.close()
         self._rtnetlink.close()
 
 
 def observe_topology(rtnetlink: IPRoute) -> Topology:
-    """Read links, IPv6 addresses and IPv6 routes afresh."""
-    with speaking("reading links, addresses and routes"):
+    """Read links, IPv6 addresses and IPv6 routes, not cached. Raises `KernelRefusedError`."""
+    with translated_errors("reading links, addresses and routes"):
         links = [_link(message) for message in rtnetlink.get_links()]
         addresses = [IPv6Address(each.get("address")) for each in rtnetlink.get_addr(family=AF_INET6)]
         routes = [each for each in rtnetlink.get_routes(family=AF_INET6) if each["type"] == RTN_UNICAST]
@@ -117,7 +118,7 @@ def observe_topology(rtnetlink: IPRoute) -> Topology:
     )
 
 
-def _link(message: Message) -> Link:
+def _link(message: PyrouteMessage) -> Link:
     flags = message["flags"]
     return Link(
         name=message.get("ifname"),
@@ -129,8 +130,8 @@ def _link(message: Message) -> Link:
     )
 
 
-def _on_link(routes: Iterable[Message], names: Mapping[int, str]) -> Iterable[tuple[IPv6Network, str]]:
-    """The prefixes whose addresses are neighbours, each with its link; no link-local or multicast ones."""
+def _on_link(routes: Iterable[PyrouteMessage], names: Mapping[int, str]) -> Iterator[tuple[IPv6Network, str]]:
+    """The on-link prefixes, each with its link's name; none that is link-local or multicast."""
     for route in routes:
         for hop in _hops(route):
             if hop["gateway"] is None and route["dst_len"] and hop["oif"] in names:
@@ -139,12 +140,15 @@ def _on_link(routes: Iterable[Message], names: Mapping[int, str]) -> Iterable[tu
                     yield prefix, names[hop["oif"]]
 
 
-def _hops(route: Message) -> Iterable[Mapping[str, Any]]:
-    """A route's next hops, one or several: the link's index, and the gateway where there is one."""
+def _hops(route: PyrouteMessage) -> Iterator[Mapping[str, Any]]:
+    """A route's next hops: `oif`, the link's index, and `gateway`, None for an on-link route.
+
+    No next hop for a route of the table `local`: those are the host's own addresses.
+    """
     if route.get("table") == RT_TABLE_LOCAL:
         return
-    if several := route.get("multipath"):
-        for hop in several:
+    if multipath := route.get("multipath"):
+        for hop in multipath:
             yield {"oif": hop["oif"], "gateway": _address(hop.get("gateway"))}
     else:
         yield {"oif": route.get("oif"), "gateway": _address(route.get("gateway"))}

@@ -1,18 +1,18 @@
-"""The watcher: hears at once of changes that a full pass should look at, and says only that there are some.
+"""The watcher: a thread that reports changes of uplinks, default routes and IPv6 settings at once.
 
-The kernel notifies of links, addresses, routes, and of IPv6 settings such as forwarding and proxy_ndp; of
-proxy entries it does not. Every container start changes some link, so what does not concern an uplink is
-dropped here.
+Reports only that something changed; the full pass that follows reads everything. Every container start
+changes some link, so notifications that concern no uplink are dropped. The kernel sends none for NDP proxy
+entries.
 """
 
 import logging
 import os
 import selectors
-import struct
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from dockeripv6mapper.kernel.netlink import (
+    RECEIVE_BYTES,
     RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_NETCONF,
     RTMGRP_IPV6_ROUTE,
@@ -20,74 +20,34 @@ from dockeripv6mapper.kernel.netlink import (
     messages,
     open_notifications,
 )
-from dockeripv6mapper.kernel.notifications import (
-    RTM_DELADDR,
-    RTM_DELROUTE,
-    RTM_NEWADDR,
-    RTM_NEWROUTE,
-    Renewals,
-)
+from dockeripv6mapper.kernel.notifications import RenewalFilter, concerns_uplink
 
 log = logging.getLogger(__name__)
 
-RTM_NEWLINK, RTM_DELLINK = 16, 17
-RTM_NEWNETCONF = 80
-"""Message types of `linux/rtnetlink.h`."""
-
 GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_IPV6_NETCONF
-
-INDEX_AT_4 = struct.Struct("=4xi")
-"""The interface index, in `struct ifinfomsg` and `struct ifaddrmsg` alike."""
-ROUTE_DST_LEN = struct.Struct("=xB")
-"""`rtm_dst_len` in `struct rtmsg`."""
-NETCONF = struct.Struct("=B3xHHi")
-"""`struct netconfmsg`, then its first attribute, NETCONFA_IFINDEX: length, type, index."""
-NETCONF_ALL = -1
-
-RECEIVE_BYTES = 1 << 16
-
-
-def concerns(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
-    """Whether a message tells of an uplink, by index, or of a default route.
-
-    `uplinks` None: one is awaited whose index nobody knows yet, so that any new link may be it.
-    """
-    try:
-        if uplinks is None:
-            return kind in (RTM_NEWLINK, RTM_NEWROUTE, RTM_DELROUTE)
-        if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
-            return INDEX_AT_4.unpack_from(body)[0] in uplinks
-        if kind in (RTM_NEWROUTE, RTM_DELROUTE):
-            return bool(ROUTE_DST_LEN.unpack_from(body)[0] == 0)
-        if kind == RTM_NEWNETCONF:
-            index = NETCONF.unpack_from(body)[3]
-            return index == NETCONF_ALL or index in uplinks
-    except struct.error:
-        return False
-    return False
 
 
 class Watcher:
-    """Calls `changed` from a thread of its own whenever something concerns the uplinks."""
+    """Calls `changed` from its own thread after each change that concerns an uplink."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._uplinks: frozenset[int] | None = frozenset()
-        self._renewals = Renewals()
+        self._renewals = RenewalFilter()
         self._wake_reader, self._wake_writer = os.pipe()
         self._socket = open_notifications(GROUPS)
         self._thread = threading.Thread(target=self._run, name="netlink", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the thread."""
         self._thread.start()
 
     def watch(self, uplinks: frozenset[int] | None) -> None:
-        """Whose changes matter from now on, by index; None: those of any link."""
+        """Set the uplinks, by interface index; None: an uplink does not exist yet, so watch all links."""
         self._uplinks = uplinks
 
     def stop(self) -> None:
-        """End the thread, and close what it used."""
+        """Stop the thread, and close its sockets."""
         os.write(self._wake_writer, b".")
         self._thread.join()
         self._socket.close()
@@ -99,16 +59,18 @@ class Watcher:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake_reader, selectors.EVENT_READ)
             while all(key.fileobj is not self._wake_reader for key, _ in selector.select()):
-                if self._hears_something():
+                if self._receive_change():
                     self._changed()
 
-    def _hears_something(self) -> bool:
+    def _receive_change(self) -> bool:
+        """Receive one datagram; returns whether it reports a change that concerns an uplink."""
         try:
             datagram = self._socket.recv(RECEIVE_BYTES)
         except OSError as error:
-            # ENOBUFS: so much happened that some of it was lost, which is a reason to look.
+            # ENOBUFS: the receive buffer overflowed and notifications were lost, so assume a change.
             log.debug("netlink notifications: %s", error.strerror)
             self._renewals.forget()
             return True
-        concerning = [each for each in messages(datagram) if concerns(each.kind, each.body, self._uplinks)]
-        return self._renewals.have_news(concerning)
+        received = messages(datagram)
+        concerning = [each for each in received if concerns_uplink(each.kind, each.body, self._uplinks)]
+        return self._renewals.any_change(concerning)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from errno import EAGAIN, ENOBUFS
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.kernel.neighbours import ProxyNeighbour, ProxyNeighbours
+from dockeripv6mapper.kernel.proxies import ProxyNeighbour, ProxyNeighbours
 
 ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0x1D6, 1)
 """Type, code, checksum (the kernel's work), identifier, sequence number: RFC 4443 §4.1."""

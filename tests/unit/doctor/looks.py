@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, Level
-from dockeripv6mapper.kernel.filtering import read_chains
+from dockeripv6mapper.kernel.ip6tables import read_chains
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Container, Network

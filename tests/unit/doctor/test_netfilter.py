@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.doctor.netfilter import PING, Packet, fate
-from dockeripv6mapper.kernel.filtering import read_chains
+from dockeripv6mapper.kernel.ip6tables import read_chains
 from tests.unit.doctor.looks import ADDRESS
 from tests.unit.rulesets import (
     BRIDGE,

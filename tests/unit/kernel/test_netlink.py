@@ -1,4 +1,4 @@
-"""Netlink messages, as they come several to a datagram."""
+"""Netlink messages in a datagram."""
 
 import pytest
 
@@ -11,13 +11,13 @@ def message(kind: int, body: bytes, sequence: int = 0) -> bytes:
     return HEADER.pack(length, kind, 0, sequence, 0) + body + b"\0" * (-length % 4)
 
 
-def test_a_datagram_holds_several_messages() -> None:
-    """All of them are read, each with the number of the request that it answers."""
+def test_a_datagram_may_contain_several_messages() -> None:
+    """Each is read, with the sequence number of the request that it answers."""
     datagram = message(16, b"abcd", 7) + message(24, b"abc", 8) + message(1, b"")
     assert list(messages(datagram)) == [(16, 0, 7, b"abcd"), (24, 0, 8, b"abc"), (1, 0, 0, b"")]
 
 
 @pytest.mark.parametrize("datagram", [b"", b"\0" * 16, b"\xff" * 40, message(16, b"abcdefgh")[:-4]])
-def test_a_malformed_datagram_ends_the_reading(datagram: bytes) -> None:
-    """It neither raises nor goes on for ever."""
+def test_parsing_stops_at_a_malformed_message(datagram: bytes) -> None:
+    """It raises nothing, and does not loop forever."""
     assert len(list(messages(datagram))) <= 1

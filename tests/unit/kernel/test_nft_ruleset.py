@@ -1,4 +1,4 @@
-"""The ruleset as text; that nft takes it, and what it does to packets, is tested in the lab."""
+"""Our nftables table as text. The lab tests that nft accepts it, and how it treats packets."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ CLOSING = replace(RULES, closed=frozenset({MON_CONTAINER, NGINX}), uplinks=("eth
 
 
 def listing(rules: FirewallRules, *, rule_count: int = 1, comment: str | None = None) -> str:
-    """What `nft -j list table` prints of a table with these elements."""
+    """The output of `nft -j list table` for a table with these elements."""
     elements = [
         {"concat": [str(WEB.address), "tcp", 80]},
         {"concat": [str(RANGE.address), "udp", {"range": [8000, 8100]}]},
@@ -31,12 +31,12 @@ def listing(rules: FirewallRules, *, rule_count: int = 1, comment: str | None = 
     return json.dumps({"nftables": [{"metainfo": {}}, *sets, rule, *others]})
 
 
-def test_what_is_listed_is_read_back() -> None:
-    """Single ports, ranges, closed addresses, and what identifies the rules."""
-    structure, seen = nft_ruleset.read(listing(RULES))
+def test_a_listing_is_parsed() -> None:
+    """Single ports, port ranges, closed addresses, and the structure's digest."""
+    structure, rules = nft_ruleset.read(listing(RULES))
     assert structure == nft_ruleset.structure(RULES)
-    assert seen.openings == RULES.openings
-    assert seen.closed == {NGINX}
+    assert rules.openings == RULES.openings
+    assert rules.closed == {NGINX}
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_what_is_listed_is_read_back() -> None:
     [listing(RULES, rule_count=2), listing(RULES, comment="hello"), json.dumps({"nftables": []})],
     ids=["one rule more", "another comment", "no rule"],
 )
-def test_rules_that_somebody_changed_are_not_taken_for_ours(tampered: str) -> None:
-    """They are built anew then."""
+def test_rules_that_another_program_changed_are_detected(tampered: str) -> None:
+    """The structure is None, so the table is rebuilt."""
     assert nft_ruleset.read(tampered)[0] is None
 
 
@@ -65,55 +65,55 @@ def test_rules_that_somebody_changed_are_not_taken_for_ours(tampered: str) -> No
     ],
     ids=str,
 )
-def test_an_element_that_is_not_ours_has_the_table_built_anew(element: object) -> None:
-    """And does not keep the others from being known, which may have to stay open."""
+def test_a_foreign_element_makes_the_table_be_rebuilt(element: object) -> None:
+    """The other elements are still parsed: their ports may have to stay open."""
     listed = json.loads(listing(RULES))
     next(each for each in listed["nftables"] if each.get("set", {}).get("name") == "open")["set"][
         "elem"
     ].append(element)
-    structure, seen = nft_ruleset.read(json.dumps(listed))
+    structure, rules = nft_ruleset.read(json.dumps(listed))
     assert structure is None
-    assert seen.openings == RULES.openings
+    assert rules.openings == RULES.openings
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", '{"nftables": 5}'])
-def test_what_is_no_listing_is_an_error(text: str) -> None:
-    """It is not taken for an empty table."""
+def test_other_output_is_an_error(text: str) -> None:
+    """Output that is not a listing must not read as an empty table."""
     with pytest.raises(ValueError, match=r"."):
         nft_ruleset.read(text)
 
 
-def test_a_listing_that_is_spoilt_anywhere_is_built_anew_or_an_error() -> None:
-    """Whatever stands in place of whatever: a pass must not fail at it for ever."""
+def test_a_corrupt_listing_is_rebuilt_or_an_error() -> None:
+    """Any value in place of any other raises at most `ValueError`: the daemon can then rebuild the table."""
     whole = json.loads(listing(RULES))
     tried = 0
     junks: list[object] = [None, 5, "x", [], {}, {"elem": {}}, [[[]]]]
-    for path in places(whole):
+    for path in paths(whole):
         for junk in junks:
-            spoilt = deepcopy(whole)
-            at = spoilt
+            corrupt = deepcopy(whole)
+            parent = corrupt
             for step in path[:-1]:
-                at = at[step]
-            at[path[-1]] = junk
+                parent = parent[step]
+            parent[path[-1]] = junk
             tried += 1
             try:
-                structure, _ = nft_ruleset.read(json.dumps(spoilt))
+                structure, _ = nft_ruleset.read(json.dumps(corrupt))
             except ValueError:
                 continue
             assert structure in (None, nft_ruleset.structure(RULES))
     assert tried > 100
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - JSON
-    """Where each part of a listing stands."""
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - JSON
+    """The path of each value in a listing: keys and indexes."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, each in items:
         yield (*path, key)
-        yield from places(each, (*path, key))
+        yield from paths(each, (*path, key))
 
 
-def test_only_differences_are_sent_and_closing_comes_first() -> None:
-    """An unrelated change touches nobody's connections."""
+def test_a_change_sends_only_differences_and_closes_first() -> None:
+    """Connections to unchanged openings are not touched."""
     other = Opening(NGINX, "tcp", 443, 443)
     text = nft_ruleset.change(replace(RULES, openings=frozenset({RANGE, other})), RULES)
     assert text.splitlines() == [
@@ -131,7 +131,7 @@ def test_the_structure_depends_on_rules_and_not_on_elements() -> None:
         assert nft_ruleset.structure(other) != nft_ruleset.structure(CLOSING)
 
 
-def test_nothing_is_dropped_unless_it_is_to_be_closed() -> None:
-    """With `--firewall engine` our table only marks."""
+def test_nothing_is_dropped_unless_addresses_are_closed() -> None:
+    """With `--firewall engine` our table only marks packets."""
     assert "drop" not in nft_ruleset.rebuild(RULES)
     assert "drop" in nft_ruleset.rebuild(CLOSING)

@@ -1,0 +1,163 @@
+"""Rules of ip6tables: read all of them as text, insert our accepting rules, find ours for `cleanup`.
+
+The engine's rules are rules of ip6tables, so ours must be too: one rule in each of two chains accepts packets
+with our mark, which our nftables table sets (see `firewall`). The engine uses either backend, nft or legacy.
+Rules of the engine and of other programs are never changed.
+"""
+
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.kernel.commands import IPTABLES, backends, run
+from dockeripv6mapper.surroundings import Chain, Chains, Rule
+
+RULE_PREFIX = "-A "
+"""Begins a rule's line in the output of `ip6tables-save`."""
+
+RAW = ("raw", "PREROUTING")
+ENGINE_CHAIN = ("filter", "DOCKER")
+"""A chain that every engine creates, in the backend that it uses."""
+FORWARD_CHAINS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
+"""Chains that see forwarded packets. Our rule goes into the first of them that exists."""
+
+COMMENT = "DockerIPV6Mapper"
+"""The comment of our rules, by which `cleanup` finds them."""
+OUR_OPTIONS = {("--comment", COMMENT), ("-j", "ACCEPT")}
+"""Options that only our rules have together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A chain that needs an accepting rule of ours."""
+
+    command: str
+    table: str
+    chain: str
+
+    def __str__(self) -> str:
+        return f"{self.command} -t {self.table} {self.chain}"
+
+
+@dataclass(frozen=True, slots=True)
+class OurRule:
+    """An accepting rule of ours, as it was read."""
+
+    command: str
+    table: str
+    chain: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"rule in {self.command} -t {self.table} {self.chain}"
+
+    @property
+    def removal(self) -> tuple[str, ...]:
+        """The command that removes it."""
+        return (self.command, "-w", "-t", self.table, "-D", self.chain, *self.words)
+
+    def remove(self) -> None:
+        """Remove it. A rule that is gone already counts as removed. Raises `KernelRefusedError`."""
+        try:
+            run(self.removal)
+        except KernelRefusedError:
+            if self in our_rules(self.command):
+                raise
+
+
+def observe_chains(backend: str) -> Chains | None:
+    """All chains and rules of one backend; None where the backend is not installed.
+
+    Raises `KernelRefusedError`.
+    """
+    command = f"{backend}-save"
+    if not shutil.which(command):
+        return None
+    try:
+        return read_chains(run([command]).stdout)
+    except ValueError as error:
+        raise KernelRefusedError(f"parsing the output of {command}: {error}") from error
+
+
+def read_chains(saved: str) -> Chains:
+    """Parse the output of `ip6tables-save`. Raises `ValueError` where that fails."""
+    policies: dict[tuple[str, str], str | None] = {}
+    rules: dict[tuple[str, str], list[Rule]] = {}
+    table = ""
+    for line in _join_rule_lines(saved.split("\n")):
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(":"):
+            chain, policy, *_ = line[1:].split()
+            policies[table, chain] = None if policy == "-" else policy
+        elif line.startswith(RULE_PREFIX):
+            _, chain, *words = shlex.split(line)
+            rules.setdefault((table, chain), []).append(Rule(line, tuple(words)))
+    return {key: Chain(policy, tuple(rules.get(key, ()))) for key, policy in policies.items()}
+
+
+def _join_rule_lines(lines: Iterable[str]) -> Iterator[str]:
+    """One string for each rule, although its quoted comment may contain newlines.
+
+    Raises `ValueError` where a quotation has no end.
+    """
+    joined = ""
+    for line in lines:
+        joined += line
+        try:
+            if joined.startswith(RULE_PREFIX):
+                shlex.split(joined)
+        except ValueError:
+            joined += "\n"
+            continue
+        yield joined
+        joined = ""
+    if joined:
+        raise ValueError(f"no end of {joined[:80]!r}")
+
+
+def missing_hooks(mark: int) -> list[Hook]:
+    """The chains that need an accepting rule of ours and have none. Raises `KernelRefusedError`.
+
+    Only in backends with chains of the engine; in the default backend where no backend has any. Each backend
+    is listed once: a listing takes the xtables lock and some milliseconds.
+    """
+    listed = {command: observe_chains(command) or {} for command in backends()}
+    with_engine = [command for command, chains in listed.items() if ENGINE_CHAIN in chains]
+    missing = []
+    for command in with_engine or [IPTABLES]:
+        chains = listed[command] if command in listed else observe_chains(command) or {}
+        forward = next((chain for chain in FORWARD_CHAINS if chain in chains), FORWARD_CHAINS[-1])
+        missing += [Hook(command, *chain) for chain in (RAW, forward) if not _has_rule(chains, chain, mark)]
+    return missing
+
+
+def put_hooks(mark: int) -> list[Hook]:
+    """Insert each missing accepting rule first in its chain; returns where. Raises `KernelRefusedError`."""
+    missing = missing_hooks(mark)
+    for hook in missing:
+        run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_accepting_rule(mark)])
+    return missing
+
+
+def our_rules(command: str) -> Iterator[OurRule]:
+    """Every rule of ours in one backend: in any chain, with any mark. Raises `KernelRefusedError`."""
+    for (table, name), chain in (observe_chains(command) or {}).items():
+        for rule in chain.rules:
+            if rule.options >= OUR_OPTIONS:
+                yield OurRule(command, table, name, rule.words)
+
+
+def _has_rule(chains: Chains, key: tuple[str, str], mark: int) -> bool:
+    """Whether a chain, by table and name, has our accepting rule with this mark."""
+    words = _accepting_rule(mark)
+    options = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
+    rules = chains[key].rules if key in chains else ()
+    return any(options <= rule.options for rule in rules)
+
+
+def _accepting_rule(mark: int) -> tuple[str, ...]:
+    bit = f"{mark:#x}/{mark:#x}"
+    return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")

@@ -1,0 +1,42 @@
+"""Parsing the output of ip6tables-save."""
+
+import pytest
+
+from dockeripv6mapper.kernel.ip6tables import read_chains
+from tests.unit.rulesets import ENGINE_28_NAT, filter_table
+
+
+def test_policies_and_rules_are_read_by_table_and_chain() -> None:
+    """A user-defined chain has no policy. Chains of the same name in two tables are two chains."""
+    chains = read_chains(ENGINE_28_NAT)
+    assert chains["filter", "FORWARD"].policy == "DROP"
+    assert chains["filter", "DOCKER"].policy is None
+    (rule,) = chains["nat", "DOCKER"].rules
+    assert rule.text == "-A DOCKER -i br-5314cea3e4c9 -j RETURN"
+    assert rule.words == ("-i", "br-5314cea3e4c9", "-j", "RETURN")
+
+
+def test_a_comment_may_contain_quotes_and_options() -> None:
+    """A comment is one word, whatever its text."""
+    saved = filter_table(r'-A FORWARD -m comment --comment "he said \"no\" -j DROP" -j ACCEPT')
+    (rule,) = read_chains(saved)["filter", "FORWARD"].rules
+    assert rule.words == ("-m", "comment", "--comment", 'he said "no" -j DROP', "-j", "ACCEPT")
+
+
+def test_a_comment_with_newlines_stays_in_its_rule() -> None:
+    """ip6tables-save prints a newline unescaped; the next line must not be parsed as a chain or a table."""
+    saved = filter_table('-A FORWARD -m comment --comment "two\n:INPUT DROP [0:0]\n*raw" -j DROP')
+    chains = read_chains(saved)
+    assert set(chains) == {("filter", "FORWARD")}
+    assert chains["filter", "FORWARD"].rules[0].words[-2:] == ("-j", "DROP")
+
+
+def test_an_unterminated_quote_is_an_error() -> None:
+    """The parser does not guess where the rule ends."""
+    with pytest.raises(ValueError, match="no end of '-A FORWARD"):
+        read_chains(filter_table('-A FORWARD -m comment --comment "open'))
+
+
+def test_empty_output_has_no_chains() -> None:
+    """On a host where ip6tables was never used."""
+    assert read_chains("") == {}
