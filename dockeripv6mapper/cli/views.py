@@ -17,7 +17,7 @@ from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.mapping.uplinks import all_uplinks
 from dockeripv6mapper.observation import Observation
-from dockeripv6mapper.report import names, tree
+from dockeripv6mapper.report import exports, tree
 from dockeripv6mapper.report import status as report
 from dockeripv6mapper.report.formats import NameFormat
 from dockeripv6mapper.settings import Settings
@@ -68,10 +68,10 @@ def print_json(seen: Observation, settings: Settings) -> None:
 
 def print_names(seen: Observation, name_format: NameFormat) -> None:
     """Print names and addresses as lines, and on stderr who is left out of them."""
-    found = names.names(report.rows(seen.facts, seen.desired))
+    found = exports.names(report.rows(seen.facts, seen.desired))
     for sentence in found.left_out:
         typer.echo(f"left out: {sentence}", err=True)
-    for line in names.lines(found, name_format):
+    for line in exports.lines(found, name_format):
         typer.echo(line)
 
 

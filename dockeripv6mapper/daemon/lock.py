@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
-from dockeripv6mapper.daemon import namespace
+from dockeripv6mapper.daemon import netns_lock
 from dockeripv6mapper.daemon.held_locks import holder_of
 from dockeripv6mapper.errors import MapperError
 
@@ -32,7 +32,7 @@ def runs(state_dir: Path) -> bool | None:
 
     It takes no lock, not even for a moment: a daemon may be about to start.
     """
-    if namespace.holder() is not None:
+    if netns_lock.holder() is not None:
         return True
     try:
         return holder_of(state_dir / NAME) is not None
@@ -43,7 +43,7 @@ def runs(state_dir: Path) -> bool | None:
 @contextmanager
 def held(state_dir: Path) -> Iterator[None]:
     """Be the only daemon, in this network namespace and with this state directory. Raises `MapperError`."""
-    with _patiently(namespace.hold), _patiently(lambda: _lock_directory(state_dir)):
+    with _patiently(netns_lock.hold), _patiently(lambda: _lock_directory(state_dir)):
         yield
 
 
@@ -52,8 +52,8 @@ def kept_from_starting(state_dir: Path) -> Iterator[None]:
     """Have no daemon here meanwhile. Raises `MapperError` where one runs, or where that cannot be told."""
     path = state_dir / NAME
     try:
-        name = namespace.hold()
-    except namespace.HeldError as error:
+        name = netns_lock.hold()
+    except netns_lock.HeldError as error:
         raise running(f"as {error.holder}") from error
     with name:
         try:
@@ -112,7 +112,7 @@ def _lock_directory(state_dir: Path) -> IO[str]:
                 pid = holder_of(path)
             raise MapperError(
                 f"locking {state_dir}: another mapper runs with it{f', as process {pid}' if pid else ''}",
-                hint=namespace.HINT,
+                hint=netns_lock.HINT,
             ) from error
         except OSError as error:
             lock.close()

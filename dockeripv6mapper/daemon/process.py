@@ -12,7 +12,7 @@ from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
 from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.daemon import lock
-from dockeripv6mapper.daemon.notify import Notifier
+from dockeripv6mapper.daemon.systemd import Notifier
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader

@@ -2,7 +2,7 @@
 
 status   every labelled container
 tree     the same, by uplinks and networks
-names    the same, for what resolves names
+exports  the same, for what resolves names
 doctor   the findings of the checks
 plan     what one pass would do
 metrics  the loop's doings in numbers

@@ -117,10 +117,11 @@ def test_help_names_exit_codes_and_every_command() -> None:
 
 
 def test_the_man_page_is_what_the_commands_say_now() -> None:
-    """Made anew by `python -m dockeripv6mapper.cli.manpage > docs/DockerIPV6Mapper.8`."""
-    argv = (sys.executable, "-m", "dockeripv6mapper.cli.manpage")
+    """Made anew by `python tools/manpage.py > docs/DockerIPV6Mapper.8`."""
+    checkout = Path(__file__).parents[2]
+    argv = (sys.executable, checkout / "tools/manpage.py")
     made = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert made == (Path(__file__).parents[2] / "docs/DockerIPV6Mapper.8").read_text()
+    assert made == (checkout / "docs/DockerIPV6Mapper.8").read_text()
 
 
 @pytest.mark.parametrize("name", ["DockerIPV6Mapper.py", "dockeripv6mapper"])

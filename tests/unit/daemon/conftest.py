@@ -9,5 +9,5 @@ import pytest
 def address(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The abstract address that a daemon of this test holds."""
     address = b"\0dockeripv6mapper-test-" + secrets.token_hex(8).encode()
-    monkeypatch.setattr("dockeripv6mapper.daemon.namespace.ADDRESS", address)
+    monkeypatch.setattr("dockeripv6mapper.daemon.netns_lock.ADDRESS", address)
     return address

@@ -1,6 +1,7 @@
 """The program itself: the options that stand before a command, and the daemon in fore- or background."""
 
 import logging
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +10,26 @@ import typer
 
 from dockeripv6mapper import __version__
 from dockeripv6mapper import settings as defaults
+from dockeripv6mapper.cli import address, cleanup, inspect, status
 from dockeripv6mapper.cli.background import carry_out
+from dockeripv6mapper.cli.output import Exit
 from dockeripv6mapper.controller.observers import ServiceManager
-from dockeripv6mapper.daemon.background import DEFAULT_LOGFILE, DEFAULT_PIDFILE, Command
+from dockeripv6mapper.daemon.detach import DEFAULT_LOGFILE, DEFAULT_PIDFILE, Command
+from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.report import logs
 from dockeripv6mapper.report.formats import LogFormat
 from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
+
+ENVIRONMENT_PREFIX = "DOCKERIPV6MAPPER"
+"""Every option's environment variable: the prefix, and the option's name in capitals."""
+
+app = typer.Typer(
+    name="DockerIPV6Mapper.py",
+    pretty_exceptions_enable=False,
+    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (say status and doctor). "
+    "Results go to stdout, logs to stderr.",
+)
 
 FWMARK_BITS = 32
 """Width of the kernel's packet mark."""
@@ -26,6 +41,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+@app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
     *,
@@ -164,3 +180,22 @@ def _one_bit(text: str) -> int:
     if mark.bit_count() != 1 or mark >> FWMARK_BITS:
         raise typer.BadParameter(f"{text} is not one bit of {FWMARK_BITS}", param_hint="--fwmark")
     return mark
+
+
+for command in (address.address, inspect.plan, status.status, inspect.doctor, cleanup.cleanup):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; errors of ours become a sentence each, and exit code 1."""
+    failed = False
+    try:
+        app()
+    except* MapperError as group:
+        failed = True
+        for error in group.exceptions:
+            logging.getLogger(__name__).debug("in full:", exc_info=error)
+            if isinstance(error, MapperError):
+                typer.echo(logs.last_words(error), err=True)
+    if failed:
+        sys.exit(Exit.ERROR)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from dockeripv6mapper.daemon import namespace
-from dockeripv6mapper.daemon.namespace import HeldError, Holder, hold, holder
+from dockeripv6mapper.daemon import netns_lock
+from dockeripv6mapper.daemon.netns_lock import HeldError, Holder, hold, holder
 from tests.lab.mapper import setpriv
 
 SQUATTER = """
@@ -49,7 +49,7 @@ def test_a_name_is_held_until_its_end_and_tells_by_which_process() -> None:
     """Any process may ask, as often as it likes."""
     assert holder() is None
     with hold():
-        for _ in range(10 * namespace.BACKLOG):
+        for _ in range(10 * netns_lock.BACKLOG):
             assert holder() == Holder(os.getpid(), os.geteuid())
         with pytest.raises(HeldError, match=f"as process {os.getpid()}$"):
             hold()

@@ -1,4 +1,4 @@
-"""The man page, made of what the commands say of themselves: `python -m dockeripv6mapper.cli.manpage`.
+"""The man page, made of what the commands say of themselves: `python tools/manpage.py`.
 
 typer brings its own click along, which the generators of man pages for click do not know.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import typer
 from typer.main import get_command, get_group
 
-from dockeripv6mapper.cli import ENVIRONMENT_PREFIX, app
+from dockeripv6mapper.cli.main import ENVIRONMENT_PREFIX, app
 
 NAME = "DockerIPV6Mapper"
 EXTRAS = re.compile(r"\s*\[env var: (?P<extras>[^\[\]]+)\]")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockeripv6mapper.mapping.progress import State
-from dockeripv6mapper.report import names
+from dockeripv6mapper.report import exports
 from dockeripv6mapper.report.formats import NameFormat
 from dockeripv6mapper.report.status import Row
 from tests.unit.builders import MON_CONTAINER, NGINX, container
@@ -21,9 +21,9 @@ def row(name: str, address: IPv6Address = NGINX, state: State = State.MAPPED) ->
 
 def test_each_format_has_a_line_for_each_mapped_name() -> None:
     """In the order of names; what is pending has no address to be published."""
-    found = names.names([row("www.example", MON_CONTAINER), row("nginx"), row("new", state=State.PENDING)])
-    assert names.lines(found, NameFormat.HOSTS) == [f"{NGINX} nginx", f"{MON_CONTAINER} www.example"]
-    assert names.lines(found, NameFormat.ZONE) == [
+    found = exports.names([row("www.example", MON_CONTAINER), row("nginx"), row("new", state=State.PENDING)])
+    assert exports.lines(found, NameFormat.HOSTS) == [f"{NGINX} nginx", f"{MON_CONTAINER} www.example"]
+    assert exports.lines(found, NameFormat.ZONE) == [
         f"nginx IN AAAA {NGINX}",
         f"www.example IN AAAA {MON_CONTAINER}",
     ]
@@ -53,7 +53,7 @@ def test_each_format_has_a_line_for_each_mapped_name() -> None:
 )
 def test_what_is_no_host_name_or_means_something_else_is_left_out_with_a_word(name: str) -> None:
     """It could be refused by whoever reads the file, or say something of its own there."""
-    found = names.names([row(name), row("nginx", MON_CONTAINER)])
+    found = exports.names([row(name), row("nginx", MON_CONTAINER)])
     assert found.addresses == {"nginx": MON_CONTAINER}
     (said,) = found.left_out
     assert ascii(name)[1:-1][:60] in said
@@ -61,7 +61,7 @@ def test_what_is_no_host_name_or_means_something_else_is_left_out_with_a_word(na
 
 def test_names_that_differ_only_in_case_are_both_left_out() -> None:
     """They are one to a resolver, and neither container may answer for the other."""
-    found = names.names([row("nginx"), row("NGINX", MON_CONTAINER)])
+    found = exports.names([row("nginx"), row("NGINX", MON_CONTAINER)])
     assert not found.addresses
     assert found.left_out == (f"NGINX ({MON_CONTAINER}) and nginx ({NGINX}) are one host name",)
 
@@ -70,14 +70,14 @@ def test_containers_of_one_identity_and_address_are_one_line() -> None:
     """As a replaced container, stopped, and its successor."""
     first = row("nginx")
     second = replace(first, container=container("0123456789ab_nginx"))
-    assert names.names([first, second]).addresses == {"nginx": NGINX}
+    assert exports.names([first, second]).addresses == {"nginx": NGINX}
 
 
 @given(st.lists(st.text(max_size=70) | st.from_regex(r"[a-z0-9.-]{1,9}", fullmatch=True), max_size=4))
 def test_no_name_adds_a_line_or_a_word(given_names: list[str]) -> None:
     """Names are untrusted: a line has its address and one name, whatever containers are called."""
-    found = names.names(map(row, given_names))
+    found = exports.names(map(row, given_names))
     for name_format, words in ((NameFormat.HOSTS, 2), (NameFormat.ZONE, 4)):
-        lines = "".join(f"{line}\n" for line in names.lines(found, name_format)).splitlines()
+        lines = "".join(f"{line}\n" for line in exports.lines(found, name_format)).splitlines()
         assert len(lines) == len(found.addresses)
         assert all(len(line.split()) == words and line.isascii() for line in lines)
