@@ -7,8 +7,7 @@ import typer
 
 from dockeripv6mapper.cli.output import Exit
 from dockeripv6mapper.controller.observers import ServiceManager
-from dockeripv6mapper.daemon.detach import Command, start, stop
-from dockeripv6mapper.daemon.pidfile import PidFile
+from dockeripv6mapper.daemon.detach import Command, PidFile, start, stop
 from dockeripv6mapper.report.logs import escaped
 
 

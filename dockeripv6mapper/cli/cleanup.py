@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from dockeripv6mapper.daemon import lock
-from dockeripv6mapper.daemon.pidfile import PidFile
+from dockeripv6mapper.daemon.detach import PidFile
 from dockeripv6mapper.settings import Settings
 
 

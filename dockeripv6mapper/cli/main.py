@@ -17,7 +17,7 @@ from dockeripv6mapper.controller.observers import ServiceManager
 from dockeripv6mapper.daemon.detach import DEFAULT_LOGFILE, DEFAULT_PIDFILE, Command
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.report import logs
-from dockeripv6mapper.report.formats import LogFormat
+from dockeripv6mapper.report.logs import LogFormat
 from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
 
 ENVIRONMENT_PREFIX = "DOCKERIPV6MAPPER"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dockeripv6mapper.cli.output import Exit, console
-from dockeripv6mapper.report.formats import NameFormat
+from dockeripv6mapper.report.exports import NameFormat
 from dockeripv6mapper.settings import Settings
 
 

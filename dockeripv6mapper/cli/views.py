@@ -17,9 +17,9 @@ from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.mapping.uplinks import all_uplinks
 from dockeripv6mapper.observation import Observation
-from dockeripv6mapper.report import exports, tree
+from dockeripv6mapper.report import exports
 from dockeripv6mapper.report import status as report
-from dockeripv6mapper.report.formats import NameFormat
+from dockeripv6mapper.report.exports import NameFormat
 from dockeripv6mapper.settings import Settings
 
 WATCH_SECONDS = 2.0
@@ -56,7 +56,7 @@ def drawn(seen: Observation, settings: Settings, *, as_tree: bool) -> Renderable
     rows = report.rows(seen.facts, seen.desired)
     if as_tree:
         uplinks = all_uplinks(seen.facts, settings)
-        return tree.as_tree(socket.gethostname(), rows, seen.facts, uplinks, seen.sysctls)
+        return report.as_tree(socket.gethostname(), rows, seen.facts, uplinks, seen.sysctls)
     return report.as_table(rows) if rows else "no container carries the label ipv6.mapper.network"
 
 

@@ -9,6 +9,7 @@ of earlier versions hold that lock alone.
 """
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from dockeripv6mapper.daemon import netns_lock
-from dockeripv6mapper.daemon.held_locks import holder_of
 from dockeripv6mapper.errors import MapperError
 
 T = TypeVar("T")
@@ -25,6 +25,10 @@ NAME = "lock"
 PATIENCE_SECONDS = 1.0
 """How long a start waits for a cleanup, or for the `status` of an earlier version, which took the lock."""
 RETRY_SECONDS = 0.02
+LOCKS = Path("/proc/locks")
+"""The kernel's list (proc_locks(5)), without those of processes that this process namespace does not show."""
+LOOKS = 3
+"""The list may miss a lock where another one goes while it is read."""
 
 
 def runs(state_dir: Path) -> bool | None:
@@ -119,3 +123,26 @@ def _lock_directory(state_dir: Path) -> IO[str]:
             raise MapperError(f"locking {path}: {error.strerror}") from error
         # A cleanup removed it meanwhile.
         lock.close()
+
+
+def holder_of(path: Path, pid: int | None = None) -> int | None:
+    """The process that holds the flock(2) lock on a file; None where there is no file, or none holds it.
+
+    With `pid`, whether that process does: some file systems give a file another device number here than
+    there, and process and inode together are enough. Raises `OSError`.
+    """
+    try:
+        file = path.stat()
+    except FileNotFoundError:
+        return None
+    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    for _ in range(LOOKS):
+        for line in LOCKS.read_text().splitlines():
+            # `1: FLOCK  ADVISORY  WRITE 2435 00:1a:1234 0 EOF`; `1: -> …` waits for it.
+            fields = line.split()
+            if fields[1] != "FLOCK":
+                continue
+            owner, (where, _, inode) = int(fields[4]), fields[5].rpartition(":")
+            if int(inode) == file.st_ino and (owner == pid if pid else where == device):
+                return owner
+    return None

@@ -7,17 +7,30 @@ A name is that of the container without what changes at a recreation, as its add
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
 
 from dockeripv6mapper.mapping.labels import shown
 from dockeripv6mapper.mapping.progress import State
-from dockeripv6mapper.report.formats import NameFormat
-from dockeripv6mapper.report.status import Row
+
+if TYPE_CHECKING:
+    # It imports rich, which the command line's options need not wait for.
+    from dockeripv6mapper.report.status import Row
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 """One label of a host name in small letters (RFC 1123 §2.1, RFC 1034 §3.5)."""
 LONGEST_NAME = 253
 """Characters of a host name, dots included."""
+
+
+class NameFormat(Enum):
+    """What the lines of names and addresses are for."""
+
+    HOSTS = "hosts"
+    """`ADDRESS NAME`, for /etc/hosts."""
+    ZONE = "zone"
+    """`NAME IN AAAA ADDRESS`, relative to the zone's origin and with its default TTL (RFC 1035 §5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,7 @@ class Names:
     left_out: tuple[str, ...]
 
 
-def names(found: Iterable[Row]) -> Names:
+def names(found: Iterable["Row"]) -> Names:
     """The addresses of what is mapped, by name, in the names' order."""
     addresses: dict[str, IPv6Address] = {}
     left_out: list[str] = []

@@ -11,13 +11,16 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from enum import Enum
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO, TypeAlias
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.report.formats import LogFormat
+
+if TYPE_CHECKING:
+    from rich.logging import RichHandler
 
 SysExcInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -26,6 +29,15 @@ SysExcInfo: TypeAlias = (
 
 SYSLOG_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 """As in syslog(3). The journal takes `<4>` at the begin of a line for its priority (sd-daemon(3))."""
+
+
+class LogFormat(Enum):
+    """How a record of the log is written."""
+
+    AUTO = "auto"
+    """In colours on a terminal, with priorities to the journal, else plain."""
+    PLAIN = "plain"
+    JSON = "json"
 
 
 def set_up(level: int, chosen: LogFormat, file: Path | None) -> None:
@@ -110,12 +122,28 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
     return environment.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
 
 
+def on_terminal(formatter: logging.Formatter) -> "RichHandler":
+    """The handler of a terminal, in colours. A message is written as it is: none of it is markup."""
+    # Most logs are read by programs, and need not wait for it.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.highlighter import NullHighlighter  # noqa: PLC0415
+    from rich.logging import RichHandler  # noqa: PLC0415
+
+    handler = RichHandler(
+        console=Console(stderr=True),
+        show_path=False,
+        omit_repeated_times=False,
+        highlighter=NullHighlighter(),
+        keywords=[],
+    )
+    handler.setFormatter(formatter)
+    return handler
+
+
 def _handler(chosen: LogFormat, file: Path | None) -> logging.Handler:
     journal = file is None and is_journal(sys.stderr, os.environ)
     if file is None and chosen is LogFormat.AUTO and not journal and sys.stderr.isatty():
-        from dockeripv6mapper.report.colours import Colours  # noqa: PLC0415 - not for who has no terminal
-
-        return Colours(Lines())
+        return on_terminal(Lines())
     try:
         handler = logging.StreamHandler() if file is None else LogFile(file, encoding="utf-8")
     except OSError as error:

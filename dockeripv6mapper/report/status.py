@@ -11,12 +11,13 @@ from typing import Any
 from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
+from rich.tree import Tree
 
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.progress import State, actual_address, state
-from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal
+from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal, RefusedError
 from dockeripv6mapper.model import Mapping as Wanted
 
 REMEDIES = {
@@ -73,7 +74,7 @@ def as_json(
 ) -> dict[str, Any]:
     """`{"uplinks": [{name, proxy_ndp, …}], "containers": [{id, name, …}]}`."""
     return {
-        "uplinks": [uplink_as_json(link, sysctls) for link in uplinks],
+        "uplinks": [_uplink(link, sysctls) for link in uplinks],
         "containers": [
             {
                 "id": row.container.id,
@@ -92,7 +93,7 @@ def as_json(
     }
 
 
-def uplink_as_json(link: Link, sysctls: Mapping[str, str | None]) -> dict[str, str | None]:
+def _uplink(link: Link, sysctls: Mapping[str, str | None]) -> dict[str, str | None]:
     """An uplink's name, and the sysctls that proxying on it depends on; None where one is not there."""
     return {
         "name": link.name,
@@ -114,24 +115,46 @@ def as_table(found: Iterable[Row]) -> Group:
         table.add_row(
             Text(row.container.name),
             Text(labels.plain(row.network)),
-            Text(address_of(row)),
+            Text(_address(row)),
             row.state.value,
             " ".join(row.proxied) or "-",
             " ".join(opening.ports for opening in row.open) or "-",
         )
         if row.refusal is not None:
-            notes.append(Text(f"{row.container.name}: {refusal_of(row.refusal)}"))
+            notes.append(Text(f"{row.container.name}: {_refusal(row.refusal)}"))
     return Group(table, *notes)
 
 
-def address_of(row: Row) -> str:
+def as_tree(
+    host: str,
+    found: Iterable[Row],
+    facts: Facts,
+    uplinks: Iterable[Link],
+    sysctls: Mapping[str, str | None],
+) -> Tree:
+    """Uplinks first; a container hangs on the network that its label means, there or not."""
+    tree = Tree(Text(host))
+    for link in uplinks:
+        tree.add(Text(_branch_of_uplink(link, sysctls)))
+    branches: dict[str, Tree] = {}
+    for row in found:
+        network = _branch_of_network(row, facts)
+        if network not in branches:
+            branches[network] = tree.add(Text(network))
+        branches[network].add(Text(_leaf(row)))
+    if not branches:
+        tree.add(Text(f"no container carries the label {labels.NETWORK}"))
+    return tree
+
+
+def _address(row: Row) -> str:
     """The container's address, with the wanted one where that is another."""
     if row.actual and row.wanted and row.actual != row.wanted:
         return f"{row.actual}, not {row.wanted}"
     return _text(row.actual or row.wanted) or "-"
 
 
-def refusal_of(refusal: Refusal) -> str:
+def _refusal(refusal: Refusal) -> str:
     """A refusal's reason, with what to do about it where that is for somebody to do."""
     remedy = REMEDIES.get(refusal.reason)
     said = f"{refusal.detail} [{refusal.reason.value}]"
@@ -161,3 +184,32 @@ def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
 
 def _text(address: IPv6Address | None) -> str | None:
     return None if address is None else str(address)
+
+
+def _branch_of_uplink(link: Link, sysctls: Mapping[str, str | None]) -> str:
+    if not link.neighbour_discovery:
+        return f"uplink {link.name}, without neighbour discovery"
+    state = _uplink(link, sysctls)
+    return " ".join([f"uplink {state.pop('name')}", *(f"{key}={value}" for key, value in state.items())])
+
+
+def _branch_of_network(row: Row, facts: Facts) -> str:
+    reference = row.container.labels.get(labels.NETWORK, "").strip()
+    try:
+        network = facts.networks.find(reference)
+    except RefusedError as no:
+        if reference and not facts.networks.complete:
+            return f"network {labels.shown(reference)}, which is not among those that can be read"
+        return no.refusal.detail if reference else "no network named"
+    return " ".join([f"network {labels.plain(network.name)}", *map(str, network.subnets)])
+
+
+def _leaf(row: Row) -> str:
+    said = f"{row.container.name} {_address(row)} {row.state.value}"
+    if row.refusal is not None:
+        return f"{said}: {_refusal(row.refusal)}"
+    if row.proxied:
+        said += f", proxied on {' '.join(row.proxied)}"
+    if row.open:
+        said += f", open {' '.join(opening.ports for opening in row.open)}"
+    return said

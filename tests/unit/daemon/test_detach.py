@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dockeripv6mapper.daemon.pidfile import PidFile
+from dockeripv6mapper.daemon.detach import PidFile
 from dockeripv6mapper.errors import MapperError
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dockeripv6mapper.mapping.progress import State
 from dockeripv6mapper.report import exports
-from dockeripv6mapper.report.formats import NameFormat
+from dockeripv6mapper.report.exports import NameFormat
 from dockeripv6mapper.report.status import Row
 from tests.unit.builders import MON_CONTAINER, NGINX, container
 

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dockeripv6mapper.report.colours import Colours
-from dockeripv6mapper.report.logs import JournalLines, JsonLines, Lines, LogFile, escaped, is_journal
+from dockeripv6mapper.report.logs import (
+    JournalLines,
+    JsonLines,
+    Lines,
+    LogFile,
+    escaped,
+    is_journal,
+    on_terminal,
+)
 
 HOSTILE = "two\nlines\r, \x1b[31mred\x1b[0m, [bold]markup[/bold], a \u202eturn, \u2028a separator, \udc80"
 """What a label, a name or an engine's error might try."""
@@ -31,7 +38,7 @@ def test_nothing_in_a_message_begins_a_line_or_moves_the_cursor() -> None:
 
 def test_markup_in_a_message_is_text_on_a_terminal() -> None:
     """Somebody's label may look like ours."""
-    handler = Colours(Lines())
+    handler = on_terminal(Lines())
     handler.console = Console(file=io.StringIO(), width=400, force_terminal=True, color_system=None)
     handler.emit(record(HOSTILE))
     assert isinstance(handler.console.file, io.StringIO)
