@@ -1,14 +1,13 @@
-"""The command line: parse, call, render. The only place that exits.
+"""The command line: parse options, call the package, render results. Only this part sets exit codes.
 
-    main        the program: its options, the daemon in fore- or background, errors and exit codes
-    background  -d start|stop|restart|status
-    address     the address of a name
-    status      every labelled container, in several forms
-    views       those forms
-    inspect     plan, doctor
-    cleanup     what carries our mark, removed
-    output      exit codes, and where results go
+    main     the program without a command: the daemon, in the foreground or (`-d`) in the background
+    options  that program's options and their help texts
+    address  the address of a container name
+    status   every labelled container: table, tree, JSON, lines for /etc/hosts or a zone file
+    inspect  plan, doctor
+    cleanup  removal of everything that carries the mapper's mark
+    output   exit codes, stdout and stderr
 
-What a command needs besides its options is imported inside it, so that `--help` need not wait for anything,
-and `address --subnet` not for Docker's and netlink's libraries.
+Imports that only one command needs stand inside that command's function. So `--help` and `address --subnet`
+load neither `docker` nor `pyroute2`, which take most of a second on a small machine.
 """

@@ -1,38 +1,36 @@
-"""`plan` and `doctor`: what one look at engine and kernel shows, changing nothing."""
+"""`plan` and `doctor`: observe engine and kernel once, report, change nothing."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from dockeripv6mapper.cli.output import Exit, console
+from dockeripv6mapper.cli.output import Exit, console, print_json, print_notes
 
 
 def plan(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what one pass would do now, and change nothing."""
     from dockeripv6mapper import observation
     from dockeripv6mapper.report import plan as report
 
-    seen = observation.observe(context.obj)
-    for sentence in seen.unreadable:
-        typer.echo(sentence, err=True)
+    observed = observation.observe(context.obj)
+    print_notes(observed.unreadable)
     if as_json:
-        typer.echo(json.dumps(report.as_json(seen.plan, seen.facts, seen.desired), indent=2))
+        print_json(report.as_json(observed.plan, observed.facts, observed.desired))
         return
-    table = report.as_table(seen.plan, seen.facts, seen.desired)
+    table = report.as_table(observed.plan, observed.facts, observed.desired)
     console().print(table if table.row_count else "nothing to do: all is as it should be")
 
 
 def doctor(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check the host, the engine and each labelled network: what is wrong, why it matters, what to paste.
+    """Check the host, the engine and each labelled network: what is wrong, why it matters, how to fix it.
 
-    The commands that it prints are for root's shell. Exit code 3 where something is not well.
+    The commands that it prints are for root's shell. Exit code 3 if anything is wrong.
     """
     from dockeripv6mapper.doctor import collect
     from dockeripv6mapper.doctor.finding import Level
@@ -40,7 +38,7 @@ def doctor(
 
     findings = collect.examine(context.obj)
     if as_json:
-        typer.echo(json.dumps(report.as_json(findings), indent=2))
+        print_json(report.as_json(findings))
     else:
         console().print(report.as_text(findings), soft_wrap=True)
     if any(finding.level is not Level.OK for finding in findings):

@@ -31,7 +31,7 @@ LOOKS = 3
 """The list may miss a lock where another one goes while it is read."""
 
 
-def runs(state_dir: Path) -> bool | None:
+def daemon_runs(state_dir: Path) -> bool | None:
     """Whether a daemon runs here; None: this process may not look.
 
     It takes no lock, not even for a moment: a daemon may be about to start.
@@ -45,20 +45,20 @@ def runs(state_dir: Path) -> bool | None:
 
 
 @contextmanager
-def held(state_dir: Path) -> Iterator[None]:
+def single_daemon(state_dir: Path) -> Iterator[None]:
     """Be the only daemon, in this network namespace and with this state directory. Raises `MapperError`."""
     with _patiently(netns_lock.hold), _patiently(lambda: _lock_directory(state_dir)):
         yield
 
 
 @contextmanager
-def kept_from_starting(state_dir: Path) -> Iterator[None]:
+def exclude_daemons(state_dir: Path) -> Iterator[None]:
     """Have no daemon here meanwhile. Raises `MapperError` where one runs, or where that cannot be told."""
     path = state_dir / NAME
     try:
         name = netns_lock.hold()
     except netns_lock.HeldError as error:
-        raise running(f"as {error.holder}") from error
+        raise daemon_is_running(f"as {error.holder}") from error
     with name:
         try:
             lock = path.open()
@@ -72,11 +72,11 @@ def kept_from_starting(state_dir: Path) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise running(f"with {state_dir}") from error
+                raise daemon_is_running(f"with {state_dir}") from error
             yield
 
 
-def running(how: str) -> MapperError:
+def daemon_is_running(how: str) -> MapperError:
     """The error of a cleanup while a daemon runs."""
     return MapperError(
         f"cleaning up: a daemon runs {how}, and would put back what is removed",

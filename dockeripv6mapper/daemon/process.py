@@ -40,7 +40,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
     with ExitStack() as stack:
         journal = Journal(settings.state_dir)
         if not settings.dry_run:
-            stack.enter_context(lock.held(settings.state_dir))
+            stack.enter_context(lock.single_daemon(settings.state_dir))
             journal.prepare()
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)

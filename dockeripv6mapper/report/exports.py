@@ -11,9 +11,6 @@ from enum import Enum
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
-from dockeripv6mapper.mapping.labels import shown
-from dockeripv6mapper.mapping.progress import State
-
 if TYPE_CHECKING:
     # It imports rich, which the command line's options need not wait for.
     from dockeripv6mapper.report.status import Row
@@ -43,6 +40,10 @@ class Names:
 
 def names(found: Iterable["Row"]) -> Names:
     """The addresses of what is mapped, by name, in the names' order."""
+    # `--help` imports this module for `NameFormat`, and need not wait for these.
+    from dockeripv6mapper.mapping.labels import shown  # noqa: PLC0415
+    from dockeripv6mapper.mapping.progress import State  # noqa: PLC0415
+
     addresses: dict[str, IPv6Address] = {}
     left_out: list[str] = []
     mapped = {(row.identity, row.wanted) for row in found if row.state is State.MAPPED}

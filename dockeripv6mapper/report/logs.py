@@ -99,7 +99,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields)
 
 
-def last_words(error: MapperError) -> str:
+def error_lines(error: MapperError) -> str:
     """What the program ends with on stderr: the error, and what to try where that is known."""
     lines = [f"error: {escaped(str(error))}", *([f"  try: {escaped(error.hint)}"] if error.hint else ())]
     priority = f"<{SYSLOG_PRIORITIES[logging.ERROR]}>" if is_journal(sys.stderr, os.environ) else ""

@@ -39,14 +39,14 @@ def earlier_version(path: Path) -> Iterator[int]:
 
 def test_a_cleanup_and_a_daemon_exclude_each_other(tmp_path: Path) -> None:
     """The daemon's files would be taken from under it; one that comes when they are gone has its own."""
-    with lock.held(tmp_path):
+    with lock.single_daemon(tmp_path):
         pass
-    with lock.kept_from_starting(tmp_path):
+    with lock.exclude_daemons(tmp_path):
         with pytest.raises(MapperError, match="another mapper runs in this network namespace"):
-            lock.held(tmp_path).__enter__()
+            lock.single_daemon(tmp_path).__enter__()
         (tmp_path / lock.NAME).unlink()
-    with lock.held(tmp_path):
-        assert lock.runs(tmp_path)
+    with lock.single_daemon(tmp_path):
+        assert lock.daemon_runs(tmp_path)
 
 
 def test_a_daemon_waits_for_a_cleanup_that_is_about_to_end(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_daemon_waits_for_a_cleanup_that_is_about_to_end(tmp_path: Path) -> No
     ends = threading.Event()
 
     def clean_up() -> None:
-        with lock.kept_from_starting(tmp_path):
+        with lock.exclude_daemons(tmp_path):
             begun.set()
             ends.wait(10)
 
@@ -63,7 +63,7 @@ def test_a_daemon_waits_for_a_cleanup_that_is_about_to_end(tmp_path: Path) -> No
     thread.start()
     assert begun.wait(10)
     threading.Timer(0.2, ends.set).start()
-    with lock.held(tmp_path):
+    with lock.single_daemon(tmp_path):
         assert ends.is_set()
     thread.join()
 
@@ -74,9 +74,9 @@ def test_a_cleanup_leaves_a_daemon_that_runs_alone(tmp_path: Path) -> None:
     other.mkdir()
     for directory in (tmp_path, other):
         refused = pytest.raises(MapperError, match=f"a daemon runs as process {os.getpid()}")
-        with lock.held(tmp_path), refused, lock.kept_from_starting(directory):
+        with lock.single_daemon(tmp_path), refused, lock.exclude_daemons(directory):
             pytest.fail("it went on")
-    with lock.kept_from_starting(tmp_path):
+    with lock.exclude_daemons(tmp_path):
         assert not (tmp_path / lock.NAME).read_text()
 
 
@@ -85,21 +85,21 @@ def test_two_daemons_in_one_network_namespace_exclude_each_other(tmp_path: Path)
     other = tmp_path / "other"
     other.mkdir()
     refused = pytest.raises(MapperError, match=f"in this network namespace, as process {os.getpid()}$")
-    with lock.held(tmp_path), refused, lock.held(other):
+    with lock.single_daemon(tmp_path), refused, lock.single_daemon(other):
         pytest.fail("it went on")
-    with lock.held(other):
-        assert lock.runs(tmp_path)
+    with lock.single_daemon(other):
+        assert lock.daemon_runs(tmp_path)
 
 
 def test_a_state_directory_is_held_against_a_daemon_of_an_earlier_version(tmp_path: Path) -> None:
     """It holds the directory's lock alone; so does one in another network namespace. Its number is named."""
     with earlier_version(tmp_path / lock.NAME) as pid:
-        assert lock.runs(tmp_path)
+        assert lock.daemon_runs(tmp_path)
         with pytest.raises(MapperError, match=f"another mapper runs with it, as process {pid}$"):
-            lock.held(tmp_path).__enter__()
+            lock.single_daemon(tmp_path).__enter__()
         with pytest.raises(MapperError, match="a daemon runs with"):
-            lock.kept_from_starting(tmp_path).__enter__()
-    assert lock.runs(tmp_path) is False
+            lock.exclude_daemons(tmp_path).__enter__()
+    assert lock.daemon_runs(tmp_path) is False
 
 
 def test_looking_whether_a_daemon_runs_takes_no_lock(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_looking_whether_a_daemon_runs_takes_no_lock(tmp_path: Path) -> None:
 
     def look() -> None:
         while not ends.is_set():
-            lock.runs(tmp_path)
+            lock.daemon_runs(tmp_path)
 
     threads = [threading.Thread(target=look) for _ in range(2)]
     for thread in threads:
@@ -135,7 +135,7 @@ def test_a_start_outlasts_the_look_of_an_earlier_version(tmp_path: Path) -> None
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         threading.Timer(0.2, file.close).start()
-        with lock.held(tmp_path):
+        with lock.single_daemon(tmp_path):
             assert file.closed
 
 
@@ -143,5 +143,5 @@ def test_a_state_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -
     """With what to do: a file in its place stands for every other reason."""
     (tmp_path / "file").touch()
     with pytest.raises(MapperError, match=r"locking .*/file/lock: Not a directory") as caught:
-        lock.held(tmp_path / "file").__enter__()
+        lock.single_daemon(tmp_path / "file").__enter__()
     assert caught.value.hint
