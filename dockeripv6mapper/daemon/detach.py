@@ -1,8 +1,8 @@
-"""Background mode: `-d start|stop|restart|status`, for hosts without a service manager.
+"""Background mode, `-d start|stop|restart|status`, and the pid file; for hosts without a service manager.
 
-The process detaches itself with python-daemon. `start` waits for it at a pipe: one byte says that the daemon
-is ready, and what follows why that is not a full pass; the pipe's end without that byte, that the daemon has
-ended, and its log says why.
+python-daemon detaches the process. `start` reads from a pipe that the detached process writes to. One byte
+means ready; text after it says why not every container has been mapped yet. End of file without it means
+that the daemon has ended; the reason is in its log.
 """
 
 import fcntl
@@ -22,30 +22,31 @@ from typing import IO, Self
 from daemon import DaemonContext
 
 from dockeripv6mapper.controller.observers import ServiceManager
-from dockeripv6mapper.daemon.lock import holder_of
+from dockeripv6mapper.daemon.lock import flock_holder
 from dockeripv6mapper.errors import MapperError
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PIDFILE = Path("/var/run/DockerIPV6Mapper.pid")
 DEFAULT_LOGFILE = Path("/var/log/DockerIPV6Mapper.log")
-"""Both as the older program had them."""
+"""The same paths as in the previous program of this name."""
 
 START_SECONDS = 90.0
-"""How long `start` waits until the daemon is ready: as long as systemd would."""
+"""How long `start` waits until the daemon is ready: systemd's default for `TimeoutStartSec=`."""
 READY = b"1"
+"""First byte in the pipe."""
 STOP_SECONDS = 20.0
-"""How long `stop` waits: the daemon lets what is under way end, for at most half of that."""
+"""How long `stop` waits. The daemon waits for its running actions for at most half of that."""
 UMASK = 0o027
-LAST_WORDS = re.compile(r"^error: (?P<error>.*)(?:\n  try: (?P<hint>.*))?$", re.MULTILINE)
-"""What the program says on stderr where it ends with an error of ours."""
-PATIENCE_SECONDS = 1.0
-"""How long a start waits for the `status` of an earlier version, which took the lock for a moment."""
+ERROR_LINES = re.compile(r"^error: (?P<error>.*)(?:\n  try: (?P<hint>.*))?$", re.MULTILINE)
+"""What the program prints on stderr if it ends with a `MapperError` (`report.logs.error_lines`)."""
+RETRY_TIMEOUT_SECONDS = 1.0
+"""How long a start retries: `-d status` of an earlier version holds the lock for a moment."""
 RETRY_SECONDS = 0.02
 
 
 class Command(Enum):
-    """What is to be done about the daemon in the background."""
+    """The argument of `-d`."""
 
     START = "start"
     STOP = "stop"
@@ -53,38 +54,41 @@ class Command(Enum):
     STATUS = "status"
 
 
-class Starter(ServiceManager):
-    """The `start` that waits at the other end of a pipe."""
+class StartPipe(ServiceManager):
+    """The pipe to the waiting `start`, as the daemon's service manager."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
     def ready(self, missing: str) -> None:
-        """Have it return."""
+        """Let `start` return, with `missing` as its result."""
         try:
             os.write(self._pipe, READY + missing.encode()[: select.PIPE_BUF - 1])
-        except OSError as error:  # somebody interrupted it: the daemon goes on all the same
-            log.debug("telling `start` that all is ready: %s", error)
+        except OSError as error:  # the user interrupted `start`: the daemon goes on
+            log.debug("writing to the pipe of `start`: %s", error)
         os.close(self._pipe)
 
 
 class PidFile:
-    """Locked, with the process's number in it, from `__enter__` to `__exit__`, or until the process dies."""
+    """A file with the daemon's process number, locked from `__enter__` to `__exit__` or the process's end.
+
+    The lock decides whether a daemon runs. A number in an unlocked file means nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        """Raise `MapperError` where another process has it."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Write and lock it. Raises `MapperError` if another process holds the lock."""
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         try:
             while self._file is None:
                 try:
                     self._file = self._lock()
                 except BlockingIOError as error:
                     if time.monotonic() > deadline:
-                        raise already_running(self.holder() or 0, self.path) from error
+                        raise _already_running(self.holder() or 0, self.path) from error
                     time.sleep(RETRY_SECONDS)
             self._file.truncate(0)
             self._file.write(f"{os.getpid()}\n")
@@ -100,23 +104,23 @@ class PidFile:
     ) -> None:
         if self._file is not None:
             try:
-                # It may have been removed by hand.
+                # The user may have removed it.
                 self.path.unlink(missing_ok=True)
-            except OSError as refused:
-                # Its directory is another user's. A file without a lock is no obstacle.
-                log.debug("removing the pid file %s: %s", self.path, refused.strerror)
+            except OSError as refusal:
+                # The directory belongs to another user. A file that is left without a lock does no harm.
+                log.debug("removing the pid file %s: %s", self.path, refusal.strerror)
             self._file.close()
             self._file = None
 
     def holder(self) -> int | None:
-        """The process that has it; None where it has ended, however it ended. Raises `MapperError`.
+        """The daemon's process number; None if no daemon runs, even after `kill -9`. Raises `MapperError`.
 
-        It takes no lock, not even for a moment: a daemon may be about to start.
+        Takes no lock, so it never delays a daemon's start.
         """
         try:
             text = self.path.read_text().strip()
-            # Empty: its writer was killed, or has not come to write it.
-            return holder_of(self.path, int(text)) if text else None
+            # Empty between open and write, or after a kill in between.
+            return flock_holder(self.path, int(text)) if text else None
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -129,7 +133,7 @@ class PidFile:
             raise MapperError(f"reading the pid file {self.path}: it holds no number", hint=hint) from error
 
     def _lock(self) -> IO[str] | None:
-        """Open and lock it; None where it was removed meanwhile, by a daemon that ended."""
+        """Open and lock it; None if an ending daemon removed it in between."""
         file = self.path.open("a")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,8 +146,8 @@ class PidFile:
         return None
 
 
-def already_running(pid: int, path: Path) -> MapperError:
-    """The error of a second start."""
+def _already_running(pid: int, path: Path) -> MapperError:
+    """The error if a daemon runs with this pid file."""
     return MapperError(
         f"starting in the background: it runs already, as process {pid} (pid file {path})",
         hint="DockerIPV6Mapper.py -d restart, or -d status",
@@ -151,14 +155,15 @@ def already_running(pid: int, path: Path) -> MapperError:
 
 
 def start(pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -> str:
-    """Have `run` done by a process in the background; returns when that is ready.
+    """Call `run` in a detached process; return when that process is ready.
 
-    What is returned says why it has not mapped everything; empty where it has. Raises `MapperError` with the
-    daemon's own reason where it ends instead. In the daemon's process it returns, or raises, when `run` does.
+    Returns why not every container has been mapped yet; empty if all are. Raises `MapperError` with the
+    daemon's own error if it ends before it is ready. In the detached process, returns or raises when `run`
+    does.
     """
     pid_file = PidFile(pidfile)
     if (holder := pid_file.holder()) is not None:
-        raise already_running(holder, pidfile)
+        raise _already_running(holder, pidfile)
     try:
         output = logfile.open("a")
     except OSError as error:
@@ -166,30 +171,33 @@ def start(pidfile: Path, logfile: Path, run: Callable[[ServiceManager], None]) -
             f"opening the log file {logfile}: {error.strerror}", hint="--logfile FILE names another"
         ) from error
     with output:
-        said_before = output.tell()
-        heard, said = os.pipe()
+        log_offset = output.tell()
+        read_end, write_end = os.pipe()
         if (child := os.fork()) == 0:
-            os.close(heard)
-            _become_daemon(pid_file, output, said, run)
+            os.close(read_end)
+            _become_daemon(pid_file, output, write_end, run)
             return ""
-        os.close(said)
-        # It ends when the daemon is on its own.
+        os.close(write_end)
+        # The child ends as soon as python-daemon has forked the detached process.
         os.waitpid(child, 0)
-        with os.fdopen(heard, "rb") as pipe:
+        with os.fdopen(read_end, "rb") as pipe:
             if not select.select([pipe], [], [], START_SECONDS)[0]:
                 stop(pidfile)
-                raise _reason(logfile, said_before, f"not ready after {START_SECONDS:g} s, so it was stopped")
-            if not (heard_of := pipe.read()):
-                raise _reason(logfile, said_before, "the daemon ended")
-    return heard_of.removeprefix(READY).decode(errors="replace")
+                raise _start_error(
+                    logfile, log_offset, f"not ready after {START_SECONDS:g} s, so it was stopped"
+                )
+            if not (message := pipe.read()):
+                raise _start_error(logfile, log_offset, "the daemon ended")
+    return message.removeprefix(READY).decode(errors="replace")
 
 
 def stop(pidfile: Path) -> bool:
-    """Have the daemon end, and wait for it; returns whether there was one. Raises `MapperError`."""
+    """Send SIGTERM to the daemon and wait for its end; return whether one ran. Raises `MapperError`."""
     pid_file = PidFile(pidfile)
     if (pid := pid_file.holder()) is None:
         return False
     doing = f"stopping process {pid} of the pid file {pidfile}"
+    # A pidfd, so that the signal cannot hit another process that got the same number in between.
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -207,31 +215,31 @@ def stop(pidfile: Path) -> bool:
 
 
 def _become_daemon(
-    pid_file: PidFile, output: IO[str], said: int, run: Callable[[ServiceManager], None]
+    pid_file: PidFile, output: IO[str], pipe: int, run: Callable[[ServiceManager], None]
 ) -> None:
-    """Leave the caller's session and files, and do the daemon's work."""
+    """Detach from the caller's session and files, then call `run`."""
     context = DaemonContext(
         pidfile=pid_file,
         stdout=output,
         stderr=output,
-        files_preserve=[said],
+        files_preserve=[pipe],
         umask=UMASK,
         detach_process=True,
     )
     with context:
-        run(Starter(said))
+        run(StartPipe(pipe))
 
 
-def _reason(logfile: Path, since: int, outcome: str) -> MapperError:
-    """Why the daemon did not become ready, from what it has logged."""
+def _start_error(logfile: Path, log_offset: int, outcome: str) -> MapperError:
+    """Why the daemon did not become ready, from its log after `log_offset`."""
     try:
         with logfile.open(errors="replace") as log_file:
-            log_file.seek(since)
+            log_file.seek(log_offset)
             text = log_file.read()
-    except OSError:  # it may be written, and not read
+    except OSError:  # this user may write the log, but not read it
         text = ""
-    if words := LAST_WORDS.search(text):
-        return MapperError(words["error"], hint=words["hint"])
+    if error := ERROR_LINES.search(text):
+        return MapperError(error["error"], hint=error["hint"])
     lines = text.splitlines()
-    said = f": {lines[-1]}" if lines else ""
-    return MapperError(f"starting in the background: {outcome}{said}", hint=f"{logfile} has all that it said")
+    last_line = f": {lines[-1]}" if lines else ""
+    return MapperError(f"starting in the background: {outcome}{last_line}", hint=f"see the log in {logfile}")

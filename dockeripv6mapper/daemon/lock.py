@@ -1,11 +1,10 @@
-"""The locks: one daemon in a network namespace, one for each state directory, and no cleanup beside it.
+"""The daemon's locks: one daemon in a network namespace, one for each state directory, no cleanup beside it.
 
-Two daemons in one network namespace would remove each other's proxy entries. Each holds a name in the
-namespace: an abstract unix socket, on which it listens. A name needs no file, so containers that share the
-host's network see it too, whatever they mount.
+Two daemons in one network namespace would remove each other's proxy entries. `netns_lock` prevents that. It
+needs no file, so it also works between containers that share the host's network and no directory.
 
-The lock on a file in the state directory guards a directory that is used from two network namespaces. Daemons
-of earlier versions hold that lock alone.
+The flock(2) lock on a file in the state directory is there for daemons in different network namespaces that
+share a state directory. Daemons of earlier versions hold this lock only.
 """
 
 import fcntl
@@ -22,38 +21,39 @@ from dockeripv6mapper.errors import MapperError
 T = TypeVar("T")
 
 NAME = "lock"
-PATIENCE_SECONDS = 1.0
-"""How long a start waits for a cleanup, or for the `status` of an earlier version, which took the lock."""
+"""File name in the state directory."""
+RETRY_TIMEOUT_SECONDS = 1.0
+"""How long a start retries: a cleanup, or `status` of an earlier version, holds the lock for a moment."""
 RETRY_SECONDS = 0.02
 LOCKS = Path("/proc/locks")
-"""The kernel's list (proc_locks(5)), without those of processes that this process namespace does not show."""
-LOOKS = 3
-"""The list may miss a lock where another one goes while it is read."""
+"""The kernel's list of locks (proc_locks(5)). Locks of processes outside our PID namespace are not in it."""
+LOCKS_READS = 3
+"""The list may miss a lock if another lock is released while it is read."""
 
 
 def daemon_runs(state_dir: Path) -> bool | None:
-    """Whether a daemon runs here; None: this process may not look.
+    """Whether a daemon runs in this network namespace or with this state directory.
 
-    It takes no lock, not even for a moment: a daemon may be about to start.
+    None if this process may not read the lock file. Takes no lock, so it never delays a daemon's start.
     """
     if netns_lock.holder() is not None:
         return True
     try:
-        return holder_of(state_dir / NAME) is not None
+        return flock_holder(state_dir / NAME) is not None
     except OSError:
         return None
 
 
 @contextmanager
 def single_daemon(state_dir: Path) -> Iterator[None]:
-    """Be the only daemon, in this network namespace and with this state directory. Raises `MapperError`."""
-    with _patiently(netns_lock.hold), _patiently(lambda: _lock_directory(state_dir)):
+    """Hold the daemon's locks. Raises `MapperError` if another daemon holds one of them."""
+    with _retry(netns_lock.hold), _retry(lambda: _lock_directory(state_dir)):
         yield
 
 
 @contextmanager
 def exclude_daemons(state_dir: Path) -> Iterator[None]:
-    """Have no daemon here meanwhile. Raises `MapperError` where one runs, or where that cannot be told."""
+    """Keep daemons from starting. Raises `MapperError` if one runs, or if the lock file cannot be opened."""
     path = state_dir / NAME
     try:
         name = netns_lock.hold()
@@ -63,7 +63,7 @@ def exclude_daemons(state_dir: Path) -> Iterator[None]:
         try:
             lock = path.open()
         except FileNotFoundError:
-            # None was here since the last cleanup. A lock of our own would be one more thing to remove.
+            # No daemon has run here since the last cleanup. A new lock file would itself have to be removed.
             yield
             return
         except OSError as error:
@@ -84,9 +84,35 @@ def daemon_is_running(how: str) -> MapperError:
     )
 
 
-def _patiently(take: Callable[[], T]) -> T:
-    """Take a lock, for as long as its holder may only be looking or cleaning up."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def flock_holder(path: Path, pid: int | None = None) -> int | None:
+    """The process that holds the flock(2) lock on `path`; None if there is no file or no holder.
+
+    Takes no lock itself: a health check asks every minute, and a daemon that starts at that moment must get
+    its lock. (`F_OFD_GETLK` does not see flock(2) locks.)
+
+    With `pid`, only a lock of that process counts, and the device number is not compared: some file systems
+    show another device in `/proc/locks` than in stat(2). Raises `OSError`.
+    """
+    try:
+        file = path.stat()
+    except FileNotFoundError:
+        return None
+    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    for _ in range(LOCKS_READS):
+        for line in LOCKS.read_text().splitlines():
+            # `1: FLOCK  ADVISORY  WRITE 2435 00:1a:1234 0 EOF`; a line with `1: -> …` is a waiting process.
+            fields = line.split()
+            if fields[1] != "FLOCK":
+                continue
+            owner, (lock_device, _, inode) = int(fields[4]), fields[5].rpartition(":")
+            if int(inode) == file.st_ino and (owner == pid if pid else lock_device == device):
+                return owner
+    return None
+
+
+def _retry(take: Callable[[], T]) -> T:
+    """Take a lock; retry for `RETRY_TIMEOUT_SECONDS` while another process holds it."""
+    deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
     while True:
         try:
             return take()
@@ -97,7 +123,7 @@ def _patiently(take: Callable[[], T]) -> T:
 
 
 def _lock_directory(state_dir: Path) -> IO[str]:
-    """Lock a state directory until the file is closed. Raises `MapperError`."""
+    """Lock a state directory until the returned file is closed. Raises `MapperError`."""
     path = state_dir / NAME
     while True:
         try:
@@ -113,7 +139,7 @@ def _lock_directory(state_dir: Path) -> IO[str]:
             lock.close()
             pid = None
             with suppress(OSError):
-                pid = holder_of(path)
+                pid = flock_holder(path)
             raise MapperError(
                 f"locking {state_dir}: another mapper runs with it{f', as process {pid}' if pid else ''}",
                 hint=netns_lock.HINT,
@@ -121,28 +147,5 @@ def _lock_directory(state_dir: Path) -> IO[str]:
         except OSError as error:
             lock.close()
             raise MapperError(f"locking {path}: {error.strerror}") from error
-        # A cleanup removed it meanwhile.
+        # A cleanup removed the file between open and lock: open the new one.
         lock.close()
-
-
-def holder_of(path: Path, pid: int | None = None) -> int | None:
-    """The process that holds the flock(2) lock on a file; None where there is no file, or none holds it.
-
-    With `pid`, whether that process does: some file systems give a file another device number here than
-    there, and process and inode together are enough. Raises `OSError`.
-    """
-    try:
-        file = path.stat()
-    except FileNotFoundError:
-        return None
-    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
-    for _ in range(LOOKS):
-        for line in LOCKS.read_text().splitlines():
-            # `1: FLOCK  ADVISORY  WRITE 2435 00:1a:1234 0 EOF`; `1: -> …` waits for it.
-            fields = line.split()
-            if fields[1] != "FLOCK":
-                continue
-            owner, (where, _, inode) = int(fields[4]), fields[5].rpartition(":")
-            if int(inode) == file.st_ino and (owner == pid if pid else where == device):
-                return owner
-    return None

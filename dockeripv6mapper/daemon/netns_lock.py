@@ -1,8 +1,10 @@
-"""The name that a daemon holds in its network namespace, from its start to its end.
+"""One daemon for each network namespace: an abstract unix socket as a lock.
 
-An abstract unix socket (unix(7)): the kernel frees it with the process, however that ends. Such names have no
-permissions, so any local user can hold this one. A holder counts as a mapper only where it may do a mapper's
-work: else any user could keep the daemon from starting.
+A daemon binds and listens on a fixed abstract address (unix(7)) until it ends. The kernel frees the address
+when the process ends, even after `kill -9`.
+
+Abstract addresses have no permissions: any local user can bind this one. So a holder counts as a mapper only
+if it has the privileges for a mapper's work. Otherwise any user could prevent the daemon from starting.
 """
 
 import logging
@@ -23,10 +25,10 @@ log = logging.getLogger(__name__)
 
 ADDRESS = b"\0dockeripv6mapper"
 BACKLOG = 16
-PATIENCE_SECONDS = 1.0
-"""How long a process that is no mapper may have the name: an ordinary user's `cleanup` does, for a moment."""
-CONNECT_SECONDS = 1.0
-"""How long a holder may let its connections wait: a mapper takes each at once."""
+HOLD_TIMEOUT_SECONDS = 1.0
+"""How long `hold` waits for a process that is no mapper, such as a `cleanup` of an ordinary user."""
+CONNECT_TIMEOUT_SECONDS = 1.0
+"""How long `holder` retries while the backlog is full. A mapper accepts each connection at once."""
 RETRY_SECONDS = 0.02
 HINT = "systemctl status DockerIPV6Mapper, or DockerIPV6Mapper.py -d status"
 CREDENTIALS = struct.Struct("3i")
@@ -35,7 +37,7 @@ CREDENTIALS = struct.Struct("3i")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Which process listens. `pid`: 0 where this process namespace does not show it."""
+    """The process that listens. `pid` is 0 if the process is not visible in this PID namespace."""
 
     pid: int
     uid: int
@@ -45,24 +47,21 @@ class Holder:
 
 
 class HeldError(MapperError):
-    """A mapper holds the name."""
+    """Another mapper holds the lock."""
 
     def __init__(self, holder: Holder) -> None:
-        super().__init__(
-            f"another mapper runs in this network namespace, as {holder}",
-            hint=HINT,
-        )
+        super().__init__(f"another mapper runs in this network namespace, as {holder}", hint=HINT)
         self.holder = holder
 
 
-class Name:
-    """The name, until `__exit__`; or nothing, where a process that is no mapper holds it."""
+class NetnsLock:
+    """The lock, until `__exit__`. Without `listener` a placeholder: another program has the address."""
 
     def __init__(self, listener: socket.socket | None = None) -> None:
         self._listener = listener
         if listener is not None:
             listener.listen(BACKLOG)
-            threading.Thread(target=self._answer, args=(listener,), name="name", daemon=True).start()
+            threading.Thread(target=self._accept, args=(listener,), name="netns-lock", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -76,63 +75,66 @@ class Name:
             self._listener.close()
 
     @staticmethod
-    def _answer(listener: socket.socket) -> None:
-        """Take connections, so that the next process finds room for its own. The kernel says the rest."""
+    def _accept(listener: socket.socket) -> None:
+        """Accept and close connections, to keep the backlog empty. Clients need only `SO_PEERCRED`."""
         with suppress(OSError):
             while True:
                 listener.accept()[0].close()
 
 
-def hold() -> Name:
-    """Hold the name. Raises `HeldError` where another mapper does; waits a little for any other process."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    found: Holder | None = None
+def hold() -> NetnsLock:
+    """Take the lock. Raises `HeldError` if another mapper holds it.
+
+    Waits for any other process for `HOLD_TIMEOUT_SECONDS`, then goes on without the lock and logs a warning.
+    """
+    deadline = time.monotonic() + HOLD_TIMEOUT_SECONDS
+    other: Holder | None = None
     while True:
         listener = socket.socket(socket.AF_UNIX)
         try:
             listener.bind(ADDRESS)
         except OSError as error:
             listener.close()
-            found = holder() or found
-            if found is not None and _is_mapper(found):
-                raise HeldError(found) from error
+            other = holder() or other
+            if other is not None and _is_mapper(other):
+                raise HeldError(other) from error
             if time.monotonic() > deadline:
-                _warn(found, error)
-                return Name()
+                _warn(other, error)
+                return NetnsLock()
         else:
-            return Name(listener)
+            return NetnsLock(listener)
         time.sleep(RETRY_SECONDS)
 
 
-def _warn(found: Holder | None, error: OSError) -> None:
-    whose = f"{found} of user {found.uid}, which is no mapper" if found else "another process"
+def _warn(other: Holder | None, error: OSError) -> None:
+    process = f"{other} of user {other.uid}, which is no mapper" if other else "another process"
     log.warning(
-        "holding the name @%s: %s; %s has it: a second mapper in this network namespace would not be noticed",
-        *(ADDRESS[1:].decode(), error.strerror, whose),
+        "binding the socket @%s: %s by %s; a second mapper in this network namespace cannot be detected",
+        *(ADDRESS[1:].decode(), error.strerror, process),
     )
 
 
-def _is_mapper(found: Holder) -> bool:
-    """Whether a process may do a mapper's work: it is root's or this user's, or has the capability.
+def _is_mapper(other: Holder) -> bool:
+    """Whether the process has a mapper's privileges: root, the same user as we, or `CAP_NET_ADMIN`.
 
-    Any user may have all capabilities in a user namespace of its own: the process must be in ours, which
-    the mapping of user numbers tells without a privilege.
+    The capability counts only in our own user namespace: any user can have it in a new one. `uid_map` shows
+    whether the namespaces are the same, and any user may read it.
     """
-    if found.uid in (0, os.geteuid()):
+    if other.uid in (0, os.geteuid()):
         return True
-    # Not for commands that need no kernel: its library takes a fifth of a second.
+    # Imported here: `--help` and `address` need no pyroute2, which takes 0.2 s to load.
     from dockeripv6mapper.kernel.netlink import capabilities  # noqa: PLC0415
 
     try:
-        ours, its = (Path(f"/proc/{process}/uid_map").read_text() for process in ("self", found.pid))
-        return ours == its and "CAP_NET_ADMIN" in capabilities(str(found.pid))
+        ours, theirs = (Path(f"/proc/{process}/uid_map").read_text() for process in ("self", other.pid))
+        return ours == theirs and "CAP_NET_ADMIN" in capabilities(str(other.pid))
     except OSError:
         return False
 
 
 def holder() -> Holder | None:
-    """The process that holds the name, whatever it is; None where none listens, or that cannot be told."""
-    deadline = time.monotonic() + CONNECT_SECONDS
+    """The process that holds the lock, mapper or not; None if no process listens, or its backlog is full."""
+    deadline = time.monotonic() + CONNECT_TIMEOUT_SECONDS
     while True:
         with socket.socket(socket.AF_UNIX) as link:
             link.setblocking(False)
@@ -140,7 +142,7 @@ def holder() -> Holder | None:
                 link.connect(ADDRESS)
                 credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
             except BlockingIOError:
-                # Too many have connected, and wait.
+                # The backlog is full.
                 if time.monotonic() > deadline:
                     return None
             except OSError:
