@@ -1,7 +1,8 @@
-"""Names → addresses, for what resolves names: lines of a hosts file, or records of a zone file.
+"""Names and addresses as lines of a hosts file or records of a zone file.
 
-A name is that of the container without what changes at a recreation, as its address is: a Swarm task's is
-`service.slot`. Names are untrusted, and one that is no host name could say anything in such a file.
+A name is the container's identity, from which its address is computed. A Swarm task's is `service.slot`: it
+stays the same when the task is recreated. Names are untrusted: only valid host names are written, because
+other text could add lines or fields to the file.
 """
 
 import re
@@ -12,17 +13,17 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # It imports rich, which the command line's options need not wait for.
+    # report.status imports rich, and `--help` imports this module for `NameFormat`.
     from dockeripv6mapper.report.status import Row
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-"""One label of a host name in small letters (RFC 1123 §2.1, RFC 1034 §3.5)."""
+"""One label of a host name in lower case (RFC 1123 §2.1, RFC 1034 §3.5)."""
 LONGEST_NAME = 253
-"""Characters of a host name, dots included."""
+"""Characters of a host name, including the dots (RFC 1035 §2.3.4: 255 octets in a message)."""
 
 
 class NameFormat(Enum):
-    """What the lines of names and addresses are for."""
+    """The file format of the lines."""
 
     HOSTS = "hosts"
     """`ADDRESS NAME`, for /etc/hosts."""
@@ -32,47 +33,49 @@ class NameFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The mapped containers that have a host name, and a sentence on each that has none."""
+    """The mapped containers with a valid host name, and a note on each other one."""
 
     addresses: Mapping[str, IPv6Address]
     left_out: tuple[str, ...]
 
 
-def names(found: Iterable["Row"]) -> Names:
-    """The addresses of what is mapped, by name, in the names' order."""
-    # `--help` imports this module for `NameFormat`, and need not wait for these.
+def names(rows: Iterable["Row"]) -> Names:
+    """The mapped containers' addresses by name, sorted; names that are equal in lower case are left out."""
+    # Imported here for the same reason.
     from dockeripv6mapper.mapping.labels import shown  # noqa: PLC0415
     from dockeripv6mapper.mapping.progress import State  # noqa: PLC0415
 
     addresses: dict[str, IPv6Address] = {}
     left_out: list[str] = []
-    mapped = {(row.identity, row.wanted) for row in found if row.state is State.MAPPED}
-    alike: dict[str, list[tuple[str, IPv6Address]]] = {}
+    mapped = {(row.identity, row.wanted) for row in rows if row.state is State.MAPPED}
+    by_folded_name: dict[str, list[tuple[str, IPv6Address]]] = {}
     for name, address in mapped:
         if name is not None and address is not None:
-            alike.setdefault(name.lower(), []).append((name, address))
-    for folded, same in sorted(alike.items()):
+            by_folded_name.setdefault(name.lower(), []).append((name, address))
+    for folded, namesakes in sorted(by_folded_name.items()):
         if not is_host_name(folded):
-            left_out.append(f"{shown(same[0][0])} is no host name: letters, digits and inner hyphens are")
-        elif len(same) > 1:
-            spelt = " and ".join(f"{name} ({address})" for name, address in sorted(same))
-            left_out.append(f"{spelt} are one host name")
+            left_out.append(
+                f"{shown(namesakes[0][0])} is no host name: letters, digits and inner hyphens are"
+            )
+        elif len(namesakes) > 1:
+            spellings = " and ".join(f"{name} ({address})" for name, address in sorted(namesakes))
+            left_out.append(f"{spellings} are one host name")
         else:
-            addresses |= same
+            addresses |= namesakes
     return Names(addresses, tuple(left_out))
 
 
-def lines(given: Names, name_format: NameFormat) -> list[str]:
-    """A line for each name."""
+def lines(names: Names, name_format: NameFormat) -> list[str]:
+    """A line for each name, without line ends."""
     if name_format is NameFormat.HOSTS:
-        return [f"{address} {name}" for name, address in given.addresses.items()]
-    return [f"{name} IN AAAA {address}" for name, address in given.addresses.items()]
+        return [f"{address} {name}" for name, address in names.addresses.items()]
+    return [f"{name} IN AAAA {address}" for name, address in names.addresses.items()]
 
 
 def is_host_name(name: str) -> bool:
-    """Whether `name`, in small letters, is a host name that means nothing else already.
+    """Whether `name`, in lower case, is a host name without a special meaning.
 
-    A dotted number is an IPv4 address to whoever reads it, and `localhost` is this host (RFC 6761 §6.3).
+    Excluded: dotted numbers, which programs read as IPv4 addresses, and `localhost` (RFC 6761 §6.3).
     """
     parts = name.split(".")
     if len(name) > LONGEST_NAME or not all(LABEL.fullmatch(part) for part in parts):

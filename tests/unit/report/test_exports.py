@@ -1,4 +1,4 @@
-"""Lines for a hosts file and records for a zone file: host names only, and one address for each."""
+"""Lines for a hosts file and records for a zone file: valid host names only, one address for each."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -15,19 +15,19 @@ from tests.unit.builders import MON_CONTAINER, NGINX, container
 
 
 def row(name: str, address: IPv6Address = NGINX, state: State = State.MAPPED) -> Row:
-    """A container of that identity."""
+    """A row of a container with that identity."""
     return Row(container(name), name, "he_ipv6", address, None, state, None, (), ())
 
 
 def test_each_format_has_a_line_for_each_mapped_name() -> None:
-    """In the order of names; what is pending has no address to be published."""
-    found = exports.names([row("www.example", MON_CONTAINER), row("nginx"), row("new", state=State.PENDING)])
-    assert exports.lines(found, NameFormat.HOSTS) == [f"{NGINX} nginx", f"{MON_CONTAINER} www.example"]
-    assert exports.lines(found, NameFormat.ZONE) == [
+    """Sorted by name. A pending container is left out: it is not reachable at its address."""
+    names = exports.names([row("www.example", MON_CONTAINER), row("nginx"), row("new", state=State.PENDING)])
+    assert exports.lines(names, NameFormat.HOSTS) == [f"{NGINX} nginx", f"{MON_CONTAINER} www.example"]
+    assert exports.lines(names, NameFormat.ZONE) == [
         f"nginx IN AAAA {NGINX}",
         f"www.example IN AAAA {MON_CONTAINER}",
     ]
-    assert not found.left_out
+    assert not names.left_out
 
 
 @pytest.mark.parametrize(
@@ -51,33 +51,33 @@ def test_each_format_has_a_line_for_each_mapped_name() -> None:
         "",
     ],
 )
-def test_what_is_no_host_name_or_means_something_else_is_left_out_with_a_word(name: str) -> None:
-    """It could be refused by whoever reads the file, or say something of its own there."""
-    found = exports.names([row(name), row("nginx", MON_CONTAINER)])
-    assert found.addresses == {"nginx": MON_CONTAINER}
-    (said,) = found.left_out
-    assert ascii(name)[1:-1][:60] in said
+def test_an_invalid_or_special_host_name_is_left_out_with_a_note(name: str) -> None:
+    """A resolver or name server could reject the whole file, or read a directive in it."""
+    names = exports.names([row(name), row("nginx", MON_CONTAINER)])
+    assert names.addresses == {"nginx": MON_CONTAINER}
+    (note,) = names.left_out
+    assert ascii(name)[1:-1][:60] in note
 
 
 def test_names_that_differ_only_in_case_are_both_left_out() -> None:
-    """They are one to a resolver, and neither container may answer for the other."""
-    found = exports.names([row("nginx"), row("NGINX", MON_CONTAINER)])
-    assert not found.addresses
-    assert found.left_out == (f"NGINX ({MON_CONTAINER}) and nginx ({NGINX}) are one host name",)
+    """A resolver ignores case, and would answer with the address of either container."""
+    names = exports.names([row("nginx"), row("NGINX", MON_CONTAINER)])
+    assert not names.addresses
+    assert names.left_out == (f"NGINX ({MON_CONTAINER}) and nginx ({NGINX}) are one host name",)
 
 
 def test_containers_of_one_identity_and_address_are_one_line() -> None:
-    """As a replaced container, stopped, and its successor."""
+    """Such as a stopped container and its replacement."""
     first = row("nginx")
     second = replace(first, container=container("0123456789ab_nginx"))
     assert exports.names([first, second]).addresses == {"nginx": NGINX}
 
 
 @given(st.lists(st.text(max_size=70) | st.from_regex(r"[a-z0-9.-]{1,9}", fullmatch=True), max_size=4))
-def test_no_name_adds_a_line_or_a_word(given_names: list[str]) -> None:
-    """Names are untrusted: a line has its address and one name, whatever containers are called."""
-    found = exports.names(map(row, given_names))
+def test_a_name_cannot_add_a_line_or_a_field(given_names: list[str]) -> None:
+    """Each line has exactly its address and one name, for any container name."""
+    names = exports.names(map(row, given_names))
     for name_format, words in ((NameFormat.HOSTS, 2), (NameFormat.ZONE, 4)):
-        lines = "".join(f"{line}\n" for line in exports.lines(found, name_format)).splitlines()
-        assert len(lines) == len(found.addresses)
+        lines = "".join(f"{line}\n" for line in exports.lines(names, name_format)).splitlines()
+        assert len(lines) == len(names.addresses)
         assert all(len(line.split()) == words and line.isascii() for line in lines)
