@@ -16,7 +16,7 @@ PIPED_COLUMNS = 250
 
 
 class Exit(IntEnum):
-    """Exit codes; `--help` and the man page explain them."""
+    """Exit codes. `--help` and the man page explain them."""
 
     DONE = 0
     ERROR = 1
