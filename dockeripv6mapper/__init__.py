@@ -12,17 +12,16 @@ Imports go down this list, never up; modules on one line do not import each othe
     cli/                  the commands: options, output, exit codes
     daemon/               the process: locks, signals, systemd, background mode
     report/               tables, JSON, log lines, metrics
-    controller/           the daemon's loop: when to observe, plan, apply and retry;
-    doctor/, teardown     beside it: the checks of `doctor`, the removals of `cleanup`
+    controller/, doctor/, teardown   the daemon's loop; the checks of `doctor`; the removals of `cleanup`
     observation           one observation of engine and kernel, for commands without a daemon
-    engine/, kernel/      adapters: the only parts that speak to Docker and to Linux
-    mapping/              the decisions; pure functions of facts, without I/O
-    actions               the types of what a plan contains
-    model, surroundings   the types of facts and decisions; facts for `doctor` only
+    engine/, kernel/      adapters, the only parts that speak to Docker and to Linux
+    mapping/              the decisions: pure functions of facts, without I/O
+    actions               types of the actions in a plan
+    model, surroundings   types of facts and decisions; types of facts for `doctor` only
     settings              the user's settings
-    errors, backoff       what can fail, and how long to wait before a retry
+    errors, backoff       kinds of failures; the delay before a retry
 
-Start with `mapping/desired.py` for what is decided, and `controller/loop.py` for when.
+To read the decisions, start with `mapping/desired.py`; for their order in time, with `controller/loop.py`.
 """
 
 __version__ = "0.1.0"

@@ -18,6 +18,7 @@ NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 def address(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A container's name, or a Swarm task's service.slot.")],
+    *,
     network: Annotated[str | None, typer.Option(help="A network of the engine, by name or ID.")] = None,
     subnet: Annotated[
         str | None, typer.Option(metavar="PREFIX/LENGTH", help="A subnet; needs no engine.")
