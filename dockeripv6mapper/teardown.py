@@ -1,7 +1,7 @@
 """The teardown, for `cleanup`: remove everything of the mapper's from the host.
 
 It goes on after a failure and reports all failures together at its end, each with a command for removal by
-hand. Steps that need the engine come last.
+hand. The kernel's objects come first, since their removal needs no engine.
 
 A note in the journal is the only record of a container that the daemon detached from a network and has not
 attached again. It is removed only after the container is attached.

@@ -25,7 +25,7 @@ class Exit(IntEnum):
 
 
 def console() -> "Console":
-    """The console for tables on stdout: as wide as the terminal, `PIPED_COLUMNS` where there is none."""
+    """The console for tables on stdout: as wide as the terminal, or `PIPED_COLUMNS` without one."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)

@@ -44,7 +44,7 @@ class TallyCollector(Collector):
         tally = self.tally
         mappings = GaugeMetricFamily(
             f"{PREFIX}_mappings",
-            "Containers that name a network; the network is empty where there is none of that name.",
+            "Labelled containers; the network is empty if the label names no existing one.",
             labels=("state", "network"),
         )
         for (state, network), count in tally.mappings.items():
@@ -73,36 +73,40 @@ class Metrics(Meter):
         ProcessCollector(registry=registry)
         Info(PREFIX, "The program.", registry=registry).info({"version": __version__})
         self._connected = Gauge(
-            f"{PREFIX}_engine_connected", "Whether the engine's events flow.", registry=registry
+            f"{PREFIX}_engine_connected",
+            "Whether the connection to the engine's events is up.",
+            registry=registry,
         )
         self._lag = Histogram(
             f"{PREFIX}_event_lag_seconds",
-            "From an event of the engine until the loop takes it up.",
+            "Delay from an event of the engine to its processing.",
             buckets=LAG_BUCKETS,
             registry=registry,
         )
         self._passes = Histogram(
             f"{PREFIX}_pass_duration_seconds",
-            "One pass, from facts to actions, over everything (full) or over some containers.",
+            "One pass, from facts to actions, over everything (full) or over some containers (partial).",
             labelnames=("scope",),
             buckets=PASS_BUCKETS,
             registry=registry,
         )
         self._actions = Histogram(
             f"{PREFIX}_engine_action_duration_seconds",
-            "How long the engine's answer was awaited, by changes of endpoints, such as connect.",
+            "The engine's response time to a change of an endpoint, such as connect.",
             labelnames=("action", "outcome"),
             buckets=ENGINE_BUCKETS,
             registry=registry,
         )
         self._races = Counter(
             f"{PREFIX}_races",
-            "New containers whose address was there before their first process ran (won), or not (lost).",
+            "New containers that had their address before their first process ran (won), or later (lost).",
             labelnames=("result",),
             registry=registry,
         )
         self._retries = Counter(
-            f"{PREFIX}_retries", "What failed for a container, and was tried again.", registry=registry
+            f"{PREFIX}_retries",
+            "Actions for a container that failed and were tried again.",
+            registry=registry,
         )
 
     def __enter__(self) -> Self:
