@@ -21,7 +21,7 @@ def plan(
         print_json(report.as_json(observed.plan, observed.facts, observed.desired))
         return
     table = report.as_table(observed.plan, observed.facts, observed.desired)
-    console().print(table if table.row_count else "nothing to do: all is as it should be")
+    console().print(table if table.row_count else "nothing to do")
 
 
 def doctor(

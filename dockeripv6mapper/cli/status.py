@@ -128,8 +128,10 @@ def _uplinks(observed: "Observation", settings: Settings) -> "Iterable[Link]":
 
 
 def _notes(observed: "Observation", settings: Settings) -> list[str]:
-    """What the reader has to know besides the rows: that no daemon runs, and which objects are unreadable."""
+    """Notes besides the rows: that no daemon runs, and which of the engine's objects are unreadable."""
     notes = list(observed.unreadable)
     if lock.daemon_runs(settings.state_dir) is False:
-        notes.insert(0, f"no daemon runs with {settings.state_dir}: this is how things are without one")
+        notes.insert(
+            0, f"no daemon runs with {settings.state_dir}; this is the current state of engine and kernel"
+        )
     return notes
