@@ -1,25 +1,27 @@
 """DockerIPV6Mapper: stable, reachable IPv6 addresses for labelled containers.
 
-Data goes one way, observe → desired → plan → apply, and imports go down this list:
+Data flows one way, observe → desired → plan → apply:
 
-    cli/          the commands: parse, call, render
-    daemon/       the process: signals, permission, readiness, the threads that feed the controller
-    report/       facts → tables and JSON; log lines; metrics
-    controller/   the one loop, and all that it keeps right: one queue, one owner of all state
-    doctor/       one look at all that may be wrong, and what is found: host, engine, networks, firewall
-    teardown      all that is ours, removed, for `cleanup`
-    observation   one look at engine and kernel, for the commands that look once
-    engine/       all that speaks to Docker: client, cache, events, endpoints, journal, workers
-    kernel/       all that speaks to Linux: topology, proxies, sysctls, firewall, ip6tables, watch
-    mapping/      the decisions, pure: labels, networks, addressing, ports, claims, desired, sysctls, planner
-    actions       the frozen types of what is to be done
-    model         the frozen types that everything above shares
-    surroundings  those of what no pass needs and a check does: how networks were made, everybody's rules
-    settings      the settings, frozen
-    errors        what can go wrong
-    backoff       how long to wait before trying again
+    observe  engine/ reads containers and networks, kernel/ reads links, routes, proxy entries and rules
+    desired  mapping/ decides each container's address, or refuses it with a reason
+    plan     mapping/ compares that with what was observed
+    apply    controller/ has engine/ and kernel/ carry out the plan
 
-Start reading at `mapping/desired.py` for what is decided, at `controller/loop.py` for when.
+Imports go down this list, never up; modules on one line do not import each other (see `pyproject.toml`):
+
+    cli/                  the commands: options, output, exit codes
+    daemon/               the process: locks, signals, systemd, background mode
+    report/               tables, JSON, log lines, metrics
+    controller/, doctor/, teardown   the daemon's loop; the checks of `doctor`; the removals of `cleanup`
+    observation           one observation of engine and kernel, for commands without a daemon
+    engine/, kernel/      adapters, the only parts that speak to Docker and to Linux
+    mapping/              the decisions: pure functions of facts, without I/O
+    actions               types of the actions in a plan
+    model, surroundings   types of facts and decisions; types of facts for `doctor` only
+    settings              the user's settings
+    errors, backoff       kinds of failures; the delay before a retry
+
+To read the decisions, start with `mapping/desired.py`; for their order in time, with `controller/loop.py`.
 """
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """`python -m dockeripv6mapper`."""
 
-from dockeripv6mapper.cli import main
+from dockeripv6mapper.cli.main import main
 
 if __name__ == "__main__":
     main()

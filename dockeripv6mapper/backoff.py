@@ -1,4 +1,4 @@
-"""Backoff: how long to wait before a failing thing is tried again."""
+"""Exponential backoff with jitter."""
 
 import random
 
@@ -9,9 +9,9 @@ _random = random.SystemRandom()
 
 
 def delay(failures: int, *, longest: float = LONGEST_SECONDS) -> float:
-    """Seconds to wait after so many failures in a row: doubled each time, capped, with jitter.
+    """Seconds to wait after `failures` failures in a row (1 or more): doubled each time, at most `longest`.
 
-    The jitter, down to half, keeps what failed together from being tried again together.
+    A random factor of 0.5 to 1 spreads the retries of actions that failed at the same time.
     """
     most = min(longest, FIRST_SECONDS * 2.0 ** min(failures - 1, 32))
     return most * _random.uniform(0.5, 1)

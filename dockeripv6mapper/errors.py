@@ -1,13 +1,14 @@
-"""What can go wrong, in the few kinds that callers tell apart.
+"""Errors, one class for each kind that callers handle differently.
 
-Adapters turn every exception of a library into one of these; only `cli/` turns one into an exit code.
+`engine/` and `kernel/` turn every exception of a library into one of these. Only `cli/` turns these into exit
+codes.
 """
 
 
 class MapperError(Exception):
-    """Something failed: the message says what we were doing, to what, and the cause.
+    """Any failure. The message says what was being done, to what, and the cause.
 
-    `hint` is what the reader can type next, where there is such a thing.
+    `hint` is a remedy for the user, mostly a command to paste; None if there is none.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -16,38 +17,38 @@ class MapperError(Exception):
 
 
 class EngineUnavailableError(MapperError):
-    """The engine could not be reached, or went away during a call. Trying again is right."""
+    """The engine cannot be reached, or the connection broke during a call. Retry."""
 
 
 class NoAnswerError(EngineUnavailableError):
-    """The engine took a call, and answered too late or nothing that can be read.
+    """The engine accepted a call, but its answer came too late or cannot be parsed.
 
-    It may have done what it was asked. Another call may well be answered, so it is not said to be away.
+    The call may have had its effect. Other calls may still be answered, so the engine does not count as away.
     """
 
 
 class EngineRefusedError(MapperError):
-    """The engine answered, and the answer was no."""
+    """The engine answered with an error."""
 
 
 class GoneError(EngineRefusedError):
-    """The engine does not have the container or the network that was spoken of (any more)."""
+    """The engine has no such container or network (any more)."""
 
 
 class NotFinishedError(EngineRefusedError):
-    """A change of an endpoint was begun and cannot be finished yet: it has to be tried again.
+    """A change of an endpoint has begun and cannot be finished yet. Retry.
 
-    The container is detached from a network of its user's, or keeps an address that was refused.
+    Until then the container is detached from a network of its user, or keeps a refused address.
     """
 
 
 class KernelRefusedError(MapperError):
-    """The kernel refused a change: a proxy entry, a sysctl."""
+    """The kernel, nft or ip6tables refused to read or change a proxy entry, a sysctl or a firewall rule."""
 
 
 class CommandTimeoutError(KernelRefusedError):
-    """A command did not end in time: nothing is known of what it was to show or to change."""
+    """A command timed out. Whether it had an effect is unknown."""
 
 
 class PermissionMissingError(MapperError):
-    """The process may not do its job at all, and trying again would not help."""
+    """A privilege is missing. A retry is useless."""

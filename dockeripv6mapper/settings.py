@@ -1,4 +1,4 @@
-"""The daemon's settings, as one frozen record. How options and environment fill it stands in `cli/`."""
+"""The settings as one frozen record. `cli/main.py` fills it from options and environment."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 class Scheme(Enum):
-    """How an identity becomes a suffix (see `mapping.addressing`)."""
+    """How an identity becomes an address suffix (see `mapping.addressing`)."""
 
     MD5_24 = "md5-24"
     WIDE = "wide"
 
 
 class ProxyMode(Enum):
-    """Whose addresses are proxied on the uplinks."""
+    """Which containers' addresses are proxied on the uplinks."""
 
     MAPPED = "mapped"
     ALL = "all"
@@ -21,18 +21,18 @@ class ProxyMode(Enum):
 
 
 class FirewallMode(Enum):
-    """What is done about new connections to mapped addresses."""
+    """How new connections to mapped addresses are filtered."""
 
     ENGINE = "engine"
-    """The engine's rules stand, and what labels ask for is let through them."""
+    """The engine's rules apply; ports that labels name are opened in them."""
     CLOSED = "closed"
-    """Besides, whatever no label opened is dropped where it comes in from an uplink."""
+    """As `ENGINE`; also, new connections from an uplink to any other port are dropped."""
     OFF = "off"
-    """The firewall is never touched."""
+    """The firewall is not changed."""
 
 
 DEFAULT_FWMARK = 0x01000000
-"""One bit of the packet mark; other software on the host may use others."""
+"""One bit of the packet mark, so that other software on the host can use the other bits."""
 DEFAULT_STATE_DIR = Path("/run/dockeripv6mapper")
 DEFAULT_SYSCTL_DIR = Path("/proc/sys/net/ipv6")
 DEFAULT_RESYNC_SECONDS = 30.0
@@ -40,10 +40,10 @@ DEFAULT_RESYNC_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user chose. Every field has the default of the option of the same name."""
+    """The user's choices. Each field has the default of its option."""
 
     docker_host: str | None = None
-    """The engine's URL; None: the environment's `DOCKER_HOST`, else the local socket."""
+    """The engine's URL; None: `DOCKER_HOST` from the environment, else the local socket."""
     uplinks: tuple[str, ...] = ()
     """Interface names; empty: every interface that carries an IPv6 default route."""
     proxy: ProxyMode = ProxyMode.MAPPED
@@ -54,12 +54,12 @@ class Settings:
     firewall: FirewallMode = FirewallMode.ENGINE
     fwmark: int = DEFAULT_FWMARK
     sysctl: bool = True
-    """Set the sysctls that proxying needs; else only say which are wrong."""
+    """Set the sysctls that proxying needs; if False, only log which are wrong."""
     sysctl_dir: Path = DEFAULT_SYSCTL_DIR
     resync: float = DEFAULT_RESYNC_SECONDS
     """Seconds between two full passes."""
     state_dir: Path = DEFAULT_STATE_DIR
-    """Where what must outlive the process is kept until the next boot."""
+    """Directory of the state that must survive the process, but not a reboot."""
     metrics: tuple[str, int] | None = None
-    """Address and port at which metrics are served; None: nowhere."""
+    """Address and port of the metrics server; None: no server."""
     dry_run: bool = False

@@ -1,8 +1,10 @@
-"""The teardown: nothing of the mapper's is left, as far as it can be removed.
+"""The teardown, for `cleanup`: remove everything of the mapper's from the host.
 
-It goes on after a failure, and tells of each at its end, with what to type. What needs the engine comes
-after what does not. A note of an unfinished reconnect is all that is known of a container that is off its
-network because of us: it goes only when the container is back.
+It goes on after a failure and reports all failures together at its end, each with a command for removal by
+hand. The kernel's objects come first, since their removal needs no engine.
+
+A note in the journal is the only record of a container that the daemon detached from a network and has not
+attached again. It is removed only after the container is attached.
 """
 
 import os
@@ -22,74 +24,74 @@ from dockeripv6mapper.kernel.nft_ruleset import TABLE
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 from dockeripv6mapper.settings import Settings
 
-AGAIN = "DockerIPV6Mapper.py cleanup"
+RUN_AGAIN = "DockerIPV6Mapper.py cleanup"
 
 
-def tear_down(settings: Settings, say: Callable[[str], None], files: Iterable[Path]) -> None:
-    """Remove all that is ours, `files` of the daemon's among it, and `say` what; in a dry run only say it.
+def tear_down(settings: Settings, output: Callable[[str], None], files: Iterable[Path]) -> None:
+    """Remove everything of the mapper's, and the daemon's `files`. In a dry run, change nothing.
 
-    Raises an `ExceptionGroup` of `MapperError`s.
+    Calls `output` with one line for each object. Raises an `ExceptionGroup` of `MapperError`s.
     """
-    teardown = Teardown(say, dry_run=settings.dry_run)
-    with teardown.going_on():
-        _remove_entries(teardown, settings)
-    _remove_filtering(teardown)
+    teardown = Teardown(output, dry_run=settings.dry_run)
+    with teardown.collect_errors():
+        _remove_proxies(teardown, settings)
+    _remove_firewall(teardown)
     _finish_reconnects(teardown, settings)
     teardown.remove_files(files)
-    teardown.end()
+    teardown.finish()
 
 
 class Teardown:
-    """One removal after the other, and what failed."""
+    """The lines to print and the failures so far."""
 
-    def __init__(self, say: Callable[[str], None], *, dry_run: bool) -> None:
-        self._say = say
+    def __init__(self, output: Callable[[str], None], *, dry_run: bool) -> None:
+        self._output = output
         self.dry_run = dry_run
-        self._idle = True
+        self._changed = False
         self._errors: list[MapperError] = []
 
     @contextmanager
-    def going_on(self, hint: str | None = None) -> Iterator[None]:
-        """Take note of a failure inside; `hint`: what to type where the failure itself does not say."""
+    def collect_errors(self, hint: str | None = None) -> Iterator[None]:
+        """Collect a `MapperError` of the block; `hint` applies if the error has none."""
         try:
             yield
         except MapperError as error:
             error.hint = error.hint or hint
             self._errors.append(error)
 
-    def remove(self, what: object, how: Callable[[], object], by_hand: str) -> None:
-        """Remove one thing; `by_hand`: what to type where that fails."""
-        with self.going_on(by_hand):
+    def remove(self, target: object, remove: Callable[[], object], by_hand: str) -> None:
+        """Call `remove`, unless in a dry run; `by_hand` is the command to print if that fails."""
+        with self.collect_errors(by_hand):
             try:
                 if not self.dry_run:
-                    how()
+                    remove()
             except MapperError as error:
-                raise MapperError(f"removing {what}: {error}", hint=error.hint) from error
+                raise MapperError(f"removing {target}: {error}", hint=error.hint) from error
             except OSError as error:
-                raise MapperError(f"removing {what}: {error.strerror}") from error
-            self.tell(f"would remove {what}" if self.dry_run else f"removed {what}")
+                raise MapperError(f"removing {target}: {error.strerror}") from error
+            self.report(f"would remove {target}" if self.dry_run else f"removed {target}")
 
     def remove_files(self, files: Iterable[Path]) -> None:
-        """Remove those that are there."""
+        """Remove those that exist."""
         for path in files:
             if os.path.lexists(path):
                 self.remove(f"file {path}", path.unlink, shlex.join(("rm", str(path))))
 
-    def tell(self, text: str) -> None:
-        """Say that something was done."""
-        self._idle = False
-        self._say(text)
+    def report(self, line: str) -> None:
+        """Print what was done, or would be done."""
+        self._changed = True
+        self._output(line)
 
-    def end(self) -> None:
-        """Raise what failed, all together."""
+    def finish(self) -> None:
+        """Raise the collected errors as one group."""
         if self._errors:
             raise ExceptionGroup("cleaning up", self._errors)
-        if self._idle:
-            self._say("nothing to remove: nothing carries the mapper's mark")
+        if not self._changed:
+            self._output("nothing to remove: nothing carries the mapper's mark")
 
 
-def _remove_entries(teardown: Teardown, settings: Settings) -> None:
-    """Remove proxy entries of ours on all links, then the record of which they are."""
+def _remove_proxies(teardown: Teardown, settings: Settings) -> None:
+    """Remove our proxy entries on all links, then the record of which entries are ours."""
     kernel = Kernel(settings.state_dir)
     try:
         ours = sorted(entry for entry, is_ours in kernel.observe().entries.items() if is_ours)
@@ -97,36 +99,36 @@ def _remove_entries(teardown: Teardown, settings: Settings) -> None:
     finally:
         kernel.close()
     for entry in ours if teardown.dry_run else outcome.done:
-        teardown.tell(f"{'would remove' if teardown.dry_run else 'removed'} proxy entry {entry}")
+        teardown.report(f"{'would remove' if teardown.dry_run else 'removed'} proxy entry {entry}")
     for entry, error in outcome.failed.items():
-        with teardown.going_on(f"ip -6 neigh del proxy {entry.address} dev {entry.uplink}"):
+        with teardown.collect_errors(f"ip -6 neigh del proxy {entry.address} dev {entry.uplink}"):
             raise error
     if not outcome.failed:
         record = settings.state_dir / RECORD
         teardown.remove_files((record, record.with_suffix(".draft")))
 
 
-def _remove_filtering(teardown: Teardown) -> None:
-    """Remove our table, and our rules among the engine's."""
-    with teardown.going_on(f"nft delete table {TABLE}"):
+def _remove_firewall(teardown: Teardown) -> None:
+    """Remove our nftables table, and our rules in the engine's chains."""
+    with teardown.collect_errors(f"nft delete table {TABLE}"):
         if firewall.has_table():
             teardown.remove(f"table {TABLE}", firewall.remove_table, f"nft delete table {TABLE}")
     for command in commands.backends():
-        with teardown.going_on(f"{command}-save | grep {ip6tables.COMMENT}"):
+        with teardown.collect_errors(f"{command}-save | grep {ip6tables.COMMENT}"):
             for rule in list(ip6tables.our_rules(command)):
                 teardown.remove(rule, rule.remove, shlex.join(rule.removal))
 
 
 def _finish_reconnects(teardown: Teardown, settings: Settings) -> None:
-    """Put containers back that a daemon took off a network and did not live to attach again."""
+    """Attach containers that a daemon detached from a network before it was killed."""
     journal = Journal(settings.state_dir)
-    with teardown.going_on():
+    with teardown.collect_errors():
         teardown.remove_files(journal.drafts())
-        if begun := journal.container_ids():
+        if container_ids := journal.container_ids():
             client = Client(settings.docker_host)
-            _ping(client, begun, journal)
+            _ping(client, container_ids, journal)
             endpoints = Endpoints(client, journal)
-            for container_id in begun:
+            for container_id in container_ids:
                 _finish(teardown, endpoints, Restore(container_id, container_id[:SHORT_ID_DIGITS]))
         for path in journal.unreadable():
             _keep_unreadable(teardown, path)
@@ -136,25 +138,25 @@ def _finish_reconnects(teardown: Teardown, settings: Settings) -> None:
 
 
 def _keep_unreadable(teardown: Teardown, note: Path) -> None:
-    """Leave a note that could not be read: it is all that is known of a container that may be detached."""
+    """Keep an unreadable note: it is the only record of a container that may be detached. Report an error."""
     container = note.name[:SHORT_ID_DIGITS]
-    with teardown.going_on(f"docker inspect {container}; rm {shlex.quote(str(note))}"):
+    with teardown.collect_errors(f"docker inspect {container}; rm {shlex.quote(str(note))}"):
         raise MapperError(f"finishing what was begun on container {container}: {note} cannot be read")
 
 
-def _ping(client: Client, begun: Iterable[str], journal: Journal) -> None:
+def _ping(client: Client, container_ids: Iterable[str], journal: Journal) -> None:
     try:
         client.ping()
     except EngineUnavailableError as error:
-        whose = ", ".join(container_id[:SHORT_ID_DIGITS] for container_id in begun)
+        names = ", ".join(container_id[:SHORT_ID_DIGITS] for container_id in container_ids)
         raise MapperError(
-            f"finishing what was begun on container {whose}: {error}; {journal.directory} is kept for that",
-            hint=f"{error.hint} && {AGAIN}" if error.hint else AGAIN,
+            f"finishing what was begun on container {names}: {error}; {journal.directory} is kept for that",
+            hint=f"{error.hint} && {RUN_AGAIN}" if error.hint else RUN_AGAIN,
         ) from error
 
 
 def _finish(teardown: Teardown, endpoints: Endpoints, action: Restore) -> None:
-    with teardown.going_on(f"docker inspect {action.container}; {AGAIN}"):
+    with teardown.collect_errors(f"docker inspect {action.container}; {RUN_AGAIN}"):
         if not teardown.dry_run:
             endpoints.apply(action)
-        teardown.tell(f"would {action}" if teardown.dry_run else f"done: {action}")
+        teardown.report(f"would {action}" if teardown.dry_run else f"done: {action}")

@@ -1,4 +1,4 @@
-"""`address`: the address that a container of some name would get."""
+"""`address`: the address that a container with a given name would get."""
 
 import re
 import sys
@@ -12,23 +12,24 @@ from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.settings import Scheme, Settings
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-"""What the engine takes as a container's name (moby, `daemon/names`)."""
+"""The container names that the engine accepts (moby, `daemon/names`)."""
 
 
 def address(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A container's name, or a Swarm task's service.slot.")],
+    *,
     network: Annotated[str | None, typer.Option(help="A network of the engine, by name or ID.")] = None,
     subnet: Annotated[
         str | None, typer.Option(metavar="PREFIX/LENGTH", help="A subnet; needs no engine.")
     ] = None,
     suffix: Annotated[str | None, typer.Option(help="As the label ipv6.mapper.suffix.")] = None,
-    scheme: Annotated[Scheme | None, typer.Option(help="As the daemon's option.")] = None,
+    scheme: Annotated[Scheme | None, typer.Option(help="As the daemon's option --scheme.")] = None,
 ) -> None:
     """Print the address that a container of this name would get.
 
-    With --network the daemon's own rules decide, so an address that is the host's, a router's or another
-    container's is an error.
+    With --network the daemon's own rules decide: the address of the host, of a router or of another
+    container is an error.
     """
     from dockeripv6mapper.model import RefusedError
 
@@ -43,15 +44,17 @@ def address(
             result = _in_subnet(name, _subnet(subnet), suffix, settings)
         else:
             raise typer.BadParameter("give one of --network and --subnet")
-    except RefusedError as no:
+    except RefusedError as error:
         from dockeripv6mapper.report.status import REMEDIES
 
-        hint = REMEDIES.get(no.refusal.reason)
-        raise MapperError(f"computing the address of {name}: {no.refusal.detail}", hint=hint) from no
+        refusal = error.refusal
+        hint = REMEDIES.get(refusal.reason)
+        raise MapperError(f"computing the address of {name}: {refusal.detail}", hint=hint) from error
     typer.echo(str(result))
 
 
 def _in_subnet(name: str, subnet: IPv6Network, suffix: str | None, settings: Settings) -> IPv6Address:
+    """The address in a subnet alone: a network with the engine's default gateway and nothing else."""
     from dockeripv6mapper.mapping import addressing, labels, resolution
     from dockeripv6mapper.model import Network
 
@@ -62,6 +65,7 @@ def _in_subnet(name: str, subnet: IPv6Network, suffix: str | None, settings: Set
 
 
 def _on_network(name: str, network: str, suffix: str | None, settings: Settings) -> IPv6Address:
+    """The address that the daemon would give a container created now on a network of the engine."""
     from dockeripv6mapper import observation
     from dockeripv6mapper.mapping import labels
     from dockeripv6mapper.model import Container, Mapping, Refusal, RefusedError
@@ -69,10 +73,10 @@ def _on_network(name: str, network: str, suffix: str | None, settings: Settings)
     given = {labels.NETWORK: network} | ({} if suffix is None else {labels.SUFFIX: suffix})
     newest = Container(id="", name=name, labels=given, image="", created=sys.maxsize, running=False)
     match observation.foresee(settings, newest):
-        case Mapping(address=found):
-            return found
-        case Refusal(address=IPv6Address() as found, reason=reason) if not reason.is_fault:
-            return found  # its predecessor's, which it will take over
+        case Mapping(address=result):
+            return result
+        case Refusal(address=IPv6Address() as result, reason=reason) if not reason.is_fault:
+            return result  # the new container takes it over from its predecessor
         case Refusal() as refusal:
             raise RefusedError(refusal.reason, refusal.detail, refusal.address)
         case other:

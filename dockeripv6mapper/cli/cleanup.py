@@ -1,4 +1,4 @@
-"""`cleanup`: nothing of the mapper's is left on the host."""
+"""`cleanup`: remove everything of the mapper's from the host."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 import typer
 
 from dockeripv6mapper.daemon import lock
-from dockeripv6mapper.daemon.pidfile import PidFile
+from dockeripv6mapper.daemon.detach import PidFile
 from dockeripv6mapper.settings import Settings
 
 
 def cleanup(context: typer.Context) -> None:
-    """Remove proxy entries, firewall objects and state files that are the mapper's, and nothing else.
+    """Remove the mapper's proxy entries, firewall objects and state files, and nothing else.
 
-    For when the daemon is stopped for good: while one runs, nothing is removed. Containers keep their
-    addresses. Whatever cannot be removed is named, with what to type, and the rest is removed; then the
-    exit code is 1.
+    For use after the daemon is stopped for good: while a daemon runs, nothing is removed. Containers keep
+    their addresses. If an object cannot be removed, the others are removed all the same; then each failure
+    is printed with a command that removes the object by hand, and the exit code is 1.
     """
     from dockeripv6mapper.teardown import tear_down
 
@@ -23,13 +23,13 @@ def cleanup(context: typer.Context) -> None:
     pidfile = _pidfile(context)
     with ExitStack() as stack:
         if not settings.dry_run:
-            if (holder := PidFile(pidfile).holder()) is not None:
-                raise lock.running(f"as process {holder}")
-            stack.enter_context(lock.kept_from_starting(settings.state_dir))
+            if (pid := PidFile(pidfile).holder()) is not None:
+                raise lock.daemon_is_running(f"as process {pid}")
+            stack.enter_context(lock.exclude_daemons(settings.state_dir))
         tear_down(settings, typer.echo, files=(pidfile, settings.state_dir / lock.NAME))
 
 
 def _pidfile(context: typer.Context) -> Path:
-    """The file that the option names, which stands before the command."""
+    """The pid file that the program's option names; the option stands before the command."""
     pidfile: Path = context.find_root().params["pidfile"]
     return pidfile.absolute()

@@ -1,18 +1,22 @@
-"""What every command shares: its exit codes, and where its results go."""
+"""Exit codes and output, the same for every command: results go to stdout, notes and errors to stderr."""
 
+import json
 import sys
+from collections.abc import Iterable
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PIPED_COLUMNS = 250
-"""Width of a table that a program reads, which must not be cut."""
+"""Width of a table that is not written to a terminal. Wide enough that no column is cut."""
 
 
 class Exit(IntEnum):
-    """Exit codes, as every command's help names them."""
+    """Exit codes. `--help` and the man page explain them."""
 
     DONE = 0
     ERROR = 1
@@ -21,7 +25,18 @@ class Exit(IntEnum):
 
 
 def console() -> "Console":
-    """Where tables go: as wide as the terminal, and wide enough for anything where there is none."""
+    """The console for tables on stdout: as wide as the terminal, or `PIPED_COLUMNS` without one."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+
+
+def print_json(report: dict[str, Any]) -> None:
+    """Print `report` on stdout."""
+    typer.echo(json.dumps(report, indent=2))
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print each note on stderr, on a line of its own."""
+    for note in notes:
+        typer.echo(note, err=True)

@@ -1,10 +1,8 @@
 """The daemon: the process around the controller.
 
-process   what it needs before it may begin, its threads, its signals
-background  -d start, stop, restart
-lock      no two in one network namespace, or with one state directory
-namespace   the name that one holds in its network namespace
-held_locks  which process holds a lock
-pidfile   which process it is
-notify    what it tells the service manager: ready, alive, how many are mapped
+process     checks before the start, threads, signals
+lock        one daemon for each state directory; which process holds a file lock
+netns_lock  one daemon for each network namespace
+systemd     sd_notify: readiness, watchdog, status line
+detach      -d start, stop, restart, and the pid file
 """

@@ -1,4 +1,4 @@
-"""The daemon's process: what it needs before it may begin, its threads, its signals."""
+"""The daemon's process: checks before the start, wiring, threads, signals."""
 
 import faulthandler
 import logging
@@ -12,7 +12,7 @@ from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
 from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.daemon import lock
-from dockeripv6mapper.daemon.notify import Notifier
+from dockeripv6mapper.daemon.systemd import Notifier
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
@@ -31,16 +31,16 @@ that arrives during a pass waits for 5.1 ms (measured), and 0.6 ms with this."""
 
 
 def run(settings: Settings, service: ServiceManager | None = None) -> None:
-    """Run in the foreground until SIGTERM or SIGINT. Raises `MapperError` where it cannot begin.
+    """Run in the foreground until SIGTERM or SIGINT. Raises `MapperError` if it cannot start.
 
-    `service` is told how the daemon does; None: the service manager that started it, if one did.
+    `service` receives readiness and status; None: the service manager in the environment, if any.
     """
     client = Client(settings.docker_host)
     _check(client, settings)
     with ExitStack() as stack:
         journal = Journal(settings.state_dir)
         if not settings.dry_run:
-            stack.enter_context(lock.held(settings.state_dir))
+            stack.enter_context(lock.single_daemon(settings.state_dir))
             journal.prepare()
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
@@ -48,13 +48,13 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),
-            stop_events=lambda: reader.stop(),  # noqa: PLW0108 - it is made with the controller in hand
+            stop_events=lambda: reader.stop(),  # noqa: PLW0108 - the reader is made below
             watch=watcher.watch,
             service=service or Notifier.of_environment(),
             meter=meter,
         )
         reader = EventReader(client, controller.post)
-        _heed_signals(controller)
+        _handle_signals(controller)
         dry = " (dry run: nothing is changed)" if settings.dry_run else ""
         log.info("DockerIPV6Mapper %s%s", __version__, dry)
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -66,11 +66,11 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
 
 
 def _metrics(stack: ExitStack, settings: Settings) -> Meter | None:
-    """What counts, where somebody wants to know. Raises `MapperError`."""
+    """The metrics server, if one is configured. Raises `MapperError`."""
     if settings.metrics is None:
         return None
     try:
-        from dockeripv6mapper.report.metrics import Metrics  # noqa: PLC0415 - an extra, which may be missing
+        from dockeripv6mapper.report.metrics import Metrics  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
         raise MapperError(
             f"serving metrics: {error}", hint=f"{sys.prefix}/bin/pip install prometheus-client"
@@ -78,8 +78,8 @@ def _metrics(stack: ExitStack, settings: Settings) -> Meter | None:
     return stack.enter_context(Metrics(*settings.metrics))
 
 
-def _heed_signals(controller: Controller) -> None:
-    """SIGTERM and SIGINT end it in order, SIGHUP has it look at everything; SIGABRT shows where it hangs."""
+def _handle_signals(controller: Controller) -> None:
+    """SIGTERM and SIGINT: stop. SIGHUP: full pass. SIGABRT: print the stack of each thread, then die."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         log.info("stopping on %s: addresses and proxy entries stay", signal.Signals(number).name)
@@ -92,7 +92,7 @@ def _heed_signals(controller: Controller) -> None:
 
 
 def _check(client: Client, settings: Settings) -> None:
-    """Raise now what would keep every later step from working, and trying again from helping."""
+    """Raise `MapperError` for a condition that no retry can cure: missing privilege, unusable directory."""
     if not settings.dry_run and (settings.sysctl or settings.proxy is not ProxyMode.OFF):
         require_net_admin()
     if not settings.dry_run:

@@ -1,12 +1,9 @@
-"""Facts → tables and JSON, records → lines, for people and for programs.
+"""Facts and decisions as tables, JSON and lines; log records as lines; metrics.
 
-status   every labelled container
-tree     the same, by uplinks and networks
-names    the same, for what resolves names
-doctor   the findings of the checks
-plan     what one pass would do
-metrics  the loop's doings in numbers
-logs     log records → lines, for people, the journal and programs
-colours  log records on a terminal
-formats  the forms that an option names
+status   every labelled container: table, JSON, tree by uplinks and networks
+exports  names and addresses as lines for /etc/hosts or a zone file
+plan     what one pass would do: table, JSON
+doctor   the findings of the checks: lines, JSON
+metrics  the controller's work in numbers, for Prometheus
+logs     log records as lines: terminal, journal, JSON
 """

@@ -1,7 +1,7 @@
-"""Metrics: what the loop does, in numbers for Prometheus.
+"""Metrics of the controller for Prometheus. Needs prometheus-client, the extra `metrics`.
 
-Needs prometheus-client, the extra `metrics`. No label has a value that a container can choose: networks are
-those that the engine has, and everything else is a word of ours.
+No label has a value that a container can choose, so the number of time series is limited: `network` is one of
+the engine's networks, all other values are fixed words.
 """
 
 from collections.abc import Iterator
@@ -29,22 +29,22 @@ PREFIX = "dockeripv6mapper"
 PASS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 """Seconds. A pass over one container takes about a millisecond."""
 ENGINE_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60)
-"""Seconds. Before a start the engine answers in 3 ms, on a running container in 75 to 150."""
+"""Seconds. The engine answers a connect in 3 ms before a start, in 75 to 150 ms on a running container."""
 LAG_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
-"""Seconds. Usual are 0.2 to 0.5 ms."""
+"""Seconds. Usually 0.2 to 0.5 ms."""
 
 
-class Counts(Collector):
-    """The last tally, as gauges. The loop replaces it whole, so a scrape never sees half of one."""
+class TallyCollector(Collector):
+    """The last tally as gauges. The controller replaces the whole object, so each scrape is consistent."""
 
     tally = Tally()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield what was counted last."""
+        """Yield the gauges of the last tally."""
         tally = self.tally
         mappings = GaugeMetricFamily(
             f"{PREFIX}_mappings",
-            "Containers that name a network; the network is empty where there is none of that name.",
+            "Labelled containers; the network is empty if the label names no existing one.",
             labels=("state", "network"),
         )
         for (state, network), count in tally.mappings.items():
@@ -62,51 +62,55 @@ class Counts(Collector):
 
 
 class Metrics(Meter):
-    """A registry of its own, scraped at `address` from `__enter__` to `__exit__`."""
+    """The metrics, served at `address` from `__enter__` to `__exit__`, from a registry of their own."""
 
     def __init__(self, address: str, port: int) -> None:
         self._address = address
         self._port = port
         self.registry = registry = CollectorRegistry()
-        self._counts = Counts()
-        registry.register(self._counts)
+        self._tally = TallyCollector()
+        registry.register(self._tally)
         ProcessCollector(registry=registry)
         Info(PREFIX, "The program.", registry=registry).info({"version": __version__})
         self._connected = Gauge(
-            f"{PREFIX}_engine_connected", "Whether the engine's events flow.", registry=registry
+            f"{PREFIX}_engine_connected",
+            "Whether the connection to the engine's events is up.",
+            registry=registry,
         )
         self._lag = Histogram(
             f"{PREFIX}_event_lag_seconds",
-            "From an event of the engine until the loop takes it up.",
+            "Delay from an event of the engine to its processing.",
             buckets=LAG_BUCKETS,
             registry=registry,
         )
-        self._reconciler = Histogram(
+        self._passes = Histogram(
             f"{PREFIX}_pass_duration_seconds",
-            "One pass, from facts to actions, over everything (full) or over some containers.",
+            "One pass, from facts to actions, over everything (full) or over some containers (partial).",
             labelnames=("scope",),
             buckets=PASS_BUCKETS,
             registry=registry,
         )
         self._actions = Histogram(
             f"{PREFIX}_engine_action_duration_seconds",
-            "How long the engine's answer was awaited, by changes of endpoints, such as connect.",
+            "The engine's response time to a change of an endpoint, such as connect.",
             labelnames=("action", "outcome"),
             buckets=ENGINE_BUCKETS,
             registry=registry,
         )
         self._races = Counter(
             f"{PREFIX}_races",
-            "New containers whose address was there before their first process ran (won), or not (lost).",
+            "New containers that had their address before their first process ran (won), or later (lost).",
             labelnames=("result",),
             registry=registry,
         )
         self._retries = Counter(
-            f"{PREFIX}_retries", "What failed for a container, and was tried again.", registry=registry
+            f"{PREFIX}_retries",
+            "Actions for a container that failed and were tried again.",
+            registry=registry,
         )
 
     def __enter__(self) -> Self:
-        """Begin to answer. Raises `MapperError` where the address cannot be listened on."""
+        """Start the HTTP server. Raises `MapperError` if the address cannot be bound."""
         try:
             self._server, self._thread = start_http_server(self._port, self._address, self.registry)
         except OSError as error:
@@ -127,11 +131,11 @@ class Metrics(Meter):
         self._connected.set(connected)
 
     def event(self, lag: float) -> None:
-        # The engine's clock may be another machine's.
+        # Negative if the engine runs on another machine, whose clock is ahead.
         self._lag.observe(max(0.0, lag))
 
     def passed(self, seconds: float, *, whole: bool) -> None:
-        self._reconciler.labels("full" if whole else "partial").observe(seconds)
+        self._passes.labels("full" if whole else "partial").observe(seconds)
 
     def acted(self, action: str, seconds: float, *, failed: bool) -> None:
         self._actions.labels(action, "failed" if failed else "done").observe(seconds)
@@ -143,4 +147,4 @@ class Metrics(Meter):
         self._retries.inc()
 
     def tallied(self, tally: Tally) -> None:
-        self._counts.tally = tally
+        self._tally.tally = tally

@@ -1,4 +1,4 @@
-"""What one pass would do, as JSON and as a table."""
+"""The plan of one pass, and the refusals, as JSON and as a table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ from dockeripv6mapper.model import ProxyEntry, Refusal
 def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
     """The plan, with the keys `endpoints`, `proxies`, `ports`, `closed`, `sysctls` and `refusals`.
 
-    Every list below them is empty where all is well.
+    All lists in it are empty if there is nothing to do and nothing is refused.
     """
     firewall = plan.firewall
     return {
@@ -30,7 +30,7 @@ def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
             "close": list(map(str, firewall.closed)),
         },
         "closed": {"add": list(map(str, firewall.shut)), "remove": list(map(str, firewall.unshut))},
-        "sysctls": [{"key": each.key, "old": each.old, "new": each.new} for each in plan.sysctls],
+        "sysctls": [{"key": change.key, "old": change.old, "new": change.new} for change in plan.sysctls],
         "refusals": [
             {"container": name, "reason": refusal.reason.value, "detail": refusal.detail}
             for name, refusal in _refusals(facts, desired)
@@ -39,7 +39,7 @@ def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
 
 
 def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
-    """One line for each action, and one for each refusal."""
+    """A line for each action, then one for each refusal."""
     table = Table("action", "what", box=None, pad_edge=False)
     for action in plan.endpoints:
         table.add_row(type(action).__name__.lower(), Text(str(action)))
@@ -71,14 +71,14 @@ def _refusals(facts: Facts, desired: Desired) -> Iterator[tuple[str, Refusal]]:
 
 
 def _endpoint(action: EndpointAction) -> dict[str, Any]:
-    described: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "action": type(action).__name__.lower(),
         "id": action.container_id,
         "container": action.container,
     }
     if isinstance(action, EndpointChange):
-        described |= {"network": action.network, "address": str(action.address)}
-    return described
+        fields |= {"network": action.network, "address": str(action.address)}
+    return fields
 
 
 def _entry(entry: ProxyEntry) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Every labelled container: wanted and actual address, where it is proxied, what is open, or why not.
+"""Every labelled container: wanted and actual address, where it is proxied, open ports, or the refusal.
 
-The same facts and decisions as the daemon's, looked at once; so it tells the truth without a daemon too.
+Computed from one observation and the daemon's own decisions, so it is correct without a daemon, too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,13 @@ from typing import Any
 from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
+from rich.tree import Tree
 
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.progress import State, actual_address, state
-from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal
+from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal, RefusedError
 from dockeripv6mapper.model import Mapping as Wanted
 
 REMEDIES = {
@@ -36,7 +37,7 @@ REMEDIES = {
     Reason.NEXT_HOP: "another ipv6.mapper.suffix",
     Reason.ADDRESS_HELD: "another ipv6.mapper.suffix, or remove the other container",
 }
-"""What to do about a refusal that is a fault."""
+"""The remedy for each refusal that is a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Row:
 
     container: Container
     identity: str | None
-    """What the address is computed from; None where it did not come to one."""
+    """What the address is computed from: the name, or a Swarm task's `service.slot`. None: no address."""
     network: str
     wanted: IPv6Address | None
     actual: IPv6Address | None
@@ -56,24 +57,24 @@ class Row:
 
     @property
     def is_well(self) -> bool:
-        """Whether nobody need do anything about it."""
+        """Whether it is mapped, or waits for its predecessor, which needs no action of the user."""
         if self.refusal is not None:
             return not self.refusal.reason.is_fault
         return self.state is State.MAPPED
 
 
 def rows(facts: Facts, desired: Desired) -> list[Row]:
-    """A row for each container that names a network, by name."""
-    found = (_row(container, facts, desired) for container in facts.containers.values())
-    return sorted((row for row in found if row), key=lambda row: row.container.name)
+    """A row for each container with the label `ipv6.mapper.network`, sorted by name."""
+    all_rows = (_row(container, facts, desired) for container in facts.containers.values())
+    return sorted((row for row in all_rows if row), key=lambda row: row.container.name)
 
 
 def as_json(
-    found: Iterable[Row], uplinks: Iterable[Link], sysctls: Mapping[str, str | None]
+    rows: Iterable[Row], uplinks: Iterable[Link], sysctls: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """`{"uplinks": [{name, proxy_ndp, …}], "containers": [{id, name, …}]}`."""
     return {
-        "uplinks": [uplink_as_json(link, sysctls) for link in uplinks],
+        "uplinks": [_uplink(link, sysctls) for link in uplinks],
         "containers": [
             {
                 "id": row.container.id,
@@ -87,13 +88,13 @@ def as_json(
                 "proxied": list(row.proxied),
                 "ports": [opening.ports for opening in row.open],
             }
-            for row in found
+            for row in rows
         ],
     }
 
 
-def uplink_as_json(link: Link, sysctls: Mapping[str, str | None]) -> dict[str, str | None]:
-    """An uplink's name, and the sysctls that proxying on it depends on; None where one is not there."""
+def _uplink(link: Link, sysctls: Mapping[str, str | None]) -> dict[str, str | None]:
+    """An uplink's name, and the sysctls that proxying needs on it; None for a sysctl that does not exist."""
     return {
         "name": link.name,
         "proxy_ndp": sysctls.get(f"conf/{link.name}/proxy_ndp"),
@@ -102,54 +103,79 @@ def uplink_as_json(link: Link, sysctls: Mapping[str, str | None]) -> dict[str, s
     }
 
 
-def as_table(found: Iterable[Row]) -> Group:
-    """One line for each container, and a sentence below for each that is refused."""
+def as_table(rows: Iterable[Row]) -> Group:
+    """A line for each container; below the table, a line for each refusal with its remedy."""
     notes: list[Text] = []
-    # An address is there to be copied: whatever else gets narrow, it does not.
+    # Users copy addresses: on a narrow terminal, other columns are wrapped instead.
     address_column = Column("address", no_wrap=True)
     table = Table(
         "container", "network", address_column, "state", "proxied on", "open", box=None, pad_edge=False
     )
-    for row in found:
+    for row in rows:
         table.add_row(
             Text(row.container.name),
             Text(labels.plain(row.network)),
-            Text(address_of(row)),
+            Text(_address(row)),
             row.state.value,
             " ".join(row.proxied) or "-",
             " ".join(opening.ports for opening in row.open) or "-",
         )
         if row.refusal is not None:
-            notes.append(Text(f"{row.container.name}: {refusal_of(row.refusal)}"))
+            notes.append(Text(f"{row.container.name}: {_refusal(row.refusal)}"))
     return Group(table, *notes)
 
 
-def address_of(row: Row) -> str:
-    """The container's address, with the wanted one where that is another."""
+def as_tree(
+    host: str,
+    rows: Iterable[Row],
+    facts: Facts,
+    uplinks: Iterable[Link],
+    sysctls: Mapping[str, str | None],
+) -> Tree:
+    """Uplinks first, then networks with their containers.
+
+    A network that does not exist is a branch as well.
+    """
+    tree = Tree(Text(host))
+    for link in uplinks:
+        tree.add(Text(_uplink_branch(link, sysctls)))
+    branches: dict[str, Tree] = {}
+    for row in rows:
+        network = _network_branch(row, facts)
+        if network not in branches:
+            branches[network] = tree.add(Text(network))
+        branches[network].add(Text(_container_leaf(row)))
+    if not branches:
+        tree.add(Text(f"no container carries the label {labels.NETWORK}"))
+    return tree
+
+
+def _address(row: Row) -> str:
+    """The actual address, and the wanted one if it differs."""
     if row.actual and row.wanted and row.actual != row.wanted:
         return f"{row.actual}, not {row.wanted}"
     return _text(row.actual or row.wanted) or "-"
 
 
-def refusal_of(refusal: Refusal) -> str:
-    """A refusal's reason, with what to do about it where that is for somebody to do."""
+def _refusal(refusal: Refusal) -> str:
+    """The refusal's detail and reason, and its remedy if there is one."""
     remedy = REMEDIES.get(refusal.reason)
-    said = f"{refusal.detail} [{refusal.reason.value}]"
-    return f"{said}; try: {remedy}" if remedy else said
+    text = f"{refusal.detail} [{refusal.reason.value}]"
+    return f"{text}; try: {remedy}" if remedy else text
 
 
 def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
     decision = desired.decision(container.id)
     if decision is None:
         return None
-    named = container.labels.get(labels.NETWORK, "")
+    label = container.labels.get(labels.NETWORK, "")
     refusal = decision if isinstance(decision, Refusal) else None
     wanted = decision.address if isinstance(decision, Wanted | Refusal) else None
     actual = actual_address(container, wanted)
     return Row(
         container=container,
         identity=decision.identity if isinstance(decision, Wanted) else None,
-        network=decision.network if isinstance(decision, Wanted) else named,
+        network=decision.network if isinstance(decision, Wanted) else label,
         wanted=wanted,
         actual=actual,
         state=state(container, decision),
@@ -161,3 +187,32 @@ def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
 
 def _text(address: IPv6Address | None) -> str | None:
     return None if address is None else str(address)
+
+
+def _uplink_branch(link: Link, sysctls: Mapping[str, str | None]) -> str:
+    if not link.neighbour_discovery:
+        return f"uplink {link.name}, without neighbour discovery"
+    state = _uplink(link, sysctls)
+    return " ".join([f"uplink {state.pop('name')}", *(f"{key}={value}" for key, value in state.items())])
+
+
+def _network_branch(row: Row, facts: Facts) -> str:
+    reference = row.container.labels.get(labels.NETWORK, "").strip()
+    try:
+        network = facts.networks.find(reference)
+    except RefusedError as error:
+        if reference and not facts.networks.complete:
+            return f"network {labels.shown(reference)}, which is not among those that can be read"
+        return error.refusal.detail if reference else "no network named"
+    return " ".join([f"network {labels.plain(network.name)}", *map(str, network.subnets)])
+
+
+def _container_leaf(row: Row) -> str:
+    text = f"{row.container.name} {_address(row)} {row.state.value}"
+    if row.refusal is not None:
+        return f"{text}: {_refusal(row.refusal)}"
+    if row.proxied:
+        text += f", proxied on {' '.join(row.proxied)}"
+    if row.open:
+        text += f", open {' '.join(opening.ports for opening in row.open)}"
+    return text

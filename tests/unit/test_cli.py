@@ -1,4 +1,4 @@
-"""The command line: results, exit codes and errors of what needs neither engine nor root."""
+"""The command line without engine and root: results, exit codes, errors."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ SUBNET = "2001:470:b080:103:1::/80"
 
 
 def dockeripv6mapper(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user would, with nothing but `environment` in its environment."""
+    """Run the program in a process, with `environment` as its whole environment."""
     argv = (sys.executable, "-m", "dockeripv6mapper", *args)
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
 
@@ -25,13 +25,13 @@ def dockeripv6mapper(*args: str, **environment: str) -> subprocess.CompletedProc
     ],
 )
 def test_address_prints_the_address_and_nothing_else(args: tuple[str, ...], address: str) -> None:
-    """It can stand in a script."""
+    """So a script can use the output."""
     done = dockeripv6mapper("address", *args, "--subnet", SUBNET)
     assert (done.stdout, done.stderr, done.returncode) == (f"{address}\n", "", 0)
 
 
 def test_an_environment_variable_stands_for_an_option() -> None:
-    """As the systemd unit sets them."""
+    """The systemd unit sets options in this way."""
     done = dockeripv6mapper("address", "nginx", "--subnet", SUBNET, DOCKERIPV6MAPPER_SCHEME="wide")
     assert done.stdout == "2001:470:b080:103:1:ee43:4023:cf89\n"
 
@@ -39,14 +39,14 @@ def test_an_environment_variable_stands_for_an_option() -> None:
 @pytest.mark.parametrize("where", [("--subnet", SUBNET), ("--network", "he_ipv6")], ids="".join)
 @pytest.mark.parametrize("name", ["", "a", ".web", "/web", "web\n", "wéb", "a b"])
 def test_a_name_that_no_container_can_have_is_a_usage_error(name: str, where: tuple[str, str]) -> None:
-    """Its address would be nobody's; the engine need not be asked for that."""
+    """No container can have it, so the engine is not asked."""
     done = dockeripv6mapper("address", name, *where)
     assert (done.stdout, done.returncode) == ("", 2)
     assert "is a name that no container can have" in " ".join(done.stderr.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "cause"),
     [
         (("--suffix", "1"), "gateway"),
         (("--suffix", "0"), "anycast"),
@@ -54,13 +54,13 @@ def test_a_name_that_no_container_can_have_is_a_usage_error(name: str, where: tu
         (("--suffix", "1:2:3:4"), "1:2:3:4 does not fit"),
     ],
 )
-def test_a_refused_address_is_one_sentence_and_exit_code_1(args: tuple[str, ...], said: str) -> None:
-    """What was done, to what, and why not; no traceback."""
+def test_a_refused_address_is_an_error_and_exit_code_1(args: tuple[str, ...], cause: str) -> None:
+    """The message says what was being done, to what, and the cause; no traceback."""
     done = dockeripv6mapper("address", "nginx", "--subnet", SUBNET, *args)
     assert done.returncode == 1
     assert not done.stdout
     assert done.stderr.startswith("error: computing the address of nginx: ")
-    assert said in done.stderr
+    assert cause in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -83,7 +83,7 @@ def test_a_refused_address_is_one_sentence_and_exit_code_1(args: tuple[str, ...]
     ],
 )
 def test_wrong_usage_is_exit_code_2(args: tuple[str, ...]) -> None:
-    """And says what is wrong on stderr."""
+    """The error is on stderr."""
     done = dockeripv6mapper(*args)
     assert done.returncode == 2
     assert "Error" in done.stderr
@@ -91,8 +91,8 @@ def test_wrong_usage_is_exit_code_2(args: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("args", [("plan",), ("status",), ("address", "nginx", "--network", "he_ipv6")])
-def test_an_engine_that_is_not_there_is_an_error_and_not_a_traceback(args: tuple[str, ...]) -> None:
-    """With the cause that the system gave."""
+def test_an_unreachable_engine_is_an_error_and_not_a_traceback(args: tuple[str, ...]) -> None:
+    """The message contains the cause from the operating system."""
     done = dockeripv6mapper("--docker-host", "unix:///nonexistent/docker.sock", *args)
     assert done.returncode == 1
     assert "No such file or directory" in done.stderr
@@ -100,8 +100,8 @@ def test_an_engine_that_is_not_there_is_an_error_and_not_a_traceback(args: tuple
 
 
 @pytest.mark.parametrize("args", [("--help",), ("address", "nginx", "--subnet", SUBNET)])
-def test_what_needs_neither_engine_nor_kernel_does_not_load_their_libraries(args: tuple[str, ...]) -> None:
-    """They take most of the time that a script would wait for an address."""
+def test_commands_without_engine_and_kernel_load_neither_docker_nor_pyroute2(args: tuple[str, ...]) -> None:
+    """Loading these libraries would take most of the command's time."""
     argv = (sys.executable, "-X", "importtime", "-m", "dockeripv6mapper", *args)
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, env={})
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
@@ -110,25 +110,26 @@ def test_what_needs_neither_engine_nor_kernel_does_not_load_their_libraries(args
 
 
 def test_help_names_exit_codes_and_every_command() -> None:
-    """What a user can do is there to be found."""
+    """Each exists in the text of `--help`."""
     done = dockeripv6mapper("--help", COLUMNS="200")
     for text in ("address", "plan", "status", "cleanup", "--dry-run", "Exit codes"):
         assert text in done.stdout
 
 
-def test_the_man_page_is_what_the_commands_say_now() -> None:
-    """Made anew by `python -m dockeripv6mapper.cli.manpage > docs/DockerIPV6Mapper.8`."""
-    argv = (sys.executable, "-m", "dockeripv6mapper.cli.manpage")
-    made = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert made == (Path(__file__).parents[2] / "docs/DockerIPV6Mapper.8").read_text()
+def test_the_man_page_agrees_with_the_help_texts() -> None:
+    """Update it with `python tools/manpage.py > docs/DockerIPV6Mapper.8`."""
+    checkout = Path(__file__).parents[2]
+    argv = (sys.executable, checkout / "tools/manpage.py")
+    page = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert page == (checkout / "docs/DockerIPV6Mapper.8").read_text()
 
 
 @pytest.mark.parametrize("name", ["DockerIPV6Mapper.py", "dockeripv6mapper"])
 @pytest.mark.parametrize(
     ("typed", "offered"), [("stat", "status"), ("--proxy ma", "mapped"), ("address --subn", "--subnet")]
 )
-def test_the_shell_is_offered_commands_options_and_values(name: str, typed: str, offered: str) -> None:
-    """By both names of the program, as typer's completion for bash asks for them."""
+def test_the_shell_completes_commands_options_and_values(name: str, typed: str, offered: str) -> None:
+    """For both names of the program, in the protocol of typer's completion for bash."""
     program = Path(sys.executable).with_name(name)
     words = f"{name} {typed}"
     environment = {
@@ -136,7 +137,7 @@ def test_the_shell_is_offered_commands_options_and_values(name: str, typed: str,
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split()) - 1),
     }
-    # Were it not understood as a question of the shell, it would print its version.
+    # `--version`: if the completion does not work, the output is the version.
     done = subprocess.run(
         (program, "--version"), capture_output=True, text=True, check=False, timeout=60, env=environment
     )

@@ -1,4 +1,4 @@
-"""Fixtures: a name of the test's own, since tests share a network namespace with each other."""
+"""An abstract socket address for each test: the tests share one network namespace."""
 
 import secrets
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def address(monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """The abstract address that a daemon of this test holds."""
+    """The abstract address that is the lock in this test."""
     address = b"\0dockeripv6mapper-test-" + secrets.token_hex(8).encode()
-    monkeypatch.setattr("dockeripv6mapper.daemon.namespace.ADDRESS", address)
+    monkeypatch.setattr("dockeripv6mapper.daemon.netns_lock.ADDRESS", address)
     return address

@@ -1,4 +1,4 @@
-"""Log lines: one for each record, whatever a record says, in the form that its reader wants."""
+"""Log lines: one for each record, with untrusted text escaped, in each format."""
 
 import io
 import json
@@ -9,20 +9,27 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dockeripv6mapper.report.colours import Colours
-from dockeripv6mapper.report.logs import JournalLines, JsonLines, Lines, LogFile, escaped, is_journal
+from dockeripv6mapper.report.logs import (
+    JournalLines,
+    JsonLines,
+    Lines,
+    LogFile,
+    escaped,
+    is_journal,
+    terminal_handler,
+)
 
 HOSTILE = "two\nlines\r, \x1b[31mred\x1b[0m, [bold]markup[/bold], a \u202eturn, \u2028a separator, \udc80"
-"""What a label, a name or an engine's error might try."""
+"""Text of a label, a name or an engine's error that tries to forge output."""
 
 
 def record(message: str, level: int = logging.WARNING) -> logging.LogRecord:
-    """A record that has the message as an argument, as ours have."""
+    """A record with the message as an argument, as our code logs."""
     return logging.LogRecord("dockeripv6mapper.test", level, __file__, 1, "saw %s", (message,), None)
 
 
-def test_nothing_in_a_message_begins_a_line_or_moves_the_cursor() -> None:
-    """Controls, separators and what hides or turns text are escaped; other languages are not."""
+def test_a_message_cannot_add_a_line_or_move_the_cursor() -> None:
+    """Control, separator and direction characters are escaped; letters of any language are not."""
     line = Lines().format(record(HOSTILE))
     assert line.isprintable()
     assert "two\\nlines\\r" in line
@@ -30,8 +37,8 @@ def test_nothing_in_a_message_begins_a_line_or_moves_the_cursor() -> None:
 
 
 def test_markup_in_a_message_is_text_on_a_terminal() -> None:
-    """Somebody's label may look like ours."""
-    handler = Colours(Lines())
+    """A label may contain the markup of rich."""
+    handler = terminal_handler(Lines())
     handler.console = Console(file=io.StringIO(), width=400, force_terminal=True, color_system=None)
     handler.emit(record(HOSTILE))
     assert isinstance(handler.console.file, io.StringIO)
@@ -45,13 +52,13 @@ def test_markup_in_a_message_is_text_on_a_terminal() -> None:
     ("level", "priority"),
     [(logging.DEBUG, 7), (logging.INFO, 6), (logging.WARNING, 4), (logging.ERROR, 3), (logging.CRITICAL, 3)],
 )
-def test_the_journal_is_told_the_priority_of_each_line(level: int, priority: int) -> None:
-    """In the form that it takes off again; a message cannot bring one of its own."""
+def test_a_line_for_the_journal_begins_with_its_priority(level: int, priority: int) -> None:
+    """The journal removes the prefix. A message cannot add a second one."""
     assert JournalLines().format(record("a\n<0>b", level)) == f"<{priority}>saw a\\n<0>b"
 
 
 def test_each_line_of_a_traceback_has_the_priority() -> None:
-    """Else the journal would take the rest for something else."""
+    """The journal makes a record of each line; without the prefix, it would have the default priority."""
     broken = record("it", logging.ERROR)
     try:
         json.loads("no")
@@ -63,7 +70,7 @@ def test_each_line_of_a_traceback_has_the_priority() -> None:
 
 
 def test_json_gives_each_record_as_one_object_on_one_line() -> None:
-    """With what it says unchanged."""
+    """The message in it is unchanged."""
     line = JsonLines().format(record(HOSTILE))
     assert line.isprintable()
     fields = json.loads(line)
@@ -71,19 +78,19 @@ def test_json_gives_each_record_as_one_object_on_one_line() -> None:
     assert fields == {"level": "warning", "logger": "dockeripv6mapper.test", "message": f"saw {HOSTILE}"}
 
 
-def test_the_journal_is_known_by_the_file_that_it_names(tmp_path: Path) -> None:
-    """The variable alone is inherited by whoever writes elsewhere."""
+def test_the_journal_is_recognised_by_device_and_inode(tmp_path: Path) -> None:
+    """The variable alone proves nothing: a child process inherits it, and may write elsewhere."""
     with (tmp_path / "stream").open("w") as stream, (tmp_path / "other").open("w") as other:
-        seen = os.fstat(stream.fileno())
-        environment = {"JOURNAL_STREAM": f"{seen.st_dev}:{seen.st_ino}"}
+        status = os.fstat(stream.fileno())
+        environment = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
         assert is_journal(stream, environment)
         assert not is_journal(other, environment)
         assert not is_journal(stream, {})
     assert not is_journal(stream, environment)
 
 
-def test_a_message_in_a_traceback_begins_no_line_of_its_own() -> None:
-    """An error of the program itself may quote a label; the lines are indented, as no record is."""
+def test_a_message_in_a_traceback_cannot_forge_a_record() -> None:
+    """An exception may quote a label. Its lines are escaped and indented; a record's line is not indented."""
     broken = record("it", logging.ERROR)
 
     def fail() -> None:
@@ -97,10 +104,10 @@ def test_a_message_in_a_traceback_begins_no_line_of_its_own() -> None:
     assert all(line.startswith("  ") and line.isprintable() for line in lines)
 
 
-def test_a_log_file_that_cannot_be_opened_again_keeps_no_record(
+def test_a_log_file_that_cannot_be_opened_again_loses_no_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After a rotation its directory may be gone: the records go to stderr, and nothing is raised."""
+    """After a rotation its directory may be gone: records go to stderr until the file can be opened."""
     directory = tmp_path / "log"
     directory.mkdir()
     handler = LogFile(directory / "mapper.log", encoding="utf-8")

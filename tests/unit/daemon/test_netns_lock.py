@@ -1,4 +1,4 @@
-"""The name in the network namespace: a mapper's is respected, any other process's is not."""
+"""The lock of a network namespace: another mapper keeps it, any other process does not stop a start."""
 
 import logging
 import os
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from dockeripv6mapper.daemon import namespace
-from dockeripv6mapper.daemon.namespace import HeldError, Holder, hold, holder
+from dockeripv6mapper.daemon import netns_lock
+from dockeripv6mapper.daemon.netns_lock import HeldError, Holder, hold, holder
 from tests.lab.mapper import setpriv
 
-SQUATTER = """
+HOLDER = """
 import ctypes, os, socket, sys
 name, *how = sys.argv[1:]
 if "as nobody" in how:
@@ -31,13 +31,13 @@ print("ready", flush=True)
 sys.stdin.read()
 """
 NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user's processes are made by root alone")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
 
 
 @contextmanager
-def squatting(address: bytes, *how: str, wrapper: tuple[str, ...] = ()) -> Iterator[int]:
-    """A process that holds the name; yields its number."""
-    argv = (*wrapper, sys.executable, "-c", SQUATTER, address[1:].decode(), *how)
+def other_holder(address: bytes, *how: str, wrapper: tuple[str, ...] = ()) -> Iterator[int]:
+    """Another process that binds the socket; yields its number."""
+    argv = (*wrapper, sys.executable, "-c", HOLDER, address[1:].decode(), *how)
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -45,11 +45,11 @@ def squatting(address: bytes, *how: str, wrapper: tuple[str, ...] = ()) -> Itera
         process.communicate()
 
 
-def test_a_name_is_held_until_its_end_and_tells_by_which_process() -> None:
-    """Any process may ask, as often as it likes."""
+def test_the_lock_is_held_until_its_end_and_names_its_process() -> None:
+    """Any process may ask for the holder, more often than the backlog is long."""
     assert holder() is None
     with hold():
-        for _ in range(10 * namespace.BACKLOG):
+        for _ in range(10 * netns_lock.BACKLOG):
             assert holder() == Holder(os.getpid(), os.geteuid())
         with pytest.raises(HeldError, match=f"as process {os.getpid()}$"):
             hold()
@@ -59,8 +59,8 @@ def test_a_name_is_held_until_its_end_and_tells_by_which_process() -> None:
 
 
 def test_a_process_of_this_user_counts_as_a_mapper(address: bytes) -> None:
-    """It could do a mapper's work, and end this one as well."""
-    with squatting(address) as pid, pytest.raises(HeldError, match=f"as process {pid}$"):
+    """It has the same privileges as this process."""
+    with other_holder(address) as pid, pytest.raises(HeldError, match=f"as process {pid}$"):
         hold()
     with hold():
         assert holder()
@@ -68,34 +68,34 @@ def test_a_process_of_this_user_counts_as_a_mapper(address: bytes) -> None:
 
 @as_root
 @pytest.mark.parametrize("how", [("as nobody",), ("as nobody", "in a user namespace")])
-def test_an_ordinary_users_process_keeps_no_mapper_from_running(
+def test_a_process_of_an_ordinary_user_does_not_stop_a_start(
     address: bytes, how: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Names have no permissions. All capabilities in a user namespace of its own do not help it either."""
-    with squatting(address, *how) as pid, hold():
+    """Any user can bind the socket. All capabilities in a new user namespace make no difference."""
+    with other_holder(address, *how) as pid, hold():
         pass
-    (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
+    (warning,) = (record for record in caplog.records if record.levelno == logging.WARNING)
     assert f"process {pid} of user {NOBODY}, which is no mapper" in warning.message
 
 
 @as_root
-def test_a_process_with_the_capability_counts_as_a_mapper(address: bytes) -> None:
-    """As the systemd unit runs it: without root."""
-    wrapper = setpriv("net_admin", "dac_read_search")  # the other one, to reach the interpreter
-    with squatting(address, wrapper=wrapper) as pid, pytest.raises(HeldError, match=f"as process {pid}$"):
+def test_a_process_with_cap_net_admin_counts_as_a_mapper(address: bytes) -> None:
+    """The systemd unit runs the daemon so, without root."""
+    wrapper = setpriv("net_admin", "dac_read_search")  # dac_read_search: to reach the interpreter
+    with other_holder(address, wrapper=wrapper) as pid, pytest.raises(HeldError, match=f"as process {pid}$"):
         hold()
 
 
 @as_root
 @pytest.mark.parametrize("how", [(), ("without listening",)])
-def test_a_holder_that_takes_no_connection_is_no_mapper(
+def test_a_holder_that_accepts_no_connection_is_no_mapper(
     address: bytes, how: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot hide who it is behind a full queue, nor by not listening."""
-    with squatting(address, "as nobody", *how), socket.socket(socket.AF_UNIX) as waiting:
+    """A full backlog, or no listening at all, hides the process; it does not stop a start either."""
+    with other_holder(address, "as nobody", *how), socket.socket(socket.AF_UNIX) as waiting:
         waiting.setblocking(False)
         if not how:
             waiting.connect(address)
         with hold():
             pass
-    assert "a second mapper in this network namespace would not be noticed" in caplog.text
+    assert "a second mapper in this network namespace cannot be detected" in caplog.text

@@ -1,6 +1,6 @@
-"""The man page, made of what the commands say of themselves: `python -m dockeripv6mapper.cli.manpage`.
+"""Write the man page from the help texts: `python tools/manpage.py > docs/DockerIPV6Mapper.8`.
 
-typer brings its own click along, which the generators of man pages for click do not know.
+Typer has its own copy of click, so the existing man page generators for click do not work with it.
 """
 
 import inspect
@@ -11,27 +11,28 @@ from collections.abc import Iterator
 import typer
 from typer.main import get_command, get_group
 
-from dockeripv6mapper.cli import ENVIRONMENT_PREFIX, app
+from dockeripv6mapper.cli.main import ENVIRONMENT_PREFIX, app
 
 NAME = "DockerIPV6Mapper"
 EXTRAS = re.compile(r"\s*\[env var: (?P<extras>[^\[\]]+)\]")
-"""What typer adds to an option's help: its variable, and its default, if it has one."""
+"""Typer appends an option's environment variable, and its default if it has one, to the help text."""
 FILES = {
-    "/etc/default/DockerIPV6Mapper": "Variables for the systemd unit, one a line.",
-    "/run/dockeripv6mapper": "What must outlive the process, and not the boot.",
-    "/var/run/DockerIPV6Mapper.pid": "With -d: which process it is.",
+    "/etc/default/DockerIPV6Mapper": "Environment variables for the systemd unit, one on each line.",
+    "/run/dockeripv6mapper": "State that must survive the process, but not a reboot.",
+    "/var/run/DockerIPV6Mapper.pid": "With -d: the number of the daemon's process.",
     "/var/log/DockerIPV6Mapper.log": "With -d: the log.",
 }
 EXIT_CODES = {
-    "0": "Done; of the daemon: stopped by a signal.",
-    "1": "Error: a sentence on stderr, and what to try where that is known.",
-    "2": "Usage: an option or a value that does not exist.",
-    "3": "Degraded: status found something refused, or not done yet; -d status found nothing running.",
+    "0": "Done. Of the daemon: stopped by a signal.",
+    "1": "Error: one line on stderr, and a second one with a remedy if there is one.",
+    "2": "Usage: an unknown option, or a value that the option does not accept.",
+    "3": "Degraded: status found a container refused, not done yet or unreadable; "
+    "doctor found something wrong; -d status found no daemon.",
 }
 
 
 def page() -> str:
-    """Return the page, in the language of man(7)."""
+    """The whole page, in the macros of man(7)."""
     return "\n".join(_lines()) + "\n"
 
 
@@ -48,11 +49,11 @@ def _lines() -> Iterator[str]:
     yield ".SH OPTIONS"
     yield from _options(context)
     yield ".SH COMMANDS"
-    for name, each in get_group(app).commands.items():
-        below = typer.Context(each, info_name=name, parent=context)
-        arguments = " ".join(each.collect_usage_pieces(below)).replace("[OPTIONS]", "[options]")
+    for name, subcommand in get_group(app).commands.items():
+        below = typer.Context(subcommand, info_name=name, parent=context)
+        arguments = " ".join(subcommand.collect_usage_pieces(below)).replace("[OPTIONS]", "[options]")
         yield from (".SS", _text(f"{name} {arguments}"))
-        for paragraph in _paragraphs(each.help):
+        for paragraph in _paragraphs(subcommand.help):
             yield from (".PP", _text(paragraph))
         yield from _options(below)
     for title, entries in (("EXIT STATUS", EXIT_CODES), ("FILES", FILES)):
@@ -67,16 +68,16 @@ def _options(context: typer.Context) -> Iterator[str]:
             continue
         term, text = record
         yield from (".TP", f".B {_text(term)}", _text(EXTRAS.sub("", text)))
-        if found := EXTRAS.search(text):
-            yield from (".br", _text(f"Variable: {found['extras']}"))
+        if match := EXTRAS.search(text):
+            yield from (".br", _text(f"Variable: {match['extras']}"))
 
 
 def _paragraphs(text: str | None) -> list[str]:
-    return [" ".join(each.split()) for each in inspect.cleandoc(text or "").split("\n\n")]
+    return [" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text or "").split("\n\n")]
 
 
 def _text(text: str) -> str:
-    """Escape what roff would take for itself."""
+    """Escape the characters that have a meaning in roff: backslash, hyphen, and a dot or quote that leads."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
 

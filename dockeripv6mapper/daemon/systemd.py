@@ -1,8 +1,7 @@
-"""Notify: what the daemon tells the service manager, in the protocol of sd_notify(3).
+"""The protocol sd_notify(3): the daemon's readiness, watchdog and status line for systemd.
 
-One datagram a message, on a socket that the service manager names. systemd promises that the protocol stays
-as it is, and recommends to speak it directly: the bindings to its library want a compiler or its headers
-wherever the program is installed, for what are a few lines here.
+One message is one datagram to the socket that `$NOTIFY_SOCKET` names. systemd guarantees that the protocol is
+stable and recommends to implement it directly. The Python bindings to libsystemd need a compiler or headers.
 """
 
 import logging
@@ -16,15 +15,15 @@ from dockeripv6mapper.controller.observers import ServiceManager
 
 log = logging.getLogger(__name__)
 
-BEATS_PER_LIMIT = 4
-"""How often a sign of life is due within the service manager's limit: two may be late without harm."""
+BEATS_PER_WATCHDOG_TIMEOUT = 4
+"""Watchdog messages within one `WatchdogSec=`. Two in a row may be late before systemd ends the daemon."""
 
 
 class Notifier(ServiceManager):
-    """A service manager that listens on a socket."""
+    """systemd, or any service manager with the same protocol."""
 
     def __init__(self, connection: socket.socket, beat_seconds: float = inf) -> None:
-        """`connection` has its other end already; `beat_seconds`: how often it wants a sign of life."""
+        """`connection` is connected; `beat_seconds` is the interval of watchdog messages, `inf` for none."""
         self._connection = connection
         self._connection.setblocking(False)
         self.beat_seconds = beat_seconds
@@ -33,25 +32,25 @@ class Notifier(ServiceManager):
 
     @classmethod
     def of_environment(cls) -> Self | None:
-        """The service manager that started this process; None where that was somebody else.
+        """The service manager that started this process; None if the environment names none.
 
-        What names it is taken out of the environment: programs that we run are not to speak for us.
+        The variables are removed from the environment, so that child processes do not send messages.
         """
         address = os.environ.pop("NOTIFY_SOCKET", "")
-        limit = os.environ.pop("WATCHDOG_USEC", "")
-        whose = os.environ.pop("WATCHDOG_PID", "")
+        timeout_usec = os.environ.pop("WATCHDOG_USEC", "")
+        watched_pid = os.environ.pop("WATCHDOG_PID", "")
         if not address:
             return None
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            # An @ stands for the zero byte with which an address in the abstract namespace begins.
+            # A leading @ means an abstract address, which begins with a zero byte (unix(7)).
             connection.connect(f"\0{address[1:]}" if address.startswith("@") else address)
         except OSError as error:
             connection.close()
             log.warning("connecting to the service manager at %s: %s", address, error)
             return None
-        watched = limit.isdecimal() and whose in ("", str(os.getpid()))
-        return cls(connection, int(limit) / 1e6 / BEATS_PER_LIMIT if watched else inf)
+        watched = timeout_usec.isdecimal() and watched_pid in ("", str(os.getpid()))
+        return cls(connection, int(timeout_usec) / 1e6 / BEATS_PER_WATCHDOG_TIMEOUT if watched else inf)
 
     def ready(self, missing: str) -> None:
         if missing:
@@ -73,12 +72,12 @@ class Notifier(ServiceManager):
         self._send("STOPPING=1")
 
     def close(self) -> None:
-        """Say no more."""
+        """Close the socket."""
         self._connection.close()
 
     def _send(self, message: str) -> None:
         try:
             self._connection.send(message.encode())
         except OSError as error:
-            # It is restarting, or gone: it asks nothing of us then, and containers come first.
-            log.debug("telling the service manager %s: %s", message, error)
+            # The service manager restarts or is gone. Containers do not depend on it: go on.
+            log.debug("sending %s to the service manager: %s", message, error)

@@ -1,4 +1,4 @@
-"""The pid file: its lock counts, and looking at it takes none."""
+"""The pid file: its lock tells whether a daemon runs, and reading it takes no lock."""
 
 import fcntl
 import os
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dockeripv6mapper.daemon.pidfile import PidFile
+from dockeripv6mapper.daemon.detach import PidFile
 from dockeripv6mapper.errors import MapperError
 
 
-def test_its_holder_is_the_process_that_has_the_lock(tmp_path: Path) -> None:
-    """A number without a lock is nobody's, as is a lock that another process holds."""
+def test_the_holder_is_the_process_with_number_and_lock(tmp_path: Path) -> None:
+    """A number without a lock means no daemon, and so does a number that is not the lock's process."""
     path = tmp_path / "mapper.pid"
     assert PidFile(path).holder() is None
     with PidFile(path):
@@ -24,17 +24,17 @@ def test_its_holder_is_the_process_that_has_the_lock(tmp_path: Path) -> None:
     assert PidFile(path).holder() is None
 
 
-def test_looking_for_the_holder_takes_no_lock(tmp_path: Path) -> None:
-    """A health check looks each minute, also while a daemon starts."""
+def test_the_question_for_the_holder_takes_no_lock(tmp_path: Path) -> None:
+    """A health check asks every minute, also while a daemon starts."""
     path = tmp_path / "mapper.pid"
     path.write_text(f"{os.getpid()}\n")
-    ends = threading.Event()
+    end = threading.Event()
 
-    def look() -> None:
-        while not ends.is_set():
+    def ask() -> None:
+        while not end.is_set():
             PidFile(path).holder()
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=ask)
     thread.start()
     try:
         with path.open() as file:
@@ -42,12 +42,12 @@ def test_looking_for_the_holder_takes_no_lock(tmp_path: Path) -> None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 fcntl.flock(file, fcntl.LOCK_UN)
     finally:
-        ends.set()
+        end.set()
         thread.join()
 
 
-def test_a_start_outlasts_the_look_of_an_earlier_version(tmp_path: Path) -> None:
-    """Its `-d status` took the lock for a moment."""
+def test_a_start_waits_for_status_of_an_earlier_version(tmp_path: Path) -> None:
+    """That `-d status` takes the lock for a moment."""
     path = tmp_path / "mapper.pid"
     path.touch()
     with path.open() as file:
@@ -57,8 +57,8 @@ def test_a_start_outlasts_the_look_of_an_earlier_version(tmp_path: Path) -> None
             assert file.closed
 
 
-def test_a_file_that_holds_no_number_is_one_sentence(tmp_path: Path) -> None:
-    """It is some other file: nothing is done with it."""
+def test_a_file_without_a_number_is_an_error(tmp_path: Path) -> None:
+    """It may be any file, so it is left unchanged."""
     path = tmp_path / "precious"
     path.write_text("not a number")
     with pytest.raises(MapperError, match="it holds no number"):
