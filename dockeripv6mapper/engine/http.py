@@ -10,9 +10,9 @@ import logging
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPResponse
 from typing import Any
 
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
@@ -50,36 +50,34 @@ class Timeouts:
         ]
 
 
-class UnixConnection(HTTPConnection):
-    """A connection to a local socket."""
-
-    def __init__(self, path: str, seconds: float) -> None:
-        super().__init__("docker", timeout=seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect. Raises `OSError`."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def post(path: str, target: str, body: Mapping[str, Any], doing: str, timeouts: Timeouts) -> None:
     """Send `POST target` to the engine at the socket `path`, and wait for the answer.
 
     `doing` begins the message of a `GoneError` or `EngineRefusedError`. Raises `OSError`, `HTTPException`.
     """
-    with closing(UnixConnection(path, timeouts.change)) as connection:
-        connection.request("POST", target, json.dumps(body), {"Content-Type": "application/json"})
+    with _sent("POST", path, target, json.dumps(body), timeouts) as connection:
         written = time.time()
         log.debug("%s: request written at %.6f", doing, written)
-        response = connection.getresponse()
-        answer = response.read()
+        with HTTPResponse(connection) as response:
+            response.begin()
+            answer = response.read()
         log.debug("%s: answer read after %.2f ms", doing, (time.time() - written) * MS)
     if response.status == NOT_FOUND:
         raise GoneError(f"{doing}: {explanation(answer)}")
     if response.status >= FIRST_ERROR:
         raise EngineRefusedError(f"{doing}: {explanation(answer)}")
+
+
+def _sent(method: str, path: str, target: str, body: str, timeouts: Timeouts) -> socket.socket:
+    """A new connection on which a request was written. Raises `OSError`."""
+    with ExitStack() as on_error:
+        connection = on_error.enter_context(socket.socket(socket.AF_UNIX))
+        connection.settimeout(timeouts.change if method == "POST" else timeouts.question)
+        connection.connect(path)
+        head = f"{method} {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii"))
+        on_error.pop_all()
+    return connection
 
 
 class EventStream:
@@ -91,15 +89,13 @@ class EventStream:
         Raises `EngineRefusedError`, `OSError`, `HTTPException`.
         """
         with ExitStack() as on_error:
-            connection = UnixConnection(path, timeouts.question)
-            on_error.callback(connection.close)
-            connection.request("GET", target)
-            self._socket = connection.sock
-            self._response = connection.getresponse()
+            self._connection = on_error.enter_context(_sent("GET", path, target, "", timeouts))
+            self._response = on_error.enter_context(HTTPResponse(self._connection))
+            self._response.begin()
             if self._response.status >= FIRST_ERROR:
                 raise EngineRefusedError(f"subscribing to events: {explanation(self._response.read())}")
             # No event may come for days.
-            self._socket.settimeout(None)
+            self._connection.settimeout(None)
             on_error.pop_all()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -110,8 +106,8 @@ class EventStream:
     def close(self) -> None:
         """End the stream, from any thread."""
         with suppress(OSError):  # ended already
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
 
 
 def explanation(body: bytes) -> str:

@@ -68,12 +68,12 @@ class Journal:
             }
         )
         path = self._path(container_id)
-        draft = path.with_name(f"{path.name}.draft")
-        self.prepare()
         with _translated(path):
-            draft.touch(mode=0o600)
-            draft.write_text(text)
-            draft.replace(path)
+            try:
+                _replace(path, text)
+            except FileNotFoundError:
+                self.prepare()
+                _replace(path, text)
 
     def read(self, container_id: str) -> Unfinished | None:
         """The note of a container; None where it has none. Raises `MapperError`.
@@ -127,6 +127,17 @@ class Journal:
 
     def _path(self, container_id: str) -> Path:
         return self.directory / f"{container_id}.json"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace a file atomically. With system calls: a new container's start does not wait for `Path`."""
+    draft = f"{path}.draft"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+    os.replace(draft, path)  # noqa: PTH105
 
 
 def _text(path: Path) -> str:
