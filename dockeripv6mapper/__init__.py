@@ -14,7 +14,8 @@ Data goes one way, observe → desired → plan → apply, and imports go down t
     mapping/      the decisions, pure: labels, networks, addressing, ports, claims, desired, sysctls, planner
     actions       the frozen types of what is to be done
     model         the frozen types that everything above shares
-    surroundings  those of what no pass needs and a check does: how networks were made, everybody's rules
+    engine_config   how the engine, its networks and its containers are set up, for `doctor`
+    firewall_rules  the rules of ip6tables and nftables, of any program
     settings      the settings, frozen
     errors        what can go wrong
     backoff       how long to wait before trying again

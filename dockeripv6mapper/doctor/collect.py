@@ -9,16 +9,15 @@ from functools import partial
 from typing import TypeVar
 
 from dockeripv6mapper.doctor import containers, engine, firewall, host, networks
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import Examined, Surroundings
 from dockeripv6mapper.doctor.finding import Finding
-from dockeripv6mapper.engine import inspection
+from dockeripv6mapper.engine import config
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.kernel import filtering
 from dockeripv6mapper.kernel.netlink import capabilities
 from dockeripv6mapper.observation import observe, observe_host
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
 
 T = TypeVar("T")
 
@@ -50,9 +49,9 @@ def survey(client: Client) -> Surroundings:
             unseen.append(error)
             return None
 
-    about = seen(partial(inspection.about, client))
-    recipes = seen(partial(inspection.recipes, client)) if about else None
-    tenants = seen(partial(inspection.tenants, client)) if about else None
+    about = seen(partial(config.engine_info, client))
+    recipes = seen(partial(config.network_configs, client)) if about else None
+    tenants = seen(partial(config.container_configs, client)) if about else None
     chains = {each: seen(partial(filtering.observe_chains, each)) for each in filtering.BACKENDS}
     nftables = seen(filtering.observe_nftables)
     dropping, engine_accepts = nftables or ((), frozenset[int]())

@@ -8,13 +8,13 @@ from ipaddress import IPv6Address, IPv6Network
 from dockeripv6mapper.doctor import fixes
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
+from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.addressing import hash_bits
 from dockeripv6mapper.mapping.image_labels import labels_of_the_image
 from dockeripv6mapper.mapping.ports import ALL, parse_ports
 from dockeripv6mapper.model import Container, Mapping, Network, Reason, Refusal, RefusedError
 from dockeripv6mapper.settings import Scheme
-from dockeripv6mapper.surroundings import Recipe
 
 SOME_ADDRESS = IPv6Address(0)
 """For a label that is only to be read."""
@@ -143,7 +143,7 @@ def _collisions(examined: Examined, network: Network) -> Iterator[Finding]:
     )
 
 
-def _with_more_bits(examined: Examined, subnet: IPv6Network, recipe: Recipe) -> Recipe:
+def _with_more_bits(examined: Examined, subnet: IPv6Network, recipe: NetworkConfig) -> NetworkConfig:
     """The same network, with room for more addresses: by the scheme, if that leaves any out."""
     if hash_bits(subnet, Scheme.WIDE) > hash_bits(subnet, Scheme.MD5_24):
         return fixes.with_scheme(recipe, Scheme.WIDE)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, printable, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM
+from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     MapperError,
     PermissionMissingError,
 )
-from dockeripv6mapper.surroundings import NEWEST_TESTED_API
 
 OLDEST_API = (1, 41)
 """Of engine 20.10, the oldest that the mapper is tested with."""

@@ -1,9 +1,12 @@
 """Facts: everything that was seen, and what the mapper makes of it, as the checks are handed it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
+from dockeripv6mapper.engine_config import ContainerConfig, EngineInfo, NetworkConfig
+from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.firewall_rules import BaseChain, Chains
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
@@ -11,7 +14,27 @@ from dockeripv6mapper.mapping.image_labels import ImageUnknownError, counting_la
 from dockeripv6mapper.model import Container, Network, RefusedError
 from dockeripv6mapper.model import Mapping as Wanted
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an examination saw. What it could not see stands in `unseen`, and is None or empty."""
+
+    engine: EngineInfo | None = None
+    recipes: Mapping[str, NetworkConfig] = field(default_factory=dict)
+    """By the network's ID."""
+    tenants: Mapping[str, ContainerConfig] = field(default_factory=dict)
+    """By the container's ID."""
+    chains: Mapping[str, Chains] = field(default_factory=dict)
+    """Of each backend of ip6tables that could be looked at, by the command that changes it."""
+    dropping: tuple[BaseChain, ...] = ()
+    engine_accepts: frozenset[int] = frozenset()
+    """Packet marks that the tables of an engine's nftables backend accept."""
+    tools: frozenset[str] = frozenset()
+    """Of the commands that ports by label need, those that are there."""
+    capabilities: frozenset[str] = frozenset()
+    """Of the capabilities that the mapper needs, those that this process has."""
+    unseen: tuple[MapperError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +109,7 @@ class Examined:
 
     def is_transient(self, container: Container) -> bool:
         """Whether a container is removed when it stops."""
-        return self.surroundings.tenants.get(container.id, Tenant()).transient
+        return self.surroundings.tenants.get(container.id, ContainerConfig()).transient
 
     def relying_on_ipv4(self, network: Network) -> list[Container]:
         """The containers to which a network gives the only IPv4 that they have."""

@@ -11,11 +11,11 @@ from ipaddress import IPv6Address, IPv6Network
 from itertools import chain, count
 
 from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.engine_config import DEFAULT_IPAM, ContainerConfig, EndpointConfig, NetworkConfig, Pool
 from dockeripv6mapper.mapping.labels import NETWORK, SCHEME, SWARM_TASK_ID
 from dockeripv6mapper.mapping.uplinks import uplinks
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import Scheme
-from dockeripv6mapper.surroundings import DEFAULT_IPAM, Attachment, Pool, Recipe, Tenant
 
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv6"
 KNOWS_GATEWAY_MODES = (1, 48)
@@ -28,12 +28,12 @@ PROPOSALS = 1 << 16
 PLACEHOLDER = f"PREFIX::/{NETWORK_PREFIX}"
 FILL_IN = "# with PREFIX replaced by one that is routed to this host:\n"
 
-Change = Callable[[Recipe], Recipe]
+Change = Callable[[NetworkConfig], NetworkConfig]
 
 
 def create(examined: Examined, name: str) -> str:
     """Make a network that can be mapped into."""
-    recipe = Recipe(name, "bridge", (_proposed_pool(examined),))
+    recipe = NetworkConfig(name, "bridge", (_proposed_pool(examined),))
     command = network_command(advised(recipe, examined), examined)
     return f"{FILL_IN}{command}" if PLACEHOLDER in command else command
 
@@ -77,8 +77,8 @@ def recreate(examined: Examined, network: Network, change: Change) -> str:
 def _connect(examined: Examined, network: Network, kept: list[Pool], container: Container) -> str:
     """Attach a container as it was, with those of its addresses that the network keeps."""
     endpoint = examined.facts.networks.endpoint(container, network.id, network.name)
-    tenant = examined.surroundings.tenants.get(container.id, Tenant())
-    attachment = tenant.attachments.get(endpoint.network if endpoint else "", Attachment())
+    tenant = examined.surroundings.tenants.get(container.id, ContainerConfig())
+    attachment = tenant.attachments.get(endpoint.network if endpoint else "", EndpointConfig())
     words = ["docker", "network", "connect"]
     for option, address in (("--ip", attachment.ipv4), ("--ip6", attachment.ipv6)):
         if address and any(address in pool for pool in kept):
@@ -90,7 +90,7 @@ def _connect(examined: Examined, network: Network, kept: list[Pool], container: 
     return f"{' '.join(map(quoted, words))} {operands([network.name, container.name])}"
 
 
-def advised(recipe: Recipe, examined: Examined, network: Network | None = None) -> Recipe:
+def advised(recipe: NetworkConfig, examined: Examined, network: Network | None = None) -> NetworkConfig:
     """The same network, such that things can come in; without IPv4, where nobody would miss it.
 
     Where the engine knows no gateway modes, it needs none.
@@ -101,28 +101,28 @@ def advised(recipe: Recipe, examined: Examined, network: Network | None = None) 
     return routed if network and examined.relying_on_ipv4(network) else without_ipv4(routed)
 
 
-def without_ipv4(recipe: Recipe) -> Recipe:
+def without_ipv4(recipe: NetworkConfig) -> NetworkConfig:
     """The same network, for IPv6 alone."""
     return replace(recipe, ipv4=False, pools=tuple(pool for pool in recipe.pools if pool.is_ipv6))
 
 
-def with_ipv6(recipe: Recipe, examined: Examined) -> Recipe:
+def with_ipv6(recipe: NetworkConfig, examined: Examined) -> NetworkConfig:
     """The same network with an IPv6 subnet."""
     return replace(recipe, ipv6=True, pools=(*recipe.pools, _proposed_pool(examined)))
 
 
-def with_another_subnet(recipe: Recipe, examined: Examined) -> Recipe:
+def with_another_subnet(recipe: NetworkConfig, examined: Examined) -> NetworkConfig:
     """The same network, with its IPv6 subnets replaced by one that is free."""
     others = tuple(pool for pool in recipe.pools if not pool.is_ipv6)
     return replace(recipe, pools=(*others, _proposed_pool(examined)))
 
 
-def with_scheme(recipe: Recipe, scheme: Scheme) -> Recipe:
+def with_scheme(recipe: NetworkConfig, scheme: Scheme) -> NetworkConfig:
     """The same network, with that scheme by label."""
     return replace(recipe, labels={**recipe.labels, SCHEME: scheme.value})
 
 
-def network_command(recipe: Recipe, examined: Examined) -> str:
+def network_command(recipe: NetworkConfig, examined: Examined) -> str:
     """The `docker network create` of a recipe."""
     words = ["docker", "network", "create"]
     if recipe.driver != "bridge":

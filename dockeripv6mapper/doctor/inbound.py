@@ -12,11 +12,12 @@ from dockeripv6mapper.doctor import fixes
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.netfilter import PING, REWRITING, Packet, Verdict, fate
+from dockeripv6mapper.engine_config import NetworkConfig
+from dockeripv6mapper.firewall_rules import Chains
 from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Container, Network, Opening, RefusedError
 from dockeripv6mapper.settings import FirewallMode
-from dockeripv6mapper.surroundings import Chains, Recipe
 
 CHECK = "inbound"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
@@ -142,7 +143,7 @@ def _rewritten(examined: Examined, network: Network, address: IPv6Address, uplin
     if verdict is None:
         return
 
-    def unmasked(recipe: Recipe) -> Recipe:
+    def unmasked(recipe: NetworkConfig) -> NetworkConfig:
         if fixes.knows_gateway_modes(examined):
             return fixes.advised(recipe, examined, network)
         return replace(recipe, options={**recipe.options, MASQUERADE: "false"})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv6Address, IPv6Network, NetmaskValueError
 
-from dockeripv6mapper.surroundings import Chain, Chains, Rule
+from dockeripv6mapper.firewall_rules import Chain, Chains, Rule
 
 PING = "ipv6-icmp"
 ECHO_REQUEST = ("128", "echo-request")

@@ -8,12 +8,12 @@ from ipaddress import IPv6Network
 from dockeripv6mapper.doctor import fixes, inbound
 from dockeripv6mapper.doctor.facts import Examined
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
+from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet, needs_proxy
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Network, Reason, RefusedError
 from dockeripv6mapper.settings import ProxyMode
-from dockeripv6mapper.surroundings import Recipe
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
 """Of which the mapper knows whether their addresses need proxying."""
@@ -93,7 +93,7 @@ def _check_one(examined: Examined, network: Network) -> Iterator[Finding]:
     yield from inbound.check(examined, network)
 
 
-def _with_labels(recipe: Recipe, known: tuple[str, ...]) -> Recipe:
+def _with_labels(recipe: NetworkConfig, known: tuple[str, ...]) -> NetworkConfig:
     """The same network without any of the mapper's labels but these."""
     kept = {
         key: value
@@ -104,7 +104,7 @@ def _with_labels(recipe: Recipe, known: tuple[str, ...]) -> Recipe:
 
 
 def _unusable(examined: Examined, network: Network, no: RefusedError) -> Finding:
-    def with_ipv6(recipe: Recipe) -> Recipe:
+    def with_ipv6(recipe: NetworkConfig) -> NetworkConfig:
         return fixes.advised(fixes.with_ipv6(recipe, examined), examined, network)
 
     match no.refusal.reason:

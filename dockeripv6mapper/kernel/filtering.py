@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.firewall_rules import BaseChain, Chain, Chains, Rule
 from dockeripv6mapper.kernel.commands import run
-from dockeripv6mapper.surroundings import BaseChain, Chain, Chains, Rule
 
 BACKENDS = ("ip6tables", "ip6tables-legacy")
 """The machine's choice, and the older backend where that is another: packets pass both."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.firewall_rules import Chains
 from dockeripv6mapper.kernel import nft_ruleset
 from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.kernel.filtering import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
 from dockeripv6mapper.model import FirewallRules
-from dockeripv6mapper.surroundings import Chains
 
 log = logging.getLogger(__name__)
 

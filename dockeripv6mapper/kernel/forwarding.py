@@ -7,11 +7,11 @@ themselves. Where forwarding is on already they leave the policy alone, so the m
 import logging
 
 from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.firewall_rules import leads_to_engine
 from dockeripv6mapper.kernel import firewall
 from dockeripv6mapper.kernel.commands import run
 from dockeripv6mapper.kernel.filtering import observe_chains, observe_nftables
 from dockeripv6mapper.model import Forwarded
-from dockeripv6mapper.surroundings import leads_to_engine
 
 log = logging.getLogger(__name__)
 

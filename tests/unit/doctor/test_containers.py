@@ -11,7 +11,7 @@ from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6_ID, IMAGE, container, facts
-from tests.unit.doctor.looks import HE_IPV6, ON_LINK, RECIPE, examined, faults, saw
+from tests.unit.doctor.builders import HE_IPV6, ON_LINK, RECIPE, examined, faults, saw
 
 
 def check(

@@ -3,7 +3,9 @@
 import pytest
 
 from dockeripv6mapper.doctor import engine
+from dockeripv6mapper.doctor.facts import Surroundings
 from dockeripv6mapper.doctor.finding import Level
+from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
@@ -11,13 +13,12 @@ from dockeripv6mapper.errors import (
     MapperError,
     PermissionMissingError,
 )
-from dockeripv6mapper.surroundings import Engine, Surroundings
 from tests.unit.builders import facts
-from tests.unit.doctor.looks import ENGINE_20_10, ENGINE_29_NFTABLES, examined, saw
+from tests.unit.doctor.builders import ENGINE_20_10, ENGINE_29_NFTABLES, examined, saw
 
 
 @pytest.mark.parametrize("known", [ENGINE_20_10, ENGINE_29_NFTABLES])
-def test_an_engine_from_20_10_on_is_known(known: Engine) -> None:
+def test_an_engine_from_20_10_on_is_known(known: EngineInfo) -> None:
     """Its API's version is a pair of numbers: 1.9 would be older than 1.41."""
     (finding,) = engine.check(examined(facts(), saw(engine=known)))
     assert finding.level is Level.OK
@@ -25,7 +26,7 @@ def test_an_engine_from_20_10_on_is_known(known: Engine) -> None:
 
 def test_an_older_engine_is_upgraded_in_the_package_that_it_is_from() -> None:
     """To name another would remove it, and it is said that its containers stop."""
-    (finding,) = engine.check(examined(facts(), saw(engine=Engine("1.13.1", (1, 26)))))
+    (finding,) = engine.check(examined(facts(), saw(engine=EngineInfo("1.13.1", (1, 26)))))
     assert finding.level is Level.WARN
     assert "engine 1.13.1 answers, and speaks API 1.26" in finding.found
     caution, command = finding.fix.strip().split("\n")

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from dockeripv6mapper.doctor import firewall
+from dockeripv6mapper.doctor.facts import Surroundings
 from dockeripv6mapper.doctor.finding import Finding, Level
+from dockeripv6mapper.firewall_rules import BaseChain
 from dockeripv6mapper.model import Container
 from dockeripv6mapper.settings import FirewallMode, Settings
-from dockeripv6mapper.surroundings import BaseChain, Surroundings
 from tests.unit import builders
 from tests.unit.builders import IMAGE, facts
-from tests.unit.doctor.looks import ENGINE_29_NFTABLES, HE_IPV6, examined, faults, mapped, saw
+from tests.unit.doctor.builders import ENGINE_29_NFTABLES, HE_IPV6, examined, faults, mapped, saw
 
 SERVING = mapped(ports="80")
 TOOLS = frozenset(firewall.NEEDED)

@@ -4,14 +4,14 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from dockeripv6mapper.doctor import fixes
+from dockeripv6mapper.engine_config import ContainerConfig, EndpointConfig, NetworkConfig, Pool
 from dockeripv6mapper.model import Container, Network
-from dockeripv6mapper.surroundings import Attachment, Pool, Recipe, Tenant
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6_ID, facts
-from tests.unit.doctor.looks import ENGINE_20_10, HE_IPV6, ON_LINK, PREFIX, RECIPE, examined, mapped, saw
+from tests.unit.doctor.builders import ENGINE_20_10, HE_IPV6, ON_LINK, PREFIX, RECIPE, examined, mapped, saw
 
 WEB = mapped()
-EVERYTHING = Recipe(
+EVERYTHING = NetworkConfig(
     name="it's; reboot",
     driver="macvlan",
     pools=(
@@ -27,13 +27,13 @@ EVERYTHING = Recipe(
 )
 
 
-def same(recipe: Recipe) -> Recipe:
+def same(recipe: NetworkConfig) -> NetworkConfig:
     """The recipe as it is."""
     return recipe
 
 
 def recreate(
-    *containers: Container, network: Network = HE_IPV6, tenants: dict[str, Tenant] | None = None
+    *containers: Container, network: Network = HE_IPV6, tenants: dict[str, ContainerConfig] | None = None
 ) -> list[str]:
     """The lines that make a network again as it was."""
     seen = examined(facts(*containers, networks=(network,)), saw(tenants=tenants or {}))
@@ -68,14 +68,14 @@ def test_where_the_new_network_cannot_be_made_the_old_one_is() -> None:
 def test_containers_are_attached_again_as_they_were() -> None:
     """Stopped ones too: they know the network by an ID that is gone, and would never start again."""
     stopped = replace(WEB, id="stopped", name="stopped", running=False)
-    attachment = Attachment(
+    attachment = EndpointConfig(
         ipv6="2001:db8:103:0:78::5",
         aliases=("www",),
         links=("db:database",),
         options={"ipv6.mapper.endpoint": "added"},
         priority=7,
     )
-    lines = recreate(WEB, stopped, tenants={WEB.id: Tenant(attachments={"he_ipv6": attachment})})
+    lines = recreate(WEB, stopped, tenants={WEB.id: ContainerConfig(attachments={"he_ipv6": attachment})})
     options = "--ip6 2001:db8:103:0:78::5 --alias www --link db:database "
     options += "--driver-opt ipv6.mapper.endpoint=added --gw-priority 7"
     assert lines[3:] == [
@@ -87,8 +87,8 @@ def test_containers_are_attached_again_as_they_were() -> None:
 
 def test_addresses_that_the_network_no_longer_has_are_not_asked_for() -> None:
     """The engine would refuse to attach the container at all."""
-    attachment = Attachment(ipv4="192.0.2.7", ipv6="2001:db8:103:0:78::5")
-    tenants = {WEB.id: Tenant(attachments={"he_ipv6": attachment})}
+    attachment = EndpointConfig(ipv4="192.0.2.7", ipv6="2001:db8:103:0:78::5")
+    tenants = {WEB.id: ContainerConfig(attachments={"he_ipv6": attachment})}
     seen = examined(facts(WEB, networks=(HE_IPV6,)), saw(tenants=tenants))
     elsewhere = replace(RECIPE, pools=(Pool("192.0.2.0/24"), Pool("PREFIX::/80")))
     lines = fixes.recreate(seen, HE_IPV6, lambda _: elsewhere).split("\n")
@@ -98,7 +98,7 @@ def test_addresses_that_the_network_no_longer_has_are_not_asked_for() -> None:
 
 def test_a_container_that_is_gone_once_stopped_is_named_beforehand() -> None:
     """It was run with --rm: nothing starts it again."""
-    lines = recreate(WEB, tenants={WEB.id: Tenant(transient=True)})
+    lines = recreate(WEB, tenants={WEB.id: ContainerConfig(transient=True)})
     assert lines[0] == "# run with --rm, and gone once stopped; run again afterwards: web"
     assert not any(line.startswith(("docker start", "docker network connect")) for line in lines)
 
@@ -144,7 +144,7 @@ def test_what_running_again_loses_is_said_before_anything_is_removed() -> None:
 
 def test_a_container_that_removes_itself_is_only_stopped() -> None:
     """There is nothing left to remove then."""
-    seen = examined(facts(WEB), saw(tenants={WEB.id: Tenant(transient=True)}))
+    seen = examined(facts(WEB), saw(tenants={WEB.id: ContainerConfig(transient=True)}))
     assert "docker stop web" in fixes.run_again(seen, [WEB], "otherwise").split("\n")
 
 

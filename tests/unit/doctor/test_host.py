@@ -7,13 +7,13 @@ import pytest
 
 from dockeripv6mapper.doctor import host
 from dockeripv6mapper.doctor.finding import Finding
+from dockeripv6mapper.firewall_rules import Chain, Rule
 from dockeripv6mapper.mapping.sysctls import sysctls_for
 from dockeripv6mapper.model import Host, Link, Network
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Chain, Rule
 from tests.unit import builders
 from tests.unit.builders import UPLINK, facts
-from tests.unit.doctor.looks import ENGINE_28, HE_IPV6, PREFIX, examined, faults, saw
+from tests.unit.doctor.builders import ENGINE_28, HE_IPV6, PREFIX, examined, faults, saw
 from tests.unit.rulesets import BRIDGE
 
 DOCKER0 = replace(builders.network("bridge", None, bridge="docker0"), default_bridge=True)

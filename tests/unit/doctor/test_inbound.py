@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.doctor import inbound
+from dockeripv6mapper.doctor.facts import Surroundings
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.model import Network
 from dockeripv6mapper.settings import FirewallMode, Settings
-from dockeripv6mapper.surroundings import Surroundings
 from tests.unit import builders
 from tests.unit.builders import facts
-from tests.unit.doctor.looks import (
+from tests.unit.doctor.builders import (
     ENGINE_20_10,
     ENGINE_29_NFTABLES,
     HE_IPV6,

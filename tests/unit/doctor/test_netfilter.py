@@ -6,7 +6,7 @@ import pytest
 
 from dockeripv6mapper.doctor.netfilter import PING, Packet, fate
 from dockeripv6mapper.kernel.filtering import read_chains
-from tests.unit.doctor.looks import ADDRESS
+from tests.unit.doctor.builders import ADDRESS
 from tests.unit.rulesets import (
     BRIDGE,
     ENGINE_20_10_IP6TABLES,

@@ -11,7 +11,7 @@ from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.unit import builders
 from tests.unit.builders import container, facts
-from tests.unit.doctor.looks import (
+from tests.unit.doctor.builders import (
     ENGINE_20_10,
     HE_IPV6,
     ON_LINK,

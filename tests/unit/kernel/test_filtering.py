@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from dockeripv6mapper.firewall_rules import BaseChain
 from dockeripv6mapper.kernel.filtering import dropping, engine_accepts, read_chains
-from dockeripv6mapper.surroundings import BaseChain
 from tests.unit.rulesets import ENGINE_28_NAT, filter_table
 
 MARK: dict[str, Any] = {"meta": {"key": "mark"}}

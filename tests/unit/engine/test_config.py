@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.engine.recipes import (
-    can_be_made_again,
+from dockeripv6mapper.engine.config import (
+    can_be_recreated,
+    container_config_from_inspection,
     engine_from_info,
-    has_ipv4,
-    recipe_from_list,
+    network_config_from_list,
 )
-from dockeripv6mapper.engine.tenants import tenant_from_inspection
-from dockeripv6mapper.surroundings import Attachment, Pool, Recipe, Tenant
+from dockeripv6mapper.engine.translate import has_ipv4
+from dockeripv6mapper.engine_config import ContainerConfig, EndpointConfig, NetworkConfig, Pool
 
 NETWORK_28: dict[str, Any] = {
     "Name": "nat",
@@ -43,16 +43,16 @@ POOLS = (Pool("2001:db8:103:0:78::/80"), Pool("172.19.0.0/16", "172.19.0.1"))
 @pytest.mark.parametrize("item", [NETWORK_28, NETWORK_20_10])
 def test_a_network_as_either_engine_lists_it(item: dict[str, Any]) -> None:
     """20.10 does not say that it has IPv4, and it has."""
-    assert recipe_from_list(item) == Recipe("nat", "bridge", POOLS, ipv4=True, ipv6=True)
-    assert can_be_made_again(item)
+    assert network_config_from_list(item) == NetworkConfig("nat", "bridge", POOLS, ipv4=True, ipv6=True)
+    assert can_be_recreated(item)
 
 
 @pytest.mark.parametrize("key", sorted(NETWORK_28.keys() - {"Name", "Id"}))
 def test_whatever_is_null_or_missing_is_nothing(key: str) -> None:
     """Go writes `null` for what is empty."""
     for item in ({**NETWORK_28, key: None}, {name: each for name, each in NETWORK_28.items() if name != key}):
-        assert recipe_from_list(item).name == "nat"
-        assert can_be_made_again(item)
+        assert network_config_from_list(item).name == "nat"
+        assert can_be_recreated(item)
 
 
 def test_all_that_its_maker_said_is_kept() -> None:
@@ -63,7 +63,7 @@ def test_all_that_its_maker_said_is_kept() -> None:
         {"Subnet": None},
     ]
     ipam = {"Driver": "other", "Options": {"pool": "1"}, "Config": config}
-    recipe = recipe_from_list({**NETWORK_28, "IPAM": ipam, "EnableIPv4": False})
+    recipe = network_config_from_list({**NETWORK_28, "IPAM": ipam, "EnableIPv4": False})
     assert recipe.pools == (
         Pool("2001:db8::/80", "2001:db8::fe", auxiliary={"printer": "2001:db8::9"}),
         Pool("192.0.2.0/24", ip_range="192.0.2.128/25", auxiliary={"nas": "192.0.2.8"}),
@@ -76,7 +76,7 @@ def test_all_that_its_maker_said_is_kept() -> None:
 )
 def test_a_network_whose_list_does_not_say_all_is_not_made_again(other: dict[str, Any]) -> None:
     """A Swarm's is made on its manager; one from a template has what the template has."""
-    assert not can_be_made_again({**NETWORK_28, **other})
+    assert not can_be_recreated({**NETWORK_28, **other})
 
 
 @pytest.mark.parametrize(("said", "has"), [(True, True), (False, False), (None, True)])
@@ -122,16 +122,19 @@ def test_a_tenant_is_attached_as_it_asked_and_not_as_it_was_given() -> None:
             }
         },
     }
-    tenant = tenant_from_inspection(inspected)
+    tenant = container_config_from_inspection(inspected)
     assert tenant.transient
     assert tenant.attachments == {
-        "he_ipv6": Attachment(
+        "he_ipv6": EndpointConfig(
             "192.0.2.5", "2001:db8::5", ("www",), ("db:database",), {"ipv6.mapper.endpoint": "added"}, 7
         ),
-        "bridge": Attachment(),
+        "bridge": EndpointConfig(),
     }
 
 
 def test_a_container_without_networks_is_nobodys_tenant() -> None:
     """As the engine shows one that is just being removed."""
-    assert tenant_from_inspection({"Id": "4c24", "HostConfig": None, "NetworkSettings": None}) == Tenant()
+    assert (
+        container_config_from_inspection({"Id": "4c24", "HostConfig": None, "NetworkSettings": None})
+        == ContainerConfig()
+    )

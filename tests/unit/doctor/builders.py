@@ -5,20 +5,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import Examined, Surroundings
 from dockeripv6mapper.doctor.finding import Finding, Level
+from dockeripv6mapper.engine_config import EngineInfo, NetworkConfig, Pool
 from dockeripv6mapper.kernel.filtering import read_chains
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Engine, Pool, Recipe, Surroundings
 from tests.unit import builders
 from tests.unit.rulesets import BRIDGE
 
-ENGINE_20_10 = Engine("20.10.24", (1, 41), pid=4711)
-ENGINE_28 = Engine("28.5.2", (1, 51), firewall_backend="iptables", pid=4711)
-ENGINE_29_NFTABLES = Engine("29.0.0", (1, 51), firewall_backend="nftables+firewalld", pid=4711)
+ENGINE_20_10 = EngineInfo("20.10.24", (1, 41), pid=4711)
+ENGINE_28 = EngineInfo("28.5.2", (1, 51), firewall_backend="iptables", pid=4711)
+ENGINE_29_NFTABLES = EngineInfo("29.0.0", (1, 51), firewall_backend="nftables+firewalld", pid=4711)
 
 SUBNET = IPv6Network("2001:db8:103:0:78::/80")
 """Of the network in `rulesets`."""
@@ -27,7 +27,7 @@ PREFIX = IPv6Network("2001:db8:103::/64")
 """The uplink's."""
 ON_LINK = frozenset({(PREFIX, "eth0")})
 HE_IPV6 = replace(builders.network(subnet=SUBNET, bridge=BRIDGE), gateway_mode="routed")
-RECIPE = Recipe(builders.HE_IPV6, "bridge", (Pool(str(SUBNET)),), ipv4=False)
+RECIPE = NetworkConfig(builders.HE_IPV6, "bridge", (Pool(str(SUBNET)),), ipv4=False)
 
 
 def mapped(name: str = "web", network: Network = HE_IPV6, **labels: str) -> Container:
@@ -52,7 +52,7 @@ def examined(
     return Examined(settings, seen, given, desired, sysctls or {})
 
 
-def saw(rules: str | None = None, engine: Engine = ENGINE_28, **others: object) -> Surroundings:
+def saw(rules: str | None = None, engine: EngineInfo = ENGINE_28, **others: object) -> Surroundings:
     """Surroundings with these rules of ip6tables; None: they could not be seen."""
     chains = {} if rules is None else {"ip6tables": read_chains(rules)}
     seen = Surroundings(engine=engine, recipes={builders.HE_IPV6_ID: RECIPE}, chains=chains)

@@ -1,0 +1,143 @@
+"""Engine configuration, for `doctor` only: what the engine, networks and containers were set up with.
+
+The engine's JSON → `engine_config`.
+"""
+
+import socket
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.endpoint_settings import kept
+from dockeripv6mapper.engine.listed import read_list
+from dockeripv6mapper.engine.translate import has_ipv4
+from dockeripv6mapper.engine_config import (
+    DEFAULT_IPAM,
+    ContainerConfig,
+    EndpointConfig,
+    EngineInfo,
+    NetworkConfig,
+    Pool,
+)
+from dockeripv6mapper.errors import GoneError
+
+CREDENTIALS = struct.Struct("3i")
+"""`struct ucred`: pid, uid, gid (unix(7))."""
+SECONDS = 5.0
+
+Json = Mapping[str, Any]
+
+
+def engine_info(client: Client) -> EngineInfo:
+    """What the engine says of itself. Raises `MapperError`."""
+    version = client.api_version()
+    with client.speaking("asking the engine about itself") as api:
+        return engine_from_info(api.info(), version, peer_process(client.socket_path))
+
+
+def network_configs(client: Client) -> Mapping[str, NetworkConfig]:
+    """How each network was made, by its ID; of those that can be made again. Raises `MapperError`."""
+    with client.speaking("listing networks") as api:
+        listed = read_list(api.networks(), "network", _listed_config)
+    return {network_id: recipe for network_id, recipe in listed.items if recipe is not None}
+
+
+def _listed_config(item: Mapping[str, Any]) -> tuple[str, NetworkConfig | None]:
+    return item["Id"], network_config_from_list(item) if can_be_recreated(item) else None
+
+
+def container_configs(client: Client) -> Mapping[str, ContainerConfig]:
+    """How each container is attached to its networks, by its ID. Raises `MapperError`."""
+    with client.speaking("listing containers") as api:
+        ids = [item["Id"] for item in api.containers(all=True)]
+    found = {}
+    for container_id in ids:
+        with suppress(GoneError), client.speaking(f"inspecting container {container_id}") as api:
+            found[container_id] = container_config_from_inspection(api.inspect_container(container_id))
+    return found
+
+
+def engine_from_info(info: Json, api: tuple[int, int], pid: int | None) -> EngineInfo:
+    """An answer of `GET /info`."""
+    backend = info.get("FirewallBackend") or {}
+    return EngineInfo(info.get("ServerVersion") or "unknown", api, backend.get("Driver"), pid)
+
+
+def network_config_from_list(item: Json) -> NetworkConfig:
+    """An item of `GET /networks`."""
+    ipam = item.get("IPAM") or {}
+    pools = tuple(_pool(config) for config in ipam.get("Config") or () if config.get("Subnet"))
+    return NetworkConfig(
+        name=item["Name"],
+        driver=item.get("Driver") or "",
+        pools=pools,
+        ipv4=has_ipv4(item),
+        ipv6=bool(item.get("EnableIPv6")),
+        internal=bool(item.get("Internal")),
+        attachable=bool(item.get("Attachable")),
+        options=item.get("Options") or {},
+        labels=item.get("Labels") or {},
+        ipam_driver=ipam.get("Driver") or DEFAULT_IPAM,
+        ipam_options=ipam.get("Options") or {},
+    )
+
+
+def can_be_recreated(item: Json) -> bool:
+    """Whether a recipe says all that it takes: not of a Swarm's networks, nor of those made from another."""
+    made_from = item.get("ConfigFrom") or {}
+    return item.get("Scope") != "swarm" and not made_from.get("Network") and not item.get("ConfigOnly")
+
+
+def _pool(config: Json) -> Pool:
+    return Pool(
+        subnet=config["Subnet"],
+        gateway=(config.get("Gateway") or "").partition("/")[0],
+        ip_range=config.get("IPRange") or "",
+        auxiliary=config.get("AuxAddress") or config.get("AuxiliaryAddresses") or {},
+    )
+
+
+def container_config_from_inspection(inspected: Json) -> ContainerConfig:
+    """An answer of `GET /containers/{id}/json`."""
+    endpoints = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
+    return ContainerConfig(
+        transient=bool((inspected.get("HostConfig") or {}).get("AutoRemove")),
+        attachments={
+            network: _attachment(kept(endpoint, inspected))
+            for network, endpoint in endpoints.items()
+            if endpoint
+        },
+    )
+
+
+def _attachment(settings: Json) -> EndpointConfig:
+    addresses = settings.get("IPAMConfig") or {}
+    return EndpointConfig(
+        ipv4=addresses.get("IPv4Address") or "",
+        ipv6=addresses.get("IPv6Address") or "",
+        aliases=tuple(settings.get("Aliases") or ()),
+        links=tuple(settings.get("Links") or ()),
+        options=settings.get("DriverOpts") or {},
+        priority=settings.get("GwPriority") or 0,
+    )
+
+
+def peer_process(path: str | None) -> int | None:
+    """The number of the process that listens on a local socket.
+
+    None where there is none, or it is hidden by a process namespace. With systemd's socket activation it is
+    systemd's, which is in the same network namespace.
+    """
+    if path is None:
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(SECONDS)
+            link.connect(path)
+            credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    except OSError:
+        return None
+    pid: int = CREDENTIALS.unpack(credentials)[0]
+    return pid or None
