@@ -85,7 +85,7 @@ class EndpointConfig:
 class ContainerConfig:
     """A container, as far as its networks may be made again while it is stopped."""
 
-    transient: bool = False
+    auto_remove: bool = False
     """It is removed when it stops (`--rm`)."""
-    attachments: Mapping[str, EndpointConfig] = field(default_factory=dict)
+    endpoints: Mapping[str, EndpointConfig] = field(default_factory=dict)
     """By what the engine lists the network under."""

@@ -38,7 +38,7 @@ def doctor(
     from dockeripv6mapper.doctor.finding import Level
     from dockeripv6mapper.report import doctor as report
 
-    findings = collect.examine(context.obj)
+    findings = collect.run_checks(context.obj)
     if as_json:
         typer.echo(json.dumps(report.as_json(findings), indent=2))
     else:

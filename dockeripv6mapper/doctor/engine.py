@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, printable, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM
 from dockeripv6mapper.engine_config import NEWEST_TESTED_API
@@ -24,11 +24,11 @@ apt-get update && apt-get install --only-upgrade "$(dpkg -S "$(command -v docker
 UPGRADE_MAPPER = f"{PROGRAM} --version  # and look for a newer version of the mapper"
 
 
-def check(examined: Examined) -> Iterator[Finding]:
+def check(facts: DoctorFacts) -> Iterator[Finding]:
     """Reachable, and of which version; or what kept it from being looked at."""
-    for error in examined.surroundings.unseen:
+    for error in facts.errors:
         yield _unseen(error)
-    for sentence in examined.unreadable:
+    for sentence in facts.unreadable:
         yield warn(
             "unreadable",
             "engine",
@@ -36,7 +36,7 @@ def check(examined: Examined) -> Iterator[Finding]:
             why="it was not checked, and the daemon leaves it as it was last known",
             fix=UPGRADE_MAPPER,
         )
-    if (engine := examined.surroundings.engine) is None:
+    if (engine := facts.engine) is None:
         return
     api = ".".join(map(str, engine.api))
     said = f"engine {engine.version} answers, and speaks API {api}"

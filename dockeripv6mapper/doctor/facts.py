@@ -17,77 +17,75 @@ from dockeripv6mapper.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What an examination saw. What it could not see stands in `unseen`, and is None or empty."""
-
-    engine: EngineInfo | None = None
-    recipes: Mapping[str, NetworkConfig] = field(default_factory=dict)
-    """By the network's ID."""
-    tenants: Mapping[str, ContainerConfig] = field(default_factory=dict)
-    """By the container's ID."""
-    chains: Mapping[str, Chains] = field(default_factory=dict)
-    """Of each backend of ip6tables that could be looked at, by the command that changes it."""
-    dropping: tuple[BaseChain, ...] = ()
-    engine_accepts: frozenset[int] = frozenset()
-    """Packet marks that the tables of an engine's nftables backend accept."""
-    tools: frozenset[str] = frozenset()
-    """Of the commands that ports by label need, those that are there."""
-    capabilities: frozenset[str] = frozenset()
-    """Of the capabilities that the mapper needs, those that this process has."""
-    unseen: tuple[MapperError, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """All that was seen."""
+class DoctorFacts:
+    """Everything that the checks judge. A value that could not be read is None or empty."""
 
     settings: Settings
-    surroundings: Surroundings
-    facts: Facts
+    system: Facts
+    """Containers, networks, images and host, as the daemon sees them."""
     desired: Desired
+    """What the daemon would decide on each container."""
     sysctls: Mapping[str, str | None]
     unreadable: tuple[str, ...] = ()
-    """What the engine has and the mapper cannot read: a sentence for each."""
+    """One sentence for each container or network that the mapper cannot read from the engine's answers."""
+    engine: EngineInfo | None = None
+    network_configs: Mapping[str, NetworkConfig] = field(default_factory=dict)
+    """By the network's ID."""
+    container_configs: Mapping[str, ContainerConfig] = field(default_factory=dict)
+    """By the container's ID."""
+    chains: Mapping[str, Chains] = field(default_factory=dict)
+    """The chains of each ip6tables backend, by the backend's command: `ip6tables`, `ip6tables-legacy`."""
+    dropping_chains: tuple[BaseChain, ...] = ()
+    """Chains of nftables whose policy drops forwarded packets."""
+    engine_accepted_marks: frozenset[int] = frozenset()
+    """Packet marks that the engine's own nftables rules accept."""
+    tools: frozenset[str] = frozenset()
+    """The installed ones of `firewall.NEEDED_TOOLS`."""
+    capabilities: frozenset[str] = frozenset()
+    """The capabilities of this process, of those that the mapper needs."""
+    errors: tuple[MapperError, ...] = ()
+    """Why something could not be read."""
 
-    def labelled(self) -> dict[str, list[Container]]:
+    def labelled_containers(self) -> dict[str, list[Container]]:
         """The containers that name a network, by the network's name or ID as they give it."""
         named: dict[str, list[Container]] = {}
-        for container in sorted(self.facts.containers.values(), key=lambda each: each.name):
-            if reference := self.given(container).get(labels.NETWORK, "").strip():
+        for container in sorted(self.system.containers.values(), key=lambda each: each.name):
+            if reference := self.effective_labels(container).get(labels.NETWORK, "").strip():
                 named.setdefault(reference, []).append(container)
         return named
 
-    def given(self, container: Container) -> labels.Labels:
+    def effective_labels(self, container: Container) -> labels.Labels:
         """A container's labels as far as they count; none where nobody can say."""
         try:
-            return counting_labels(container, self.facts, self.settings)
+            return counting_labels(container, self.system, self.settings)
         except (RefusedError, ImageUnknownError):
             return {}
 
-    def networks(self) -> list[Network]:
+    def relevant_networks(self) -> list[Network]:
         """The networks that labels name, or that carry one, by name."""
-        found = {network.id: network for network in self.facts.networks if _has_label(network)}
-        found |= {network.id: network for network in map(self._named, self.labelled()) if network}
-        return sorted(found.values(), key=lambda network: network.name)
+        relevant = {network.id: network for network in self.system.networks if _has_label(network)}
+        named = map(self._network_named, self.labelled_containers())
+        relevant |= {network.id: network for network in named if network}
+        return sorted(relevant.values(), key=lambda network: network.name)
 
-    def naming(self, network: Network) -> list[Container]:
+    def containers_naming(self, network: Network) -> list[Container]:
         """The containers whose label names a network."""
         return [
             container
-            for reference, containers in self.labelled().items()
+            for reference, containers in self.labelled_containers().items()
             for container in containers
-            if self._named(reference) == network
+            if self._network_named(reference) == network
         ]
 
-    def _named(self, reference: str) -> Network | None:
+    def _network_named(self, reference: str) -> Network | None:
         try:
-            return self.facts.networks.find(reference)
+            return self.system.networks.find(reference)
         except RefusedError:
             return None
 
-    def mapped(self, network: Network) -> Iterator[tuple[Container, IPv6Address]]:
+    def mapped_containers(self, network: Network) -> Iterator[tuple[Container, IPv6Address]]:
         """The containers that run on a network at the address that their labels come to, by name."""
-        for container in sorted(self.facts.containers.values(), key=lambda each: each.name):
+        for container in sorted(self.system.containers.values(), key=lambda each: each.name):
             decision = self.desired.decision(container.id)
             if not isinstance(decision, Wanted) or decision.network_id != network.id:
                 continue
@@ -102,14 +100,14 @@ class Examined:
         """The containers that are on a network when they run, by name."""
         on_it = (
             container
-            for container in self.facts.containers.values()
-            if self.facts.networks.endpoint(container, network.id, network.name)
+            for container in self.system.containers.values()
+            if self.system.networks.endpoint(container, network.id, network.name)
         )
         return sorted(on_it, key=lambda each: each.name)
 
-    def is_transient(self, container: Container) -> bool:
+    def is_auto_removed(self, container: Container) -> bool:
         """Whether a container is removed when it stops."""
-        return self.surroundings.tenants.get(container.id, ContainerConfig()).transient
+        return self.container_configs.get(container.id, ContainerConfig()).auto_remove
 
     def relying_on_ipv4(self, network: Network) -> list[Container]:
         """The containers to which a network gives the only IPv4 that they have."""
@@ -118,7 +116,7 @@ class Examined:
         ]
 
     def _ipv4_beside(self, container: Container, network: Network) -> bool:
-        networks = filter(None, map(self.facts.networks.of, container.endpoints))
+        networks = filter(None, map(self.system.networks.of, container.endpoints))
         return any(each.ipv4 and not each.internal and each.id != network.id for each in networks)
 
 

@@ -2,32 +2,32 @@
 
 from collections.abc import Iterator
 
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import operands, quoted
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.settings import FirewallMode
 
 SUBJECT = "firewall"
-NEEDED = ("nft", "ip6tables")
+NEEDED_TOOLS = ("nft", "ip6tables")
 SETTINGS = "/etc/docker/daemon.json"
 """Of the engine."""
 
 
-def check(examined: Examined) -> Iterator[Finding]:
+def check(facts: DoctorFacts) -> Iterator[Finding]:
     """Everything that it takes to open and close ports, where that is asked for."""
-    labelled = [container for containers in examined.labelled().values() for container in containers]
-    asking = any(labels.PORTS in examined.given(container) for container in labelled)
-    closing = labelled and examined.settings.firewall is FirewallMode.CLOSED
-    if examined.settings.firewall is FirewallMode.OFF or not (asking or closing):
+    labelled = [container for containers in facts.labelled_containers().values() for container in containers]
+    asking = any(labels.PORTS in facts.effective_labels(container) for container in labelled)
+    closing = labelled and facts.settings.firewall is FirewallMode.CLOSED
+    if facts.settings.firewall is FirewallMode.OFF or not (asking or closing):
         return
-    yield from _tools(examined)
-    yield from _engine_backend(examined)
-    yield from _others(examined)
+    yield from _tools(facts)
+    yield from _engine_backend(facts)
+    yield from _others(facts)
 
 
-def _tools(examined: Examined) -> Iterator[Finding]:
-    missing = [tool for tool in NEEDED if tool not in examined.surroundings.tools]
+def _tools(facts: DoctorFacts) -> Iterator[Finding]:
+    missing = [tool for tool in NEEDED_TOOLS if tool not in facts.tools]
     for tool in missing:
         yield fail(
             "tool",
@@ -37,14 +37,14 @@ def _tools(examined: Examined) -> Iterator[Finding]:
             fix="apt-get install -y nftables iptables",
         )
     if not missing:
-        yield ok("tool", SUBJECT, f"{' and '.join(NEEDED)} are installed")
+        yield ok("tool", SUBJECT, f"{' and '.join(NEEDED_TOOLS)} are installed")
 
 
-def _engine_backend(examined: Examined) -> Iterator[Finding]:
-    engine, mark = examined.surroundings.engine, examined.settings.fwmark
+def _engine_backend(facts: DoctorFacts) -> Iterator[Finding]:
+    engine, mark = facts.engine, facts.settings.fwmark
     if engine is None or not engine.filters_with_nftables:
         return
-    if mark in examined.surroundings.engine_accepts:
+    if mark in facts.engine_accepted_marks:
         yield ok("engine-firewall", SUBJECT, f"the engine's tables of nftables accept the mark {mark:#x}")
         return
     yield fail(
@@ -71,10 +71,10 @@ def _set_option(name: str, value: str) -> str:
     )
 
 
-def _others(examined: Examined) -> Iterator[Finding]:
+def _others(facts: DoctorFacts) -> Iterator[Finding]:
     """Chains of somebody else's: each of them has the last word on what it drops."""
-    mark = examined.settings.fwmark
-    for chain in examined.surroundings.dropping:
+    mark = facts.settings.fwmark
+    for chain in facts.dropping_chains:
         if mark in chain.marks:
             yield ok("nftables", SUBJECT, f"chain {chain} drops by policy, and accepts the mark {mark:#x}")
             continue

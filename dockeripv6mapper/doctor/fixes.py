@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import chain, count
 
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.engine_config import DEFAULT_IPAM, ContainerConfig, EndpointConfig, NetworkConfig, Pool
 from dockeripv6mapper.mapping.labels import NETWORK, SCHEME, SWARM_TASK_ID
 from dockeripv6mapper.mapping.uplinks import uplinks
@@ -31,40 +31,40 @@ FILL_IN = "# with PREFIX replaced by one that is routed to this host:\n"
 Change = Callable[[NetworkConfig], NetworkConfig]
 
 
-def create(examined: Examined, name: str) -> str:
+def create(facts: DoctorFacts, name: str) -> str:
     """Make a network that can be mapped into."""
-    recipe = NetworkConfig(name, "bridge", (_proposed_pool(examined),))
-    command = network_command(advised(recipe, examined), examined)
+    config = NetworkConfig(name, "bridge", (_proposed_pool(facts),))
+    command = network_command(advised(config, facts), facts)
     return f"{FILL_IN}{command}" if PLACEHOLDER in command else command
 
 
-def create_other(examined: Examined, wanted: str, containers: Iterable[Container]) -> str:
+def create_other(facts: DoctorFacts, wanted: str, containers: Iterable[Container]) -> str:
     """Make another network, of that name or one like it, for containers that name one that will not do."""
-    taken = {network.name for network in examined.facts.networks}
+    taken = {network.name for network in facts.system.networks}
     names = chain([wanted], (f"{wanted}{number}" for number in count(2)))
     name = next(each for each in names if each not in taken)
-    again = run_again(examined, containers, f"with --label {quoted(f'{NETWORK}={name}')}")
-    return "\n".join(filter(None, (create(examined, name), again)))
+    again = run_again(facts, containers, f"with --label {quoted(f'{NETWORK}={name}')}")
+    return "\n".join(filter(None, (create(facts, name), again)))
 
 
-def recreate(examined: Examined, network: Network, change: Change) -> str:
+def recreate(facts: DoctorFacts, network: Network, change: Change) -> str:
     """Make a network again in another way, or else as it was, with its containers stopped meanwhile.
 
     They are attached anew, since what they know the network by is its ID: the engine would not start them.
     Where it is not known how the network was made, another is made besides it.
     """
-    recipe = examined.surroundings.recipes.get(network.id)
-    if recipe is None:
-        return create_other(examined, network.name, examined.naming(network))
-    changed = change(recipe)
-    new, old = network_command(changed, examined), network_command(recipe, examined)
+    config = facts.network_configs.get(network.id)
+    if config is None:
+        return create_other(facts, network.name, facts.containers_naming(network))
+    changed = change(config)
+    new, old = network_command(changed, facts), network_command(config, facts)
     lines = [f"docker network rm {operands([network.name])}", f"{new} || {old}"]
-    attached, running = examined.attached_to(network), examined.running_on(network)
-    lost = [each for each in running if examined.is_transient(each)]
+    attached, running = facts.attached_to(network), facts.running_on(network)
+    lost = [each for each in running if facts.is_auto_removed(each)]
     if running:
         lines.insert(0, f"docker stop {names_of(running)}")
-    kept = [pool for pool in changed.pools if pool in recipe.pools]
-    lines += [_connect(examined, network, kept, each) for each in attached if each not in lost]
+    kept = [pool for pool in changed.pools if pool in config.pools]
+    lines += [_connect(facts, network, kept, each) for each in attached if each not in lost]
     if lasting := [each for each in running if each not in lost]:
         lines.append(f"docker start {names_of(lasting)}")
     if lost:
@@ -74,11 +74,11 @@ def recreate(examined: Examined, network: Network, change: Change) -> str:
     return "\n".join(lines)
 
 
-def _connect(examined: Examined, network: Network, kept: list[Pool], container: Container) -> str:
+def _connect(facts: DoctorFacts, network: Network, kept: list[Pool], container: Container) -> str:
     """Attach a container as it was, with those of its addresses that the network keeps."""
-    endpoint = examined.facts.networks.endpoint(container, network.id, network.name)
-    tenant = examined.surroundings.tenants.get(container.id, ContainerConfig())
-    attachment = tenant.attachments.get(endpoint.network if endpoint else "", EndpointConfig())
+    endpoint = facts.system.networks.endpoint(container, network.id, network.name)
+    tenant = facts.container_configs.get(container.id, ContainerConfig())
+    attachment = tenant.endpoints.get(endpoint.network if endpoint else "", EndpointConfig())
     words = ["docker", "network", "connect"]
     for option, address in (("--ip", attachment.ipv4), ("--ip6", attachment.ipv6)):
         if address and any(address in pool for pool in kept):
@@ -90,66 +90,66 @@ def _connect(examined: Examined, network: Network, kept: list[Pool], container: 
     return f"{' '.join(map(quoted, words))} {operands([network.name, container.name])}"
 
 
-def advised(recipe: NetworkConfig, examined: Examined, network: Network | None = None) -> NetworkConfig:
+def advised(config: NetworkConfig, facts: DoctorFacts, network: Network | None = None) -> NetworkConfig:
     """The same network, such that things can come in; without IPv4, where nobody would miss it.
 
     Where the engine knows no gateway modes, it needs none.
     """
-    if recipe.driver != "bridge" or not knows_gateway_modes(examined):
-        return recipe
-    routed = replace(recipe, options={**recipe.options, GATEWAY_MODE: "routed"})
-    return routed if network and examined.relying_on_ipv4(network) else without_ipv4(routed)
+    if config.driver != "bridge" or not knows_gateway_modes(facts):
+        return config
+    routed = replace(config, options={**config.options, GATEWAY_MODE: "routed"})
+    return routed if network and facts.relying_on_ipv4(network) else without_ipv4(routed)
 
 
-def without_ipv4(recipe: NetworkConfig) -> NetworkConfig:
+def without_ipv4(config: NetworkConfig) -> NetworkConfig:
     """The same network, for IPv6 alone."""
-    return replace(recipe, ipv4=False, pools=tuple(pool for pool in recipe.pools if pool.is_ipv6))
+    return replace(config, ipv4=False, pools=tuple(pool for pool in config.pools if pool.is_ipv6))
 
 
-def with_ipv6(recipe: NetworkConfig, examined: Examined) -> NetworkConfig:
+def with_ipv6(config: NetworkConfig, facts: DoctorFacts) -> NetworkConfig:
     """The same network with an IPv6 subnet."""
-    return replace(recipe, ipv6=True, pools=(*recipe.pools, _proposed_pool(examined)))
+    return replace(config, ipv6=True, pools=(*config.pools, _proposed_pool(facts)))
 
 
-def with_another_subnet(recipe: NetworkConfig, examined: Examined) -> NetworkConfig:
+def with_another_subnet(config: NetworkConfig, facts: DoctorFacts) -> NetworkConfig:
     """The same network, with its IPv6 subnets replaced by one that is free."""
-    others = tuple(pool for pool in recipe.pools if not pool.is_ipv6)
-    return replace(recipe, pools=(*others, _proposed_pool(examined)))
+    others = tuple(pool for pool in config.pools if not pool.is_ipv6)
+    return replace(config, pools=(*others, _proposed_pool(facts)))
 
 
-def with_scheme(recipe: NetworkConfig, scheme: Scheme) -> NetworkConfig:
+def with_scheme(config: NetworkConfig, scheme: Scheme) -> NetworkConfig:
     """The same network, with that scheme by label."""
-    return replace(recipe, labels={**recipe.labels, SCHEME: scheme.value})
+    return replace(config, labels={**config.labels, SCHEME: scheme.value})
 
 
-def network_command(recipe: NetworkConfig, examined: Examined) -> str:
-    """The `docker network create` of a recipe."""
+def network_command(config: NetworkConfig, facts: DoctorFacts) -> str:
+    """The `docker network create` of a config."""
     words = ["docker", "network", "create"]
-    if recipe.driver != "bridge":
-        words += ["--driver", recipe.driver]
-    if recipe.ipv6:
+    if config.driver != "bridge":
+        words += ["--driver", config.driver]
+    if config.ipv6:
         words.append("--ipv6")
-    if not recipe.ipv4 and knows_gateway_modes(examined):
+    if not config.ipv4 and knows_gateway_modes(facts):
         words.append("--ipv4=false")
-    words += ["--internal"] * recipe.internal + ["--attachable"] * recipe.attachable
-    if recipe.ipam_driver != DEFAULT_IPAM:
-        words += ["--ipam-driver", recipe.ipam_driver]
-    for pool in recipe.pools:
+    words += ["--internal"] * config.internal + ["--attachable"] * config.attachable
+    if config.ipam_driver != DEFAULT_IPAM:
+        words += ["--ipam-driver", config.ipam_driver]
+    for pool in config.pools:
         words += ["--subnet", pool.subnet]
         words += ["--ip-range", pool.ip_range] if pool.ip_range else []
         words += ["--gateway", pool.gateway] if pool.gateway else []
         words += _pairs("--aux-address", pool.auxiliary.items())
-    words += _pairs("--ipam-opt", recipe.ipam_options.items())
-    words += _pairs("-o", recipe.options.items())
-    words += _pairs("--label", recipe.labels.items())
-    return f"{' '.join(map(quoted, words))} {operands([recipe.name])}"
+    words += _pairs("--ipam-opt", config.ipam_options.items())
+    words += _pairs("-o", config.options.items())
+    words += _pairs("--label", config.labels.items())
+    return f"{' '.join(map(quoted, words))} {operands([config.name])}"
 
 
 def _pairs(option: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [word for key, value in pairs for word in (option, f"{key}={value}")]
 
 
-def run_again(examined: Examined, containers: Iterable[Container], with_what: str) -> str:
+def run_again(facts: DoctorFacts, containers: Iterable[Container], with_what: str) -> str:
     """Make containers again, whose labels nobody can change; "" where there are none."""
     tasks, own = list[Container](), list[Container]()
     for container in containers:
@@ -158,7 +158,7 @@ def run_again(examined: Examined, containers: Iterable[Container], with_what: st
     update = "docker service update --container-label-add …"
     lines = [f"# of a Swarm service, {with_what}: {update} {quoted(each)}" for each in services]
     if own:
-        lasting = [each for each in own if not examined.is_transient(each)]
+        lasting = [each for each in own if not facts.is_auto_removed(each)]
         remove = f" && docker rm {names_of(lasting)}" if lasting else ""
         lines.append("# what these have written outside of volumes is lost (docker cp saves it):")
         lines.append(f"docker stop {names_of(own)}{remove}")
@@ -199,24 +199,25 @@ def _escaped(character: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
-def knows_gateway_modes(examined: Examined) -> bool:
+def knows_gateway_modes(facts: DoctorFacts) -> bool:
     """Whether the engine is 28 or later."""
-    engine = examined.surroundings.engine
+    engine = facts.engine
     return engine is not None and engine.api >= KNOWS_GATEWAY_MODES
 
 
-def _proposed_pool(examined: Examined) -> Pool:
-    found = free_subnet(examined)
+def _proposed_pool(facts: DoctorFacts) -> Pool:
+    found = free_subnet(facts)
     return Pool(str(found) if found else PLACEHOLDER)
 
 
-def free_subnet(examined: Examined) -> IPv6Network | None:
+def free_subnet(facts: DoctorFacts) -> IPv6Network | None:
     """A subnet inside an uplink's on-link prefix that nobody uses; None where there is no room for one."""
-    facts, names = examined.facts, {link.name for link in uplinks(examined.facts, examined.settings)}
-    taken = [subnet for network in facts.networks for subnet in network.subnets]
-    taken += [prefix for prefix, link in facts.host.on_link if link not in names]
-    own = facts.host.addresses | facts.host.next_hops
-    for prefix, link in sorted(facts.host.on_link):
+    system = facts.system
+    names = {link.name for link in uplinks(system, facts.settings)}
+    taken = [subnet for network in system.networks for subnet in network.subnets]
+    taken += [prefix for prefix, link in system.host.on_link if link not in names]
+    own = system.host.addresses | system.host.next_hops
+    for prefix, link in sorted(system.host.on_link):
         if link not in names or prefix.prefixlen >= NETWORK_PREFIX:
             continue
         for number in range(1, min(PROPOSALS, 1 << (NETWORK_PREFIX - prefix.prefixlen))):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dockeripv6mapper.actions import SysctlChange
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, Level, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM, quoted, with_options
 from dockeripv6mapper.firewall_rules import leads_to_engine
@@ -33,17 +33,17 @@ FORGIVABLE = ("proxy_delay", "all/proxy_ndp")
 """Sysctls without which an address can be reached, only less well."""
 
 
-def check(examined: Examined) -> Iterator[Finding]:
+def check(facts: DoctorFacts) -> Iterator[Finding]:
     """Everything about the host that does not depend on a network or a container."""
-    yield from _capabilities(examined)
-    yield from _namespace(examined)
-    yield from _uplinks(examined)
-    yield from _sysctls(examined)
-    yield from _forwarding(examined)
+    yield from _capabilities(facts)
+    yield from _namespace(facts)
+    yield from _uplinks(facts)
+    yield from _sysctls(facts)
+    yield from _forwarding(facts)
 
 
-def _capabilities(examined: Examined) -> Iterator[Finding]:
-    missing = [each for each in CAPABILITIES if each not in examined.surroundings.capabilities]
+def _capabilities(facts: DoctorFacts) -> Iterator[Finding]:
+    missing = [each for each in CAPABILITIES if each not in facts.capabilities]
     for name in missing:
         yield Finding(
             "capability",
@@ -57,16 +57,16 @@ def _capabilities(examined: Examined) -> Iterator[Finding]:
         yield ok("capability", SUBJECT, f"this process has {' and '.join(CAPABILITIES)}")
 
 
-def _namespace(examined: Examined) -> Iterator[Finding]:
-    bridges = [network.bridge for network in examined.facts.networks if network.bridge]
+def _namespace(facts: DoctorFacts) -> Iterator[Finding]:
+    bridges = [network.bridge for network in facts.system.networks if network.bridge]
     # Bridges that are called by an ID are this engine's alone: there may be a docker0 anywhere.
     bridges = [bridge for bridge in bridges if is_called_by_an_id(bridge)] or bridges
     if not bridges:
         return
-    if here := sorted(bridge for bridge in bridges if bridge in examined.facts.host.links):
+    if here := sorted(bridge for bridge in bridges if bridge in facts.system.host.links):
         yield ok("namespace", SUBJECT, f"the engine's {', '.join(here)} are in this network namespace")
         return
-    engine = examined.surroundings.engine
+    engine = facts.engine
     pid = engine.pid if engine and engine.pid else '"$(pgrep -o dockerd)"'
     yield fail(
         "namespace",
@@ -78,17 +78,17 @@ def _namespace(examined: Examined) -> Iterator[Finding]:
     )
 
 
-def _uplinks(examined: Examined) -> Iterator[Finding]:
-    facts, settings = examined.facts, examined.settings
+def _uplinks(facts: DoctorFacts) -> Iterator[Finding]:
+    system, settings = facts.system, facts.settings
     for name in settings.uplinks:
-        if name not in facts.host.links:
-            yield _uplink_failure(examined, f"uplink {name}", f"there is no link {name}")
-    found = all_uplinks(facts, settings)
-    lost = list(routes_lost(replace(facts, sysctls=examined.sysctls)))
+        if name not in system.host.links:
+            yield _uplink_failure(facts, f"uplink {name}", f"there is no link {name}")
+    found = all_uplinks(system, settings)
+    lost = list(routes_lost(replace(system, sysctls=facts.sysctls)))
     if lost and not settings.uplinks:
         yield _route_lost(lost)
-    elif not settings.uplinks and not facts.host.default_route_links:
-        yield _uplink_failure(examined, SUBJECT, "no link has an IPv6 default route")
+    elif not settings.uplinks and not system.host.default_route_links:
+        yield _uplink_failure(facts, SUBJECT, "no link has an IPv6 default route")
     for link in found:
         does = "does" if link.neighbour_discovery else "does no"
         yield ok("uplink", f"uplink {link.name}", f"{link.name} {does} neighbour discovery")
@@ -107,13 +107,15 @@ def _route_lost(links: list[str]) -> Finding:
     )
 
 
-def _forwarding(examined: Examined) -> Iterator[Finding]:
+def _forwarding(facts: DoctorFacts) -> Iterator[Finding]:
     """Whether this host routes for others, which an engine prevents only where it enables forwarding."""
-    engine, seen = examined.surroundings.engine, examined.surroundings
-    if engine is None or engine.api < CLOSES_FORWARD or examined.sysctls.get(FORWARDING) != "1":
+    engine = facts.engine
+    if engine is None or engine.api < CLOSES_FORWARD or facts.sysctls.get(FORWARDING) != "1":
         return
-    forward = {command: chains.get(("filter", "FORWARD")) for command, chains in seen.chains.items()}
-    dropping = any(chain and chain.policy == "DROP" for chain in forward.values()) or bool(seen.dropping)
+    forward = {command: chains.get(("filter", "FORWARD")) for command, chains in facts.chains.items()}
+    dropping = any(chain and chain.policy == "DROP" for chain in forward.values()) or bool(
+        facts.dropping_chains
+    )
     engines = [command for command, chain in forward.items() if chain and leads_to_engine(chain)]
     if dropping:
         yield ok("forwarding", SUBJECT, "what is forwarded has to be accepted by a rule")
@@ -128,9 +130,9 @@ def _forwarding(examined: Examined) -> Iterator[Finding]:
         )
 
 
-def _uplink_failure(examined: Examined, subject: str, found: str) -> Finding:
-    host = examined.facts.host
-    bridges = {network.bridge for network in examined.facts.networks}
+def _uplink_failure(facts: DoctorFacts, subject: str, found: str) -> Finding:
+    host = facts.system.host
+    bridges = {network.bridge for network in facts.system.networks}
     likely = sorted({link for prefix, link in host.on_link if not prefix.is_loopback} - bridges)
     others = sorted(
         each.name for each in host.links.values() if each.neighbour_discovery and each.name not in bridges
@@ -146,9 +148,9 @@ def _uplink_failure(examined: Examined, subject: str, found: str) -> Finding:
     return fail("uplink", subject, found, why=why, fix=fix)
 
 
-def _sysctls(examined: Examined) -> Iterator[Finding]:
-    wanted = sysctls_for(examined.desired, examined.facts, examined.settings)
-    changes = plan_sysctls(wanted, examined.sysctls)
+def _sysctls(facts: DoctorFacts) -> Iterator[Finding]:
+    wanted = sysctls_for(facts.desired, facts.system, facts.settings)
+    changes = plan_sysctls(wanted, facts.sysctls)
     for change in changes:
         last = change.key.rpartition("/")[2]
         forgivable = any(change.key.endswith(each) for each in FORGIVABLE)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.doctor import fixes
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.netfilter import PING, REWRITING, Packet, Verdict, fate
 from dockeripv6mapper.engine_config import NetworkConfig
@@ -25,7 +25,7 @@ FORWARD = "FORWARD"
 USER_CHAIN = ("filter", "DOCKER-USER")
 
 
-def check(examined: Examined, network: Network) -> Iterator[Finding]:
+def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     """What becomes of traffic from and to outside, on one network."""
     if network.internal:
         yield fail(
@@ -34,54 +34,52 @@ def check(examined: Examined, network: Network) -> Iterator[Finding]:
             "the network is internal",
             why="the engine lets nothing in or out",
             fix=fixes.recreate(
-                examined,
+                facts,
                 network,
-                lambda recipe: fixes.advised(replace(recipe, internal=False), examined, network),
+                lambda config: fixes.advised(replace(config, internal=False), facts, network),
             ),
         )
         return
-    sample = next(examined.mapped(network), None)
-    if sample is None or (unseen := _unseen(examined, network)):
+    sample = next(facts.mapped_containers(network), None)
+    if sample is None or (unseen := _unseen(facts, network)):
         why_not = "no container is mapped there now" if sample is None else unseen
         if network.gateway_mode == NAT:
-            yield _filtered_by_mode(examined, network, f" (no packet's way was looked at: {why_not})")
+            yield _filtered_by_mode(facts, network, f" (no packet's way was looked at: {why_not})")
         else:
             yield ok(CHECK, f"network {network.name}", f"no packet's way was looked at: {why_not}")
         return
-    links = [link.name for link in network_uplinks(network, examined.facts, examined.settings)]
+    links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
     # What decides is mostly the same for every uplink.
-    yield from dict.fromkeys(each for link in links for each in _from(examined, network, sample, link))
+    yield from dict.fromkeys(each for link in links for each in _from(facts, network, sample, link))
 
 
-def _unseen(examined: Examined, network: Network) -> str:
+def _unseen(facts: DoctorFacts, network: Network) -> str:
     """Why a packet's way to a network cannot be followed; "" where it can."""
     if network.bridge is None:
         return "it does not lead through a bridge"
-    engine = examined.surroundings.engine
+    engine = facts.engine
     if engine is not None and engine.filters_with_nftables:
         return "the engine filters with nftables, whose rules are not understood here"
-    return "" if examined.surroundings.chains else "the rules of ip6tables could not be seen"
+    return "" if facts.chains else "the rules of ip6tables could not be seen"
 
 
 def _from(
-    examined: Examined, network: Network, sample: tuple[Container, IPv6Address], link: str
+    facts: DoctorFacts, network: Network, sample: tuple[Container, IPv6Address], link: str
 ) -> Iterator[Finding]:
     """What becomes of packets that come from one uplink to one container, and back."""
     container, address = sample
     packet = Packet(from_link=link, to_link=str(network.bridge), destination=address)
-    connection = _fate_inbound(examined, packet)
+    connection = _fate_inbound(facts, packet)
     if network.gateway_mode == NAT and not connection.passes:
-        yield _filtered_by_mode(
-            examined, network, f", whose {connection} drops a new connection to {address}"
-        )
+        yield _filtered_by_mode(facts, network, f", whose {connection} drops a new connection to {address}")
     else:
-        yield _unopened(examined, network, packet, connection)
-        yield from _rewritten(examined, network, address, link)
-    for opening in _openings(examined, container.id):
-        yield _opened(examined, network, packet, opening)
+        yield _unopened(facts, network, packet, connection)
+        yield from _rewritten(facts, network, address, link)
+    for opening in _openings(facts, container.id):
+        yield _opened(facts, network, packet, opening)
 
 
-def _filtered_by_mode(examined: Examined, network: Network, seen: str) -> Finding:
+def _filtered_by_mode(facts: DoctorFacts, network: Network, seen: str) -> Finding:
     """The default mode of engine 28 and later."""
     return warn(
         "gateway-mode",
@@ -89,14 +87,14 @@ def _filtered_by_mode(examined: Examined, network: Network, seen: str) -> Findin
         f"the network is in the engine's gateway mode nat{seen}",
         why="in this mode nothing comes in from outside but to the ports of the label ipv6.mapper.ports, not "
         "even a ping, and what goes out has the host's address",
-        fix=fixes.recreate(examined, network, lambda recipe: fixes.advised(recipe, examined, network)),
+        fix=fixes.recreate(facts, network, lambda config: fixes.advised(config, facts, network)),
     )
 
 
-def _unopened(examined: Examined, network: Network, packet: Packet, connection: Verdict) -> Finding:
+def _unopened(facts: DoctorFacts, network: Network, packet: Packet, connection: Verdict) -> Finding:
     """What comes in though no label asked for it."""
     subject, to = f"network {network.name}", f"to {packet.destination}"
-    ping = _fate_inbound(examined, replace(packet, protocol=PING))
+    ping = _fate_inbound(facts, replace(packet, protocol=PING))
     if not ping.passes:
         return warn(
             CHECK,
@@ -104,7 +102,7 @@ def _unopened(examined: Examined, network: Network, packet: Packet, connection: 
             f"{ping} drops a ping {to}",
             why="nothing comes in but to the ports of the label ipv6.mapper.ports, and IPv6 needs more of "
             "ICMPv6 than that (RFC 4890)",
-            fix=_accept(examined, ping, f"-d {network.subnets[0]} -p {PING}"),
+            fix=_accept(facts, ping, f"-d {network.subnets[0]} -p {PING}"),
         )
     if connection.passes:
         return ok(
@@ -115,11 +113,11 @@ def _unopened(examined: Examined, network: Network, packet: Packet, connection: 
     )
 
 
-def _opened(examined: Examined, network: Network, packet: Packet, opening: Opening) -> Finding:
+def _opened(facts: DoctorFacts, network: Network, packet: Packet, opening: Opening) -> Finding:
     """What comes in since a label asked for it: it bears our mark."""
-    mark = examined.settings.fwmark
+    mark = facts.settings.fwmark
     marked = replace(packet, mark=mark, protocol=opening.protocol, port=opening.first)
-    verdict = _fate_inbound(examined, marked)
+    verdict = _fate_inbound(facts, marked)
     subject, to = f"network {network.name}", f"to {packet.destination}"
     if verdict.passes:
         return ok(CHECK, subject, f"what ipv6.mapper.ports opens gets through ip6tables {to}")
@@ -128,38 +126,38 @@ def _opened(examined: Examined, network: Network, packet: Packet, opening: Openi
         subject,
         f"{verdict} drops what ipv6.mapper.ports opens {to}",
         why="ports that a label opens cannot be reached: the daemon's own rule is missing, or comes later",
-        fix=_accept(examined, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
+        fix=_accept(facts, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
     )
 
 
-def _rewritten(examined: Examined, network: Network, address: IPv6Address, uplink: str) -> Iterator[Finding]:
+def _rewritten(facts: DoctorFacts, network: Network, address: IPv6Address, uplink: str) -> Iterator[Finding]:
     """What goes out under another address than the container's."""
     packet = Packet(from_link=str(network.bridge), to_link=uplink, source=address)
     verdicts = (
         replace(fate(chains, "nat", "POSTROUTING", packet), command=command)
-        for command, chains in examined.surroundings.chains.items()
+        for command, chains in facts.chains.items()
     )
     verdict = next((each for each in verdicts if each.target in REWRITING), None)
     if verdict is None:
         return
 
-    def unmasked(recipe: NetworkConfig) -> NetworkConfig:
-        if fixes.knows_gateway_modes(examined):
-            return fixes.advised(recipe, examined, network)
-        return replace(recipe, options={**recipe.options, MASQUERADE: "false"})
+    def unmasked(config: NetworkConfig) -> NetworkConfig:
+        if fixes.knows_gateway_modes(facts):
+            return fixes.advised(config, facts, network)
+        return replace(config, options={**config.options, MASQUERADE: "false"})
 
     yield warn(
         "masquerade",
         f"network {network.name}",
         f"{verdict} gives what {address} sends the host's address",
         why="others see the host, not the container, wherever the container begins the connection",
-        fix=fixes.recreate(examined, network, unmasked),
+        fix=fixes.recreate(facts, network, unmasked),
     )
 
 
-def _accept(examined: Examined, dropped: Verdict, match: str) -> str:
+def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
     """Accept packets ahead of what drops them, and in the chain that an engine's restart leaves alone."""
-    chains: Chains = examined.surroundings.chains[dropped.command]
+    chains: Chains = facts.chains[dropped.command]
     if dropped.table == "raw":
         chain = "PREROUTING"
     elif dropped.is_rule_of(FORWARD) or USER_CHAIN not in chains:
@@ -169,10 +167,10 @@ def _accept(examined: Examined, dropped: Verdict, match: str) -> str:
     return f"{dropped.command} -t {dropped.table} -I {chain} {match} -j ACCEPT"
 
 
-def _fate_inbound(examined: Examined, packet: Packet) -> Verdict:
+def _fate_inbound(facts: DoctorFacts, packet: Packet) -> Verdict:
     """The first drop on the way in, of any backend; else the last acceptance."""
     verdict = Verdict("ACCEPT")
-    for command, chains in examined.surroundings.chains.items():
+    for command, chains in facts.chains.items():
         for table, chain in (("raw", "PREROUTING"), ("filter", FORWARD)):
             verdict = replace(fate(chains, table, chain, packet), command=command)
             if not verdict.passes:
@@ -180,11 +178,11 @@ def _fate_inbound(examined: Examined, packet: Packet) -> Verdict:
     return verdict
 
 
-def _openings(examined: Examined, container_id: str) -> tuple[Opening, ...]:
-    if examined.settings.firewall is FirewallMode.OFF:
+def _openings(facts: DoctorFacts, container_id: str) -> tuple[Opening, ...]:
+    if facts.settings.firewall is FirewallMode.OFF:
         return ()
     try:
-        return examined.desired.openings(examined.facts, container_id)
+        return facts.desired.openings(facts.system, container_id)
     except RefusedError:
         # `containers` says so.
         return ()

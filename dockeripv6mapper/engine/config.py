@@ -103,16 +103,16 @@ def container_config_from_inspection(inspected: Json) -> ContainerConfig:
     """An answer of `GET /containers/{id}/json`."""
     endpoints = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
     return ContainerConfig(
-        transient=bool((inspected.get("HostConfig") or {}).get("AutoRemove")),
-        attachments={
-            network: _attachment(kept(endpoint, inspected))
+        auto_remove=bool((inspected.get("HostConfig") or {}).get("AutoRemove")),
+        endpoints={
+            network: _endpoint_config(kept(endpoint, inspected))
             for network, endpoint in endpoints.items()
             if endpoint
         },
     )
 
 
-def _attachment(settings: Json) -> EndpointConfig:
+def _endpoint_config(settings: Json) -> EndpointConfig:
     addresses = settings.get("IPAMConfig") or {}
     return EndpointConfig(
         ipv4=addresses.get("IPv4Address") or "",

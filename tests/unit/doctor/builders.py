@@ -1,11 +1,11 @@
 """What an examination saw, of which each test names only what it is about."""
 
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockeripv6mapper.doctor.facts import Examined, Surroundings
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.engine_config import EngineInfo, NetworkConfig, Pool
 from dockeripv6mapper.kernel.filtering import read_chains
@@ -27,7 +27,7 @@ PREFIX = IPv6Network("2001:db8:103::/64")
 """The uplink's."""
 ON_LINK = frozenset({(PREFIX, "eth0")})
 HE_IPV6 = replace(builders.network(subnet=SUBNET, bridge=BRIDGE), gateway_mode="routed")
-RECIPE = NetworkConfig(builders.HE_IPV6, "bridge", (Pool(str(SUBNET)),), ipv4=False)
+CONFIG = NetworkConfig(builders.HE_IPV6, "bridge", (Pool(str(SUBNET)),), ipv4=False)
 
 
 def mapped(name: str = "web", network: Network = HE_IPV6, **labels: str) -> Container:
@@ -38,28 +38,29 @@ def mapped(name: str = "web", network: Network = HE_IPV6, **labels: str) -> Cont
     return builders.container(name, running=True, endpoints=(endpoint,), other_labels=other_labels)
 
 
-def examined(
-    given: Facts,
-    surroundings: Surroundings | None = None,
-    settings: Settings | None = None,
-    sysctls: Mapping[str, str | None] | None = None,
-) -> Examined:
-    """All that was seen; the network `he_ipv6` was made as `RECIPE` says, by engine 28."""
+def doctor_facts(
+    system: Facts, rules: str | None = None, *, settings: Settings | None = None, **others: object
+) -> DoctorFacts:
+    """The facts of a host with engine 28, whose network `he_ipv6` was created as `CONFIG`.
+
+    `rules`: the output of `ip6tables-save`; None where it cannot be read. `others`: fields of `DoctorFacts`.
+    """
     settings = settings or Settings()
     desired = Desired(settings)
-    desired.update(given, given.containers)
-    seen = surroundings or saw()
-    return Examined(settings, seen, given, desired, sysctls or {})
+    desired.update(system, system.containers)
+    facts = DoctorFacts(
+        settings=settings,
+        system=system,
+        desired=desired,
+        sysctls={},
+        engine=ENGINE_28,
+        network_configs={builders.HE_IPV6_ID: CONFIG},
+        chains={} if rules is None else {"ip6tables": read_chains(rules)},
+    )
+    return replace(facts, **others)  # type: ignore[arg-type]
 
 
-def saw(rules: str | None = None, engine: EngineInfo = ENGINE_28, **others: object) -> Surroundings:
-    """Surroundings with these rules of ip6tables; None: they could not be seen."""
-    chains = {} if rules is None else {"ip6tables": read_chains(rules)}
-    seen = Surroundings(engine=engine, recipes={builders.HE_IPV6_ID: RECIPE}, chains=chains)
-    return replace(seen, **others)  # type: ignore[arg-type]
-
-
-def faults(findings: Iterable[Finding]) -> list[Finding]:
+def problems(findings: Iterable[Finding]) -> list[Finding]:
     """The findings that are not well: each says why it matters, and what a shell can be given."""
     found = [each for each in findings if each.level is not Level.OK]
     for finding in found:

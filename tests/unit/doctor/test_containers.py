@@ -11,7 +11,7 @@ from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6_ID, IMAGE, container, facts
-from tests.unit.doctor.builders import HE_IPV6, ON_LINK, RECIPE, examined, faults, saw
+from tests.unit.doctor.builders import CONFIG, HE_IPV6, ON_LINK, doctor_facts, problems
 
 
 def check(
@@ -21,11 +21,13 @@ def check(
     images: dict[str, str] | None = None,
 ) -> list[Finding]:
     """The findings on these containers."""
-    seen = facts(
+    system = facts(
         *given, networks=(network,), images={IMAGE: images or {}}, of_host=builders.host(on_link=ON_LINK)
     )
-    recipe = replace(RECIPE, pools=(replace(RECIPE.pools[0], subnet=str(network.subnets[0])),))
-    return list(containers.check(examined(seen, saw(recipes={HE_IPV6_ID: recipe}), settings)))
+    config = replace(CONFIG, pools=(replace(CONFIG.pools[0], subnet=str(network.subnets[0])),))
+    return list(
+        containers.check(doctor_facts(system, settings=settings, network_configs={HE_IPV6_ID: config}))
+    )
 
 
 def labelled(labels: dict[str, str]) -> Container:
@@ -51,7 +53,7 @@ def test_a_mapped_container_is_well() -> None:
 )
 def test_what_is_wrong_with_a_label_is_said(labels: dict[str, str], check_: str, said: str) -> None:
     """With the container's name, and one finding for it."""
-    (finding,) = faults(check(labelled(labels)))
+    (finding,) = problems(check(labelled(labels)))
     assert (finding.check, finding.subject) == (check_, "container web")
     assert said in finding.found
     assert "docker stop web && docker rm web" in finding.fix
@@ -62,7 +64,7 @@ def test_labels_of_an_image_are_no_fault_of_the_container(label: str) -> None:
     """Whoever publishes an image must not have anybody remove containers."""
     web = labelled({"network": "he_ipv6", label: "nonsense"})
     found = check(web, images={f"ipv6.mapper.{label}": "nonsense"})
-    assert not faults(found)
+    assert not problems(found)
     assert any("is its image's own" in each.found for each in found)
 
 
@@ -70,7 +72,7 @@ def test_a_network_that_is_not_allowed_is_named_with_those_that_are() -> None:
     """By the name that it has, however the label names it."""
     web = container("web", network=HE_IPV6_ID[:12])
     settings = Settings(allow_networks=frozenset({"it's"}))
-    (finding,) = faults(check(web, settings=settings))
+    (finding,) = problems(check(web, settings=settings))
     options = """--allow-network 'it'"'"'s' --allow-network he_ipv6"""
     assert finding.fix.split("\n") == [
         f"DockerIPV6Mapper.py {options} doctor",
@@ -85,7 +87,7 @@ def names(count: int) -> tuple[Container, ...]:
 
 def test_a_likely_collision_is_cured_by_the_scheme_where_that_leaves_bits_out() -> None:
     """And it is said that the addresses change, before they do."""
-    fix = faults(check(*names(700)))[0].fix.split("\n")
+    fix = problems(check(*names(700)))[0].fix.split("\n")
     assert fix[0].startswith("# this changes its containers' addresses")
     make = next(line for line in fix if line.startswith("docker network create")).split(" || ")[0]
     assert "--label ipv6.mapper.scheme=wide" in make
@@ -95,7 +97,7 @@ def test_a_likely_collision_is_cured_by_the_scheme_where_that_leaves_bits_out() 
 def test_a_likely_collision_in_a_small_subnet_is_cured_by_another() -> None:
     """No scheme makes more of six bits."""
     small = replace(HE_IPV6, subnets=(IPv6Network("2001:db8:103:0:78::/122"),))
-    (finding,) = (each for each in faults(check(*names(3), network=small)) if each.check == "collisions")
+    (finding,) = (each for each in problems(check(*names(3), network=small)) if each.check == "collisions")
     assert "the chance that two of 3 names come to the same 6 bits is 0.05" in finding.found
     assert "--subnet 2001:db8:103:0:1::/80" in finding.fix
 

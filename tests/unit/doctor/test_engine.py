@@ -3,7 +3,6 @@
 import pytest
 
 from dockeripv6mapper.doctor import engine
-from dockeripv6mapper.doctor.facts import Surroundings
 from dockeripv6mapper.doctor.finding import Level
 from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import (
@@ -14,19 +13,19 @@ from dockeripv6mapper.errors import (
     PermissionMissingError,
 )
 from tests.unit.builders import facts
-from tests.unit.doctor.builders import ENGINE_20_10, ENGINE_29_NFTABLES, examined, saw
+from tests.unit.doctor.builders import ENGINE_20_10, ENGINE_29_NFTABLES, doctor_facts
 
 
 @pytest.mark.parametrize("known", [ENGINE_20_10, ENGINE_29_NFTABLES])
 def test_an_engine_from_20_10_on_is_known(known: EngineInfo) -> None:
     """Its API's version is a pair of numbers: 1.9 would be older than 1.41."""
-    (finding,) = engine.check(examined(facts(), saw(engine=known)))
+    (finding,) = engine.check(doctor_facts(facts(), engine=known))
     assert finding.level is Level.OK
 
 
 def test_an_older_engine_is_upgraded_in_the_package_that_it_is_from() -> None:
     """To name another would remove it, and it is said that its containers stop."""
-    (finding,) = engine.check(examined(facts(), saw(engine=EngineInfo("1.13.1", (1, 26)))))
+    (finding,) = engine.check(doctor_facts(facts(), engine=EngineInfo("1.13.1", (1, 26))))
     assert finding.level is Level.WARN
     assert "engine 1.13.1 answers, and speaks API 1.26" in finding.found
     caution, command = finding.fix.strip().split("\n")
@@ -63,5 +62,5 @@ def test_what_could_not_be_looked_at_is_a_finding(
     error: MapperError, check: str, level: Level, fix: str
 ) -> None:
     """Of its own level, and never passed over."""
-    (finding,) = engine.check(examined(facts(), Surroundings(unseen=(error,))))
+    (finding,) = engine.check(doctor_facts(facts(), engine=None, errors=(error,)))
     assert (finding.check, finding.level, finding.fix) == (check, level, fix)

@@ -8,7 +8,15 @@ from dockeripv6mapper.engine_config import ContainerConfig, EndpointConfig, Netw
 from dockeripv6mapper.model import Container, Network
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6_ID, facts
-from tests.unit.doctor.builders import ENGINE_20_10, HE_IPV6, ON_LINK, PREFIX, RECIPE, examined, mapped, saw
+from tests.unit.doctor.builders import (
+    CONFIG,
+    ENGINE_20_10,
+    HE_IPV6,
+    ON_LINK,
+    PREFIX,
+    doctor_facts,
+    mapped,
+)
 
 WEB = mapped()
 EVERYTHING = NetworkConfig(
@@ -27,22 +35,24 @@ EVERYTHING = NetworkConfig(
 )
 
 
-def same(recipe: NetworkConfig) -> NetworkConfig:
-    """The recipe as it is."""
-    return recipe
+def same(config: NetworkConfig) -> NetworkConfig:
+    """The config as it is."""
+    return config
 
 
 def recreate(
-    *containers: Container, network: Network = HE_IPV6, tenants: dict[str, ContainerConfig] | None = None
+    *containers: Container,
+    network: Network = HE_IPV6,
+    container_configs: dict[str, ContainerConfig] | None = None,
 ) -> list[str]:
     """The lines that make a network again as it was."""
-    seen = examined(facts(*containers, networks=(network,)), saw(tenants=tenants or {}))
+    seen = doctor_facts(facts(*containers, networks=(network,)), container_configs=container_configs or {})
     return fixes.recreate(seen, network, same).split("\n")
 
 
 def test_a_network_is_made_again_with_all_that_it_had() -> None:
     """Every option of `docker network create`, each word quoted."""
-    assert fixes.network_command(EVERYTHING, examined(facts())) == (
+    assert fixes.network_command(EVERYTHING, doctor_facts(facts())) == (
         "docker network create --driver macvlan --ipv6 --internal --attachable --ipam-driver other "
         "--subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 --gateway 192.0.2.1 --aux-address printer=192.0.2.9 "
         "--subnet 2001:db8::/80 --ipam-opt pool=1 -o parent=eth0 --label ipv6.mapper.scheme=wide "
@@ -52,16 +62,16 @@ def test_a_network_is_made_again_with_all_that_it_had() -> None:
 
 def test_only_an_engine_that_can_do_without_ipv4_is_told_to() -> None:
     """Older ones do not know the option."""
-    command = fixes.network_command(RECIPE, examined(facts()))
+    command = fixes.network_command(CONFIG, doctor_facts(facts()))
     assert "--ipv4=false" in command
-    assert "--ipv4=false" not in fixes.network_command(RECIPE, examined(facts(), saw(engine=ENGINE_20_10)))
+    assert "--ipv4=false" not in fixes.network_command(CONFIG, doctor_facts(facts(), engine=ENGINE_20_10))
 
 
 def test_where_the_new_network_cannot_be_made_the_old_one_is() -> None:
     """And the containers start all the same."""
     stop, remove, make, connect, start = recreate(WEB)
     assert (stop, remove, start) == ("docker stop web", "docker network rm he_ipv6", "docker start web")
-    assert make == " || ".join([fixes.network_command(RECIPE, examined(facts()))] * 2)
+    assert make == " || ".join([fixes.network_command(CONFIG, doctor_facts(facts()))] * 2)
     assert connect == "docker network connect he_ipv6 web"
 
 
@@ -75,7 +85,9 @@ def test_containers_are_attached_again_as_they_were() -> None:
         options={"ipv6.mapper.endpoint": "added"},
         priority=7,
     )
-    lines = recreate(WEB, stopped, tenants={WEB.id: ContainerConfig(attachments={"he_ipv6": attachment})})
+    lines = recreate(
+        WEB, stopped, container_configs={WEB.id: ContainerConfig(endpoints={"he_ipv6": attachment})}
+    )
     options = "--ip6 2001:db8:103:0:78::5 --alias www --link db:database "
     options += "--driver-opt ipv6.mapper.endpoint=added --gw-priority 7"
     assert lines[3:] == [
@@ -88,9 +100,9 @@ def test_containers_are_attached_again_as_they_were() -> None:
 def test_addresses_that_the_network_no_longer_has_are_not_asked_for() -> None:
     """The engine would refuse to attach the container at all."""
     attachment = EndpointConfig(ipv4="192.0.2.7", ipv6="2001:db8:103:0:78::5")
-    tenants = {WEB.id: ContainerConfig(attachments={"he_ipv6": attachment})}
-    seen = examined(facts(WEB, networks=(HE_IPV6,)), saw(tenants=tenants))
-    elsewhere = replace(RECIPE, pools=(Pool("192.0.2.0/24"), Pool("PREFIX::/80")))
+    container_configs = {WEB.id: ContainerConfig(endpoints={"he_ipv6": attachment})}
+    seen = doctor_facts(facts(WEB, networks=(HE_IPV6,)), container_configs=container_configs)
+    elsewhere = replace(CONFIG, pools=(Pool("192.0.2.0/24"), Pool("PREFIX::/80")))
     lines = fixes.recreate(seen, HE_IPV6, lambda _: elsewhere).split("\n")
     assert "docker network connect he_ipv6 web" in lines
     assert lines[0].startswith("# with PREFIX replaced by")
@@ -98,7 +110,7 @@ def test_addresses_that_the_network_no_longer_has_are_not_asked_for() -> None:
 
 def test_a_container_that_is_gone_once_stopped_is_named_beforehand() -> None:
     """It was run with --rm: nothing starts it again."""
-    lines = recreate(WEB, tenants={WEB.id: ContainerConfig(transient=True)})
+    lines = recreate(WEB, container_configs={WEB.id: ContainerConfig(auto_remove=True)})
     assert lines[0] == "# run with --rm, and gone once stopped; run again afterwards: web"
     assert not any(line.startswith(("docker start", "docker network connect")) for line in lines)
 
@@ -111,7 +123,7 @@ def test_a_container_that_is_about_to_start_again_is_stopped_too() -> None:
 
 def test_a_network_of_which_it_is_not_known_how_it_was_made_stays() -> None:
     """Another is made besides it."""
-    seen = examined(facts(WEB, networks=(HE_IPV6,)), saw(recipes={}))
+    seen = doctor_facts(facts(WEB, networks=(HE_IPV6,)), network_configs={})
     fix = fixes.recreate(seen, HE_IPV6, same)
     assert "docker network rm" not in fix
     assert "he_ipv62\n" in fix
@@ -122,21 +134,21 @@ def test_a_network_keeps_its_ipv4_where_a_container_has_no_other() -> None:
     """Stopped ones count: they will want it when they run."""
     plain = builders.network("plain", None, ipv4=True)
     dual = replace(HE_IPV6, ipv4=True)
-    recipe = replace(RECIPE, ipv4=True, pools=(Pool("192.0.2.0/24"), *RECIPE.pools))
+    config = replace(CONFIG, ipv4=True, pools=(Pool("192.0.2.0/24"), *CONFIG.pools))
     inside = replace(plain, id="inside", name="inside", internal=True)
     beside = replace(WEB, endpoints=(*WEB.endpoints, builders.endpoint(of=plain)))
     shut_in = replace(WEB, endpoints=(*WEB.endpoints, builders.endpoint(of=inside)))
     cases = ((beside, False), (WEB, True), (replace(WEB, running=False), True), (shut_in, True))
     for container, ipv4 in cases:
-        seen = examined(facts(container, networks=(dual, plain, inside)))
-        advised = fixes.advised(recipe, seen, dual)
+        seen = doctor_facts(facts(container, networks=(dual, plain, inside)))
+        advised = fixes.advised(config, seen, dual)
         assert (advised.ipv4, any(not pool.is_ipv6 for pool in advised.pools)) == (ipv4, ipv4)
         assert advised.options == {fixes.GATEWAY_MODE: "routed"}
 
 
 def test_what_running_again_loses_is_said_before_anything_is_removed() -> None:
     """A container's own files go with it."""
-    caution, remove, then = fixes.run_again(examined(facts(WEB)), [WEB], "otherwise").split("\n")
+    caution, remove, then = fixes.run_again(doctor_facts(facts(WEB)), [WEB], "otherwise").split("\n")
     assert caution.startswith("# what these have written outside of volumes is lost")
     assert remove == "docker stop web && docker rm web"
     assert then == "# then run again, otherwise"
@@ -144,20 +156,20 @@ def test_what_running_again_loses_is_said_before_anything_is_removed() -> None:
 
 def test_a_container_that_removes_itself_is_only_stopped() -> None:
     """There is nothing left to remove then."""
-    seen = examined(facts(WEB), saw(tenants={WEB.id: ContainerConfig(transient=True)}))
+    seen = doctor_facts(facts(WEB), container_configs={WEB.id: ContainerConfig(auto_remove=True)})
     assert "docker stop web" in fixes.run_again(seen, [WEB], "otherwise").split("\n")
 
 
 def test_a_task_of_a_service_is_not_removed() -> None:
     """Swarm would make it again as it was: its service is to be changed."""
     task = builders.container("web.1.abc", other_labels={"com.docker.swarm.task.id": "abc"})
-    fix = fixes.run_again(examined(facts(task)), [task], "otherwise")
+    fix = fixes.run_again(doctor_facts(facts(task)), [task], "otherwise")
     assert fix == "# of a Swarm service, otherwise: docker service update --container-label-add … web"
 
 
 def test_hostile_names_stay_words() -> None:
     """Of a network and of a label's value, in commands and in what follows `--`."""
-    fix = fixes.create(examined(facts()), "-x\n$(reboot)")
+    fix = fixes.create(doctor_facts(facts()), "-x\n$(reboot)")
     assert fix.endswith(" -- $'-x\\012$(reboot)'")
     assert "\n$(reboot)" not in fix
 
@@ -170,14 +182,14 @@ def test_a_proposed_subnet_is_in_the_uplinks_prefix_and_nobodys() -> None:
         next_hops=frozenset({IPv6Address("2001:db8:103:0:4::1")}),
     )
     first = builders.network(subnet=IPv6Network("2001:db8:103:0:1::/80"))
-    seen = examined(facts(networks=(first,), of_host=host))
+    seen = doctor_facts(facts(networks=(first,), of_host=host))
     assert fixes.free_subnet(seen) == IPv6Network("2001:db8:103:0:5::/80")
 
 
 def test_where_no_subnet_is_known_to_be_free_it_is_to_be_filled_in() -> None:
     """As on a host whose prefix is routed to it: what is pasted without that changes nothing."""
     taken = builders.network(subnet=PREFIX)
-    seen = examined(facts(networks=(taken,), of_host=builders.host(on_link=ON_LINK)))
+    seen = doctor_facts(facts(networks=(taken,), of_host=builders.host(on_link=ON_LINK)))
     caution, command = fixes.create(seen, "new").split("\n")
     assert caution.startswith("# with PREFIX replaced by")
     assert "--subnet PREFIX::/80" in command

@@ -123,8 +123,8 @@ def test_a_tenant_is_attached_as_it_asked_and_not_as_it_was_given() -> None:
         },
     }
     tenant = container_config_from_inspection(inspected)
-    assert tenant.transient
-    assert tenant.attachments == {
+    assert tenant.auto_remove
+    assert tenant.endpoints == {
         "he_ipv6": EndpointConfig(
             "192.0.2.5", "2001:db8::5", ("www",), ("db:database",), {"ipv6.mapper.endpoint": "added"}, 7
         ),
