@@ -1,6 +1,7 @@
-"""Engine configuration: how the engine, its networks and its containers are set up. Facts for `doctor` only.
+"""Engine configuration: facts about the engine, its networks and its containers that only `doctor` needs.
 
-`engine.config` reads them from the engine.
+They are what it takes to print a `docker network create` or `docker network connect` command for something
+that exists. `engine.config` reads them from the engine.
 """
 
 from collections.abc import Mapping
@@ -8,30 +9,30 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 NEWEST_TESTED_API = (1, 51)
-"""Of engine 28.5, the newest whose answers the mapper is tested with: it speaks no newer one."""
+"""The API of engine 28.5, the newest tested engine. The client uses a newer API only if this one is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What the engine says of itself."""
+    """The engine itself."""
 
     version: str
     api: tuple[int, int]
-    """The version of the API that is spoken with it."""
+    """The API version that the client uses."""
     firewall_backend: str | None = None
-    """`iptables` or `nftables`, with firewalld `nftables+firewalld`; None from engines that know but one."""
+    """`iptables`, `nftables` or `nftables+firewalld`; None on engines before 28, which have only iptables."""
     pid: int | None = None
-    """The process that listens on the engine's socket; None where it is not on this machine, or hidden."""
+    """The process that listens on the engine's socket; None if it is remote or in a hidden PID namespace."""
 
     @property
     def filters_with_nftables(self) -> bool:
-        """Whether the engine's rules are tables of nftables rather than chains of ip6tables."""
+        """Whether the engine keeps its rules in nftables tables instead of ip6tables chains."""
         return (self.firewall_backend or "").startswith("nftables")
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One subnet of a network with what its maker said of it, as the engine writes it; "" for nothing."""
+    """One subnet of a network (the API's `IPAM.Config`), as text; "" where the user set nothing."""
 
     subnet: str
     gateway: str = ""
@@ -40,7 +41,7 @@ class Pool:
 
     @property
     def is_ipv6(self) -> bool:
-        """Whether it is of IPv6."""
+        """Whether it is an IPv6 subnet."""
         return ":" in self.subnet
 
     def __contains__(self, address: str) -> bool:
@@ -48,12 +49,12 @@ class Pool:
 
 
 DEFAULT_IPAM = "default"
-"""The engine's own driver of addresses, which nobody has to name."""
+"""The engine's built-in IPAM driver. A command need not name it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """All that it takes to make a network again."""
+    """How a network was created: all options of its `docker network create`."""
 
     name: str
     driver: str
@@ -70,22 +71,26 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """What was asked for where a container was attached to a network; "" and 0 for nothing."""
+    """What the user set when attaching a container to a network; "" and 0 where nothing was set.
+
+    Addresses that the engine chose are not here.
+    """
 
     ipv4: str = ""
     ipv6: str = ""
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
-    """`container:alias`."""
+    """Each as `container:alias`."""
     options: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
+    """`GwPriority`, since engine 28: the network with the highest one gives the default route."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerConfig:
-    """A container, as far as its networks may be made again while it is stopped."""
+    """What it takes to attach a container to a network again."""
 
     auto_remove: bool = False
-    """It is removed when it stops (`--rm`)."""
+    """The engine removes the container when it stops (`--rm`)."""
     endpoints: Mapping[str, EndpointConfig] = field(default_factory=dict)
-    """By what the engine lists the network under."""
+    """By the key under which the engine lists the network: its name, or its ID if the user gave that."""

@@ -1,6 +1,6 @@
-"""Firewall rules: the rules that ip6tables and nftables hold, of any program.
+"""Firewall rules: the ip6tables and nftables rules of this host, whichever program made them.
 
-`kernel.filtering` reads them. `doctor` judges them; the daemon looks at a few chains.
+`kernel.filtering` reads them, `doctor` judges them. The mapper's own table is in `kernel.nft_ruleset`.
 """
 
 from collections.abc import Mapping
@@ -9,34 +9,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of ip6tables."""
+    """An ip6tables rule."""
 
     text: str
     """As `ip6tables-save` writes it: `-A FORWARD -o br-1234 -j DOCKER`."""
     words: tuple[str, ...]
-    """What follows the chain's name."""
+    """The words after the chain's name."""
 
     @property
     def options(self) -> frozenset[tuple[str, str]]:
-        """Each word with the one after it: among them every option with its value."""
+        """Each word paired with the next one. The pairs include every option with its value."""
         return frozenset(zip(self.words, self.words[1:], strict=False))
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain of ip6tables."""
+    """An ip6tables chain."""
 
     policy: str | None
-    """`ACCEPT` or `DROP` of a built-in chain; None: a user's, which returns at its end."""
+    """`ACCEPT` or `DROP`; None for a user-defined chain, which returns at its end."""
     rules: tuple[Rule, ...] = ()
 
 
 ENGINE_CHAINS = "DOCKER"
-"""How the names of the engine's own chains begin."""
+"""The prefix of the names of the engine's chains."""
 
 
 def leads_to_engine(chain: Chain) -> bool:
-    """Whether a chain has a rule that jumps to one of the engine's."""
+    """Whether a rule of the chain jumps to one of the engine's chains."""
     return any(
         option == "-j" and target.startswith(ENGINE_CHAINS)
         for rule in chain.rules
@@ -45,12 +45,12 @@ def leads_to_engine(chain: Chain) -> bool:
 
 
 Chains = Mapping[tuple[str, str], Chain]
-"""The chains of one ip6tables backend, by table and name."""
+"""The chains of one ip6tables backend, by (table, chain name)."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseChain:
-    """A chain of nftables at the forward hook that drops what none of its rules accepts."""
+    """An nftables base chain at the forward hook whose policy is drop."""
 
     family: str
     table: str

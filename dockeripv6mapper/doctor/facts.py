@@ -1,4 +1,4 @@
-"""Facts: everything that was seen, and what the mapper makes of it, as the checks are handed it."""
+"""Facts: everything that the checks judge, as one record, and the queries that several checks share."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,22 +47,22 @@ class DoctorFacts:
     """Why something could not be read."""
 
     def labelled_containers(self) -> dict[str, list[Container]]:
-        """The containers that name a network, by the network's name or ID as they give it."""
-        named: dict[str, list[Container]] = {}
+        """The containers whose label names a network, by the label's value: a network's name or ID."""
+        by_reference: dict[str, list[Container]] = {}
         for container in sorted(self.system.containers.values(), key=lambda each: each.name):
             if reference := self.effective_labels(container).get(labels.NETWORK, "").strip():
-                named.setdefault(reference, []).append(container)
-        return named
+                by_reference.setdefault(reference, []).append(container)
+        return by_reference
 
     def effective_labels(self, container: Container) -> labels.Labels:
-        """A container's labels as far as they count; none where nobody can say."""
+        """The labels that count: not the image's own. Empty if the image's labels are unknown."""
         try:
             return counting_labels(container, self.system, self.settings)
         except (RefusedError, ImageUnknownError):
             return {}
 
     def relevant_networks(self) -> list[Network]:
-        """The networks that labels name, or that carry one, by name."""
+        """The networks that a container's label names or that carry a label of the mapper, sorted by name."""
         relevant = {network.id: network for network in self.system.networks if _has_label(network)}
         named = map(self._network_named, self.labelled_containers())
         relevant |= {network.id: network for network in named if network}
@@ -84,7 +84,7 @@ class DoctorFacts:
             return None
 
     def mapped_containers(self, network: Network) -> Iterator[tuple[Container, IPv6Address]]:
-        """The containers that run on a network at the address that their labels come to, by name."""
+        """The containers that run on a network at the address that their labels ask for, sorted by name."""
         for container in sorted(self.system.containers.values(), key=lambda each: each.name):
             decision = self.desired.decision(container.id)
             if not isinstance(decision, Wanted) or decision.network_id != network.id:
@@ -93,29 +93,27 @@ class DoctorFacts:
                 yield container, decision.address
 
     def running_on(self, network: Network) -> list[Container]:
-        """The containers that run on a network, for whatever reason, or are about to, by name."""
+        """The containers, labelled or not, that run on a network or are restarting, sorted by name."""
         return [each for each in self.attached_to(network) if each.running or each.in_transition]
 
     def attached_to(self, network: Network) -> list[Container]:
-        """The containers that are on a network when they run, by name."""
-        on_it = (
+        """The containers that are attached to a network, running or stopped, sorted by name."""
+        attached = (
             container
             for container in self.system.containers.values()
             if self.system.networks.endpoint(container, network.id, network.name)
         )
-        return sorted(on_it, key=lambda each: each.name)
+        return sorted(attached, key=lambda each: each.name)
 
     def is_auto_removed(self, container: Container) -> bool:
-        """Whether a container is removed when it stops."""
+        """Whether the engine removes a container when it stops (`--rm`)."""
         return self.container_configs.get(container.id, ContainerConfig()).auto_remove
 
     def relying_on_ipv4(self, network: Network) -> list[Container]:
-        """The containers to which a network gives the only IPv4 that they have."""
-        return [
-            container for container in self.attached_to(network) if not self._ipv4_beside(container, network)
-        ]
+        """The containers that have no other network with IPv4 to the outside."""
+        return [each for each in self.attached_to(network) if not self._has_other_ipv4(each, network)]
 
-    def _ipv4_beside(self, container: Container, network: Network) -> bool:
+    def _has_other_ipv4(self, container: Container, network: Network) -> bool:
         networks = filter(None, map(self.system.networks.of, container.endpoints))
         return any(each.ipv4 and not each.internal and each.id != network.id for each in networks)
 

@@ -1,4 +1,4 @@
-"""Networks: each one that a label names, or that carries a label of the mapper's."""
+"""Networks: checks each network that a container's label names or that carries a label of the mapper."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,13 +16,13 @@ from dockeripv6mapper.model import Network, Reason, RefusedError
 from dockeripv6mapper.settings import ProxyMode
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
-"""Of which the mapper knows whether their addresses need proxying."""
-USUAL_NAME = "he_ipv6"
-"""Of a network that is proposed: the name that the manual uses."""
+"""Drivers that the mapper supports."""
+DEFAULT_NAME = "he_ipv6"
+"""The name of a proposed network, as in the README."""
 
 
 def check(facts: DoctorFacts) -> Iterator[Finding]:
-    """Every network that matters, and every name that leads to none."""
+    """Findings on each relevant network, and on each label whose value names no network."""
     for reference in facts.labelled_containers():
         try:
             facts.system.networks.find(reference)
@@ -36,7 +36,7 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
 def _not_found(facts: DoctorFacts, reference: str, no: RefusedError) -> Finding:
     named_by = ", ".join(container.name for container in facts.labelled_containers()[reference])
     if no.refusal.reason is Reason.NETWORK_AMBIGUOUS:
-        fix = _without_namesakes(facts, reference)
+        fix = _resolve_ambiguity(facts, reference)
     else:
         fix = fixes.create(facts, reference)
     return fail(
@@ -48,14 +48,17 @@ def _not_found(facts: DoctorFacts, reference: str, no: RefusedError) -> Finding:
     )
 
 
-def _without_namesakes(facts: DoctorFacts, name: str) -> str:
-    """Leave one network of a name, if the others are nobody's; else have the label name one by its ID."""
-    named = [network for network in facts.system.networks if network.name == name]
-    named.sort(key=lambda network: (len(facts.attached_to(network)), network.ipv6), reverse=True)
-    kept, *others = named
+def _resolve_ambiguity(facts: DoctorFacts, name: str) -> str:
+    """The fix for several networks of one name.
+
+    Removes all but one if the others have no containers; else the label has to name a network by its ID.
+    """
+    candidates = [network for network in facts.system.networks if network.name == name]
+    candidates.sort(key=lambda network: (len(facts.attached_to(network)), network.ipv6), reverse=True)
+    best, *others = candidates
     if any(facts.attached_to(network) for network in others):
         containers = facts.labelled_containers()[name]
-        return fixes.run_again(facts, containers, f"with --label {labels.NETWORK}={kept.id}")
+        return fixes.run_again(facts, containers, f"with --label {labels.NETWORK}={best.id}")
     return f"docker network rm {fixes.operands(network.id for network in others)}"
 
 
@@ -70,13 +73,15 @@ def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
             fix=fixes.recreate(facts, network, partial(_with_labels, known=labels.NETWORK_LABELS)),
         )
     if network.driver not in DRIVERS:
-        of = f"is of the driver {network.driver}" if network.driver else "has no driver: it could not be made"
+        state = (
+            f"has the driver {network.driver}" if network.driver else "has no driver: it could not be created"
+        )
         yield fail(
             "driver",
             subject,
-            f"the network {of}",
-            why="nobody outside reaches its addresses through this host's uplinks",
-            fix=fixes.create_other(facts, USUAL_NAME, facts.containers_naming(network)),
+            f"the network {state}",
+            why="its addresses cannot be reached through this host's uplinks",
+            fix=fixes.create_other(facts, DEFAULT_NAME, facts.containers_naming(network)),
         )
         return
     try:
@@ -87,23 +92,25 @@ def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
         return
     yield ok("network", subject, f"{network.driver} network with the IPv6 subnet {subnet}")
     yield from _uplink_label(facts, network)
-    yield from _place(facts, network, subnet)
+    yield from _location(facts, network, subnet)
     yield from _overlap(facts, network, subnet)
     yield from _dual_stack(facts, network)
     yield from inbound.check(facts, network)
 
 
 def _with_labels(config: NetworkConfig, known: tuple[str, ...]) -> NetworkConfig:
-    """The same network without any of the mapper's labels but these."""
-    kept = {
+    """The same network with no labels of the mapper except `known`."""
+    remaining = {
         key: value
         for key, value in config.labels.items()
         if key in known or not key.startswith(labels.PREFIX)
     }
-    return replace(config, labels=kept)
+    return replace(config, labels=remaining)
 
 
 def _unusable(facts: DoctorFacts, network: Network, no: RefusedError) -> Finding:
+    """The finding on a network into which no container can be mapped."""
+
     def with_ipv6(config: NetworkConfig) -> NetworkConfig:
         return fixes.advised(fixes.with_ipv6(config, facts), facts, network)
 
@@ -113,7 +120,7 @@ def _unusable(facts: DoctorFacts, network: Network, no: RefusedError) -> Finding
         case Reason.INVALID_LABEL:
             fix = fixes.recreate(facts, network, partial(_with_labels, known=(labels.UPLINK,)))
         case _:
-            fix = fixes.create_other(facts, USUAL_NAME, facts.containers_naming(network))
+            fix = fixes.create_other(facts, DEFAULT_NAME, facts.containers_naming(network))
     return fail(
         "network",
         f"network {network.name}",
@@ -136,8 +143,8 @@ def _uplink_label(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     )
 
 
-def _place(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
-    """Whether the router looks for the subnet's addresses on the link, or sends them to this host."""
+def _location(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
+    """Whether routers solicit the subnet's addresses on an uplink, or have to route them to this host."""
     subject = f"network {network.name}"
     names = {link.name for link in network_uplinks(network, facts.system, facts.settings)}
     holding = sorted(
@@ -149,7 +156,7 @@ def _place(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterato
         yield ok(
             "subnet",
             subject,
-            f"{subnet} is inside no uplink's prefix: somebody has to route it to this host (not looked at)",
+            f"{subnet} is inside no uplink's prefix: a router has to route it to this host (not checked)",
         )
         return
     prefix, link = holding[0]
@@ -160,8 +167,8 @@ def _place(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterato
         yield warn(
             "subnet",
             subject,
-            f"{where}, and --proxy off has nothing answer for it there",
-            why="a router looks for these addresses on the link",
+            f"{where}, and with --proxy off nothing answers for its addresses there",
+            why="routers solicit these addresses on the link",
             fix=fixes.with_options("--proxy mapped"),
         )
     else:
@@ -169,17 +176,17 @@ def _place(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterato
 
 
 def _overlap(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
-    """Routes of other links that take the subnet's packets away; an uplink's shorter prefix does not."""
-    ours = {link.name for link in network_uplinks(network, facts.system, facts.settings)}
+    """On-link prefixes of other links that take packets for the subnet: equal or longer ones, which win."""
+    uplinks = {link.name for link in network_uplinks(network, facts.system, facts.settings)}
     known = {each.bridge for each in facts.system.networks}
     for prefix, link in sorted(facts.system.host.on_link):
         shorter = prefix.prefixlen < subnet.prefixlen
         if link == network.bridge or not prefix.overlaps(subnet) or shorter or not needs_proxy(network):
             continue
         found = f"{prefix} is on {link}, too"
-        if is_called_by_an_id(link) and link not in known and link not in ours:
-            found += ", which is called like an engine's bridge, and is no network's of this engine"
-            # It may be another engine's: one to which anything is attached is in use.
+        if is_called_by_an_id(link) and link not in known and link not in uplinks:
+            found += ", which is named like an engine's bridge but belongs to no network of this engine"
+            # It may be another engine's: it is deleted only if nothing is attached to it.
             fix = f'[ "$(ip link show master {link})" ] || ip link delete {link}'
         else:
             fix = fixes.recreate(facts, network, lambda config: fixes.with_another_subnet(config, facts))
@@ -193,7 +200,10 @@ def _overlap(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Itera
 
 
 def _dual_stack(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
-    """A network with IPv4 takes over the IPv4 default route of the containers that are connected to it."""
+    """Containers whose IPv4 default route moves to the network.
+
+    The engine moves it when it connects a container to a network with IPv4.
+    """
     if not network.ipv4 or network.internal:
         return
     relying = facts.relying_on_ipv4(network)
@@ -201,15 +211,19 @@ def _dual_stack(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     if not moved:
         return
     names = ", ".join(container.name for container in moved)
-    found = f"the network has IPv4, too, to which the engine moves the IPv4 default route of {names}"
+    found = f"the network has IPv4 too, and the engine moves the IPv4 default route of {names} to it"
     if not fixes.knows_gateway_modes(facts):
-        yield ok("dual-stack", f"network {network.name}", f"{found}; from engine 28 on it can do without")
+        yield ok(
+            "dual-stack",
+            f"network {network.name}",
+            f"{found}; engine 28 and later can create a network without IPv4",
+        )
         return
     yield warn(
         "dual-stack",
         f"network {network.name}",
         found,
-        why="what they send over IPv4 takes another way than without the mapper",
+        why="their IPv4 packets take another route than without the mapper",
         fix=fixes.create_other(facts, network.name, moved)
         if relying
         else fixes.recreate(facts, network, fixes.without_ipv4),

@@ -1,7 +1,4 @@
-"""Engine configuration, for `doctor` only: what the engine, networks and containers were set up with.
-
-The engine's JSON → `engine_config`.
-"""
+"""Engine configuration, for `doctor` only: reads it, and translates the JSON to `engine_config`."""
 
 import socket
 import struct
@@ -25,23 +22,27 @@ from dockeripv6mapper.errors import GoneError
 
 CREDENTIALS = struct.Struct("3i")
 """`struct ucred`: pid, uid, gid (unix(7))."""
-SECONDS = 5.0
+CONNECT_TIMEOUT = 5.0
+"""Seconds."""
 
 Json = Mapping[str, Any]
 
 
 def engine_info(client: Client) -> EngineInfo:
-    """What the engine says of itself. Raises `MapperError`."""
+    """The engine itself. Raises `MapperError`."""
     version = client.api_version()
     with client.speaking("asking the engine about itself") as api:
         return engine_from_info(api.info(), version, peer_process(client.socket_path))
 
 
 def network_configs(client: Client) -> Mapping[str, NetworkConfig]:
-    """How each network was made, by its ID; of those that can be made again. Raises `MapperError`."""
+    """How each network was created, by its ID. Raises `MapperError`.
+
+    Networks that `docker network create` alone cannot recreate are left out.
+    """
     with client.speaking("listing networks") as api:
         listed = read_list(api.networks(), "network", _listed_config)
-    return {network_id: recipe for network_id, recipe in listed.items if recipe is not None}
+    return {network_id: config for network_id, config in listed.items if config is not None}
 
 
 def _listed_config(item: Mapping[str, Any]) -> tuple[str, NetworkConfig | None]:
@@ -52,11 +53,11 @@ def container_configs(client: Client) -> Mapping[str, ContainerConfig]:
     """How each container is attached to its networks, by its ID. Raises `MapperError`."""
     with client.speaking("listing containers") as api:
         ids = [item["Id"] for item in api.containers(all=True)]
-    found = {}
+    configs = {}
     for container_id in ids:
         with suppress(GoneError), client.speaking(f"inspecting container {container_id}") as api:
-            found[container_id] = container_config_from_inspection(api.inspect_container(container_id))
-    return found
+            configs[container_id] = container_config_from_inspection(api.inspect_container(container_id))
+    return configs
 
 
 def engine_from_info(info: Json, api: tuple[int, int], pid: int | None) -> EngineInfo:
@@ -85,9 +86,12 @@ def network_config_from_list(item: Json) -> NetworkConfig:
 
 
 def can_be_recreated(item: Json) -> bool:
-    """Whether a recipe says all that it takes: not of a Swarm's networks, nor of those made from another."""
-    made_from = item.get("ConfigFrom") or {}
-    return item.get("Scope") != "swarm" and not made_from.get("Network") and not item.get("ConfigOnly")
+    """Whether a `NetworkConfig` is enough to create the network again.
+
+    Not for Swarm networks, which a manager creates, nor for `--config-only` networks and those made from one.
+    """
+    template = (item.get("ConfigFrom") or {}).get("Network")
+    return item.get("Scope") != "swarm" and not template and not item.get("ConfigOnly")
 
 
 def _pool(config: Json) -> Pool:
@@ -125,16 +129,16 @@ def _endpoint_config(settings: Json) -> EndpointConfig:
 
 
 def peer_process(path: str | None) -> int | None:
-    """The number of the process that listens on a local socket.
+    """The PID of the process that listens on a Unix socket.
 
-    None where there is none, or it is hidden by a process namespace. With systemd's socket activation it is
-    systemd's, which is in the same network namespace.
+    None without a listener, or if a PID namespace hides it. With socket activation it is systemd's PID, and
+    systemd is in the engine's network namespace as well.
     """
     if path is None:
         return None
     try:
         with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(SECONDS)
+            link.settimeout(CONNECT_TIMEOUT)
             link.connect(path)
             credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     except OSError:

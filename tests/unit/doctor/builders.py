@@ -1,4 +1,4 @@
-"""What an examination saw, of which each test names only what it is about."""
+"""Facts for the tests of `doctor`. Each test names only the facts that it is about."""
 
 import subprocess
 from collections.abc import Iterable
@@ -21,20 +21,20 @@ ENGINE_28 = EngineInfo("28.5.2", (1, 51), firewall_backend="iptables", pid=4711)
 ENGINE_29_NFTABLES = EngineInfo("29.0.0", (1, 51), firewall_backend="nftables+firewalld", pid=4711)
 
 SUBNET = IPv6Network("2001:db8:103:0:78::/80")
-"""Of the network in `rulesets`."""
+"""The subnet of the network in `rulesets`."""
 ADDRESS = IPv6Address("2001:db8:103:0:78::5")
 PREFIX = IPv6Network("2001:db8:103::/64")
-"""The uplink's."""
+"""The uplink's on-link prefix."""
 ON_LINK = frozenset({(PREFIX, "eth0")})
 HE_IPV6 = replace(builders.network(subnet=SUBNET, bridge=BRIDGE), gateway_mode="routed")
 CONFIG = NetworkConfig(builders.HE_IPV6, "bridge", (Pool(str(SUBNET)),), ipv4=False)
 
 
 def mapped(name: str = "web", network: Network = HE_IPV6, **labels: str) -> Container:
-    """A container that runs at `ADDRESS`, on the network that its label names."""
+    """A container that runs at `ADDRESS` on a network that its label names."""
     endpoint = builders.endpoint(ADDRESS, ADDRESS, of=network)
-    given = {"network": network.name, "suffix": "5", **labels}
-    other_labels = {f"ipv6.mapper.{label}": value for label, value in given.items()}
+    all_labels = {"network": network.name, "suffix": "5", **labels}
+    other_labels = {f"ipv6.mapper.{label}": value for label, value in all_labels.items()}
     return builders.container(name, running=True, endpoints=(endpoint,), other_labels=other_labels)
 
 
@@ -61,10 +61,10 @@ def doctor_facts(
 
 
 def problems(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings that are not well: each says why it matters, and what a shell can be given."""
-    found = [each for each in findings if each.level is not Level.OK]
-    for finding in found:
+    """The findings that are not OK. Each must say why it matters, and have a fix that bash can parse."""
+    bad = [each for each in findings if each.level is not Level.OK]
+    for finding in bad:
         assert finding.why
         assert finding.fix
         subprocess.run(["bash", "-n", "-c", finding.fix], check=True)
-    return found
+    return bad
