@@ -58,7 +58,6 @@ def collect_facts(settings: Settings) -> DoctorFacts:
         settings=settings,
         system=observation.facts,
         desired=observation.desired,
-        sysctls=observation.sysctls,
         unreadable=observation.unreadable,
         engine=engine_info,
         network_configs=network_configs or {},

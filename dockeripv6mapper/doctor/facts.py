@@ -22,10 +22,9 @@ class DoctorFacts:
 
     settings: Settings
     system: Facts
-    """Containers, networks, images and host, as the daemon sees them."""
+    """Containers, networks, images, host and sysctls, as the daemon sees them."""
     desired: Desired
     """What the daemon would decide on each container."""
-    sysctls: Mapping[str, str | None]
     unreadable: tuple[str, ...] = ()
     """One sentence for each container or network that the mapper cannot read from the engine's answers."""
     engine: EngineInfo | None = None

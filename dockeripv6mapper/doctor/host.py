@@ -1,7 +1,6 @@
 """Host: checks capabilities, the network namespace, uplinks, sysctls, and whether it forwards for others."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.doctor.facts import DoctorFacts
@@ -83,7 +82,7 @@ def _uplinks(facts: DoctorFacts) -> Iterator[Finding]:
     for name in settings.uplinks:
         if name not in system.host.links:
             yield _uplink_failure(facts, f"uplink {name}", f"there is no link {name}")
-    lost = list(routes_lost(replace(system, sysctls=facts.sysctls)))
+    lost = list(routes_lost(system))
     if lost and not settings.uplinks:
         yield _route_lost(lost)
     elif not settings.uplinks and not system.host.default_route_links:
@@ -113,7 +112,7 @@ def _forwarding(facts: DoctorFacts) -> Iterator[Finding]:
     An engine prevents it only if it was the engine that enabled forwarding.
     """
     engine = facts.engine
-    if engine is None or engine.api < CLOSES_FORWARD or facts.sysctls.get(FORWARDING) != "1":
+    if engine is None or engine.api < CLOSES_FORWARD or facts.system.sysctls.get(FORWARDING) != "1":
         return
     forward = {command: chains.get(("filter", "FORWARD")) for command, chains in facts.chains.items()}
     dropping = bool(facts.dropping_chains)
@@ -153,7 +152,7 @@ def _uplink_failure(facts: DoctorFacts, subject: str, found: str) -> Finding:
 
 def _sysctls(facts: DoctorFacts) -> Iterator[Finding]:
     wanted = sysctls_for(facts.desired, facts.system, facts.settings)
-    changes = plan_sysctls(wanted, facts.sysctls)
+    changes = plan_sysctls(wanted, facts.system.sysctls)
     for change in changes:
         last = change.key.rpartition("/")[2]
         warn_only = any(change.key.endswith(each) for each in WARN_ONLY)

@@ -52,7 +52,6 @@ def doctor_facts(
         settings=settings,
         system=system,
         desired=desired,
-        sysctls={},
         engine=ENGINE_28,
         network_configs={builders.HE_IPV6_ID: CONFIG},
         chains={} if rules is None else {"ip6tables": read_chains(rules)},

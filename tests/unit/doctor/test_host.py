@@ -31,11 +31,9 @@ def check(
         key: value
         for key, value, _ in sysctls_for(doctor_facts(system).desired, system, settings or Settings())
     }
-    sysctls = {**wanted, **(sysctls or {})}
+    system = replace(system, sysctls={**wanted, **(sysctls or {})})
     capabilities = frozenset(host.CAPABILITIES)
-    return list(
-        host.check(doctor_facts(system, settings=settings, sysctls=sysctls, capabilities=capabilities))
-    )
+    return list(host.check(doctor_facts(system, settings=settings, capabilities=capabilities)))
 
 
 def with_links(*names: str) -> Host:
@@ -113,8 +111,8 @@ def test_a_host_that_routes_for_other_hosts_is_a_warning(policy: str, warned: bo
     """The engine does not set FORWARD's policy if forwarding was on before it started."""
     rule = Rule("-A FORWARD -j DOCKER-USER", ("-j", "DOCKER-USER"))
     chains = {"ip6tables": {("filter", "FORWARD"): Chain(policy, (rule,))}}
-    system = facts()
-    findings = list(host.check(doctor_facts(system, sysctls={"conf/all/forwarding": "1"}, chains=chains)))
+    system = replace(facts(), sysctls={"conf/all/forwarding": "1"})
+    findings = list(host.check(doctor_facts(system, chains=chains)))
     fixes = [each.fix for each in findings if each.check == "forwarding"]
     assert fixes == (["ip6tables -P FORWARD DROP"] if warned else [""])
 
