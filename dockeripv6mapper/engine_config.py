@@ -14,7 +14,7 @@ NEWEST_TESTED_API = (1, 51)
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine itself."""
+    """The engine's version, API, firewall backend and process."""
 
     version: str
     api: tuple[int, int]

@@ -29,7 +29,7 @@ Json = Mapping[str, Any]
 
 
 def engine_info(client: Client) -> EngineInfo:
-    """The engine itself. Raises `MapperError`."""
+    """The engine's version, API, firewall backend and PID. Raises `MapperError`."""
     version = client.api_version()
     with client.speaking("asking the engine about itself") as api:
         return engine_from_info(api.info(), version, peer_process(client.socket_path))
