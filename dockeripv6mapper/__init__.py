@@ -17,7 +17,8 @@ Imports go down this list, never up; modules on one line do not import each othe
     engine/, kernel/      adapters, the only parts that speak to Docker and to Linux
     mapping/              the decisions: pure functions of facts, without I/O
     actions               types of the actions in a plan
-    model, surroundings   types of facts and decisions; types of facts for `doctor` only
+    model                 types of facts and decisions
+    engine_config, firewall_rules   types of facts for `doctor` only
     settings              the user's settings
     errors, backoff       kinds of failures; the delay before a retry
 

@@ -36,7 +36,7 @@ def doctor(
     from dockeripv6mapper.doctor.finding import Level
     from dockeripv6mapper.report import doctor as report
 
-    findings = collect.examine(context.obj)
+    findings = collect.run_checks(context.obj)
     if as_json:
         print_json(report.as_json(findings))
     else:

@@ -1,12 +1,17 @@
-"""The checks: facts in, findings out. Pure, but for `collect`; what they are handed stands in `facts`.
+"""`doctor`: checks that get facts and return findings. Pure, except for `collect`.
 
-engine      can it be spoken to, and is it one that the mapper knows
-host        permissions, namespace, uplinks, sysctls
+collect     reads the facts from engine, host and kernel, and runs the checks
+facts       the facts that every check gets
+finding     what a check returns
+fixes       the shell commands that findings print
+
+The checks:
+
+engine      whether the engine answers, and whether its version is tested
+host        capabilities, network namespace, uplinks, sysctls
 networks    each network that a label names
-inbound     what becomes of a packet from outside, by the rules that are there
-firewall    what it takes to open ports by label
+inbound     whether packets from outside get to a network's containers
+netfilter   traces a packet through the ip6tables chains, for `inbound`
+firewall    what opening ports by label needs
 containers  labels and refusals
-netfilter   a packet's way through the chains of ip6tables
-fixes       the commands that findings say
-collect     the look at engine, host and kernel that the checks go by
 """

@@ -1,6 +1,6 @@
-"""Collect: everything that the checks look at is seen once, and what could not be seen is said.
+"""Collect: read what the checks need, once, and run them. The only module of doctor/ with I/O.
 
-Where something cannot be looked at, that is said, and everything else is looked at all the same.
+A read that fails stops none of the others: its error becomes a finding.
 """
 
 import shutil
@@ -9,9 +9,9 @@ from functools import partial
 from typing import TypeVar
 
 from dockeripv6mapper.doctor import containers, engine, firewall, host, networks
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding
-from dockeripv6mapper.engine import inspection
+from dockeripv6mapper.engine import config
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.kernel.commands import BACKENDS
@@ -20,52 +20,54 @@ from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import capabilities
 from dockeripv6mapper.observation import observe, observe_host
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings
 
 T = TypeVar("T")
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Look at everything, and judge it. Raises `MapperError` where not even the kernel can be spoken to."""
-    surroundings = survey(Client(settings.docker_host))
-    # What keeps the engine from being spoken to was seen by the survey, and is a finding.
-    seen = observe(settings) if surroundings.engine else observe_host(settings)
-    examined = Examined(settings, surroundings, seen.facts, seen.desired, seen.sysctls, seen.unreadable)
-    rooms: Iterable[Callable[[Examined], Iterable[Finding]]] = (
+def run_checks(settings: Settings) -> list[Finding]:
+    """The findings of all checks. Raises `MapperError` where not even the host's network can be read."""
+    facts = collect_facts(settings)
+    checks: Iterable[Callable[[DoctorFacts], Iterable[Finding]]] = (
         engine.check,
         host.check,
         networks.check,
         firewall.check,
         containers.check,
     )
-    return [finding for check in rooms for finding in check(examined)]
+    return [finding for check in checks for finding in check(facts)]
 
 
-def survey(client: Client) -> Surroundings:
-    """Look at what no pass needs; what of it could not be seen is said in what is returned."""
-    unseen: list[MapperError] = []
+def collect_facts(settings: Settings) -> DoctorFacts:
+    """Read engine, host and kernel. Raises `MapperError` where not even the host's network can be read."""
+    client = Client(settings.docker_host)
+    errors: list[MapperError] = []
 
-    def seen(look: Callable[[], T]) -> T | None:
+    def attempt(read: Callable[[], T]) -> T | None:
         try:
-            return look()
+            return read()
         except MapperError as error:
-            unseen.append(error)
+            errors.append(error)
             return None
 
-    about = seen(partial(inspection.about, client))
-    recipes = seen(partial(inspection.recipes, client)) if about else None
-    tenants = seen(partial(inspection.tenants, client)) if about else None
-    chains = {each: seen(partial(observe_chains, each)) for each in BACKENDS}
-    nftables = seen(observe_nftables)
-    dropping, engine_accepts = nftables or ((), frozenset[int]())
-    return Surroundings(
-        engine=about,
-        recipes=recipes or {},
-        tenants=tenants or {},
-        chains={backend: found for backend, found in chains.items() if found is not None},
-        dropping=dropping,
-        engine_accepts=engine_accepts,
-        tools=frozenset(tool for tool in firewall.NEEDED if shutil.which(tool)),
+    engine_info = attempt(partial(config.engine_info, client))
+    network_configs = attempt(partial(config.network_configs, client)) if engine_info else None
+    container_configs = attempt(partial(config.container_configs, client)) if engine_info else None
+    chains = {backend: attempt(partial(observe_chains, backend)) for backend in BACKENDS}
+    dropping_chains, engine_accepted_marks = attempt(observe_nftables) or ((), frozenset[int]())
+    # Without an engine, its error is in `errors` already.
+    observation = observe(settings) if engine_info else observe_host(settings)
+    return DoctorFacts(
+        settings=settings,
+        system=observation.facts,
+        desired=observation.desired,
+        unreadable=observation.unreadable,
+        engine=engine_info,
+        network_configs=network_configs or {},
+        container_configs=container_configs or {},
+        chains={backend: read for backend, read in chains.items() if read is not None},
+        dropping_chains=dropping_chains,
+        engine_accepted_marks=engine_accepted_marks,
+        tools=frozenset(tool for tool in firewall.NEEDED_TOOLS if shutil.which(tool)),
         capabilities=capabilities(),
-        unseen=tuple(unseen),
+        errors=tuple(errors),
     )

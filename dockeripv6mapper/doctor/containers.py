@@ -1,4 +1,4 @@
-"""Containers: their labels, what was refused and why, and how likely two names come to one address."""
+"""Containers: checks their labels, reports refusals, and computes how likely two names get one address."""
 
 import math
 from collections.abc import Iterator
@@ -6,85 +6,85 @@ from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
 from dockeripv6mapper.doctor import fixes
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
+from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.addressing import hash_bits
 from dockeripv6mapper.mapping.image_labels import labels_of_the_image
 from dockeripv6mapper.mapping.ports import ALL, parse_ports
 from dockeripv6mapper.model import Container, Mapping, Network, Reason, Refusal, RefusedError
 from dockeripv6mapper.settings import Scheme
-from dockeripv6mapper.surroundings import Recipe
 
-SOME_ADDRESS = IPv6Address(0)
-"""For a label that is only to be read."""
+ANY_ADDRESS = IPv6Address(0)
+"""An address for `parse_ports` where only its errors matter."""
 TWO = 2
 LIKELY = 0.01
-"""A chance of a collision that is worth a word."""
+"""From this probability of a collision on, there is a warning."""
 
-SAID_OF_THE_NETWORK = (
+NETWORK_REASONS = (
     Reason.NETWORK_NOT_FOUND,
     Reason.NETWORK_AMBIGUOUS,
     Reason.NETWORK_WITHOUT_IPV6,
     Reason.NETWORK_PREDEFINED,
 )
-"""Refusals that `networks` has said already."""
+"""Refusals that the check `networks` reports."""
 
 ANOTHER_SUFFIX = "with another --label ipv6.mapper.suffix=…"
 REMEDIES = {
-    Reason.INVALID_LABEL: "with a label that can be read",
-    Reason.IMAGE_GONE: "from an image that is there",
+    Reason.INVALID_LABEL: "with a valid label",
+    Reason.IMAGE_GONE: "from an image that exists",
     Reason.NOT_CONNECTABLE: "without --network host, none or container:…",
     Reason.SUFFIX_TOO_WIDE: "with a shorter --label ipv6.mapper.suffix=…",
 }
-"""How a container that is refused has to be run instead; where nothing is said, with another suffix."""
+"""How to run a refused container again, by the reason; for all other reasons, `ANOTHER_SUFFIX`."""
 
 
-def check(examined: Examined) -> Iterator[Finding]:
-    """Every container that carries a label of the mapper's, and the networks that they share."""
-    for container in sorted(examined.facts.containers.values(), key=lambda each: each.name):
-        yield from _labels(examined, container)
-        yield from _refusal(examined, container)
-    for network in examined.networks():
-        yield from _collisions(examined, network)
+def check(facts: DoctorFacts) -> Iterator[Finding]:
+    """Findings on each container that carries a label of the mapper, and on collisions on their networks."""
+    for container in sorted(facts.system.containers.values(), key=lambda each: each.name):
+        yield from _labels(facts, container)
+        yield from _refusal(facts, container)
+    for network in facts.relevant_networks():
+        yield from _collisions(facts, network)
 
 
-def _labels(examined: Examined, container: Container) -> Iterator[Finding]:
-    subject, given = f"container {container.name}", examined.given(container)
-    for oddity in labels.oddities(given, labels.CONTAINER_LABELS):
+def _labels(facts: DoctorFacts, container: Container) -> Iterator[Finding]:
+    subject, effective = f"container {container.name}", facts.effective_labels(container)
+    for oddity in labels.oddities(effective, labels.CONTAINER_LABELS):
         yield warn(
             "label",
             subject,
             oddity,
             why="the label does nothing",
-            fix=fixes.run_again(examined, [container], "with the label that was meant"),
+            fix=fixes.run_again(facts, [container], "with the label that was meant"),
         )
-    for label in labels_of_the_image(container, examined.facts, examined.settings):
-        yield ok("label", subject, f"label {labels.shown(label)} is its image's own, and does not count")
+    for label in labels_of_the_image(container, facts.system, facts.settings):
+        yield ok("label", subject, f"label {labels.shown(label)} comes from the image, and is ignored")
     try:
-        parse_ports(given.get(labels.PORTS, ALL), SOME_ADDRESS)
+        parse_ports(effective.get(labels.PORTS, ALL), ANY_ADDRESS)
     except RefusedError as no:
         yield fail(
             "ports",
             subject,
             no.refusal.detail,
             why="none of its ports is opened",
-            fix=fixes.run_again(examined, [container], "with a label that can be read"),
+            fix=fixes.run_again(facts, [container], "with a valid label"),
         )
 
 
-def _refusal(examined: Examined, container: Container) -> Iterator[Finding]:
-    decision = examined.desired.decision(container.id)
+def _refusal(facts: DoctorFacts, container: Container) -> Iterator[Finding]:
+    decision = facts.desired.decision(container.id)
     if isinstance(decision, Mapping):
-        yield ok("mapping", f"container {container.name}", f"is to be at {decision.address}")
+        yield ok("mapping", f"container {container.name}", f"gets the address {decision.address}")
     if not isinstance(decision, Refusal) or not decision.reason.is_fault:
         return
-    if decision.reason in SAID_OF_THE_NETWORK or _is_of_the_network(examined, container, decision):
+    if decision.reason in NETWORK_REASONS or _is_network_label(facts, container, decision):
         return
     if decision.reason is Reason.NETWORK_NOT_ALLOWED:
-        fix = fixes.with_options(_allowing(examined, container))
+        fix = fixes.with_options(_allowing(facts, container))
     else:
-        fix = fixes.run_again(examined, [container], REMEDIES.get(decision.reason, ANOTHER_SUFFIX))
+        fix = fixes.run_again(facts, [container], REMEDIES.get(decision.reason, ANOTHER_SUFFIX))
     yield fail(
         "mapping",
         f"container {container.name}",
@@ -94,42 +94,42 @@ def _refusal(examined: Examined, container: Container) -> Iterator[Finding]:
     )
 
 
-def _is_of_the_network(examined: Examined, container: Container, refusal: Refusal) -> bool:
-    """Whether it is the network's label that cannot be read."""
+def _is_network_label(facts: DoctorFacts, container: Container, refusal: Refusal) -> bool:
+    """Whether the invalid label is the network's, not the container's."""
     if refusal.reason is not Reason.INVALID_LABEL:
         return False
-    given = examined.given(container)
+    effective = facts.effective_labels(container)
     try:
-        network = examined.facts.networks.find(given.get(labels.NETWORK, "").strip())
-        labels.request(given)
+        network = facts.system.networks.find(effective.get(labels.NETWORK, "").strip())
+        labels.request(effective)
     except RefusedError:
         return False
     return labels.SCHEME in network.labels
 
 
-def _allowing(examined: Examined, container: Container) -> str:
-    """The options that allow the networks that are allowed already, and a container's."""
-    network = examined.facts.networks.find(examined.given(container)[labels.NETWORK].strip())
-    names = [*sorted(examined.settings.allow_networks), network.name]
+def _allowing(facts: DoctorFacts, container: Container) -> str:
+    """The options that allow a container's network besides those that are allowed now."""
+    network = facts.system.networks.find(facts.effective_labels(container)[labels.NETWORK].strip())
+    names = [*sorted(facts.settings.allow_networks), network.name]
     return " ".join(f"--allow-network {fixes.quoted(each)}" for each in names)
 
 
-def _collisions(examined: Examined, network: Network) -> Iterator[Finding]:
-    """The chance that two of so many names hash to one address (the birthday problem)."""
+def _collisions(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
+    """The probability that two of the names on a network hash to one address (the birthday problem)."""
     identities = set()
-    for container in examined.facts.containers.values():
-        decision = examined.desired.decision(container.id)
+    for container in facts.system.containers.values():
+        decision = facts.desired.decision(container.id)
         if not isinstance(decision, Mapping) or decision.network_id != network.id:
             continue
-        if labels.SUFFIX not in examined.given(container):
+        if labels.SUFFIX not in facts.effective_labels(container):
             identities.add(decision.identity)
     if len(identities) < TWO:
         return
-    scheme = labels.scheme(network.labels, examined.settings.scheme)
+    scheme = labels.scheme(network.labels, facts.settings.scheme)
     bits = hash_bits(network.subnets[0], scheme)
     count = len(identities)
     chance = -math.expm1(-count * (count - 1) / 2 / 2**bits)
-    found = f"the chance that two of {count} names come to the same {bits} bits is {chance:.1g}"
+    found = f"the chance that two of {count} names hash to the same {bits} bits is {chance:.1g}"
     if chance < LIKELY:
         yield ok("collisions", f"network {network.name}", found)
         return
@@ -137,14 +137,14 @@ def _collisions(examined: Examined, network: Network) -> Iterator[Finding]:
         "collisions",
         f"network {network.name}",
         found,
-        why="of two containers of one address, the later one is refused",
+        why="of two containers with one address, the later one is refused",
         fix=f"# this changes its containers' addresses; labels {labels.SUFFIX}=… would do as well:\n"
-        + fixes.recreate(examined, network, partial(_with_more_bits, examined, network.subnets[0])),
+        + fixes.recreate(facts, network, partial(_with_more_bits, facts, network.subnets[0])),
     )
 
 
-def _with_more_bits(examined: Examined, subnet: IPv6Network, recipe: Recipe) -> Recipe:
-    """The same network, with room for more addresses: by the scheme, if that leaves any out."""
+def _with_more_bits(facts: DoctorFacts, subnet: IPv6Network, config: NetworkConfig) -> NetworkConfig:
+    """The same network with more bits for addresses: by the scheme if that helps, else by another subnet."""
     if hash_bits(subnet, Scheme.WIDE) > hash_bits(subnet, Scheme.MD5_24):
-        return fixes.with_scheme(recipe, Scheme.WIDE)
-    return fixes.with_another_subnet(recipe, examined)
+        return fixes.with_scheme(config, Scheme.WIDE)
+    return fixes.with_another_subnet(config, facts)

@@ -1,50 +1,50 @@
-"""The engine: can it be spoken to, and is it one that the mapper knows."""
+"""Engine: checks whether the engine answers, and whether its version is tested."""
 
 from collections.abc import Iterator
 
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, printable, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM
+from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     MapperError,
     PermissionMissingError,
 )
-from dockeripv6mapper.surroundings import NEWEST_TESTED_API
 
 OLDEST_API = (1, 41)
-"""Of engine 20.10, the oldest that the mapper is tested with."""
+"""The API of engine 20.10, the oldest tested engine."""
 UPGRADE = """\
 # this restarts the engine, and with it its containers, unless it has `live-restore`:
 apt-get update && apt-get install --only-upgrade "$(dpkg -S "$(command -v dockerd)" | cut -d: -f1)"
 """
-"""Of the package that is there: Debian's and Docker's own replace each other."""
+"""Upgrades the installed package. Debian's and Docker's packages replace each other, so none is named."""
 
 UPGRADE_MAPPER = f"{PROGRAM} --version  # and look for a newer version of the mapper"
 
 
-def check(examined: Examined) -> Iterator[Finding]:
-    """Reachable, and of which version; or what kept it from being looked at."""
-    for error in examined.surroundings.unseen:
-        yield _unseen(error)
-    for sentence in examined.unreadable:
+def check(facts: DoctorFacts) -> Iterator[Finding]:
+    """Findings on the engine's version, and on everything that could not be read."""
+    for error in facts.errors:
+        yield _read_error(error)
+    for sentence in facts.unreadable:
         yield warn(
             "unreadable",
             "engine",
             printable(sentence),
-            why="it was not checked, and the daemon leaves it as it was last known",
+            why="it was not checked, and the daemon works with its last known state",
             fix=UPGRADE_MAPPER,
         )
-    if (engine := examined.surroundings.engine) is None:
+    if (engine := facts.engine) is None:
         return
     api = ".".join(map(str, engine.api))
-    said = f"engine {engine.version} answers, and speaks API {api}"
+    answers = f"engine {engine.version} answers, and speaks API {api}"
     if engine.api < OLDEST_API:
         yield warn(
             "engine-version",
             "engine",
-            said,
+            answers,
             why="the mapper is tested with engine 20.10 (API 1.41) and later",
             fix=UPGRADE,
         )
@@ -52,16 +52,17 @@ def check(examined: Examined) -> Iterator[Finding]:
         yield warn(
             "engine-version",
             "engine",
-            f"{said} and later",
+            f"{answers} and later",
             why=f"the mapper is tested up to API {'.'.join(map(str, NEWEST_TESTED_API))}, which the engine "
             "no longer speaks: an answer may be unreadable",
             fix=UPGRADE_MAPPER,
         )
     else:
-        yield ok("engine-version", "engine", said)
+        yield ok("engine-version", "engine", answers)
 
 
-def _unseen(error: MapperError) -> Finding:
+def _read_error(error: MapperError) -> Finding:
+    """The finding on something that could not be read."""
     again = f"{PROGRAM} doctor  # as root"
     fix = error.hint or again
     match error:
@@ -72,8 +73,6 @@ def _unseen(error: MapperError) -> Finding:
             why = "while the engine is away, nothing is mapped; what is mapped stays"
             return fail("engine", "engine", str(error), why=why, fix=fix)
         case EngineRefusedError():
-            why = "what the engine does not tell was not checked"
+            why = "the engine refused a request: what depends on the answer was not checked"
             return fail("engine", "engine", str(error), why=why, fix="journalctl --unit docker --lines 20")
-    return warn(
-        "examination", "host", str(error), why="what could not be looked at was not checked", fix=again
-    )
+    return warn("examination", "host", str(error), why="what could not be read was not checked", fix=again)

@@ -1,9 +1,12 @@
-"""Facts: everything that was seen, and what the mapper makes of it, as the checks are handed it."""
+"""Facts: everything that the checks judge, as one record, and the queries that several checks share."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
+from dockeripv6mapper.engine_config import ContainerConfig, EngineInfo, NetworkConfig
+from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.firewall_rules import BaseChain, Chains
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
@@ -11,60 +14,77 @@ from dockeripv6mapper.mapping.image_labels import ImageUnknownError, counting_la
 from dockeripv6mapper.model import Container, Network, RefusedError
 from dockeripv6mapper.model import Mapping as Wanted
 from dockeripv6mapper.settings import Settings
-from dockeripv6mapper.surroundings import Surroundings, Tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """All that was seen."""
+class DoctorFacts:
+    """Everything that the checks judge. A value that could not be read is None or empty."""
 
     settings: Settings
-    surroundings: Surroundings
-    facts: Facts
+    system: Facts
+    """Containers, networks, images, host and sysctls, as the daemon sees them."""
     desired: Desired
-    sysctls: Mapping[str, str | None]
+    """What the daemon would decide on each container."""
     unreadable: tuple[str, ...] = ()
-    """What the engine has and the mapper cannot read: a sentence for each."""
+    """One sentence for each container or network that the mapper cannot read from the engine's answers."""
+    engine: EngineInfo | None = None
+    network_configs: Mapping[str, NetworkConfig] = field(default_factory=dict)
+    """By the network's ID."""
+    container_configs: Mapping[str, ContainerConfig] = field(default_factory=dict)
+    """By the container's ID."""
+    chains: Mapping[str, Chains] = field(default_factory=dict)
+    """The chains of each ip6tables backend, by the backend's command: `ip6tables`, `ip6tables-legacy`."""
+    dropping_chains: tuple[BaseChain, ...] = ()
+    """Chains of nftables whose policy drops forwarded packets."""
+    engine_accepted_marks: frozenset[int] = frozenset()
+    """Packet marks that the engine's own nftables rules accept."""
+    tools: frozenset[str] = frozenset()
+    """The installed ones of `firewall.NEEDED_TOOLS`."""
+    capabilities: frozenset[str] = frozenset()
+    """The capabilities of this process, of those that the mapper needs."""
+    errors: tuple[MapperError, ...] = ()
+    """Why something could not be read."""
 
-    def labelled(self) -> dict[str, list[Container]]:
-        """The containers that name a network, by the network's name or ID as they give it."""
-        named: dict[str, list[Container]] = {}
-        for container in sorted(self.facts.containers.values(), key=lambda each: each.name):
-            if reference := self.given(container).get(labels.NETWORK, "").strip():
-                named.setdefault(reference, []).append(container)
-        return named
+    def labelled_containers(self) -> dict[str, list[Container]]:
+        """The containers whose label names a network, by the label's value: a network's name or ID."""
+        by_reference: dict[str, list[Container]] = {}
+        for container in sorted(self.system.containers.values(), key=lambda each: each.name):
+            if reference := self.effective_labels(container).get(labels.NETWORK, "").strip():
+                by_reference.setdefault(reference, []).append(container)
+        return by_reference
 
-    def given(self, container: Container) -> labels.Labels:
-        """A container's labels as far as they count; none where nobody can say."""
+    def effective_labels(self, container: Container) -> labels.Labels:
+        """The labels that count: not the image's own. Empty if the image's labels are unknown."""
         try:
-            return counting_labels(container, self.facts, self.settings)
+            return counting_labels(container, self.system, self.settings)
         except (RefusedError, ImageUnknownError):
             return {}
 
-    def networks(self) -> list[Network]:
-        """The networks that labels name, or that carry one, by name."""
-        found = {network.id: network for network in self.facts.networks if _has_label(network)}
-        found |= {network.id: network for network in map(self._named, self.labelled()) if network}
-        return sorted(found.values(), key=lambda network: network.name)
+    def relevant_networks(self) -> list[Network]:
+        """The networks that a container's label names or that carry a label of the mapper, sorted by name."""
+        relevant = {network.id: network for network in self.system.networks if _has_label(network)}
+        named = map(self._network_named, self.labelled_containers())
+        relevant |= {network.id: network for network in named if network}
+        return sorted(relevant.values(), key=lambda network: network.name)
 
-    def naming(self, network: Network) -> list[Container]:
+    def containers_naming(self, network: Network) -> list[Container]:
         """The containers whose label names a network."""
         return [
             container
-            for reference, containers in self.labelled().items()
+            for reference, containers in self.labelled_containers().items()
             for container in containers
-            if self._named(reference) == network
+            if self._network_named(reference) == network
         ]
 
-    def _named(self, reference: str) -> Network | None:
+    def _network_named(self, reference: str) -> Network | None:
         try:
-            return self.facts.networks.find(reference)
+            return self.system.networks.find(reference)
         except RefusedError:
             return None
 
-    def mapped(self, network: Network) -> Iterator[tuple[Container, IPv6Address]]:
-        """The containers that run on a network at the address that their labels come to, by name."""
-        for container in sorted(self.facts.containers.values(), key=lambda each: each.name):
+    def mapped_containers(self, network: Network) -> Iterator[tuple[Container, IPv6Address]]:
+        """The containers that run on a network at the address that their labels ask for, sorted by name."""
+        for container in sorted(self.system.containers.values(), key=lambda each: each.name):
             decision = self.desired.decision(container.id)
             if not isinstance(decision, Wanted) or decision.network_id != network.id:
                 continue
@@ -72,30 +92,28 @@ class Examined:
                 yield container, decision.address
 
     def running_on(self, network: Network) -> list[Container]:
-        """The containers that run on a network, for whatever reason, or are about to, by name."""
+        """The containers, labelled or not, that run on a network or are restarting, sorted by name."""
         return [each for each in self.attached_to(network) if each.running or each.in_transition]
 
     def attached_to(self, network: Network) -> list[Container]:
-        """The containers that are on a network when they run, by name."""
-        on_it = (
+        """The containers that are attached to a network, running or stopped, sorted by name."""
+        attached = (
             container
-            for container in self.facts.containers.values()
-            if self.facts.networks.endpoint(container, network.id, network.name)
+            for container in self.system.containers.values()
+            if self.system.networks.endpoint(container, network.id, network.name)
         )
-        return sorted(on_it, key=lambda each: each.name)
+        return sorted(attached, key=lambda each: each.name)
 
-    def is_transient(self, container: Container) -> bool:
-        """Whether a container is removed when it stops."""
-        return self.surroundings.tenants.get(container.id, Tenant()).transient
+    def is_auto_removed(self, container: Container) -> bool:
+        """Whether the engine removes a container when it stops (`--rm`)."""
+        return self.container_configs.get(container.id, ContainerConfig()).auto_remove
 
     def relying_on_ipv4(self, network: Network) -> list[Container]:
-        """The containers to which a network gives the only IPv4 that they have."""
-        return [
-            container for container in self.attached_to(network) if not self._ipv4_beside(container, network)
-        ]
+        """The containers that have no other network with IPv4 to the outside."""
+        return [each for each in self.attached_to(network) if not self._has_other_ipv4(each, network)]
 
-    def _ipv4_beside(self, container: Container, network: Network) -> bool:
-        networks = filter(None, map(self.facts.networks.of, container.endpoints))
+    def _has_other_ipv4(self, container: Container, network: Network) -> bool:
+        networks = filter(None, map(self.system.networks.of, container.endpoints))
         return any(each.ipv4 and not each.internal and each.id != network.id for each in networks)
 
 

@@ -1,33 +1,32 @@
-"""The firewall: what it takes to open ports by label, and who else drops packets."""
+"""Firewall: checks what opening ports by label needs, and finds other programs' chains that drop packets."""
 
 from collections.abc import Iterator
 
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import operands, quoted
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.settings import FirewallMode
 
 SUBJECT = "firewall"
-NEEDED = ("nft", "ip6tables")
-SETTINGS = "/etc/docker/daemon.json"
-"""Of the engine."""
+NEEDED_TOOLS = ("nft", "ip6tables")
+ENGINE_SETTINGS = "/etc/docker/daemon.json"
 
 
-def check(examined: Examined) -> Iterator[Finding]:
-    """Everything that it takes to open and close ports, where that is asked for."""
-    labelled = [container for containers in examined.labelled().values() for container in containers]
-    asking = any(labels.PORTS in examined.given(container) for container in labelled)
-    closing = labelled and examined.settings.firewall is FirewallMode.CLOSED
-    if examined.settings.firewall is FirewallMode.OFF or not (asking or closing):
+def check(facts: DoctorFacts) -> Iterator[Finding]:
+    """Findings on the firewall, if a container's label or an option has ports opened or closed."""
+    labelled = [container for containers in facts.labelled_containers().values() for container in containers]
+    opens = any(labels.PORTS in facts.effective_labels(container) for container in labelled)
+    closes = labelled and facts.settings.firewall is FirewallMode.CLOSED
+    if facts.settings.firewall is FirewallMode.OFF or not (opens or closes):
         return
-    yield from _tools(examined)
-    yield from _engine_backend(examined)
-    yield from _others(examined)
+    yield from _tools(facts)
+    yield from _engine_backend(facts)
+    yield from _dropping_chains(facts)
 
 
-def _tools(examined: Examined) -> Iterator[Finding]:
-    missing = [tool for tool in NEEDED if tool not in examined.surroundings.tools]
+def _tools(facts: DoctorFacts) -> Iterator[Finding]:
+    missing = [tool for tool in NEEDED_TOOLS if tool not in facts.tools]
     for tool in missing:
         yield fail(
             "tool",
@@ -37,44 +36,44 @@ def _tools(examined: Examined) -> Iterator[Finding]:
             fix="apt-get install -y nftables iptables",
         )
     if not missing:
-        yield ok("tool", SUBJECT, f"{' and '.join(NEEDED)} are installed")
+        yield ok("tool", SUBJECT, f"{' and '.join(NEEDED_TOOLS)} are installed")
 
 
-def _engine_backend(examined: Examined) -> Iterator[Finding]:
-    engine, mark = examined.surroundings.engine, examined.settings.fwmark
+def _engine_backend(facts: DoctorFacts) -> Iterator[Finding]:
+    engine, mark = facts.engine, facts.settings.fwmark
     if engine is None or not engine.filters_with_nftables:
         return
-    if mark in examined.surroundings.engine_accepts:
-        yield ok("engine-firewall", SUBJECT, f"the engine's tables of nftables accept the mark {mark:#x}")
+    if mark in facts.engine_accepted_marks:
+        yield ok("engine-firewall", SUBJECT, f"the engine's nftables tables accept the mark {mark:#x}")
         return
     yield fail(
         "engine-firewall",
         SUBJECT,
         f"the engine filters with nftables, and none of its rules accepts the mark {mark:#x}",
-        why="with that backend no rule of ours can let in what a label opens; the engine has to be told",
+        why="with that backend no rule of the mapper can open a port: the engine has to accept the mark",
         fix=_set_option("bridge-accept-fwmark", f"{mark:#x}/{mark:#x}"),
     )
 
 
 def _set_option(name: str, value: str) -> str:
-    """Add an option to the engine's settings, as far as the engine finds them good."""
+    """The commands that add an option to the engine's settings, if the engine accepts the new file."""
     script = (
-        f"import json, pathlib; old = pathlib.Path('{SETTINGS}'); "
+        f"import json, pathlib; old = pathlib.Path('{ENGINE_SETTINGS}'); "
         "options = json.loads(old.read_text()) if old.exists() else {}; "
         f"print(json.dumps(options | {{'{name}': '{value}'}}, indent=2))"
     )
-    new = f"{SETTINGS}.new"
+    new = f"{ENGINE_SETTINGS}.new"
     return (
         "# this restarts the engine, and with it its containers, unless it has `live-restore`:\n"
         f"python3 -c {quoted(script)} > {new} && dockerd --validate --config-file {new} && "
-        f"mv {new} {SETTINGS} && systemctl restart docker"
+        f"mv {new} {ENGINE_SETTINGS} && systemctl restart docker"
     )
 
 
-def _others(examined: Examined) -> Iterator[Finding]:
-    """Chains of somebody else's: each of them has the last word on what it drops."""
-    mark = examined.settings.fwmark
-    for chain in examined.surroundings.dropping:
+def _dropping_chains(facts: DoctorFacts) -> Iterator[Finding]:
+    """Chains of other programs: a packet that one of them drops is lost, whatever other chains accept."""
+    mark = facts.settings.fwmark
+    for chain in facts.dropping_chains:
         if mark in chain.marks:
             yield ok("nftables", SUBJECT, f"chain {chain} drops by policy, and accepts the mark {mark:#x}")
             continue
@@ -82,7 +81,7 @@ def _others(examined: Examined) -> Iterator[Finding]:
             "nftables",
             SUBJECT,
             f"chain {chain} drops what its rules do not accept, and none accepts the mark {mark:#x}",
-            why="what a label opens may be dropped there",
+            why="packets to ports that a label opens may be dropped there",
             fix=f"nft insert rule {operands([chain.family, chain.table, chain.name])} "
             f"meta mark and {mark:#x} == {mark:#x} accept",
         )

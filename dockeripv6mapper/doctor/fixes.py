@@ -1,7 +1,7 @@
-"""Fixes: commands to paste into root's shell. Every name in them may be anybody's, and is quoted.
+"""Fixes: commands to paste into root's shell. Every name in them is quoted, since a user may have chosen it.
 
-No fix may leave things worse than they were: a network that cannot be made anew is made as it was, and what
-is lost for good is said before it is.
+No fix may leave the host worse than before: a network that cannot be created in the new way is created as it
+was, and a comment ahead of the commands names what they delete for good.
 """
 
 import shlex
@@ -10,188 +10,191 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import chain, count
 
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
+from dockeripv6mapper.engine_config import DEFAULT_IPAM, ContainerConfig, EndpointConfig, NetworkConfig, Pool
 from dockeripv6mapper.mapping.labels import NETWORK, SCHEME, SWARM_TASK_ID
 from dockeripv6mapper.mapping.uplinks import uplinks
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import Scheme
-from dockeripv6mapper.surroundings import DEFAULT_IPAM, Attachment, Pool, Recipe, Tenant
 
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv6"
 KNOWS_GATEWAY_MODES = (1, 48)
-"""API of engine 28, which filters by gateway mode, and can make a network without IPv4."""
+"""API of engine 28, which filters by gateway mode and can create a network without IPv4."""
 PROGRAM = "DockerIPV6Mapper.py"
 NETWORK_PREFIX = 80
-"""Length of a proposed subnet's prefix: the older manual's, and room for the whole of a suffix."""
-PROPOSALS = 1 << 16
-"""Subnets of that length in a /64."""
+"""Prefix length of a proposed subnet, as in the older program's manual: a suffix of three hextets fits."""
+MAX_PROPOSALS = 1 << 16
+"""Subnets tried in each prefix: all /80 of a /64."""
 PLACEHOLDER = f"PREFIX::/{NETWORK_PREFIX}"
 FILL_IN = "# with PREFIX replaced by one that is routed to this host:\n"
 
-Change = Callable[[Recipe], Recipe]
+Change = Callable[[NetworkConfig], NetworkConfig]
 
 
-def create(examined: Examined, name: str) -> str:
-    """Make a network that can be mapped into."""
-    recipe = Recipe(name, "bridge", (_proposed_pool(examined),))
-    command = network_command(advised(recipe, examined), examined)
+def create(facts: DoctorFacts, name: str) -> str:
+    """Create a network that containers can be mapped into."""
+    config = NetworkConfig(name, "bridge", (_proposed_pool(facts),))
+    command = network_command(advised(config, facts), facts)
     return f"{FILL_IN}{command}" if PLACEHOLDER in command else command
 
 
-def create_other(examined: Examined, wanted: str, containers: Iterable[Container]) -> str:
-    """Make another network, of that name or one like it, for containers that name one that will not do."""
-    taken = {network.name for network in examined.facts.networks}
+def create_other(facts: DoctorFacts, wanted: str, containers: Iterable[Container]) -> str:
+    """Create another network, called `wanted` or `wanted2` and so on; run the containers again with it."""
+    taken = {network.name for network in facts.system.networks}
     names = chain([wanted], (f"{wanted}{number}" for number in count(2)))
     name = next(each for each in names if each not in taken)
-    again = run_again(examined, containers, f"with --label {quoted(f'{NETWORK}={name}')}")
-    return "\n".join(filter(None, (create(examined, name), again)))
+    again = run_again(facts, containers, f"with --label {quoted(f'{NETWORK}={name}')}")
+    return "\n".join(filter(None, (create(facts, name), again)))
 
 
-def recreate(examined: Examined, network: Network, change: Change) -> str:
-    """Make a network again in another way, or else as it was, with its containers stopped meanwhile.
+def recreate(facts: DoctorFacts, network: Network, change: Change) -> str:
+    """Remove a network and create it again, changed; if the engine refuses that, as it was.
 
-    They are attached anew, since what they know the network by is its ID: the engine would not start them.
-    Where it is not known how the network was made, another is made besides it.
+    Its containers are stopped meanwhile, and attached again: they refer to the old network by its ID, without
+    which the engine would not start them. If it is unknown how the network was created, another one is
+    created beside it.
     """
-    recipe = examined.surroundings.recipes.get(network.id)
-    if recipe is None:
-        return create_other(examined, network.name, examined.naming(network))
-    changed = change(recipe)
-    new, old = network_command(changed, examined), network_command(recipe, examined)
+    config = facts.network_configs.get(network.id)
+    if config is None:
+        return create_other(facts, network.name, facts.containers_naming(network))
+    changed = change(config)
+    new, old = network_command(changed, facts), network_command(config, facts)
     lines = [f"docker network rm {operands([network.name])}", f"{new} || {old}"]
-    attached, running = examined.attached_to(network), examined.running_on(network)
-    lost = [each for each in running if examined.is_transient(each)]
+    attached, running = facts.attached_to(network), facts.running_on(network)
+    removed = [each for each in running if facts.is_auto_removed(each)]
     if running:
         lines.insert(0, f"docker stop {names_of(running)}")
-    kept = [pool for pool in changed.pools if pool in recipe.pools]
-    lines += [_connect(examined, network, kept, each) for each in attached if each not in lost]
-    if lasting := [each for each in running if each not in lost]:
-        lines.append(f"docker start {names_of(lasting)}")
-    if lost:
-        lines.insert(0, f"# run with --rm, and gone once stopped; run again afterwards: {names_of(lost)}")
+    kept_pools = [pool for pool in changed.pools if pool in config.pools]
+    lines += [_connect(facts, network, kept_pools, each) for each in attached if each not in removed]
+    if stopped := [each for each in running if each not in removed]:
+        lines.append(f"docker start {names_of(stopped)}")
+    if removed:
+        lines.insert(
+            0, f"# run with --rm, so removed once stopped; run again afterwards: {names_of(removed)}"
+        )
     if PLACEHOLDER in new:
         lines.insert(0, FILL_IN.rstrip())
     return "\n".join(lines)
 
 
-def _connect(examined: Examined, network: Network, kept: list[Pool], container: Container) -> str:
-    """Attach a container as it was, with those of its addresses that the network keeps."""
-    endpoint = examined.facts.networks.endpoint(container, network.id, network.name)
-    tenant = examined.surroundings.tenants.get(container.id, Tenant())
-    attachment = tenant.attachments.get(endpoint.network if endpoint else "", Attachment())
+def _connect(facts: DoctorFacts, network: Network, pools: list[Pool], container: Container) -> str:
+    """Attach a container as it was, with those of its addresses that are in `pools`."""
+    endpoint = facts.system.networks.endpoint(container, network.id, network.name)
+    endpoints = facts.container_configs.get(container.id, ContainerConfig()).endpoints
+    config = endpoints.get(endpoint.network if endpoint else "", EndpointConfig())
     words = ["docker", "network", "connect"]
-    for option, address in (("--ip", attachment.ipv4), ("--ip6", attachment.ipv6)):
-        if address and any(address in pool for pool in kept):
+    for option, address in (("--ip", config.ipv4), ("--ip6", config.ipv6)):
+        if address and any(address in pool for pool in pools):
             words += [option, address]
-    words += [word for alias in attachment.aliases for word in ("--alias", alias)]
-    words += [word for link in attachment.links for word in ("--link", link)]
-    words += _pairs("--driver-opt", attachment.options.items())
-    words += ["--gw-priority", str(attachment.priority)] if attachment.priority else []
+    words += [word for alias in config.aliases for word in ("--alias", alias)]
+    words += [word for link in config.links for word in ("--link", link)]
+    words += _pairs("--driver-opt", config.options.items())
+    words += ["--gw-priority", str(config.priority)] if config.priority else []
     return f"{' '.join(map(quoted, words))} {operands([network.name, container.name])}"
 
 
-def advised(recipe: Recipe, examined: Examined, network: Network | None = None) -> Recipe:
-    """The same network, such that things can come in; without IPv4, where nobody would miss it.
+def advised(config: NetworkConfig, facts: DoctorFacts, network: Network | None = None) -> NetworkConfig:
+    """The same network with gateway mode `routed`, and without IPv4 unless a container relies on it.
 
-    Where the engine knows no gateway modes, it needs none.
+    Unchanged on engines before 28, which have no gateway modes.
     """
-    if recipe.driver != "bridge" or not knows_gateway_modes(examined):
-        return recipe
-    routed = replace(recipe, options={**recipe.options, GATEWAY_MODE: "routed"})
-    return routed if network and examined.relying_on_ipv4(network) else without_ipv4(routed)
+    if config.driver != "bridge" or not knows_gateway_modes(facts):
+        return config
+    routed = replace(config, options={**config.options, GATEWAY_MODE: "routed"})
+    return routed if network and facts.relying_on_ipv4(network) else without_ipv4(routed)
 
 
-def without_ipv4(recipe: Recipe) -> Recipe:
-    """The same network, for IPv6 alone."""
-    return replace(recipe, ipv4=False, pools=tuple(pool for pool in recipe.pools if pool.is_ipv6))
+def without_ipv4(config: NetworkConfig) -> NetworkConfig:
+    """The same network without IPv4."""
+    return replace(config, ipv4=False, pools=tuple(pool for pool in config.pools if pool.is_ipv6))
 
 
-def with_ipv6(recipe: Recipe, examined: Examined) -> Recipe:
-    """The same network with an IPv6 subnet."""
-    return replace(recipe, ipv6=True, pools=(*recipe.pools, _proposed_pool(examined)))
+def with_ipv6(config: NetworkConfig, facts: DoctorFacts) -> NetworkConfig:
+    """The same network with a proposed IPv6 subnet added."""
+    return replace(config, ipv6=True, pools=(*config.pools, _proposed_pool(facts)))
 
 
-def with_another_subnet(recipe: Recipe, examined: Examined) -> Recipe:
-    """The same network, with its IPv6 subnets replaced by one that is free."""
-    others = tuple(pool for pool in recipe.pools if not pool.is_ipv6)
-    return replace(recipe, pools=(*others, _proposed_pool(examined)))
+def with_another_subnet(config: NetworkConfig, facts: DoctorFacts) -> NetworkConfig:
+    """The same network with its IPv6 subnets replaced by a proposed one."""
+    others = tuple(pool for pool in config.pools if not pool.is_ipv6)
+    return replace(config, pools=(*others, _proposed_pool(facts)))
 
 
-def with_scheme(recipe: Recipe, scheme: Scheme) -> Recipe:
-    """The same network, with that scheme by label."""
-    return replace(recipe, labels={**recipe.labels, SCHEME: scheme.value})
+def with_scheme(config: NetworkConfig, scheme: Scheme) -> NetworkConfig:
+    """The same network with a label for the scheme."""
+    return replace(config, labels={**config.labels, SCHEME: scheme.value})
 
 
-def network_command(recipe: Recipe, examined: Examined) -> str:
-    """The `docker network create` of a recipe."""
+def network_command(config: NetworkConfig, facts: DoctorFacts) -> str:
+    """The `docker network create` command that creates a network."""
     words = ["docker", "network", "create"]
-    if recipe.driver != "bridge":
-        words += ["--driver", recipe.driver]
-    if recipe.ipv6:
+    if config.driver != "bridge":
+        words += ["--driver", config.driver]
+    if config.ipv6:
         words.append("--ipv6")
-    if not recipe.ipv4 and knows_gateway_modes(examined):
+    if not config.ipv4 and knows_gateway_modes(facts):
         words.append("--ipv4=false")
-    words += ["--internal"] * recipe.internal + ["--attachable"] * recipe.attachable
-    if recipe.ipam_driver != DEFAULT_IPAM:
-        words += ["--ipam-driver", recipe.ipam_driver]
-    for pool in recipe.pools:
+    words += ["--internal"] * config.internal + ["--attachable"] * config.attachable
+    if config.ipam_driver != DEFAULT_IPAM:
+        words += ["--ipam-driver", config.ipam_driver]
+    for pool in config.pools:
         words += ["--subnet", pool.subnet]
         words += ["--ip-range", pool.ip_range] if pool.ip_range else []
         words += ["--gateway", pool.gateway] if pool.gateway else []
         words += _pairs("--aux-address", pool.auxiliary.items())
-    words += _pairs("--ipam-opt", recipe.ipam_options.items())
-    words += _pairs("-o", recipe.options.items())
-    words += _pairs("--label", recipe.labels.items())
-    return f"{' '.join(map(quoted, words))} {operands([recipe.name])}"
+    words += _pairs("--ipam-opt", config.ipam_options.items())
+    words += _pairs("-o", config.options.items())
+    words += _pairs("--label", config.labels.items())
+    return f"{' '.join(map(quoted, words))} {operands([config.name])}"
 
 
 def _pairs(option: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [word for key, value in pairs for word in (option, f"{key}={value}")]
 
 
-def run_again(examined: Examined, containers: Iterable[Container], with_what: str) -> str:
-    """Make containers again, whose labels nobody can change; "" where there are none."""
-    tasks, own = list[Container](), list[Container]()
+def run_again(facts: DoctorFacts, containers: Iterable[Container], change: str) -> str:
+    """Remove containers and run them again with a change: labels cannot be edited. "" without containers."""
+    tasks, others = list[Container](), list[Container]()
     for container in containers:
-        (tasks if SWARM_TASK_ID in container.labels else own).append(container)
+        (tasks if SWARM_TASK_ID in container.labels else others).append(container)
     services = sorted({task.name.rsplit(".", 2)[0] for task in tasks})
     update = "docker service update --container-label-add …"
-    lines = [f"# of a Swarm service, {with_what}: {update} {quoted(each)}" for each in services]
-    if own:
-        lasting = [each for each in own if not examined.is_transient(each)]
-        remove = f" && docker rm {names_of(lasting)}" if lasting else ""
+    lines = [f"# of a Swarm service, {change}: {update} {quoted(each)}" for each in services]
+    if others:
+        to_remove = [each for each in others if not facts.is_auto_removed(each)]
+        remove = f" && docker rm {names_of(to_remove)}" if to_remove else ""
         lines.append("# what these have written outside of volumes is lost (docker cp saves it):")
-        lines.append(f"docker stop {names_of(own)}{remove}")
-        lines.append(f"# then run again, {with_what}")
+        lines.append(f"docker stop {names_of(others)}{remove}")
+        lines.append(f"# then run again, {change}")
     return "\n".join(lines)
 
 
 def with_options(options: str) -> str:
-    """Look again with other options, which the daemon is to have as well."""
+    """Run `doctor` again with other options, which the daemon needs as well."""
     return f"{PROGRAM} {options} doctor\n# and give the daemon the same: {options}"
 
 
 def names_of(containers: Iterable[Container]) -> str:
-    """Containers as a command names them."""
+    """The containers' names as operands of a command."""
     return operands(container.name for container in containers)
 
 
 def operands(names: Iterable[str]) -> str:
-    """Names as the last words of a command, which takes none of them for an option."""
+    """Quoted names as the last words of a command. After `--`, if one could be read as an option."""
     words = list(names)
     ending = ["--"] if any(each.startswith("-") for each in words) else []
     return " ".join(map(quoted, ending + words))
 
 
 def quoted(text: str) -> str:
-    """Anybody's text as one word of a command, and on one line: else its second line would be a command."""
+    """A text as one shell word on one line: a second line would be read as a command when pasted."""
     if text.isprintable():
         return shlex.quote(text)
     return f"$'{''.join(map(_escaped, text))}'"
 
 
 def _escaped(character: str) -> str:
-    """A character inside `$'…'` (bash(1), QUOTING)."""
+    """A character as it stands inside `$'…'` (bash(1), QUOTING)."""
     if character in "\\'":
         return f"\\{character}"
     if character.isprintable():
@@ -199,27 +202,28 @@ def _escaped(character: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
-def knows_gateway_modes(examined: Examined) -> bool:
+def knows_gateway_modes(facts: DoctorFacts) -> bool:
     """Whether the engine is 28 or later."""
-    engine = examined.surroundings.engine
+    engine = facts.engine
     return engine is not None and engine.api >= KNOWS_GATEWAY_MODES
 
 
-def _proposed_pool(examined: Examined) -> Pool:
-    found = free_subnet(examined)
-    return Pool(str(found) if found else PLACEHOLDER)
+def _proposed_pool(facts: DoctorFacts) -> Pool:
+    subnet = free_subnet(facts)
+    return Pool(str(subnet) if subnet else PLACEHOLDER)
 
 
-def free_subnet(examined: Examined) -> IPv6Network | None:
-    """A subnet inside an uplink's on-link prefix that nobody uses; None where there is no room for one."""
-    facts, names = examined.facts, {link.name for link in uplinks(examined.facts, examined.settings)}
-    taken = [subnet for network in facts.networks for subnet in network.subnets]
-    taken += [prefix for prefix, link in facts.host.on_link if link not in names]
-    own = facts.host.addresses | facts.host.next_hops
-    for prefix, link in sorted(facts.host.on_link):
+def free_subnet(facts: DoctorFacts) -> IPv6Network | None:
+    """An unused subnet inside an uplink's on-link prefix; None if there is no room for one."""
+    system = facts.system
+    names = {link.name for link in uplinks(system, facts.settings)}
+    taken = [subnet for network in system.networks for subnet in network.subnets]
+    taken += [prefix for prefix, link in system.host.on_link if link not in names]
+    own = system.host.addresses | system.host.next_hops
+    for prefix, link in sorted(system.host.on_link):
         if link not in names or prefix.prefixlen >= NETWORK_PREFIX:
             continue
-        for number in range(1, min(PROPOSALS, 1 << (NETWORK_PREFIX - prefix.prefixlen))):
+        for number in range(1, min(MAX_PROPOSALS, 1 << (NETWORK_PREFIX - prefix.prefixlen))):
             start = int(prefix.network_address) | number << (IPv6Address(0).max_prefixlen - NETWORK_PREFIX)
             subnet = IPv6Network((start, NETWORK_PREFIX))
             if not any(subnet.overlaps(each) for each in taken) and not any(each in subnet for each in own):

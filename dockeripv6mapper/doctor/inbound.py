@@ -1,7 +1,7 @@
-"""Inbound: whether what comes from outside gets to a network's containers, and goes back as it should.
+"""Inbound: whether packets from outside reach a network's containers, and whether those go out unmasqueraded.
 
-Judged by the rules of ip6tables that are there now, for one container that is mapped: what was not looked at
-is not said. The daemon asks this, too, when it first maps into a network.
+Packets to and from one mapped container are traced through the current ip6tables rules. Without such a
+container, or without rules that can be read, the finding says that no packet was traced.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,15 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.doctor import fixes
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
-from dockeripv6mapper.doctor.netfilter import PING, REWRITING, Packet, Verdict, fate
+from dockeripv6mapper.doctor.netfilter import PING, REWRITING, Packet, Verdict, trace
+from dockeripv6mapper.engine_config import NetworkConfig
+from dockeripv6mapper.firewall_rules import Chains
 from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Container, Network, Opening, RefusedError
 from dockeripv6mapper.settings import FirewallMode
-from dockeripv6mapper.surroundings import Chains, Recipe
 
 CHECK = "inbound"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
@@ -24,141 +25,152 @@ FORWARD = "FORWARD"
 USER_CHAIN = ("filter", "DOCKER-USER")
 
 
-def check(examined: Examined, network: Network) -> Iterator[Finding]:
-    """What becomes of traffic from and to outside, on one network."""
+def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
+    """Findings on traffic between one network and the outside."""
     if network.internal:
         yield fail(
             CHECK,
             f"network {network.name}",
             "the network is internal",
-            why="the engine lets nothing in or out",
+            why="the engine drops all packets to and from other networks",
             fix=fixes.recreate(
-                examined,
+                facts,
                 network,
-                lambda recipe: fixes.advised(replace(recipe, internal=False), examined, network),
+                lambda config: fixes.advised(replace(config, internal=False), facts, network),
             ),
         )
         return
-    sample = next(examined.mapped(network), None)
-    if sample is None or (unseen := _unseen(examined, network)):
-        why_not = "no container is mapped there now" if sample is None else unseen
-        if network.gateway_mode == NAT:
-            yield _filtered_by_mode(examined, network, f" (no packet's way was looked at: {why_not})")
-        else:
-            yield ok(CHECK, f"network {network.name}", f"no packet's way was looked at: {why_not}")
+    sample = next(facts.mapped_containers(network), None)
+    if sample is None:
+        yield _untraced(facts, network, "no container is mapped there now")
         return
-    links = [link.name for link in network_uplinks(network, examined.facts, examined.settings)]
-    # What decides is mostly the same for every uplink.
-    yield from dict.fromkeys(each for link in links for each in _from(examined, network, sample, link))
+    if reason := _untraceable(facts, network):
+        yield _untraced(facts, network, reason)
+        return
+    links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
+    # The findings are mostly the same for every uplink: print each once.
+    yield from dict.fromkeys(each for link in links for each in _traced(facts, network, sample, link))
 
 
-def _unseen(examined: Examined, network: Network) -> str:
-    """Why a packet's way to a network cannot be followed; "" where it can."""
+def _untraceable(facts: DoctorFacts, network: Network) -> str:
+    """Why packets to a network cannot be traced; "" if they can."""
     if network.bridge is None:
-        return "it does not lead through a bridge"
-    engine = examined.surroundings.engine
+        return "the network has no bridge on this host"
+    engine = facts.engine
     if engine is not None and engine.filters_with_nftables:
-        return "the engine filters with nftables, whose rules are not understood here"
-    return "" if examined.surroundings.chains else "the rules of ip6tables could not be seen"
+        return "the engine filters with nftables, and only ip6tables rules can be traced"
+    return "" if facts.chains else "the ip6tables rules could not be read"
 
 
-def _from(
-    examined: Examined, network: Network, sample: tuple[Container, IPv6Address], link: str
+def _untraced(facts: DoctorFacts, network: Network, reason: str) -> Finding:
+    """The finding on a network to which no packet can be traced: only its gateway mode is judged."""
+    if network.gateway_mode == NAT:
+        return _nat_mode(facts, network, f" (no packet was traced: {reason})")
+    return ok(CHECK, f"network {network.name}", f"no packet was traced: {reason}")
+
+
+def _traced(
+    facts: DoctorFacts, network: Network, sample: tuple[Container, IPv6Address], link: str
 ) -> Iterator[Finding]:
-    """What becomes of packets that come from one uplink to one container, and back."""
+    """Findings on packets from one uplink to one container, and back."""
     container, address = sample
     packet = Packet(from_link=link, to_link=str(network.bridge), destination=address)
-    connection = _fate_inbound(examined, packet)
+    connection = _trace_inbound(facts, packet)
     if network.gateway_mode == NAT and not connection.passes:
-        yield _filtered_by_mode(
-            examined, network, f", whose {connection} drops a new connection to {address}"
-        )
+        yield _nat_mode(facts, network, f", whose {connection} drops a new connection to {address}")
     else:
-        yield _unopened(examined, network, packet, connection)
-        yield from _rewritten(examined, network, address, link)
-    for opening in _openings(examined, container.id):
-        yield _opened(examined, network, packet, opening)
+        yield _without_label(facts, network, packet, connection)
+        yield from _masqueraded(facts, network, address, link)
+    for opening in _openings(facts, container.id):
+        yield _with_label(facts, network, packet, opening)
 
 
-def _filtered_by_mode(examined: Examined, network: Network, seen: str) -> Finding:
-    """The default mode of engine 28 and later."""
+def _nat_mode(facts: DoctorFacts, network: Network, detail: str) -> Finding:
+    """The finding on gateway mode `nat`, the default of engine 28 and later."""
     return warn(
         "gateway-mode",
         f"network {network.name}",
-        f"the network is in the engine's gateway mode nat{seen}",
-        why="in this mode nothing comes in from outside but to the ports of the label ipv6.mapper.ports, not "
-        "even a ping, and what goes out has the host's address",
-        fix=fixes.recreate(examined, network, lambda recipe: fixes.advised(recipe, examined, network)),
+        f"the network is in the engine's gateway mode nat{detail}",
+        why="in this mode only ports that ipv6.mapper.ports opens can be reached from outside, not even ping "
+        "gets in, and outgoing packets have the host's address",
+        fix=fixes.recreate(facts, network, lambda config: fixes.advised(config, facts, network)),
     )
 
 
-def _unopened(examined: Examined, network: Network, packet: Packet, connection: Verdict) -> Finding:
-    """What comes in though no label asked for it."""
+def _without_label(facts: DoctorFacts, network: Network, packet: Packet, connection: Verdict) -> Finding:
+    """Whether a ping and a new connection get in to a port that no label opens."""
     subject, to = f"network {network.name}", f"to {packet.destination}"
-    ping = _fate_inbound(examined, replace(packet, protocol=PING))
+    ping = _trace_inbound(facts, replace(packet, protocol=PING))
     if not ping.passes:
         return warn(
             CHECK,
             subject,
             f"{ping} drops a ping {to}",
-            why="nothing comes in but to the ports of the label ipv6.mapper.ports, and IPv6 needs more of "
-            "ICMPv6 than that (RFC 4890)",
-            fix=_accept(examined, ping, f"-d {network.subnets[0]} -p {PING}"),
+            why="only ports that ipv6.mapper.ports opens can be reached, and IPv6 needs more of ICMPv6 than "
+            "that (RFC 4890)",
+            fix=_accept(facts, ping, f"-d {network.subnets[0]} -p {PING}"),
         )
     if connection.passes:
-        return ok(
-            CHECK, subject, f"every rule that was understood lets a new connection {to} in, on any port"
-        )
+        return ok(CHECK, subject, f"no rule that was understood drops a new connection {to}, on any port")
     return ok(
-        CHECK, subject, f"a ping {to} comes in; a new connection needs ipv6.mapper.ports ({connection})"
+        CHECK,
+        subject,
+        f"a ping {to} gets in; a new connection needs ipv6.mapper.ports (dropped by {connection})",
     )
 
 
-def _opened(examined: Examined, network: Network, packet: Packet, opening: Opening) -> Finding:
-    """What comes in since a label asked for it: it bears our mark."""
-    mark = examined.settings.fwmark
+def _with_label(facts: DoctorFacts, network: Network, packet: Packet, opening: Opening) -> Finding:
+    """Whether a new connection gets in to a port that a label opens: it carries our mark."""
+    mark = facts.settings.fwmark
     marked = replace(packet, mark=mark, protocol=opening.protocol, port=opening.first)
-    verdict = _fate_inbound(examined, marked)
+    verdict = _trace_inbound(facts, marked)
     subject, to = f"network {network.name}", f"to {packet.destination}"
     if verdict.passes:
-        return ok(CHECK, subject, f"what ipv6.mapper.ports opens gets through ip6tables {to}")
+        return ok(
+            CHECK, subject, f"ip6tables accepts new connections {to} at ports that ipv6.mapper.ports opens"
+        )
     return fail(
         CHECK,
         subject,
-        f"{verdict} drops what ipv6.mapper.ports opens {to}",
-        why="ports that a label opens cannot be reached: the daemon's own rule is missing, or comes later",
-        fix=_accept(examined, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
+        f"{verdict} drops new connections {to} at ports that ipv6.mapper.ports opens",
+        why="the label has no effect: the daemon's own rule is missing, or comes later",
+        fix=_accept(facts, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
     )
 
 
-def _rewritten(examined: Examined, network: Network, address: IPv6Address, uplink: str) -> Iterator[Finding]:
-    """What goes out under another address than the container's."""
+def _masqueraded(
+    facts: DoctorFacts, network: Network, address: IPv6Address, uplink: str
+) -> Iterator[Finding]:
+    """Whether connections that the container opens leave with the host's address."""
     packet = Packet(from_link=str(network.bridge), to_link=uplink, source=address)
     verdicts = (
-        replace(fate(chains, "nat", "POSTROUTING", packet), command=command)
-        for command, chains in examined.surroundings.chains.items()
+        replace(trace(chains, "nat", "POSTROUTING", packet), command=command)
+        for command, chains in facts.chains.items()
     )
     verdict = next((each for each in verdicts if each.target in REWRITING), None)
     if verdict is None:
         return
 
-    def unmasked(recipe: Recipe) -> Recipe:
-        if fixes.knows_gateway_modes(examined):
-            return fixes.advised(recipe, examined, network)
-        return replace(recipe, options={**recipe.options, MASQUERADE: "false"})
+    def unmasqueraded(config: NetworkConfig) -> NetworkConfig:
+        if fixes.knows_gateway_modes(facts):
+            return fixes.advised(config, facts, network)
+        return replace(config, options={**config.options, MASQUERADE: "false"})
 
     yield warn(
         "masquerade",
         f"network {network.name}",
-        f"{verdict} gives what {address} sends the host's address",
-        why="others see the host, not the container, wherever the container begins the connection",
-        fix=fixes.recreate(examined, network, unmasked),
+        f"{verdict} changes the source of packets from {address} to the host's address",
+        why="of connections that the container opens, other hosts see the host's address",
+        fix=fixes.recreate(facts, network, unmasqueraded),
     )
 
 
-def _accept(examined: Examined, dropped: Verdict, match: str) -> str:
-    """Accept packets ahead of what drops them, and in the chain that an engine's restart leaves alone."""
-    chains: Chains = examined.surroundings.chains[dropped.command]
+def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
+    """The command that accepts such packets ahead of the rule that drops them.
+
+    If possible in DOCKER-USER, which a restart of the engine does not change.
+    """
+    chains: Chains = facts.chains[dropped.command]
     if dropped.table == "raw":
         chain = "PREROUTING"
     elif dropped.is_rule_of(FORWARD) or USER_CHAIN not in chains:
@@ -168,22 +180,22 @@ def _accept(examined: Examined, dropped: Verdict, match: str) -> str:
     return f"{dropped.command} -t {dropped.table} -I {chain} {match} -j ACCEPT"
 
 
-def _fate_inbound(examined: Examined, packet: Packet) -> Verdict:
-    """The first drop on the way in, of any backend; else the last acceptance."""
+def _trace_inbound(facts: DoctorFacts, packet: Packet) -> Verdict:
+    """The first verdict of any backend that drops the packet on its way in; else the last one."""
     verdict = Verdict("ACCEPT")
-    for command, chains in examined.surroundings.chains.items():
+    for command, chains in facts.chains.items():
         for table, chain in (("raw", "PREROUTING"), ("filter", FORWARD)):
-            verdict = replace(fate(chains, table, chain, packet), command=command)
+            verdict = replace(trace(chains, table, chain, packet), command=command)
             if not verdict.passes:
                 return verdict
     return verdict
 
 
-def _openings(examined: Examined, container_id: str) -> tuple[Opening, ...]:
-    if examined.settings.firewall is FirewallMode.OFF:
+def _openings(facts: DoctorFacts, container_id: str) -> tuple[Opening, ...]:
+    if facts.settings.firewall is FirewallMode.OFF:
         return ()
     try:
-        return examined.desired.openings(examined.facts, container_id)
+        return facts.desired.openings(facts.system, container_id)
     except RefusedError:
-        # `containers` says so.
+        # The check `containers` reports the label.
         return ()

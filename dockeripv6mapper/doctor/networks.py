@@ -1,4 +1,4 @@
-"""Networks: each one that a label names, or that carries a label of the mapper's."""
+"""Networks: checks each network that a container's label names or that carries a label of the mapper."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,39 +6,39 @@ from functools import partial
 from ipaddress import IPv6Network
 
 from dockeripv6mapper.doctor import fixes, inbound
-from dockeripv6mapper.doctor.facts import Examined
+from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
+from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet, needs_proxy
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Network, Reason, RefusedError
 from dockeripv6mapper.settings import ProxyMode
-from dockeripv6mapper.surroundings import Recipe
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
-"""Of which the mapper knows whether their addresses need proxying."""
-USUAL_NAME = "he_ipv6"
-"""Of a network that is proposed: the name that the manual uses."""
+"""Drivers that the mapper supports."""
+DEFAULT_NAME = "he_ipv6"
+"""The name of a proposed network, as in the README."""
 
 
-def check(examined: Examined) -> Iterator[Finding]:
-    """Every network that matters, and every name that leads to none."""
-    for reference in examined.labelled():
+def check(facts: DoctorFacts) -> Iterator[Finding]:
+    """Findings on each relevant network, and on each label whose value names no network."""
+    for reference in facts.labelled_containers():
         try:
-            examined.facts.networks.find(reference)
+            facts.system.networks.find(reference)
         except RefusedError as no:
-            if no.refusal.reason is Reason.NETWORK_AMBIGUOUS or examined.facts.networks.complete:
-                yield _not_found(examined, reference, no)
-    for network in examined.networks():
-        yield from _check_one(examined, network)
+            if no.refusal.reason is Reason.NETWORK_AMBIGUOUS or facts.system.networks.complete:
+                yield _not_found(facts, reference, no)
+    for network in facts.relevant_networks():
+        yield from _check_one(facts, network)
 
 
-def _not_found(examined: Examined, reference: str, no: RefusedError) -> Finding:
-    named_by = ", ".join(container.name for container in examined.labelled()[reference])
+def _not_found(facts: DoctorFacts, reference: str, no: RefusedError) -> Finding:
+    named_by = ", ".join(container.name for container in facts.labelled_containers()[reference])
     if no.refusal.reason is Reason.NETWORK_AMBIGUOUS:
-        fix = _without_namesakes(examined, reference)
+        fix = _resolve_ambiguity(facts, reference)
     else:
-        fix = fixes.create(examined, reference)
+        fix = fixes.create(facts, reference)
     return fail(
         "network",
         f"network {labels.shown(reference)}",
@@ -48,18 +48,21 @@ def _not_found(examined: Examined, reference: str, no: RefusedError) -> Finding:
     )
 
 
-def _without_namesakes(examined: Examined, name: str) -> str:
-    """Leave one network of a name, if the others are nobody's; else have the label name one by its ID."""
-    named = [network for network in examined.facts.networks if network.name == name]
-    named.sort(key=lambda network: (len(examined.attached_to(network)), network.ipv6), reverse=True)
-    kept, *others = named
-    if any(examined.attached_to(network) for network in others):
-        containers = examined.labelled()[name]
-        return fixes.run_again(examined, containers, f"with --label {labels.NETWORK}={kept.id}")
+def _resolve_ambiguity(facts: DoctorFacts, name: str) -> str:
+    """The fix for several networks of one name.
+
+    Removes all but one if the others have no containers; else the label has to name a network by its ID.
+    """
+    candidates = [network for network in facts.system.networks if network.name == name]
+    candidates.sort(key=lambda network: (len(facts.attached_to(network)), network.ipv6), reverse=True)
+    best, *others = candidates
+    if any(facts.attached_to(network) for network in others):
+        containers = facts.labelled_containers()[name]
+        return fixes.run_again(facts, containers, f"with --label {labels.NETWORK}={best.id}")
     return f"docker network rm {fixes.operands(network.id for network in others)}"
 
 
-def _check_one(examined: Examined, network: Network) -> Iterator[Finding]:
+def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     subject = f"network {network.name}"
     for oddity in labels.oddities(network.labels, labels.NETWORK_LABELS):
         yield warn(
@@ -67,53 +70,57 @@ def _check_one(examined: Examined, network: Network) -> Iterator[Finding]:
             subject,
             oddity,
             why="the label does nothing",
-            fix=fixes.recreate(examined, network, partial(_with_labels, known=labels.NETWORK_LABELS)),
+            fix=fixes.recreate(facts, network, partial(_with_labels, known=labels.NETWORK_LABELS)),
         )
     if network.driver not in DRIVERS:
-        of = f"is of the driver {network.driver}" if network.driver else "has no driver: it could not be made"
+        state = (
+            f"has the driver {network.driver}" if network.driver else "has no driver: it could not be created"
+        )
         yield fail(
             "driver",
             subject,
-            f"the network {of}",
-            why="nobody outside reaches its addresses through this host's uplinks",
-            fix=fixes.create_other(examined, USUAL_NAME, examined.naming(network)),
+            f"the network {state}",
+            why="its addresses cannot be reached through this host's uplinks",
+            fix=fixes.create_other(facts, DEFAULT_NAME, facts.containers_naming(network)),
         )
         return
     try:
-        labels.scheme(network.labels, examined.settings.scheme)
+        labels.scheme(network.labels, facts.settings.scheme)
         subnet = mapped_subnet(network)
     except RefusedError as no:
-        yield _unusable(examined, network, no)
+        yield _unusable(facts, network, no)
         return
     yield ok("network", subject, f"{network.driver} network with the IPv6 subnet {subnet}")
-    yield from _uplink_label(examined, network)
-    yield from _place(examined, network, subnet)
-    yield from _overlap(examined, network, subnet)
-    yield from _dual_stack(examined, network)
-    yield from inbound.check(examined, network)
+    yield from _uplink_label(facts, network)
+    yield from _location(facts, network, subnet)
+    yield from _overlap(facts, network, subnet)
+    yield from _dual_stack(facts, network)
+    yield from inbound.check(facts, network)
 
 
-def _with_labels(recipe: Recipe, known: tuple[str, ...]) -> Recipe:
-    """The same network without any of the mapper's labels but these."""
-    kept = {
+def _with_labels(config: NetworkConfig, known: tuple[str, ...]) -> NetworkConfig:
+    """The same network with no labels of the mapper except `known`."""
+    remaining = {
         key: value
-        for key, value in recipe.labels.items()
+        for key, value in config.labels.items()
         if key in known or not key.startswith(labels.PREFIX)
     }
-    return replace(recipe, labels=kept)
+    return replace(config, labels=remaining)
 
 
-def _unusable(examined: Examined, network: Network, no: RefusedError) -> Finding:
-    def with_ipv6(recipe: Recipe) -> Recipe:
-        return fixes.advised(fixes.with_ipv6(recipe, examined), examined, network)
+def _unusable(facts: DoctorFacts, network: Network, no: RefusedError) -> Finding:
+    """The finding on a network into which no container can be mapped."""
+
+    def with_ipv6(config: NetworkConfig) -> NetworkConfig:
+        return fixes.advised(fixes.with_ipv6(config, facts), facts, network)
 
     match no.refusal.reason:
         case Reason.NETWORK_WITHOUT_IPV6:
-            fix = fixes.recreate(examined, network, with_ipv6)
+            fix = fixes.recreate(facts, network, with_ipv6)
         case Reason.INVALID_LABEL:
-            fix = fixes.recreate(examined, network, partial(_with_labels, known=(labels.UPLINK,)))
+            fix = fixes.recreate(facts, network, partial(_with_labels, known=(labels.UPLINK,)))
         case _:
-            fix = fixes.create_other(examined, USUAL_NAME, examined.naming(network))
+            fix = fixes.create_other(facts, DEFAULT_NAME, facts.containers_naming(network))
     return fail(
         "network",
         f"network {network.name}",
@@ -123,68 +130,66 @@ def _unusable(examined: Examined, network: Network, no: RefusedError) -> Finding
     )
 
 
-def _uplink_label(examined: Examined, network: Network) -> Iterator[Finding]:
+def _uplink_label(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     name = network.labels.get(labels.UPLINK)
-    if name is None or network_uplinks(network, examined.facts, examined.settings):
+    if name is None or network_uplinks(network, facts.system, facts.settings):
         return
     yield fail(
         "uplink",
         f"network {network.name}",
         f"label {labels.UPLINK}={labels.shown(name)}: there is no such link",
         why="nothing answers for the network's addresses",
-        fix=fixes.recreate(examined, network, partial(_with_labels, known=(labels.SCHEME,))),
+        fix=fixes.recreate(facts, network, partial(_with_labels, known=(labels.SCHEME,))),
     )
 
 
-def _place(examined: Examined, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
-    """Whether the router looks for the subnet's addresses on the link, or sends them to this host."""
+def _location(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
+    """Whether routers solicit the subnet's addresses on an uplink, or have to route them to this host."""
     subject = f"network {network.name}"
-    names = {link.name for link in network_uplinks(network, examined.facts, examined.settings)}
+    names = {link.name for link in network_uplinks(network, facts.system, facts.settings)}
     holding = sorted(
         (prefix, link)
-        for prefix, link in examined.facts.host.on_link
+        for prefix, link in facts.system.host.on_link
         if link in names and subnet.subnet_of(prefix)
     )
     if not holding:
         yield ok(
             "subnet",
             subject,
-            f"{subnet} is inside no uplink's prefix: somebody has to route it to this host (not looked at)",
+            f"{subnet} is inside no uplink's prefix: a router has to route it to this host (not checked)",
         )
         return
     prefix, link = holding[0]
     where = f"{subnet} is inside {prefix}, the prefix of {link}"
     if not needs_proxy(network):
         yield ok("subnet", subject, f"{where}, and its containers answer there themselves")
-    elif examined.settings.proxy is ProxyMode.OFF:
+    elif facts.settings.proxy is ProxyMode.OFF:
         yield warn(
             "subnet",
             subject,
-            f"{where}, and --proxy off has nothing answer for it there",
-            why="a router looks for these addresses on the link",
+            f"{where}, and with --proxy off nothing answers for its addresses there",
+            why="routers solicit these addresses on the link",
             fix=fixes.with_options("--proxy mapped"),
         )
     else:
         yield ok("subnet", subject, f"{where}, where its addresses are proxied")
 
 
-def _overlap(examined: Examined, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
-    """Routes of other links that take the subnet's packets away; an uplink's shorter prefix does not."""
-    ours = {link.name for link in network_uplinks(network, examined.facts, examined.settings)}
-    known = {each.bridge for each in examined.facts.networks}
-    for prefix, link in sorted(examined.facts.host.on_link):
+def _overlap(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
+    """On-link prefixes of other links that take packets for the subnet: equal or longer ones, which win."""
+    uplinks = {link.name for link in network_uplinks(network, facts.system, facts.settings)}
+    known = {each.bridge for each in facts.system.networks}
+    for prefix, link in sorted(facts.system.host.on_link):
         shorter = prefix.prefixlen < subnet.prefixlen
         if link == network.bridge or not prefix.overlaps(subnet) or shorter or not needs_proxy(network):
             continue
         found = f"{prefix} is on {link}, too"
-        if is_called_by_an_id(link) and link not in known and link not in ours:
-            found += ", which is called like an engine's bridge, and is no network's of this engine"
-            # It may be another engine's: one to which anything is attached is in use.
+        if is_called_by_an_id(link) and link not in known and link not in uplinks:
+            found += ", which is named like an engine's bridge but belongs to no network of this engine"
+            # It may be another engine's: it is deleted only if nothing is attached to it.
             fix = f'[ "$(ip link show master {link})" ] || ip link delete {link}'
         else:
-            fix = fixes.recreate(
-                examined, network, lambda recipe: fixes.with_another_subnet(recipe, examined)
-            )
+            fix = fixes.recreate(facts, network, lambda config: fixes.with_another_subnet(config, facts))
         yield fail(
             "overlap",
             f"network {network.name}",
@@ -194,25 +199,32 @@ def _overlap(examined: Examined, network: Network, subnet: IPv6Network) -> Itera
         )
 
 
-def _dual_stack(examined: Examined, network: Network) -> Iterator[Finding]:
-    """A network with IPv4 takes over the IPv4 default route of the containers that are connected to it."""
+def _dual_stack(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
+    """Containers whose IPv4 default route moves to the network.
+
+    The engine moves it when it connects a container to a network with IPv4.
+    """
     if not network.ipv4 or network.internal:
         return
-    relying = examined.relying_on_ipv4(network)
-    moved = [container for container, _ in examined.mapped(network) if container not in relying]
+    relying = facts.relying_on_ipv4(network)
+    moved = [container for container, _ in facts.mapped_containers(network) if container not in relying]
     if not moved:
         return
     names = ", ".join(container.name for container in moved)
-    found = f"the network has IPv4, too, to which the engine moves the IPv4 default route of {names}"
-    if not fixes.knows_gateway_modes(examined):
-        yield ok("dual-stack", f"network {network.name}", f"{found}; from engine 28 on it can do without")
+    found = f"the network has IPv4 too, and the engine moves the IPv4 default route of {names} to it"
+    if not fixes.knows_gateway_modes(facts):
+        yield ok(
+            "dual-stack",
+            f"network {network.name}",
+            f"{found}; engine 28 and later can create a network without IPv4",
+        )
         return
     yield warn(
         "dual-stack",
         f"network {network.name}",
         found,
-        why="what they send over IPv4 takes another way than without the mapper",
-        fix=fixes.create_other(examined, network.name, moved)
+        why="their IPv4 packets take another route than without the mapper",
+        fix=fixes.create_other(facts, network.name, moved)
         if relying
-        else fixes.recreate(examined, network, fixes.without_ipv4),
+        else fixes.recreate(facts, network, fixes.without_ipv4),
     )

@@ -12,7 +12,5 @@ attachments        attaching a detached container again, with all that its user 
 endpoint_settings  what the user set on an endpoint: kept, marked, given back
 mac_addresses      whether an endpoint's MAC address was chosen by its user
 journal            what was begun on an endpoint and must be finished, noted on disk meanwhile
-inspection         what no pass needs to know of the engine, and who examines it does
-recipes, tenants   its JSON → `surroundings`: how networks were made, and who is attached to them how
-peer               the engine's process, as the kernel tells it of a socket
+config             how the engine, its networks and its containers are set up, for `doctor` only
 """

@@ -33,6 +33,7 @@ from dockeripv6mapper.engine.translate import (
     image_labels_from_inspection,
     network_from_list,
 )
+from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
@@ -42,7 +43,6 @@ from dockeripv6mapper.errors import (
 )
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 from dockeripv6mapper.model import Container, Network
-from dockeripv6mapper.surroundings import NEWEST_TESTED_API
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from itertools import islice
 from typing import Any
 
-from dockeripv6mapper.engine.recipes import has_ipv4
 from dockeripv6mapper.mapping.addressing import default_gateway
 from dockeripv6mapper.mapping.labels import KNOWN, PREFIX
 from dockeripv6mapper.mapping.networks import BRIDGE_PREFIX, SHORT_ID_DIGITS
@@ -148,6 +147,11 @@ def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
         gateway_mode=_gateway_mode(item, api_version),
         labels=relevant(item["Labels"] or {}),
     )
+
+
+def has_ipv4(item: Json) -> bool:
+    """Whether a network of `GET /networks` has IPv4: engines before 28 do not say, and always give it one."""
+    return item.get("EnableIPv4") is not False
 
 
 def image_from_list(item: Json) -> dict[str, dict[str, str]]:

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.firewall_rules import BaseChain, leads_to_engine
 from dockeripv6mapper.kernel import nft_ruleset
 from dockeripv6mapper.kernel.commands import backends, run
 from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
 from dockeripv6mapper.model import FirewallRules, Forwarded
-from dockeripv6mapper.surroundings import BaseChain, leads_to_engine
 
 log = logging.getLogger(__name__)
 

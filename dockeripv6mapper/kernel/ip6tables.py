@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.firewall_rules import Chain, Chains, Rule
 from dockeripv6mapper.kernel.commands import IPTABLES, backends, run
-from dockeripv6mapper.surroundings import Chain, Chains, Rule
 
 RULE_PREFIX = "-A "
 """Begins a rule's line in the output of `ip6tables-save`."""

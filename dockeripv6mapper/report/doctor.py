@@ -1,4 +1,4 @@
-"""Findings, as JSON and as lines to read: what was found, why it matters, and what to paste."""
+"""Findings of `doctor`, as JSON and as text."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from dockeripv6mapper.doctor.finding import Finding, Level, printable
 
 STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 INDENT = 6
-"""Columns, as wide as the level in front of each finding."""
+"""Width of the level's column, in characters."""
 
 
 def as_json(findings: Iterable[Finding]) -> dict[str, Any]:
@@ -30,9 +30,9 @@ def as_json(findings: Iterable[Finding]) -> dict[str, Any]:
 
 
 def as_text(findings: Iterable[Finding]) -> Text:
-    """A line for each finding, and below one that is not well, why it matters and what to paste.
+    """One line for each finding; below it, if it is not OK, why it matters and the commands to paste.
 
-    To be printed as it is, without wrapping: a command that is broken in two cannot be pasted.
+    Print it without wrapping: a command that is broken into two lines cannot be pasted.
     """
     text = Text()
     for finding in findings:

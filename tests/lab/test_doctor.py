@@ -169,7 +169,7 @@ BREAKAGES = [
         f"--attachable --ipv6 --subnet {SUBNET} over; {web('network=over')}",
         "driver",
         "network over",
-        "has no driver: it could not be made",
+        "has no driver: it could not be created",
         "docker network rm he_ipv62 over; docker swarm leave --force",
     ),
     Breakage(
@@ -178,7 +178,7 @@ BREAKAGES = [
         "ip address add 2001:db8:103:0:{number}:5::1/96 dev br-0123456789ab nodad",
         "overlap",
         "network he_ipv6",
-        "is no network's of this engine",
+        "belongs to no network of this engine",
         on=tuple(Flavour),
     ),
     Breakage(
@@ -223,7 +223,7 @@ BREAKAGES = [
         + "; ".join(web("network=small", name=name) for name in ("web", "nginx", "mail")),
         "collisions",
         "network small",
-        "the chance that two of 3 names come to the same 6 bits is 0.05",
+        "the chance that two of 3 names hash to the same 6 bits is 0.05",
         "docker rm -f web nginx mail; docker network rm small",
     ),
     Breakage(

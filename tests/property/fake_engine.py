@@ -12,9 +12,9 @@ from dockeripv6mapper.engine.client import Client, Images, Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, EventMessage, NetworksChanged, Subscribed
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event, container_from_list
+from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.model import Network
-from dockeripv6mapper.surroundings import NEWEST_TESTED_API
 from tests.property.fake_boxes import RELEASES, Box, Gift, Plug, Release, attach_to, inspected, listed
 from tests.property.trouble import Ambush
 from tests.unit import builders

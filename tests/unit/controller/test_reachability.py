@@ -8,7 +8,7 @@ import pytest
 from dockeripv6mapper.model import Network
 from dockeripv6mapper.settings import Settings
 from tests.unit.controller.world import World, running
-from tests.unit.doctor.looks import HE_IPV6, mapped
+from tests.unit.doctor.builders import HE_IPV6, mapped
 
 NAT = replace(HE_IPV6, gateway_mode="nat")
 OFTEN = Settings(resync=0.05)

@@ -1,9 +1,10 @@
-"""Whether the engine can be spoken to, and what is to be done where it cannot."""
+"""Findings on the engine: its version, and everything that could not be read."""
 
 import pytest
 
 from dockeripv6mapper.doctor import engine
 from dockeripv6mapper.doctor.finding import Level
+from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
@@ -11,21 +12,20 @@ from dockeripv6mapper.errors import (
     MapperError,
     PermissionMissingError,
 )
-from dockeripv6mapper.surroundings import Engine, Surroundings
 from tests.unit.builders import facts
-from tests.unit.doctor.looks import ENGINE_20_10, ENGINE_29_NFTABLES, examined, saw
+from tests.unit.doctor.builders import ENGINE_20_10, ENGINE_29_NFTABLES, doctor_facts
 
 
 @pytest.mark.parametrize("known", [ENGINE_20_10, ENGINE_29_NFTABLES])
-def test_an_engine_from_20_10_on_is_known(known: Engine) -> None:
-    """Its API's version is a pair of numbers: 1.9 would be older than 1.41."""
-    (finding,) = engine.check(examined(facts(), saw(engine=known)))
+def test_an_engine_from_20_10_on_is_ok(known: EngineInfo) -> None:
+    """API versions are compared as pairs of numbers: 1.9 is older than 1.41."""
+    (finding,) = engine.check(doctor_facts(facts(), engine=known))
     assert finding.level is Level.OK
 
 
-def test_an_older_engine_is_upgraded_in_the_package_that_it_is_from() -> None:
-    """To name another would remove it, and it is said that its containers stop."""
-    (finding,) = engine.check(examined(facts(), saw(engine=Engine("1.13.1", (1, 26)))))
+def test_the_fix_for_an_older_engine_upgrades_the_installed_package() -> None:
+    """Another package would replace it. A comment says that its containers stop."""
+    (finding,) = engine.check(doctor_facts(facts(), engine=EngineInfo("1.13.1", (1, 26))))
     assert finding.level is Level.WARN
     assert "engine 1.13.1 answers, and speaks API 1.26" in finding.found
     caution, command = finding.fix.strip().split("\n")
@@ -58,9 +58,7 @@ def test_an_older_engine_is_upgraded_in_the_package_that_it_is_from() -> None:
         ),
     ],
 )
-def test_what_could_not_be_looked_at_is_a_finding(
-    error: MapperError, check: str, level: Level, fix: str
-) -> None:
-    """Of its own level, and never passed over."""
-    (finding,) = engine.check(examined(facts(), Surroundings(unseen=(error,))))
+def test_what_could_not_be_read_is_a_finding(error: MapperError, check: str, level: Level, fix: str) -> None:
+    """Each kind of error has its check, level and fix."""
+    (finding,) = engine.check(doctor_facts(facts(), engine=None, errors=(error,)))
     assert (finding.check, finding.level, finding.fix) == (check, level, fix)

@@ -1,4 +1,4 @@
-"""What it takes to open ports by label."""
+"""Findings on the firewall: what opening ports by label needs."""
 
 import json
 import shlex
@@ -10,33 +10,34 @@ import pytest
 
 from dockeripv6mapper.doctor import firewall
 from dockeripv6mapper.doctor.finding import Finding, Level
+from dockeripv6mapper.firewall_rules import BaseChain
 from dockeripv6mapper.model import Container
 from dockeripv6mapper.settings import FirewallMode, Settings
-from dockeripv6mapper.surroundings import BaseChain, Surroundings
 from tests.unit import builders
 from tests.unit.builders import IMAGE, facts
-from tests.unit.doctor.looks import ENGINE_29_NFTABLES, HE_IPV6, examined, faults, mapped, saw
+from tests.unit.doctor.builders import ENGINE_29_NFTABLES, HE_IPV6, doctor_facts, mapped, problems
 
 SERVING = mapped(ports="80")
-TOOLS = frozenset(firewall.NEEDED)
+TOOLS = frozenset(firewall.NEEDED_TOOLS)
 BIT = 0x01000000
 
 
 def check(
-    surroundings: Surroundings, container: Container = SERVING, settings: Settings | None = None
+    container: Container = SERVING, settings: Settings | None = None, **others: object
 ) -> list[Finding]:
-    """The findings where one container is mapped."""
-    return list(firewall.check(examined(facts(container, networks=(HE_IPV6,)), surroundings, settings)))
+    """The findings on the firewall of a host with one mapped container."""
+    system = facts(container, networks=(HE_IPV6,))
+    return list(firewall.check(doctor_facts(system, settings=settings, **others)))  # type: ignore[arg-type]
 
 
-def test_each_tool_that_is_missing_is_named() -> None:
-    """Without them no port is opened."""
-    (finding,) = faults(check(saw(tools=frozenset({"ip6tables"}))))
+def test_a_missing_tool_is_named() -> None:
+    """Without `nft` and `ip6tables` no port can be opened."""
+    (finding,) = problems(check(tools=frozenset({"ip6tables"})))
     assert finding.found == "the command nft is not installed"
 
 
 @pytest.mark.parametrize(
-    ("container", "mode", "looks"),
+    ("container", "mode", "has_findings"),
     [
         (SERVING, FirewallMode.ENGINE, True),
         (SERVING, FirewallMode.OFF, False),
@@ -46,31 +47,30 @@ def test_each_tool_that_is_missing_is_named() -> None:
     ],
     ids=["ports", "off", "no ports", "closed", "ports of no address"],
 )
-def test_it_is_looked_at_only_where_ports_are_opened_or_closed(
-    container: Container, mode: FirewallMode, *, looks: bool
+def test_the_firewall_is_checked_only_if_ports_are_opened_or_closed(
+    container: Container, mode: FirewallMode, *, has_findings: bool
 ) -> None:
-    """Nobody is told to install what nobody needs."""
-    assert bool(check(saw(), container, Settings(firewall=mode))) is looks
+    """Otherwise a user would be told to install tools that are not needed."""
+    assert bool(check(container, Settings(firewall=mode))) is has_findings
 
 
-def test_ports_that_are_the_images_own_open_nothing_and_need_nothing() -> None:
-    """An image cannot have anybody told to change the firewall."""
+def test_a_ports_label_of_the_image_does_not_have_the_firewall_checked() -> None:
+    """An image must not be able to have a user change the firewall."""
     images = {IMAGE: {"ipv6.mapper.ports": "80"}}
-    given = facts(SERVING, networks=(HE_IPV6,), images=images)
-    assert not list(firewall.check(examined(given, saw())))
+    system = facts(SERVING, networks=(HE_IPV6,), images=images)
+    assert not list(firewall.check(doctor_facts(system)))
 
 
-def test_an_engine_that_filters_with_nftables_has_to_be_told_the_mark() -> None:
-    """Its tables say whether it was; with firewalld the backend has another name."""
-    seen = saw(engine=ENGINE_29_NFTABLES, tools=TOOLS)
-    (finding,) = faults(check(seen))
+def test_an_engine_that_filters_with_nftables_must_accept_the_mark() -> None:
+    """Its nftables tables show whether it does. With firewalld the backend has another name."""
+    (finding,) = problems(check(engine=ENGINE_29_NFTABLES, tools=TOOLS))
     assert (finding.check, finding.level) == ("engine-firewall", Level.FAIL)
-    assert not faults(check(replace(seen, engine_accepts=frozenset({BIT}))))
+    assert not problems(check(engine=ENGINE_29_NFTABLES, tools=TOOLS, engine_accepted_marks=frozenset({BIT})))
 
 
-def test_the_engines_settings_are_kept_and_validated_before_it_restarts(tmp_path: Path) -> None:
-    """The script that is pasted adds one option to what is there, or begins the file."""
-    (finding,) = faults(check(saw(engine=ENGINE_29_NFTABLES, tools=TOOLS)))
+def test_the_fix_keeps_the_engines_settings_and_validates_them_before_the_restart(tmp_path: Path) -> None:
+    """It adds one option to the existing file, or creates the file."""
+    (finding,) = problems(check(engine=ENGINE_29_NFTABLES, tools=TOOLS))
     caution, command = finding.fix.split("\n")
     assert caution.startswith("# this restarts the engine")
     write, validate, move, restart = command.split(" && ")
@@ -85,12 +85,12 @@ def test_the_engines_settings_are_kept_and_validated_before_it_restarts(tmp_path
         assert written == {**(before or {}), "bridge-accept-fwmark": "0x1000000/0x1000000"}
 
 
-def test_a_chain_of_somebody_elses_that_drops_is_told_the_mark() -> None:
-    """Unless it accepts it; whatever it is called, its name stays a word."""
+def test_another_programs_chain_that_drops_must_accept_the_mark() -> None:
+    """The chain's name is quoted in the fix."""
     chain = BaseChain("inet", "fire$(reboot)", "forward")
-    (finding,) = faults(check(saw(tools=TOOLS, dropping=(chain,))))
+    (finding,) = problems(check(tools=TOOLS, dropping_chains=(chain,)))
     assert finding.fix == (
         "nft insert rule inet 'fire$(reboot)' forward meta mark and 0x1000000 == 0x1000000 accept"
     )
     accepting = replace(chain, marks=frozenset({BIT}))
-    assert not faults(check(saw(tools=TOOLS, dropping=(accepting,))))
+    assert not problems(check(tools=TOOLS, dropping_chains=(accepting,)))

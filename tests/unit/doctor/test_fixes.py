@@ -1,17 +1,25 @@
-"""Commands to paste: what they keep, what they never do to a container, and what they say beforehand."""
+"""Commands to paste: what they keep, what they delete, and the comments that announce it."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from dockeripv6mapper.doctor import fixes
+from dockeripv6mapper.engine_config import ContainerConfig, EndpointConfig, NetworkConfig, Pool
 from dockeripv6mapper.model import Container, Network
-from dockeripv6mapper.surroundings import Attachment, Pool, Recipe, Tenant
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6_ID, facts
-from tests.unit.doctor.looks import ENGINE_20_10, HE_IPV6, ON_LINK, PREFIX, RECIPE, examined, mapped, saw
+from tests.unit.doctor.builders import (
+    CONFIG,
+    ENGINE_20_10,
+    HE_IPV6,
+    ON_LINK,
+    PREFIX,
+    doctor_facts,
+    mapped,
+)
 
 WEB = mapped()
-EVERYTHING = Recipe(
+EVERYTHING = NetworkConfig(
     name="it's; reboot",
     driver="macvlan",
     pools=(
@@ -27,22 +35,26 @@ EVERYTHING = Recipe(
 )
 
 
-def same(recipe: Recipe) -> Recipe:
-    """The recipe as it is."""
-    return recipe
+def same(config: NetworkConfig) -> NetworkConfig:
+    """No change."""
+    return config
 
 
 def recreate(
-    *containers: Container, network: Network = HE_IPV6, tenants: dict[str, Tenant] | None = None
+    *containers: Container,
+    network: Network = HE_IPV6,
+    container_configs: dict[str, ContainerConfig] | None = None,
 ) -> list[str]:
-    """The lines that make a network again as it was."""
-    seen = examined(facts(*containers, networks=(network,)), saw(tenants=tenants or {}))
-    return fixes.recreate(seen, network, same).split("\n")
+    """The lines of the fix that creates a network again as it was."""
+    all_facts = doctor_facts(
+        facts(*containers, networks=(network,)), container_configs=container_configs or {}
+    )
+    return fixes.recreate(all_facts, network, same).split("\n")
 
 
-def test_a_network_is_made_again_with_all_that_it_had() -> None:
+def test_the_command_for_a_network_has_all_of_its_options() -> None:
     """Every option of `docker network create`, each word quoted."""
-    assert fixes.network_command(EVERYTHING, examined(facts())) == (
+    assert fixes.network_command(EVERYTHING, doctor_facts(facts())) == (
         "docker network create --driver macvlan --ipv6 --internal --attachable --ipam-driver other "
         "--subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 --gateway 192.0.2.1 --aux-address printer=192.0.2.9 "
         "--subnet 2001:db8::/80 --ipam-opt pool=1 -o parent=eth0 --label ipv6.mapper.scheme=wide "
@@ -50,32 +62,34 @@ def test_a_network_is_made_again_with_all_that_it_had() -> None:
     )
 
 
-def test_only_an_engine_that_can_do_without_ipv4_is_told_to() -> None:
-    """Older ones do not know the option."""
-    command = fixes.network_command(RECIPE, examined(facts()))
+def test_ipv4_is_switched_off_only_on_engines_that_can() -> None:
+    """Engines before 28 do not have the option `--ipv4`."""
+    command = fixes.network_command(CONFIG, doctor_facts(facts()))
     assert "--ipv4=false" in command
-    assert "--ipv4=false" not in fixes.network_command(RECIPE, examined(facts(), saw(engine=ENGINE_20_10)))
+    assert "--ipv4=false" not in fixes.network_command(CONFIG, doctor_facts(facts(), engine=ENGINE_20_10))
 
 
-def test_where_the_new_network_cannot_be_made_the_old_one_is() -> None:
-    """And the containers start all the same."""
+def test_if_the_new_network_is_refused_the_old_one_is_created_again() -> None:
+    """The containers are attached and started in either case."""
     stop, remove, make, connect, start = recreate(WEB)
     assert (stop, remove, start) == ("docker stop web", "docker network rm he_ipv6", "docker start web")
-    assert make == " || ".join([fixes.network_command(RECIPE, examined(facts()))] * 2)
+    assert make == " || ".join([fixes.network_command(CONFIG, doctor_facts(facts()))] * 2)
     assert connect == "docker network connect he_ipv6 web"
 
 
 def test_containers_are_attached_again_as_they_were() -> None:
-    """Stopped ones too: they know the network by an ID that is gone, and would never start again."""
+    """Stopped ones too: they refer to the network by an ID that is gone, and would never start again."""
     stopped = replace(WEB, id="stopped", name="stopped", running=False)
-    attachment = Attachment(
+    attachment = EndpointConfig(
         ipv6="2001:db8:103:0:78::5",
         aliases=("www",),
         links=("db:database",),
         options={"ipv6.mapper.endpoint": "added"},
         priority=7,
     )
-    lines = recreate(WEB, stopped, tenants={WEB.id: Tenant(attachments={"he_ipv6": attachment})})
+    lines = recreate(
+        WEB, stopped, container_configs={WEB.id: ContainerConfig(endpoints={"he_ipv6": attachment})}
+    )
     options = "--ip6 2001:db8:103:0:78::5 --alias www --link db:database "
     options += "--driver-opt ipv6.mapper.endpoint=added --gw-priority 7"
     assert lines[3:] == [
@@ -85,100 +99,100 @@ def test_containers_are_attached_again_as_they_were() -> None:
     ]
 
 
-def test_addresses_that_the_network_no_longer_has_are_not_asked_for() -> None:
+def test_an_address_outside_the_new_subnets_is_not_requested() -> None:
     """The engine would refuse to attach the container at all."""
-    attachment = Attachment(ipv4="192.0.2.7", ipv6="2001:db8:103:0:78::5")
-    tenants = {WEB.id: Tenant(attachments={"he_ipv6": attachment})}
-    seen = examined(facts(WEB, networks=(HE_IPV6,)), saw(tenants=tenants))
-    elsewhere = replace(RECIPE, pools=(Pool("192.0.2.0/24"), Pool("PREFIX::/80")))
-    lines = fixes.recreate(seen, HE_IPV6, lambda _: elsewhere).split("\n")
+    attachment = EndpointConfig(ipv4="192.0.2.7", ipv6="2001:db8:103:0:78::5")
+    container_configs = {WEB.id: ContainerConfig(endpoints={"he_ipv6": attachment})}
+    all_facts = doctor_facts(facts(WEB, networks=(HE_IPV6,)), container_configs=container_configs)
+    elsewhere = replace(CONFIG, pools=(Pool("192.0.2.0/24"), Pool("PREFIX::/80")))
+    lines = fixes.recreate(all_facts, HE_IPV6, lambda _: elsewhere).split("\n")
     assert "docker network connect he_ipv6 web" in lines
     assert lines[0].startswith("# with PREFIX replaced by")
 
 
-def test_a_container_that_is_gone_once_stopped_is_named_beforehand() -> None:
-    """It was run with --rm: nothing starts it again."""
-    lines = recreate(WEB, tenants={WEB.id: Tenant(transient=True)})
-    assert lines[0] == "# run with --rm, and gone once stopped; run again afterwards: web"
+def test_a_container_run_with_rm_is_named_before_it_is_stopped() -> None:
+    """The engine removes it, so it is neither attached nor started again."""
+    lines = recreate(WEB, container_configs={WEB.id: ContainerConfig(auto_remove=True)})
+    assert lines[0] == "# run with --rm, so removed once stopped; run again afterwards: web"
     assert not any(line.startswith(("docker start", "docker network connect")) for line in lines)
 
 
-def test_a_container_that_is_about_to_start_again_is_stopped_too() -> None:
-    """It would come back on the network that is to be removed."""
+def test_a_restarting_container_is_stopped_too() -> None:
+    """It would come back on the network that the next command removes."""
     restarting = replace(WEB, running=False, in_transition=True)
     assert recreate(restarting)[0] == "docker stop web"
 
 
-def test_a_network_of_which_it_is_not_known_how_it_was_made_stays() -> None:
-    """Another is made besides it."""
-    seen = examined(facts(WEB, networks=(HE_IPV6,)), saw(recipes={}))
-    fix = fixes.recreate(seen, HE_IPV6, same)
+def test_a_network_whose_options_are_unknown_is_not_removed() -> None:
+    """Another one is created beside it."""
+    all_facts = doctor_facts(facts(WEB, networks=(HE_IPV6,)), network_configs={})
+    fix = fixes.recreate(all_facts, HE_IPV6, same)
     assert "docker network rm" not in fix
     assert "he_ipv62\n" in fix
     assert "--label ipv6.mapper.network=he_ipv62" in fix
 
 
-def test_a_network_keeps_its_ipv4_where_a_container_has_no_other() -> None:
-    """Stopped ones count: they will want it when they run."""
+def test_a_network_keeps_ipv4_if_a_container_has_no_other() -> None:
+    """Stopped containers count. IPv4 of an internal network does not."""
     plain = builders.network("plain", None, ipv4=True)
     dual = replace(HE_IPV6, ipv4=True)
-    recipe = replace(RECIPE, ipv4=True, pools=(Pool("192.0.2.0/24"), *RECIPE.pools))
+    config = replace(CONFIG, ipv4=True, pools=(Pool("192.0.2.0/24"), *CONFIG.pools))
     inside = replace(plain, id="inside", name="inside", internal=True)
     beside = replace(WEB, endpoints=(*WEB.endpoints, builders.endpoint(of=plain)))
     shut_in = replace(WEB, endpoints=(*WEB.endpoints, builders.endpoint(of=inside)))
     cases = ((beside, False), (WEB, True), (replace(WEB, running=False), True), (shut_in, True))
     for container, ipv4 in cases:
-        seen = examined(facts(container, networks=(dual, plain, inside)))
-        advised = fixes.advised(recipe, seen, dual)
+        all_facts = doctor_facts(facts(container, networks=(dual, plain, inside)))
+        advised = fixes.advised(config, all_facts, dual)
         assert (advised.ipv4, any(not pool.is_ipv6 for pool in advised.pools)) == (ipv4, ipv4)
         assert advised.options == {fixes.GATEWAY_MODE: "routed"}
 
 
-def test_what_running_again_loses_is_said_before_anything_is_removed() -> None:
-    """A container's own files go with it."""
-    caution, remove, then = fixes.run_again(examined(facts(WEB)), [WEB], "otherwise").split("\n")
+def test_a_comment_names_the_loss_before_a_container_is_removed() -> None:
+    """Its files outside of volumes are deleted with it."""
+    caution, remove, then = fixes.run_again(doctor_facts(facts(WEB)), [WEB], "otherwise").split("\n")
     assert caution.startswith("# what these have written outside of volumes is lost")
     assert remove == "docker stop web && docker rm web"
     assert then == "# then run again, otherwise"
 
 
-def test_a_container_that_removes_itself_is_only_stopped() -> None:
-    """There is nothing left to remove then."""
-    seen = examined(facts(WEB), saw(tenants={WEB.id: Tenant(transient=True)}))
-    assert "docker stop web" in fixes.run_again(seen, [WEB], "otherwise").split("\n")
+def test_a_container_run_with_rm_is_only_stopped() -> None:
+    """The engine removes it; `docker rm` would fail."""
+    all_facts = doctor_facts(facts(WEB), container_configs={WEB.id: ContainerConfig(auto_remove=True)})
+    assert "docker stop web" in fixes.run_again(all_facts, [WEB], "otherwise").split("\n")
 
 
-def test_a_task_of_a_service_is_not_removed() -> None:
-    """Swarm would make it again as it was: its service is to be changed."""
+def test_the_fix_for_a_swarm_task_updates_its_service() -> None:
+    """Swarm would create a removed task again with the same labels."""
     task = builders.container("web.1.abc", other_labels={"com.docker.swarm.task.id": "abc"})
-    fix = fixes.run_again(examined(facts(task)), [task], "otherwise")
+    fix = fixes.run_again(doctor_facts(facts(task)), [task], "otherwise")
     assert fix == "# of a Swarm service, otherwise: docker service update --container-label-add … web"
 
 
-def test_hostile_names_stay_words() -> None:
-    """Of a network and of a label's value, in commands and in what follows `--`."""
-    fix = fixes.create(examined(facts()), "-x\n$(reboot)")
+def test_a_hostile_name_is_quoted() -> None:
+    """It can neither be an option nor end the line."""
+    fix = fixes.create(doctor_facts(facts()), "-x\n$(reboot)")
     assert fix.endswith(" -- $'-x\\012$(reboot)'")
     assert "\n$(reboot)" not in fix
 
 
-def test_a_proposed_subnet_is_in_the_uplinks_prefix_and_nobodys() -> None:
-    """Not another network's, not another link's, not where the host or its router is."""
+def test_a_proposed_subnet_is_an_unused_part_of_the_uplinks_prefix() -> None:
+    """No network or other link has it, and neither the host nor its router is in it."""
     host = builders.host(
         on_link=ON_LINK | {(IPv6Network("2001:db8:103:0:2::/80"), "wg0")},
         addresses=frozenset({IPv6Address("2001:db8:103:0:3::1")}),
         next_hops=frozenset({IPv6Address("2001:db8:103:0:4::1")}),
     )
     first = builders.network(subnet=IPv6Network("2001:db8:103:0:1::/80"))
-    seen = examined(facts(networks=(first,), of_host=host))
-    assert fixes.free_subnet(seen) == IPv6Network("2001:db8:103:0:5::/80")
+    all_facts = doctor_facts(facts(networks=(first,), of_host=host))
+    assert fixes.free_subnet(all_facts) == IPv6Network("2001:db8:103:0:5::/80")
 
 
-def test_where_no_subnet_is_known_to_be_free_it_is_to_be_filled_in() -> None:
-    """As on a host whose prefix is routed to it: what is pasted without that changes nothing."""
+def test_without_an_unused_subnet_the_command_has_a_placeholder() -> None:
+    """As on a host whose prefix is routed to it. Pasted as it is, the command changes nothing."""
     taken = builders.network(subnet=PREFIX)
-    seen = examined(facts(networks=(taken,), of_host=builders.host(on_link=ON_LINK)))
-    caution, command = fixes.create(seen, "new").split("\n")
+    all_facts = doctor_facts(facts(networks=(taken,), of_host=builders.host(on_link=ON_LINK)))
+    caution, command = fixes.create(all_facts, "new").split("\n")
     assert caution.startswith("# with PREFIX replaced by")
     assert "--subnet PREFIX::/80" in command
     assert HE_IPV6_ID not in command

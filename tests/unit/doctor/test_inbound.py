@@ -1,4 +1,4 @@
-"""What comes in from outside, said of a network from the rules that are there."""
+"""Findings on packets from outside, traced through ip6tables rules to a container on a network."""
 
 from dataclasses import replace
 
@@ -6,19 +6,20 @@ import pytest
 
 from dockeripv6mapper.doctor import inbound
 from dockeripv6mapper.doctor.finding import Finding, Level
+from dockeripv6mapper.engine_config import EngineInfo
+from dockeripv6mapper.kernel.ip6tables import read_chains
 from dockeripv6mapper.model import Network
 from dockeripv6mapper.settings import FirewallMode, Settings
-from dockeripv6mapper.surroundings import Surroundings
 from tests.unit import builders
 from tests.unit.builders import facts
-from tests.unit.doctor.looks import (
+from tests.unit.doctor.builders import (
     ENGINE_20_10,
+    ENGINE_28,
     ENGINE_29_NFTABLES,
     HE_IPV6,
-    examined,
-    faults,
+    doctor_facts,
     mapped,
-    saw,
+    problems,
 )
 from tests.unit.rulesets import ENGINE_20_10_IP6TABLES, ENGINE_28_NAT, ENGINE_28_ROUTED, UFW, filter_table
 
@@ -26,40 +27,39 @@ NAT = replace(HE_IPV6, gateway_mode="nat")
 OLD = replace(HE_IPV6, gateway_mode=None, ipv4=True)
 
 
-def check(
-    network: Network, surroundings: Surroundings, settings: Settings | None = None, **labels: str
-) -> list[Finding]:
-    """The findings on a network with one container."""
-    seen = facts(mapped(network=network, **labels), networks=(network,))
-    return list(inbound.check(examined(seen, surroundings, settings), network))
+def check(network: Network, rules: str | None, ports: str | None = None, **others: object) -> list[Finding]:
+    """The findings on a network with one mapped container."""
+    web = mapped(network=network, **({"ports": ports} if ports else {}))
+    system = facts(web, networks=(network,))
+    return list(inbound.check(doctor_facts(system, rules, **others), network))  # type: ignore[arg-type]
 
 
-def test_a_routed_network_of_engine_28_is_well() -> None:
-    """A ping comes in, and what a label opens; and it is said which rule keeps the rest out."""
-    plain, opened = check(HE_IPV6, saw(ENGINE_28_ROUTED), ports="80")
+def test_a_routed_network_of_engine_28_is_ok() -> None:
+    """A ping gets in, and ports that a label opens. The finding names the rule that drops the rest."""
+    plain, opened = check(HE_IPV6, ENGINE_28_ROUTED, ports="80")
     assert (plain.level, opened.level) == (Level.OK, Level.OK)
     assert "-A DOCKER ! -i br-5314cea3e4c9" in plain.found
-    assert "opens gets through ip6tables" in opened.found
+    assert "ip6tables accepts new connections" in opened.found
 
 
-def test_the_gateway_mode_nat_is_one_finding_with_the_rule_that_drops() -> None:
-    """The masquerading that belongs to it is no second one."""
-    (finding,) = faults(check(NAT, saw(ENGINE_28_NAT)))
+def test_gateway_mode_nat_is_one_finding_with_the_rule_that_drops() -> None:
+    """The masquerading that belongs to this mode is not a second finding."""
+    (finding,) = problems(check(NAT, ENGINE_28_NAT))
     assert finding.check == "gateway-mode"
     assert "-A PREROUTING -d 2001:db8:103:0:78::5/128 ! -i br-5314cea3e4c9 -j DROP" in finding.found
     assert "gateway_mode_ipv6=routed" in finding.fix
 
 
-def test_a_network_in_mode_nat_that_lets_everything_in_is_judged_by_what_was_seen() -> None:
-    """As with the engine's option `allow-direct-routing`: only the masquerading is left to say."""
+def test_gateway_mode_nat_whose_rules_accept_is_judged_by_the_rules() -> None:
+    """As with the engine's option `allow-direct-routing`: only the masquerading is a finding."""
     open_to_all = ENGINE_28_NAT.replace("DROP", "ACCEPT")
-    (finding,) = faults(check(NAT, saw(open_to_all)))
+    (finding,) = problems(check(NAT, open_to_all))
     assert finding.check == "masquerade"
 
 
 def test_20_10_with_ip6tables_drops_pings_and_masquerades() -> None:
-    """Where there is no DOCKER-USER, the fix goes into FORWARD; its engine knows no gateway modes."""
-    ping, masquerade = faults(check(OLD, saw(ENGINE_20_10_IP6TABLES, ENGINE_20_10)))
+    """Without DOCKER-USER the fix changes FORWARD. Engine 20.10 has no gateway modes."""
+    ping, masquerade = problems(check(OLD, ENGINE_20_10_IP6TABLES, engine=ENGINE_20_10))
     assert ping.fix == "ip6tables -t filter -I FORWARD -d 2001:db8:103:0:78::/80 -p ipv6-icmp -j ACCEPT"
     assert "the policy of FORWARD in ip6tables drops a ping" in ping.found
     assert "enable_ip_masquerade=false" in masquerade.fix
@@ -67,77 +67,82 @@ def test_20_10_with_ip6tables_drops_pings_and_masquerades() -> None:
 
 
 def test_ports_that_a_label_opens_need_the_daemons_rule() -> None:
-    """Without it they are a failure, and the fix goes where the engine leaves it alone."""
+    """Without it there is a failure. The fix goes into DOCKER-USER, which the engine does not change."""
     without = "\n".join(line for line in ENGINE_28_ROUTED.split("\n") if "DockerIPV6Mapper" not in line)
-    (finding,) = faults(check(HE_IPV6, saw(without), ports="80"))
+    (finding,) = problems(check(HE_IPV6, without, ports="80"))
     assert finding.level is Level.FAIL
     assert finding.fix == "ip6tables -t filter -I DOCKER-USER -m mark --mark 0x1000000/0x1000000 -j ACCEPT"
-    assert not faults(check(HE_IPV6, saw(without), Settings(firewall=FirewallMode.OFF), ports="80"))
+    assert not problems(check(HE_IPV6, without, ports="80", settings=Settings(firewall=FirewallMode.OFF)))
 
 
-def test_each_port_that_a_label_opens_is_followed() -> None:
-    """A rule that drops one of them is found, whatever becomes of the others."""
+def test_each_port_that_a_label_opens_is_traced() -> None:
+    """A rule that drops one of them is found, even if the others are accepted."""
     rules = filter_table("-A FORWARD -p udp -m udp --dport 53 -j DROP")
-    (finding,) = faults(check(HE_IPV6, saw(rules), ports="80,53/udp"))
+    (finding,) = problems(check(HE_IPV6, rules, ports="80,53/udp"))
     assert "-p udp -m udp --dport 53 -j DROP" in finding.found
 
 
-def test_a_drop_of_the_older_backend_is_mended_there() -> None:
-    """Its rules are changed by another command."""
-    rules = saw(ENGINE_28_ROUTED)
-    legacy = saw(filter_table(policy="DROP")).chains["ip6tables"]
-    both = replace(rules, chains={**rules.chains, "ip6tables-legacy": legacy})
-    (finding,) = faults(check(HE_IPV6, both))
+def test_the_fix_for_a_drop_by_the_legacy_backend_uses_its_command() -> None:
+    """Packets pass both backends, and each has a command of its own."""
+    backends = {"ip6tables": ENGINE_28_ROUTED, "ip6tables-legacy": filter_table(policy="DROP")}
+    chains = {command: read_chains(rules) for command, rules in backends.items()}
+    (finding,) = problems(check(HE_IPV6, None, chains=chains))
     assert finding.fix.startswith("ip6tables-legacy -t filter -I FORWARD ")
 
 
-def test_ufw_lets_pings_through_and_nothing_else() -> None:
-    """Its policy is named, and the rule that was not understood is counted."""
-    (finding,) = check(OLD, saw(UFW, ENGINE_20_10))
+def test_ufw_accepts_only_pings() -> None:
+    """The finding names its policy, and counts the rule that could not be evaluated."""
+    (finding,) = check(OLD, UFW, engine=ENGINE_20_10)
     assert finding.level is Level.OK
     assert "the policy of FORWARD in ip6tables (rules before it that were not understood: 1)" in finding.found
 
 
 @pytest.mark.parametrize(
-    ("surroundings", "network", "said"),
+    ("rules", "engine", "network", "reason"),
     [
-        (saw(None), HE_IPV6, "the rules of ip6tables could not be seen"),
+        (None, ENGINE_28, HE_IPV6, "the ip6tables rules could not be read"),
         (
-            saw("", ENGINE_29_NFTABLES),
+            "",
+            ENGINE_29_NFTABLES,
             HE_IPV6,
-            "the engine filters with nftables, whose rules are not understood here",
+            "the engine filters with nftables, and only ip6tables rules can be traced",
         ),
-        (saw(""), replace(HE_IPV6, bridge=None, gateway_mode=None), "it does not lead through a bridge"),
+        (
+            "",
+            ENGINE_28,
+            replace(HE_IPV6, bridge=None, gateway_mode=None),
+            "the network has no bridge on this host",
+        ),
     ],
-    ids=["unseen", "nftables", "no bridge"],
+    ids=["unreadable", "nftables", "no bridge"],
 )
-def test_what_was_not_looked_at_is_said_to_be_so(
-    surroundings: Surroundings, network: Network, said: str
+def test_if_no_packet_can_be_traced_the_finding_says_why(
+    rules: str | None, engine: EngineInfo, network: Network, reason: str
 ) -> None:
-    """Nothing is claimed of it."""
-    (finding,) = check(network, surroundings)
+    """It makes no other statement on the network."""
+    (finding,) = check(network, rules, engine=engine)
     assert finding.level is Level.OK
-    assert finding.found == f"no packet's way was looked at: {said}"
+    assert finding.found == f"no packet was traced: {reason}"
 
 
-def test_without_a_container_the_mode_alone_is_judged() -> None:
-    """There is no rule yet that one could see."""
+def test_without_a_container_only_the_gateway_mode_is_judged() -> None:
+    """The engine adds rules for an address only while a container has it."""
     for network, level in ((HE_IPV6, Level.OK), (NAT, Level.WARN)):
-        (finding,) = inbound.check(examined(facts(networks=(network,)), saw(ENGINE_28_NAT)), network)
+        (finding,) = inbound.check(doctor_facts(facts(networks=(network,)), ENGINE_28_NAT), network)
         assert finding.level is level
         assert "no container is mapped there now" in finding.found
 
 
 def test_two_uplinks_with_the_same_rules_are_one_finding() -> None:
-    """It is not said twice."""
+    """Equal findings are printed once."""
     host = builders.host(builders.UPLINK, replace(builders.UPLINK, name="eth1", index=3))
-    seen = facts(mapped(network=NAT), networks=(NAT,), of_host=host)
-    assert len(list(inbound.check(examined(seen, saw(ENGINE_28_NAT)), NAT))) == 1
+    system = facts(mapped(network=NAT), networks=(NAT,), of_host=host)
+    assert len(list(inbound.check(doctor_facts(system, ENGINE_28_NAT), NAT))) == 1
 
 
-def test_an_internal_network_is_made_again_without_that() -> None:
-    """Nothing else is said of it."""
+def test_the_fix_for_an_internal_network_creates_it_without_that_option() -> None:
+    """It is the only finding."""
     network = replace(HE_IPV6, internal=True)
-    (finding,) = check(network, saw(ENGINE_28_ROUTED))
+    (finding,) = check(network, ENGINE_28_ROUTED)
     assert finding.level is Level.FAIL
     assert "--internal" not in finding.fix.split(" || ")[0]

@@ -1,12 +1,12 @@
-"""A packet's way through rules as ip6tables-save prints them."""
+"""Tracing a packet through rules as `ip6tables-save` prints them."""
 
 from dataclasses import replace
 
 import pytest
 
-from dockeripv6mapper.doctor.netfilter import PING, Packet, fate
+from dockeripv6mapper.doctor.netfilter import PING, Packet, trace
 from dockeripv6mapper.kernel.ip6tables import read_chains
-from tests.unit.doctor.looks import ADDRESS
+from tests.unit.doctor.builders import ADDRESS
 from tests.unit.rulesets import (
     BRIDGE,
     ENGINE_20_10_IP6TABLES,
@@ -41,9 +41,9 @@ RAW, FORWARD, SOURCE = ("raw", "PREROUTING"), ("filter", "FORWARD"), ("nat", "PO
         (UFW, FORWARD, TCP, "DROP", "the policy"),
     ],
 )
-def test_what_real_rules_do(rules: str, place: tuple[str, str], packet: Packet, target: str, by: str) -> None:
-    """As measured on those engines."""
-    verdict = fate(read_chains(rules), *place, packet)
+def test_real_rules(rules: str, place: tuple[str, str], packet: Packet, target: str, by: str) -> None:
+    """The verdicts are as measured on those engines."""
+    verdict = trace(read_chains(rules), *place, packet)
     assert (verdict.target, by in str(verdict)) == (target, True), verdict
 
 
@@ -71,9 +71,9 @@ def test_what_real_rules_do(rules: str, place: tuple[str, str], packet: Packet, 
         ("-m comment --comment -j", TCP, True),
     ],
 )
-def test_a_match_is_understood(match: str, packet: Packet, *, matches: bool) -> None:
-    """The rule drops where it matches, and no doubt is left."""
-    verdict = fate(read_chains(filter_table(f"-A FORWARD {match} -j DROP")), *FORWARD, packet)
+def test_a_match_is_evaluated(match: str, packet: Packet, *, matches: bool) -> None:
+    """The rule drops the packet exactly if it matches, and nothing is in doubt."""
+    verdict = trace(read_chains(filter_table(f"-A FORWARD {match} -j DROP")), *FORWARD, packet)
     assert (verdict.passes, verdict.doubts) == (not matches, 0)
 
 
@@ -87,10 +87,10 @@ def test_a_match_is_understood(match: str, packet: Packet, *, matches: bool) -> 
         "-m limit --limit 3/min",
     ],
 )
-def test_what_is_not_understood_decides_nothing_and_leaves_a_doubt(match: str) -> None:
-    """It is counted, and said with the rule that decides."""
+def test_a_match_that_cannot_be_evaluated_decides_nothing_and_is_counted(match: str) -> None:
+    """The number is printed with the rule that decides."""
     rules = filter_table(f"-A FORWARD {match} -j ACCEPT", "-A FORWARD -j DROP")
-    verdict = fate(read_chains(rules), *FORWARD, TCP)
+    verdict = trace(read_chains(rules), *FORWARD, TCP)
     assert str(verdict) == (
         "`ip6tables -t filter -A FORWARD -j DROP` (rules before it that were not understood: 1)"
     )
@@ -99,39 +99,39 @@ def test_what_is_not_understood_decides_nothing_and_leaves_a_doubt(match: str) -
 @pytest.mark.parametrize(
     "rule", ["-A FORWARD -m limit --limit 3/min -j LOG", "-A FORWARD -m set --match-set a src"]
 )
-def test_what_could_not_decide_leaves_no_doubt(rule: str) -> None:
-    """Whether it matches does not matter then."""
-    verdict = fate(read_chains(filter_table(rule, policy="DROP")), *FORWARD, TCP)
+def test_a_rule_that_cannot_decide_leaves_no_doubt(rule: str) -> None:
+    """Its target neither accepts nor drops, so it does not matter whether it matches."""
+    verdict = trace(read_chains(filter_table(rule, policy="DROP")), *FORWARD, TCP)
     assert verdict.doubts == 0
 
 
-def test_a_match_that_fails_for_certain_leaves_no_doubt() -> None:
-    """Whatever else the rule asks for, it is not for this packet."""
+def test_a_rule_with_one_match_that_fails_leaves_no_doubt() -> None:
+    """Its other matches, which cannot be evaluated, do not matter."""
     rules = filter_table("-A FORWARD -m set --match-set a src -p udp -j ACCEPT", policy="DROP")
-    assert fate(read_chains(rules), *FORWARD, TCP).doubts == 0
+    assert trace(read_chains(rules), *FORWARD, TCP).doubts == 0
 
 
-def test_a_jump_comes_back_and_a_goto_does_not() -> None:
-    """At the end of a chain that was gone to, the built-in chain's policy decides."""
+def test_a_jump_returns_and_a_goto_does_not() -> None:
+    """At the end of a chain reached with `-g`, the built-in chain's policy decides."""
     user = ("-A FORWARD {} OTHER", "-A FORWARD -j DROP", "-A OTHER -p udp -j ACCEPT")
     for option, passes in (("-j", False), ("-g", True)):
         rules = filter_table(*(each.format(option) for each in user), chains="OTHER")
-        assert fate(read_chains(rules), *FORWARD, TCP).passes is passes
+        assert trace(read_chains(rules), *FORWARD, TCP).passes is passes
 
 
 def test_after_a_return_the_policy_decides() -> None:
-    """In a built-in chain there is nobody to return to."""
+    """A built-in chain has no caller."""
     rules = filter_table("-A FORWARD -j RETURN", "-A FORWARD -j DROP")
-    assert fate(read_chains(rules), *FORWARD, TCP).passes
+    assert trace(read_chains(rules), *FORWARD, TCP).passes
 
 
-def test_chains_that_are_not_there_stop_nothing() -> None:
-    """A table that nobody uses, and a target that is no chain."""
-    assert fate({}, *RAW, TCP).passes
-    assert fate(read_chains(filter_table("-A FORWARD -j GONE")), *FORWARD, TCP).passes
+def test_a_missing_chain_accepts() -> None:
+    """A table that is not in use, and a target that is no chain."""
+    assert trace({}, *RAW, TCP).passes
+    assert trace(read_chains(filter_table("-A FORWARD -j GONE")), *FORWARD, TCP).passes
 
 
-def test_chains_that_jump_to_each_other_come_to_an_end() -> None:
-    """The kernel refuses them, and they are read from a text."""
+def test_a_loop_of_chains_ends() -> None:
+    """The kernel refuses loops, but the parsed text may contain one."""
     rules = filter_table("-A FORWARD -j A", "-A A -j B", "-A B -j A", policy="DROP", chains="A B")
-    assert not fate(read_chains(rules), *FORWARD, TCP).passes
+    assert not trace(read_chains(rules), *FORWARD, TCP).passes

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Restore
-from dockeripv6mapper.engine import inspection
+from dockeripv6mapper.engine import config
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import (
@@ -79,9 +79,9 @@ CALLS: dict[str, tuple[str, Callable[[Client], object]]] = {
     "events": ("/events", listened),
     "connect": ("/connect", lambda client: client.connect("6ba2", "net", {}, "connecting")),
     "disconnect": ("/disconnect", lambda client: client.disconnect("6ba2", "net", "disconnecting")),
-    "info": ("/info", inspection.about),
-    "recipes": ("/networks", inspection.recipes),
-    "tenants": ("/containers/json", inspection.tenants),
+    "info": ("/info", config.engine_info),
+    "network configs": ("/networks", config.network_configs),
+    "container configs": ("/containers/json", config.container_configs),
 }
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from dockeripv6mapper.firewall_rules import BaseChain
 from dockeripv6mapper.kernel.firewall import dropping_chains, marks_engine_accepts
-from dockeripv6mapper.surroundings import BaseChain
 
 MARK: dict[str, Any] = {"meta": {"key": "mark"}}
 ACCEPT: dict[str, Any] = {"accept": None}

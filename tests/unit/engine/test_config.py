@@ -1,17 +1,17 @@
-"""The engine's JSON about itself, its networks and their tenants, as engines were seen to send it."""
+"""The engine's JSON, as real engines send it → `EngineInfo`, `NetworkConfig`, `ContainerConfig`."""
 
 from typing import Any
 
 import pytest
 
-from dockeripv6mapper.engine.recipes import (
-    can_be_made_again,
+from dockeripv6mapper.engine.config import (
+    can_be_recreated,
+    container_config_from_inspection,
     engine_from_info,
-    has_ipv4,
-    recipe_from_list,
+    network_config_from_list,
 )
-from dockeripv6mapper.engine.tenants import tenant_from_inspection
-from dockeripv6mapper.surroundings import Attachment, Pool, Recipe, Tenant
+from dockeripv6mapper.engine.translate import has_ipv4
+from dockeripv6mapper.engine_config import ContainerConfig, EndpointConfig, NetworkConfig, Pool
 
 NETWORK_28: dict[str, Any] = {
     "Name": "nat",
@@ -41,48 +41,48 @@ POOLS = (Pool("2001:db8:103:0:78::/80"), Pool("172.19.0.0/16", "172.19.0.1"))
 
 
 @pytest.mark.parametrize("item", [NETWORK_28, NETWORK_20_10])
-def test_a_network_as_either_engine_lists_it(item: dict[str, Any]) -> None:
-    """20.10 does not say that it has IPv4, and it has."""
-    assert recipe_from_list(item) == Recipe("nat", "bridge", POOLS, ipv4=True, ipv6=True)
-    assert can_be_made_again(item)
+def test_a_network_as_both_engines_list_it(item: dict[str, Any]) -> None:
+    """20.10 has no field for IPv4; each of its networks has IPv4."""
+    assert network_config_from_list(item) == NetworkConfig("nat", "bridge", POOLS, ipv4=True, ipv6=True)
+    assert can_be_recreated(item)
 
 
 @pytest.mark.parametrize("key", sorted(NETWORK_28.keys() - {"Name", "Id"}))
-def test_whatever_is_null_or_missing_is_nothing(key: str) -> None:
-    """Go writes `null` for what is empty."""
+def test_a_field_that_is_null_or_missing_is_empty(key: str) -> None:
+    """Go writes `null` for an empty list or map."""
     for item in ({**NETWORK_28, key: None}, {name: each for name, each in NETWORK_28.items() if name != key}):
-        assert recipe_from_list(item).name == "nat"
-        assert can_be_made_again(item)
+        assert network_config_from_list(item).name == "nat"
+        assert can_be_recreated(item)
 
 
-def test_all_that_its_maker_said_is_kept() -> None:
-    """A gateway with a prefix length, auxiliary addresses under either name, a driver of addresses."""
+def test_all_ipam_options_of_a_network_are_kept() -> None:
+    """A gateway with a prefix length, auxiliary addresses under either name, another IPAM driver."""
     config = [
         {"Subnet": "2001:db8::/80", "Gateway": "2001:db8::fe/80", "AuxAddress": {"printer": "2001:db8::9"}},
         {"Subnet": "192.0.2.0/24", "IPRange": "192.0.2.128/25", "AuxiliaryAddresses": {"nas": "192.0.2.8"}},
         {"Subnet": None},
     ]
     ipam = {"Driver": "other", "Options": {"pool": "1"}, "Config": config}
-    recipe = recipe_from_list({**NETWORK_28, "IPAM": ipam, "EnableIPv4": False})
-    assert recipe.pools == (
+    network = network_config_from_list({**NETWORK_28, "IPAM": ipam, "EnableIPv4": False})
+    assert network.pools == (
         Pool("2001:db8::/80", "2001:db8::fe", auxiliary={"printer": "2001:db8::9"}),
         Pool("192.0.2.0/24", ip_range="192.0.2.128/25", auxiliary={"nas": "192.0.2.8"}),
     )
-    assert (recipe.ipam_driver, recipe.ipam_options, recipe.ipv4) == ("other", {"pool": "1"}, False)
+    assert (network.ipam_driver, network.ipam_options, network.ipv4) == ("other", {"pool": "1"}, False)
 
 
 @pytest.mark.parametrize(
     "other", [{"Scope": "swarm"}, {"ConfigFrom": {"Network": "template"}}, {"ConfigOnly": True}]
 )
-def test_a_network_whose_list_does_not_say_all_is_not_made_again(other: dict[str, Any]) -> None:
-    """A Swarm's is made on its manager; one from a template has what the template has."""
-    assert not can_be_made_again({**NETWORK_28, **other})
+def test_a_network_that_its_json_does_not_describe_cannot_be_recreated(other: dict[str, Any]) -> None:
+    """A manager creates Swarm networks; a network made from a template has the template's options."""
+    assert not can_be_recreated({**NETWORK_28, **other})
 
 
-@pytest.mark.parametrize(("said", "has"), [(True, True), (False, False), (None, True)])
-def test_a_network_has_ipv4_unless_the_engine_says_no(said: object, *, has: bool) -> None:
-    """Engines before 28 say nothing, or null."""
-    assert has_ipv4({**NETWORK_28, "EnableIPv4": said}) is has
+@pytest.mark.parametrize(("field", "has"), [(True, True), (False, False), (None, True)])
+def test_a_network_has_ipv4_unless_the_field_is_false(field: object, *, has: bool) -> None:
+    """Engines before 28 have no such field, or null in it."""
+    assert has_ipv4({**NETWORK_28, "EnableIPv4": field}) is has
 
 
 @pytest.mark.parametrize(
@@ -94,16 +94,16 @@ def test_a_network_has_ipv4_unless_the_engine_says_no(said: object, *, has: bool
         ({"ServerVersion": None, "FirewallBackend": None}, "unknown", False),
     ],
 )
-def test_an_engine_says_its_version_and_perhaps_its_firewall(
+def test_an_engines_version_and_firewall_backend(
     info: dict[str, Any], version: str, *, nftables: bool
 ) -> None:
-    """Since 28 it names the backend, and firewalld with it."""
+    """Engines name the backend since 28, and firewalld with it."""
     engine = engine_from_info(info, (1, 51), None)
     assert (engine.version, engine.filters_with_nftables) == (version, nftables)
 
 
-def test_a_tenant_is_attached_as_it_asked_and_not_as_it_was_given() -> None:
-    """Addresses that the engine chose, and the alias that it adds, are not asked for again."""
+def test_an_endpoint_has_what_the_user_set() -> None:
+    """Not addresses that the engine chose, nor the alias that it adds."""
     inspected = {
         "Id": "4c24154f320485f35846f225e01c1be82297296233c0318a155de1f438da42fe",
         "HostConfig": {"AutoRemove": True},
@@ -122,16 +122,19 @@ def test_a_tenant_is_attached_as_it_asked_and_not_as_it_was_given() -> None:
             }
         },
     }
-    tenant = tenant_from_inspection(inspected)
-    assert tenant.transient
-    assert tenant.attachments == {
-        "he_ipv6": Attachment(
+    config = container_config_from_inspection(inspected)
+    assert config.auto_remove
+    assert config.endpoints == {
+        "he_ipv6": EndpointConfig(
             "192.0.2.5", "2001:db8::5", ("www",), ("db:database",), {"ipv6.mapper.endpoint": "added"}, 7
         ),
-        "bridge": Attachment(),
+        "bridge": EndpointConfig(),
     }
 
 
-def test_a_container_without_networks_is_nobodys_tenant() -> None:
-    """As the engine shows one that is just being removed."""
-    assert tenant_from_inspection({"Id": "4c24", "HostConfig": None, "NetworkSettings": None}) == Tenant()
+def test_a_container_without_networks_has_no_endpoints() -> None:
+    """The engine shows a container like this while it removes it."""
+    assert (
+        container_config_from_inspection({"Id": "4c24", "HostConfig": None, "NetworkSettings": None})
+        == ContainerConfig()
+    )
