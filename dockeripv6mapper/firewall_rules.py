@@ -1,6 +1,7 @@
 """Firewall rules: the ip6tables and nftables rules of this host, whichever program made them.
 
-`kernel.ip6tables` and `kernel.firewall` read them, `doctor` judges them. The mapper's own table is in `kernel.nft_ruleset`.
+`kernel.ip6tables` and `kernel.firewall` read them, `doctor` judges them. The mapper's own table is in
+`kernel.nft_ruleset`.
 """
 
 from collections.abc import Mapping

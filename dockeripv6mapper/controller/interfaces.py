@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dockeripv6mapper.actions import EndpointAction, SysctlChange
 from dockeripv6mapper.engine.client import Images, Snapshot
+from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Network, ProxyEntry
@@ -26,7 +27,10 @@ class EngineLists(Protocol):
 class EngineEndpoints(Protocol):
     """Changing what containers are attached to."""
 
-    def apply(self, action: EndpointAction) -> bool:
+    def begin(self, action: EndpointAction) -> PendingResponse | None:
+        """Write an action's request, if that takes no waiting. Quick, and raises nothing."""
+
+    def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
         """Carry out one action; returns whether it did anything. May raise `MapperError`; may take long."""
 
     def unfinished(self, container_id: str) -> bool: ...

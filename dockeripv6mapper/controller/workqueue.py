@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.engine.cache import Cache
+from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.errors import GoneError
 from dockeripv6mapper.model import FirewallRules
 
@@ -197,9 +198,14 @@ class WorkQueue:
             self._list_again = True
 
     def act(self, action: EndpointAction) -> None:
-        """Submit an action. Its container must not be `acting`."""
+        """Begin an action, and have a worker carry out the rest. Its container must not be `acting`.
+
+        A container's start follows its creation within milliseconds, and the connect must precede it. So the
+        request of a connect is written here, and not by a worker, which would have to wake up first.
+        """
         self._acting[action.container_id] = action
-        self._actions.submit(action, lambda: self._act(action))
+        begun = self._endpoints.begin(action)
+        self._actions.submit(action, lambda: self._act(action, begun))
 
     def done(self, job: Job) -> None:
         """Note that a job has ended."""
@@ -286,8 +292,8 @@ class WorkQueue:
             case CloseForwarding():
                 return self._kernel.close_forwarding()
 
-    def _act(self, action: EndpointAction) -> Answer:
-        changed = self._endpoints.apply(action)
+    def _act(self, action: EndpointAction, begun: PendingResponse | None) -> Answer:
+        changed = self._endpoints.apply(action, begun)
         asked = self._cache.epoch
         if changed and isinstance(action, Connect | Reconnect):
             # The result is known, and packets wait for it: no inspection.

@@ -24,7 +24,7 @@ from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection
 
 from dockeripv6mapper.engine.errors import as_ours
-from dockeripv6mapper.engine.http import EventStream, Timeouts, post
+from dockeripv6mapper.engine.http import EventStream, PendingResponse, Timeouts, post
 from dockeripv6mapper.engine.listed import Listed, read_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
@@ -229,6 +229,20 @@ class Client:
         body = {"Container": container_id, "EndpointConfig": endpoint}
         self._post(f"/networks/{network_id}/connect", body, doing, version=api)
 
+    def send_connect(
+        self, container_id: str, network_id: str, endpoint: Mapping[str, Any]
+    ) -> PendingResponse | None:
+        """Write the request of a connect without waiting for anything. Raises `OSError`.
+
+        None: the engine is not connected to, or is reached over TCP.
+        """
+        api, path = self._api, self.socket_path
+        if api is None or path is None:
+            return None
+        body = {"Container": container_id, "EndpointConfig": endpoint}
+        target = f"/v{api.api_version}/networks/{network_id}/connect"
+        return post(path, target, body, self.timeouts.change, wait=False)
+
     def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
         """Detach a container from a network."""
         self._post(f"/networks/{network_id}/disconnect", {"Container": container_id}, doing)
@@ -255,7 +269,7 @@ class Client:
         with self.speaking(doing) as api:
             target = f"/v{_text(version) if version else api.api_version}{path}"
             if (socket_path := self.socket_path) is not None:
-                post(socket_path, target, body, doing, self.timeouts)
+                post(socket_path, target, body, self.timeouts.change).result(doing)
                 return
             response = api.post(f"{api.base_url}{target}", json=body, timeout=self.timeouts.change)
             try:

@@ -41,6 +41,7 @@ from dockeripv6mapper.engine.endpoint_settings import (
     without,
     without_mac,
 )
+from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC, MAC_IS_RANDOM, MacOrigin, mac_of
 from dockeripv6mapper.engine.translate import MOVED, RESTORE_RUNNING, ipv6
@@ -48,6 +49,7 @@ from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
+    MapperError,
     NotFinishedError,
 )
 from dockeripv6mapper.mapping.networks import has_own_network
@@ -69,8 +71,22 @@ class Endpoints:
         self._journal = journal
         self._attachments = Attachments(client)
 
-    def apply(self, action: EndpointAction) -> bool:
-        """Carry out one action; returns whether it did anything: the container may be as wanted already."""
+    def begin(self, action: EndpointAction) -> PendingResponse | None:
+        """Write the request of a connect, where that takes no waiting: the container's start may follow.
+
+        `apply` awaits the answer. None: `apply` does everything.
+        """
+        if not isinstance(action, Connect):
+            return None
+        try:
+            self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
+            return self._client.send_connect(action.container_id, action.network_id, added(action.address))
+        except (MapperError, OSError) as error:
+            log.debug("leaving the request to a worker: %s: %s", action, error)
+            return None
+
+    def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
+        """Carry out an action, or the rest of one that was begun. Returns whether it changed anything."""
         with self._forgetting_the_gone(action.container_id):
             match action:
                 case Restore():
@@ -80,7 +96,7 @@ class Endpoints:
                 case Reconnect():
                     return self._reconnect(action)
                 case Connect():
-                    return self._connect(action)
+                    return self._connect(action, begun)
         return False
 
     def unfinished(self, container_id: str) -> bool:
@@ -106,12 +122,17 @@ class Endpoints:
 
     # --- connect ------------------------------------------------------------------------------------------
 
-    def _connect(self, action: Connect) -> bool:
+    def _connect(self, action: Connect, begun: PendingResponse | None) -> bool:
         """Attach a container. Where the engine refuses that, nothing of it may be left behind."""
-        self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
         doing = f"connecting {action.container} to {action.network} at {action.address}"
         try:
-            self._client.connect(action.container_id, action.network_id, added(action.address), doing)
+            if begun is not None:
+                with self._client.speaking(doing):
+                    begun.result(doing)
+            else:
+                unfinished = Unfinished(action.network_id, action.network, None)
+                self._journal.write(action.container_id, unfinished)
+                self._client.connect(action.container_id, action.network_id, added(action.address), doing)
         except EngineRefusedError as refused:
             # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)

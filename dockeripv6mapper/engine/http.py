@@ -50,34 +50,58 @@ class Timeouts:
         ]
 
 
-def post(path: str, target: str, body: Mapping[str, Any], doing: str, timeouts: Timeouts) -> None:
-    """Send `POST target` to the engine at the socket `path`, and wait for the answer.
+class PendingResponse:
+    """A request that was written, and whose answer is to be read."""
 
-    `doing` begins the message of a `GoneError` or `EngineRefusedError`. Raises `OSError`, `HTTPException`.
-    """
-    with _sent("POST", path, target, json.dumps(body), timeouts) as connection:
-        written = time.time()
-        log.debug("%s: request written at %.6f", doing, written)
-        with HTTPResponse(connection) as response:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._written = time.time()
+
+    def result(self, doing: str) -> None:
+        """Wait for the answer.
+
+        `doing` begins the message of a `GoneError`, `EngineRefusedError`. Raises `OSError`, `HTTPException`.
+        """
+        log.debug("%s: request written at %.6f", doing, self._written)
+        with self._connection, HTTPResponse(self._connection) as response:
             response.begin()
             answer = response.read()
-        log.debug("%s: answer read after %.2f ms", doing, (time.time() - written) * MS)
-    if response.status == NOT_FOUND:
-        raise GoneError(f"{doing}: {explanation(answer)}")
-    if response.status >= FIRST_ERROR:
-        raise EngineRefusedError(f"{doing}: {explanation(answer)}")
+        log.debug("%s: answer read after %.2f ms", doing, (time.time() - self._written) * MS)
+        if response.status == NOT_FOUND:
+            raise GoneError(f"{doing}: {explanation(answer)}")
+        if response.status >= FIRST_ERROR:
+            raise EngineRefusedError(f"{doing}: {explanation(answer)}")
 
 
-def _sent(method: str, path: str, target: str, body: str, timeouts: Timeouts) -> socket.socket:
-    """A new connection on which a request was written. Raises `OSError`."""
+def post(
+    path: str, target: str, body: Mapping[str, Any], timeout: float, *, wait: bool = True
+) -> PendingResponse:
+    """Write `POST target` to the engine at the socket `path`. Raises `OSError`.
+
+    `timeout`: of the answer, in seconds. `wait`: False raises where the engine does not accept at once.
+    """
+    connection = _connected(path, timeout if wait else 0)
+    with ExitStack() as on_error:
+        on_error.enter_context(connection)
+        _write(connection, "POST", target, json.dumps(body))
+        connection.settimeout(timeout)
+        on_error.pop_all()
+    return PendingResponse(connection)
+
+
+def _connected(path: str, seconds: float) -> socket.socket:
+    """A connection to a local socket. Raises `OSError`. With 0 seconds it does not wait."""
     with ExitStack() as on_error:
         connection = on_error.enter_context(socket.socket(socket.AF_UNIX))
-        connection.settimeout(timeouts.change if method == "POST" else timeouts.question)
+        connection.settimeout(seconds)
         connection.connect(path)
-        head = f"{method} {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii"))
         on_error.pop_all()
     return connection
+
+
+def _write(connection: socket.socket, method: str, target: str, body: str = "") -> None:
+    head = f"{method} {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii"))
 
 
 class EventStream:
@@ -89,7 +113,8 @@ class EventStream:
         Raises `EngineRefusedError`, `OSError`, `HTTPException`.
         """
         with ExitStack() as on_error:
-            self._connection = on_error.enter_context(_sent("GET", path, target, "", timeouts))
+            self._connection = on_error.enter_context(_connected(path, timeouts.question))
+            _write(self._connection, "GET", target)
             self._response = on_error.enter_context(HTTPResponse(self._connection))
             self._response.begin()
             if self._response.status >= FIRST_ERROR:

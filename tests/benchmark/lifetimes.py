@@ -21,6 +21,7 @@ from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.queue import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
+from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.model import Container, Endpoint, Network
@@ -64,7 +65,11 @@ class Engine:
         """One of them."""
         return self.there.get(container_id)
 
-    def apply(self, action: EndpointAction) -> bool:
+    def begin(self, _action: EndpointAction) -> PendingResponse | None:
+        """Write nothing in advance."""
+        return None
+
+    def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:  # noqa: ARG002
         """Connect a container."""
         assert isinstance(action, Connect), action
         endpoint = Endpoint(action.network, action.network_id, None, action.address)

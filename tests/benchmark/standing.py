@@ -25,6 +25,7 @@ from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.queue import ResyncNow, Stop
 from dockeripv6mapper.engine.client import Client, Snapshot
 from dockeripv6mapper.engine.events import Subscribed
+from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
@@ -78,7 +79,11 @@ class Engine:
 class NoEndpoints:
     """Endpoints that are right as they are."""
 
-    def apply(self, action: EndpointAction) -> bool:
+    def begin(self, _action: EndpointAction) -> PendingResponse | None:
+        """Write nothing in advance."""
+        return None
+
+    def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:  # noqa: ARG002
         """Fail: a pass that does something is not the one to measure."""
         raise AssertionError(f"not a pass that changes nothing: {action}")
 

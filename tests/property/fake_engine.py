@@ -92,6 +92,9 @@ class FakeEngine(Client):
 
         self._answer(doing, connect, lambda: connect(refused=True))
 
+    def send_connect(self, _container_id: str, _network_id: str, _endpoint: Json) -> None:
+        """Leave every connect to `connect`, as an engine over TCP."""
+
     def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
         self._answer(doing, lambda: self._disconnect(self._box(container_id), network_id, doing))
 

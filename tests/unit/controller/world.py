@@ -15,6 +15,7 @@ from dockeripv6mapper.controller.queue import Stop
 from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
+from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import GoneError, NoAnswerError
 from dockeripv6mapper.kernel.proxies import Outcome
@@ -124,7 +125,10 @@ class World:
         except KeyError as error:
             raise GoneError(f"no image {image}") from error
 
-    def apply(self, action: EndpointAction) -> bool:
+    def begin(self, _action: EndpointAction) -> PendingResponse | None:
+        return None
+
+    def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
         self.failing(action)
         self.actions.append(action)
         if self.inert:
