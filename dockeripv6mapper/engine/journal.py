@@ -94,7 +94,7 @@ class Journal:
 
     def has(self, container_id: str) -> bool:
         """Whether a container has a note. False for a process that may not read the directory."""
-        return os.path.lexists(self._path(container_id))
+        return os.path.lexists(f"{self.directory}/{container_id}.json")
 
     def age(self, container_id: str) -> float:
         """Seconds since the note of a container was written. Raises `MapperError`."""
