@@ -16,7 +16,7 @@ from tests.benchmark.report import describe, table, write_json
 from tests.benchmark.rows import ROWS
 from tests.benchmark.stage import Stage
 from tests.lab.__main__ import Engines
-from tests.lab.roots import missing
+from tests.lab.prerequisites import missing
 from tests.lab.topology import Lab
 
 PIPED_COLUMNS = 160

@@ -20,10 +20,10 @@ from tests.benchmark.stage import (
     prepare,
     probe,
 )
+from tests.lab.containers import LABEL, mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
-from tests.lab.scenes import LABEL, mapped
 from tests.lab.waiting import eventually
 
 WRITTEN = r"connecting {name} to .*: request written at (?P<seconds>[\d.]+)"

@@ -15,9 +15,9 @@ import docker
 from tests.benchmark.bursts import LABELS
 from tests.benchmark.outcomes import Limit, Outcome, Statistic, at_most
 from tests.benchmark.stage import Condition, Stage, address_of
+from tests.lab.containers import LABEL, MARK
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.scenes import LABEL, MARK
 from tests.lab.waiting import eventually
 
 SIZES = (0, 100, 1_000, 10_000)

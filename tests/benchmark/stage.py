@@ -16,12 +16,12 @@ from typing import TypeVar
 
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
 from dockeripv6mapper.settings import Scheme
+from tests.lab.containers import LABEL, mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.namespaces import Namespace
 from tests.lab.router import Router
-from tests.lab.scenes import LABEL, mapped
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

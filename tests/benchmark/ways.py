@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tests.lab.containers import LABEL
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
-from tests.lab.scenes import LABEL
 from tests.lab.swarm import Swarm
 from tests.lab.waiting import eventually
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
-from tests.lab.roots import MODERN, SERVICE, ensure_root, ensure_wheelhouse, missing
+from tests.lab.prerequisites import MODERN, SERVICE, ensure_root, ensure_wheelhouse, missing
 from tests.lab.runs import Run, known_runs
 from tests.lab.topology import Lab, hosts_of
 from tests.lab.waiting import eventually

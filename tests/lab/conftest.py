@@ -8,7 +8,7 @@ import pytest
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
-from tests.lab.roots import missing
+from tests.lab.prerequisites import missing
 from tests.lab.topology import Lab
 
 

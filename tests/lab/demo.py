@@ -21,15 +21,24 @@ from rich.text import Text
 
 from tests.lab.__main__ import Engines
 from tests.lab.commands import CommandError
+from tests.lab.containers import (
+    LABEL,
+    NOTHING,
+    WEB_SERVER,
+    addresses_inside,
+    mapped,
+    open_port,
+    planned,
+    reaches,
+)
+from tests.lab.demo_diagram import take_picture
+from tests.lab.demo_output import Claims, command, console, heading, output, step
 from tests.lab.engines import IMAGE, EngineError, Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper, run_command
 from tests.lab.namespaces import DIRECTORY
-from tests.lab.narration import Claims, command, console, heading, output, step
-from tests.lab.picture import take_picture
-from tests.lab.roots import missing
+from tests.lab.prerequisites import missing
 from tests.lab.runs import Run
-from tests.lab.scenes import LABEL, NOTHING, WEB_SERVER, addresses_inside, mapped, open_port, planned, reaches
 from tests.lab.topology import Lab
 
 INTERRUPTED = 130

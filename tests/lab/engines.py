@@ -8,11 +8,11 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from tests.lab.boxes import ENVIRONMENT, SHARED, Box
 from tests.lab.commands import DEFAULT_TIMEOUT, run
 from tests.lab.namespaces import Namespace
+from tests.lab.prerequisites import MODERN
 from tests.lab.processes import only_child
-from tests.lab.roots import MODERN
+from tests.lab.sandbox import ENVIRONMENT, SHARED, Box
 from tests.lab.waiting import eventually
 
 IMAGE = "busybox:lab"

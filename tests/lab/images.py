@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from tests.lab.commands import run
+from tests.lab.documented_commands import commands, copied_checkout
 from tests.lab.engines import Engine
-from tests.lab.manual import commands, copied_checkout
-from tests.lab.roots import SERVICE, ensure_root, ensure_wheelhouse, wheelhouse
+from tests.lab.prerequisites import SERVICE, ensure_root, ensure_wheelhouse, wheelhouse
 
 BASE = "python:lab"
 IMAGE = "dockeripv6mapper"

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.lab.hosts import Host
-from tests.lab.roots import CHECKOUT
+from tests.lab.prerequisites import CHECKOUT
 from tests.lab.waiting import eventually
 
 __all__ = ["CHECKOUT", "Mapper", "run_command"]

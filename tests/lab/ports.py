@@ -25,7 +25,7 @@ def serve(host: Host, name: str, *options: str) -> None:
 @contextmanager
 def echoing(host: Host, name: str, *ports: int) -> Iterator[None]:
     """Have a running container echo on UDP ports too, meanwhile."""
-    argv = host.engine.inside(name, sys.executable, "-m", "tests.lab.echo", *map(str, ports))
+    argv = host.engine.inside(name, sys.executable, "-m", "tests.lab.udp_echo", *map(str, ports))
     with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -37,7 +37,9 @@ def echoing(host: Host, name: str, *ports: int) -> Iterator[None]:
 
 def scan(place: Place, address: IPv6Address, protocol: str, ports: Iterable[int]) -> set[int]:
     """The ports that are reached from some place."""
-    argv = place(sys.executable, "-m", "tests.lab.scan", str(address), protocol, ",".join(map(str, ports)))
+    argv = place(
+        sys.executable, "-m", "tests.lab.port_scan", str(address), protocol, ",".join(map(str, ports))
+    )
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60)
     return {int(port) for port in done.stdout.split()}
 

@@ -42,7 +42,7 @@ class Router:
 
     def reaches(self, address: IPv6Address, port: int) -> bool:
         """Whether a TCP connection is answered, be it by a refusal, and not left alone by a firewall."""
-        scan = (sys.executable, "-m", "tests.lab.scan", str(address), "tcp", str(port))
+        scan = (sys.executable, "-m", "tests.lab.port_scan", str(address), "tcp", str(port))
         return bool(self.namespace.run(*scan).stdout.strip())
 
     def http_get(self, url: str, timeout: int = 2) -> str:

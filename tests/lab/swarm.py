@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
+from tests.lab.containers import LABEL, mapped, suffix_of
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
-from tests.lab.scenes import LABEL, mapped, suffix_of
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

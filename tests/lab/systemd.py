@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.lab.boxes import ENVIRONMENT
 from tests.lab.commands import CommandError, run
+from tests.lab.documented_commands import copied_checkout
 from tests.lab.hosts import Host
-from tests.lab.manual import copied_checkout
+from tests.lab.prerequisites import SERVICE, ensure_root, ensure_wheelhouse, wheelhouse
 from tests.lab.processes import PROC
-from tests.lab.roots import SERVICE, ensure_root, ensure_wheelhouse, wheelhouse
+from tests.lab.sandbox import ENVIRONMENT
 from tests.lab.waiting import eventually
 
 BOOT_TIMEOUT = 60.0

@@ -3,9 +3,9 @@
 import os
 import subprocess
 
+from tests.lab.containers import SUFFIX, mapped, run, run_labelled
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
-from tests.lab.scenes import SUFFIX, mapped, run, run_labelled
 from tests.lab.topology import LINK
 
 

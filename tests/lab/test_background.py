@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.containers import mapped, reaches, run_labelled
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import run_command
 from tests.lab.processes import PROC, start_time
-from tests.lab.scenes import mapped, reaches, run_labelled
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

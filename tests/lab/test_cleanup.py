@@ -11,10 +11,10 @@ from dockeripv6mapper.actions import Reconnect
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
+from tests.lab.containers import LABEL, MARK, SUFFIX, mapped, networks_of, run
+from tests.lab.firewall_modes import MODES, PLAIN, ROUTED, staged
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
-from tests.lab.modes import MODES, PLAIN, ROUTED, staged
-from tests.lab.scenes import LABEL, MARK, SUFFIX, mapped, networks_of, run
 from tests.lab.topology import Lab
 from tests.unit.engine.wire import HANG, Wire
 

@@ -11,12 +11,12 @@ import pytest
 
 from tests.lab import images, socket_proxy
 from tests.lab.commands import CommandError
+from tests.lab.containers import LABEL, MARK, WEB_SERVER, mapped, reaches, run_labelled
+from tests.lab.documented_commands import commands
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.manual import commands
 from tests.lab.mapper import Mapper
-from tests.lab.roots import CHECKOUT
-from tests.lab.scenes import LABEL, MARK, WEB_SERVER, mapped, reaches, run_labelled
+from tests.lab.prerequisites import CHECKOUT
 from tests.lab.swarm import Swarm
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually

@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
+from tests.lab.containers import SUFFIX, addresses_inside, mapped, reaches, run_labelled
 from tests.lab.hosts import Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.router import Router
-from tests.lab.scenes import SUFFIX, addresses_inside, mapped, reaches, run_labelled
 from tests.lab.topology import UPLINK, Lab
 from tests.lab.waiting import eventually
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.lab.clinic import Clinic
+from tests.lab.containers import SUFFIX
 from tests.lab.engines import Flavour
+from tests.lab.healthy_host import Clinic
 from tests.lab.hosts import UPLINK
 from tests.lab.mapper import run_command
-from tests.lab.scenes import SUFFIX
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

@@ -23,11 +23,11 @@ from dockeripv6mapper.engine.events import EventMessage, EventReader, StreamLost
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.settings import Settings
 from tests.lab.chaos.relay import Line, Relay
+from tests.lab.containers import LABEL, MARK, mapped, run_labelled, suffix_of
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT, Mapper
 from tests.lab.namespaces import Namespace
 from tests.lab.runs import Run
-from tests.lab.scenes import LABEL, MARK, mapped, run_labelled, suffix_of
 from tests.lab.waiting import eventually
 from tests.unit.controller.world import World
 
@@ -247,7 +247,15 @@ def add(namespace: Namespace, tmp_path: Path) -> Add:
     """Adds entries in the namespace."""
 
     def added(*args: str, wrapper: tuple[str, ...] = ()) -> dict[str, object]:
-        program = ("env", "-C", str(CHECKOUT), sys.executable, "-m", "tests.lab.entries", str(tmp_path))
+        program = (
+            "env",
+            "-C",
+            str(CHECKOUT),
+            sys.executable,
+            "-m",
+            "tests.lab.proxy_entry_writer",
+            str(tmp_path),
+        )
         outcome: dict[str, object] = json.loads(namespace.run(*wrapper, *program, *args).stdout)
         return outcome
 

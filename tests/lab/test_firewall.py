@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.containers import LABEL, SUFFIX, mapped, reaches, run
 from tests.lab.engines import Flavour
+from tests.lab.firewall_modes import MODES, PLAIN, ROUTED, Mode, staged
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
-from tests.lab.modes import MODES, PLAIN, ROUTED, Mode, staged
 from tests.lab.ports import Place, echoing, inside, outside, scan, serve
-from tests.lab.scenes import LABEL, SUFFIX, mapped, reaches, run
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

@@ -4,10 +4,7 @@ import json
 
 import pytest
 
-from tests.lab.hosts import UPLINK, Host
-from tests.lab.mapper import Mapper
-from tests.lab.router import Router
-from tests.lab.scenes import (
+from tests.lab.containers import (
     LABEL,
     MARK,
     NOTHING,
@@ -22,6 +19,9 @@ from tests.lab.scenes import (
     run,
     run_labelled,
 )
+from tests.lab.hosts import UPLINK, Host
+from tests.lab.mapper import Mapper
+from tests.lab.router import Router
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.lab.containers import mapped, run, run_labelled
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
-from tests.lab.roots import CHECKOUT
+from tests.lab.prerequisites import CHECKOUT
 from tests.lab.router import HTTP_GET
-from tests.lab.scenes import mapped, run, run_labelled
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)

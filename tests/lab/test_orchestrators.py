@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.lab.containers import MARK, NOTHING, mapped, planned, reaches, suffix_of
 from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
-from tests.lab.scenes import MARK, NOTHING, mapped, planned, reaches, suffix_of
 from tests.lab.swarm import Swarm, task
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually

@@ -12,11 +12,21 @@ from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineRefusedError
+from tests.lab.containers import (
+    LABEL,
+    NOTHING,
+    SUFFIX,
+    mapped,
+    networks_of,
+    planned,
+    reaches,
+    run,
+    run_labelled,
+)
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.router import Router
-from tests.lab.scenes import LABEL, NOTHING, SUFFIX, mapped, networks_of, planned, reaches, run, run_labelled
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

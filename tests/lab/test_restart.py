@@ -7,14 +7,14 @@ from ipaddress import IPv6Address
 
 import pytest
 
+from tests.lab.containers import LABEL, NOTHING, addresses_inside, mapped, open_port, planned, reaches
+from tests.lab.documented_commands import copied_checkout
+from tests.lab.firewall_modes import PLAIN, ROUTED, staged
 from tests.lab.hosts import Host
-from tests.lab.manual import copied_checkout
 from tests.lab.mapper import Mapper
-from tests.lab.modes import PLAIN, ROUTED, staged
 from tests.lab.ports import outside, scan, serve
-from tests.lab.scenes import LABEL, NOTHING, addresses_inside, mapped, open_port, planned, reaches
+from tests.lab.reachability import LOST_BY_FORGETTING, forgetting, pinging, visiting
 from tests.lab.topology import Lab
-from tests.lab.vigil import LOST_BY_FORGETTING, forgetting, pinging, visiting
 from tests.lab.waiting import eventually
 
 CHANGE = re.compile(r" INFO +(sysctl|no longer proxying|proxying [0-9a-f:]+ on|opened|closed|accepting) ")

@@ -13,12 +13,12 @@ from typing import IO
 import pytest
 
 from tests.lab import socket_proxy
+from tests.lab.containers import MARK, mapped, reaches, run_labelled
 from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
-from tests.lab.roots import CHECKOUT
+from tests.lab.prerequisites import CHECKOUT
 from tests.lab.router import BRIDGE
-from tests.lab.scenes import MARK, mapped, reaches, run_labelled
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
@@ -30,7 +30,7 @@ ADVERTISEMENTS = 20
 @contextmanager
 def advertising(lab: Lab, interval: float = 600.0) -> Iterator[IO[str]]:
     """The router advertises itself, at this interval and when it is asked to; yields what it prints."""
-    program = ("env", "-C", str(CHECKOUT), sys.executable, "-u", "-m", "tests.lab.advertising", BRIDGE)
+    program = ("env", "-C", str(CHECKOUT), sys.executable, "-u", "-m", "tests.lab.router_advertiser", BRIDGE)
     with lab.router.namespace.popen(*program, "--interval", str(interval)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

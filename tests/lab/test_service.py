@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import manual
+from tests.lab import documented_commands
+from tests.lab.containers import LABEL, WEB_SERVER, mapped, reaches, run_labelled
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
-from tests.lab.scenes import LABEL, WEB_SERVER, mapped, reaches, run_labelled
 from tests.lab.systemd import SHARED, Machine
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
@@ -31,7 +31,7 @@ def machine(lab: Lab) -> Iterator[Machine]:
     host.create_network()
     with Machine(host) as machine:
         machine.write(OPTIONS, ENGINE)
-        machine.shell(manual.script("In a venv, with a systemd unit", str(machine.checkout)))
+        machine.shell(documented_commands.script("In a venv, with a systemd unit", str(machine.checkout)))
         yield machine
     host.reset()
 
@@ -110,7 +110,7 @@ def test_stopped_it_leaves_everything_in_place(lab: Lab, machine: Machine, host:
     assert state(machine)["Result"] == "success"
     assert mapped(host) == address
     assert reaches(lab.router, address)
-    machine.shell(manual.script("Upgrade", str(machine.checkout)))
+    machine.shell(documented_commands.script("Upgrade", str(machine.checkout)))
     assert state(machine)["ActiveState"] == "active"
     assert mapped(host) == address
 
@@ -201,7 +201,7 @@ def test_removed_it_leaves_nothing_of_its_own(machine: Machine, host: Host) -> N
     """As the README says; the last test, which removes it."""
     run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80")
     mapped(host)
-    machine.shell(manual.script("Remove", str(machine.checkout)))
+    machine.shell(documented_commands.script("Remove", str(machine.checkout)))
     assert not host.proxy_entries()
     left = machine.run("find", "/etc", "/usr/local", "/opt", "/run", "-iname", "*dockeripv6mapper*").stdout
     assert not [line for line in left.splitlines() if "/run/systemd/" not in line]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tests.lab.containers import SUFFIX, mapped, run_labelled
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT, Mapper, command, run_command
-from tests.lab.scenes import SUFFIX, mapped, run_labelled
 from tests.lab.waiting import eventually
 
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.lab.engines import IMAGE, Engine, Flavour
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.roots import MODERN, Progress, busybox_image, ensure_root, silent
+from tests.lab.prerequisites import MODERN, Progress, busybox_image, ensure_root, silent
 from tests.lab.router import BRIDGE, Neighbour, Router
 from tests.lab.runs import Run, sweep_dead_runs
 from tests.lab.waiting import eventually

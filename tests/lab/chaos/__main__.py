@@ -16,7 +16,7 @@ from tests.lab.chaos.shrink import shrink
 from tests.lab.chaos.stage import Broken, Stage
 from tests.lab.chaos.steps import Step, draw
 from tests.lab.engines import Flavour
-from tests.lab.roots import missing
+from tests.lab.prerequisites import missing
 from tests.lab.topology import Lab
 
 Numbered = tuple[int, Step]

@@ -13,8 +13,8 @@ from docker.errors import DockerException
 
 from tests.lab.chaos.ledger import Ledger
 from tests.lab.commands import CommandError
+from tests.lab.containers import MARK
 from tests.lab.hosts import Host
-from tests.lab.scenes import MARK
 
 EVERY_SECONDS = 0.2
 STALE_ENTRY_SECONDS = 2.0

@@ -23,7 +23,7 @@ from dockeripv6mapper.settings import Settings
 from tests.lab import hosts
 from tests.lab.chaos.ledger import Ledger
 from tests.lab.chaos.steps import UNMAPPED
-from tests.lab.scenes import MARK
+from tests.lab.containers import MARK
 
 SETTINGS = Settings()
 SILENT_LINKS = {"LOOPBACK", "POINTOPOINT", "NOARP"}

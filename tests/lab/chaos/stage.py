@@ -20,9 +20,9 @@ from tests.lab.chaos.oracle import Oracle
 from tests.lab.chaos.relay import Relay, Trap
 from tests.lab.chaos.steps import Fault, ForeignEntry, KillDaemon, KillDaemonAt, KillDaemonInMove, Pause, Step
 from tests.lab.commands import CommandError
+from tests.lab.containers import NOTHING, planned
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
-from tests.lab.scenes import NOTHING, planned
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.containers import mapped, run_labelled
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import CHECKOUT, Mapper, run_command
-from tests.lab.scenes import mapped, run_labelled
 from tests.lab.waiting import eventually
 
 PROGRAM_DIRECTORY = Path(sys.executable).parent

@@ -1,6 +1,6 @@
 """Proxy entries made by the mapper's own table, in a host's namespace: what becomes of each, as JSON.
 
-python -m tests.lab.entries STATE_DIR [--without LINK] ADDRESS,LINK …
+python -m tests.lab.proxy_entry_writer STATE_DIR [--without LINK] ADDRESS,LINK …
 
 A link that is to be `--without` is looked at and then removed, before the entries on it are added.
 """

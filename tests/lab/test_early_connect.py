@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.lab.containers import LABEL, MARK, SUFFIX, addresses_inside, mapped, run, run_labelled
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.router import BRIDGE
-from tests.lab.scenes import LABEL, MARK, SUFFIX, addresses_inside, mapped, run, run_labelled
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

@@ -1,6 +1,6 @@
 """A UDP echo server, since busybox has none. Run in a container's network namespace, as a program of its own.
 
-python -m tests.lab.echo 53 8053        → `ready`, once all ports are bound
+python -m tests.lab.udp_echo 53 8053        → `ready`, once all ports are bound
 """
 
 import selectors

@@ -11,7 +11,7 @@ import pytest
 
 from dockeripv6mapper.kernel.topology import READ_ANYWAY
 from tests.lab.namespaces import Namespace
-from tests.lab.roots import CHECKOUT
+from tests.lab.prerequisites import CHECKOUT
 from tests.lab.waiting import eventually
 
 ADDRESS = "2001:db8::5"
@@ -39,7 +39,7 @@ def namespace() -> Iterator[Namespace]:
 
 def look(namespace: Namespace, *changes: str) -> list[dict[str, Any]]:
     """What the observer sees before, and after each of some changes."""
-    program = ("env", "-C", str(CHECKOUT), sys.executable, "-m", "tests.lab.observing")
+    program = ("env", "-C", str(CHECKOUT), sys.executable, "-m", "tests.lab.topology_observer")
     found: list[dict[str, Any]] = json.loads(namespace.run(*program, *changes).stdout)
     return found
 

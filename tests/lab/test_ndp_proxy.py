@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.lab.containers import MARK, SUFFIX, addresses_inside, mapped, reaches, run, run_labelled
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper, run_command
-from tests.lab.scenes import MARK, SUFFIX, addresses_inside, mapped, reaches, run, run_labelled
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 

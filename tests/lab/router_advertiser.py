@@ -1,6 +1,6 @@
 """A router's advertisements: sent at an interval, and in answer to solicitations (RFC 4861 §6.2).
 
-python -m tests.lab.advertising LINK [--interval S] [--lifetime S] [--prefix P] [--silent]
+python -m tests.lab.router_advertiser LINK [--interval S] [--lifetime S] [--prefix P] [--silent]
 
 Prints `ready` when the first advertisement is out, and then one line for each solicitation that came. At
 SIGTERM a last advertisement with a lifetime of zero takes the default route back (§6.2.5).

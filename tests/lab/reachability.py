@@ -1,7 +1,7 @@
 """A vigil: what the router sees of an address from one moment to another, with nothing left out.
 
-Run as a program, `python -m tests.lab.vigil ADDRESS PORT`, it keeps one connection to an echo and makes a new
-one each turn. It prints the milliseconds that a turn took, and what failed in it.
+Run as a program, `python -m tests.lab.reachability ADDRESS PORT`, it keeps one connection to an echo and
+makes a new one each turn. It prints the milliseconds that a turn took, and what failed in it.
 """
 
 import re
@@ -17,7 +17,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from tests.lab.namespaces import Namespace
-from tests.lab.roots import CHECKOUT
+from tests.lab.prerequisites import CHECKOUT
 from tests.lab.router import BRIDGE, Router
 from tests.lab.waiting import eventually
 
@@ -122,7 +122,7 @@ class Visits:
 def visiting(namespace: Namespace, address: IPv6Address, port: int, workdir: Path) -> Iterator[Visits]:
     """Visit an echo meanwhile."""
     output = workdir / f"visits-{int(address):x}-{port}"
-    argv = (sys.executable, "-m", "tests.lab.vigil", str(address), str(port))
+    argv = (sys.executable, "-m", "tests.lab.reachability", str(address), str(port))
     with _running(namespace.entered(*argv), output) as process:
         yield Visits(process, output)
 

@@ -5,7 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from tests.lab.roots import CHECKOUT
+from tests.lab.prerequisites import CHECKOUT
 
 INDENT = "    "
 

@@ -1,6 +1,6 @@
 """A host's topology as the mapper's own observer sees it between changes: as JSON, one for each look.
 
-python -m tests.lab.observing [CHANGES …]
+python -m tests.lab.topology_observer [CHANGES …]
 
 CHANGES are lines for `ip -6 -batch`, made before a look; the first look comes before any, when all is quiet.
 """

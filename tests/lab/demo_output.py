@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tests.lab.roots import Progress
+from tests.lab.prerequisites import Progress
 from tests.lab.waiting import eventually
 
 PLAIN_PERIOD = 5.0

@@ -1,6 +1,6 @@
 """A port scan: which ports of an address let a packet through. Run in a namespace, as a program of its own.
 
-    python -m tests.lab.scan ADDRESS tcp 1,80,443        → the ports that were reached, one a line
+    python -m tests.lab.port_scan ADDRESS tcp 1,80,443        → the ports that were reached, one a line
 
 A port was reached where somebody accepts, echoes, or refuses: silence and "prohibited" are a firewall's.
 """
