@@ -20,7 +20,7 @@ from tests.benchmark.stage import (
     prepare,
     probe,
 )
-from tests.lab.containers import LABEL, mapped
+from tests.lab.containers import LABEL, wait_until_mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
@@ -150,7 +150,7 @@ def death_to_removal(stage: Stage, n: int) -> Iterator[Outcome]:
 def _death_to_removal(stage: Stage, condition: Condition) -> float:
     host, name = condition.host, stage.name()
     host.engine.docker("run", "-d", "--name", name, *LABEL, IMAGE)
-    address, began = mapped(host, name, address_suffix(host, name)), time.time()
+    address, began = wait_until_mapped(host, name, address_suffix(host, name)), time.time()
     with probe(host.namespace, "gone", str(address), UPLINK) as gone:
         host.engine.docker("kill", name)
         removed = gone()

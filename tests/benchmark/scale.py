@@ -15,7 +15,7 @@ import docker
 from tests.benchmark.bursts import LABELS
 from tests.benchmark.outcomes import Limit, Outcome, Statistic, at_most
 from tests.benchmark.stage import Condition, Stage, address_of
-from tests.lab.containers import LABEL, MARK
+from tests.lab.containers import LABEL, MAPPER_PROTOCOL
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.waiting import eventually
@@ -119,7 +119,7 @@ def idle(stage: Stage, n: int) -> Iterator[Outcome]:
 
 
 def _has_entries(host: Host, count: int) -> bool:
-    return len(host.proxy_entries(MARK)) == count
+    return len(host.proxy_entries(MAPPER_PROTOCOL)) == count
 
 
 def _standing(host: Host, size: int, *engine: str) -> dict[str, tuple[float, ...]]:

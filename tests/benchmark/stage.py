@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from dockeripv6mapper.mapping.addressing import hashed_suffix, place
 from dockeripv6mapper.settings import Scheme
-from tests.lab.containers import LABEL, mapped
+from tests.lab.containers import LABEL, wait_until_mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
@@ -128,7 +128,7 @@ class Stage:
             wrapper = at_priority(condition.nice)
             state = ("--state-dir", stack.enter_context(TemporaryDirectory(dir=IN_MEMORY)))
             mapper = stack.enter_context(Mapper(condition.host, *state, level=level, wrapper=wrapper))
-            mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
+            wait_until_mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
             stack.enter_context(condition.played())
             yield mapper
 

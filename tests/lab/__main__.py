@@ -67,7 +67,7 @@ def shell(engine: Annotated[Flavour | None, typer.Option(help="which host, of se
     if host is None:
         console.print("no such host is up: run `python -m tests.lab up` in another terminal first")
         raise typer.Exit(1)
-    argv = host.namespace.entered(SHELL)
+    argv = host.namespace.nsenter(SHELL)
     raise typer.Exit(subprocess.call(argv, env=host.engine.environment))
 
 

@@ -13,7 +13,7 @@ from tests.lab.mapper import run_command
 from tests.lab.router import Router
 from tests.lab.waiting import eventually
 
-MARK = "109"
+MAPPER_PROTOCOL = "109"
 """The protocol number of the mapper's proxy entries."""
 SUFFIX = 0x3D_007A_0030
 """Of `mon_container`."""
@@ -23,7 +23,7 @@ WEB_SERVER = ("sh", "-c", "echo welcome > index.html && httpd -f -p 80")
 
 LABEL = ("--label", "ipv6.mapper.network=he_ipv6")
 
-NOTHING = {
+EMPTY_PLAN = {
     "endpoints": [],
     "proxies": {"add": [], "remove": []},
     "ports": {"open": [], "close": []},
@@ -57,11 +57,11 @@ def addresses_inside(host: Host, name: str) -> set[IPv6Address]:
     return {IPv6Address(words[at + 1].partition("/")[0]) for at, word in enumerate(words) if word == "inet6"}
 
 
-def mapped(host: Host, name: str = "mon_container", suffix: int = SUFFIX) -> IPv6Address:
+def wait_until_mapped(host: Host, name: str = "mon_container", suffix: int = SUFFIX) -> IPv6Address:
     """Wait until the container has its address and the uplink answers for it; returns the address."""
     address = host.subnet[suffix]
     eventually(lambda: address in addresses_inside(host, name), within=5)
-    eventually(lambda: (address, UPLINK) in host.proxy_entries(MARK), within=5)
+    eventually(lambda: (address, UPLINK) in host.proxy_entries(MAPPER_PROTOCOL), within=5)
     return address
 
 
@@ -74,7 +74,7 @@ def reaches(router: Router, address: IPv6Address) -> bool:
     return router.ping(address, timeout=5)
 
 
-def planned(host: Host, *options: str) -> dict[str, object]:
+def plan_of(host: Host, *options: str) -> dict[str, object]:
     """What `plan --json` prints."""
     done = run_command(host, *options, "plan", "--json")
     assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ def planned(host: Host, *options: str) -> dict[str, object]:
     return plan
 
 
-def networks_of(host: Host, name: str) -> dict[str, dict[str, object]]:
+def endpoints_of(host: Host, name: str) -> dict[str, dict[str, object]]:
     """The container's endpoints, as an inspection shows them."""
     shown = host.engine.docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", name)
     endpoints: dict[str, dict[str, object]] = json.loads(shown)

@@ -22,16 +22,16 @@ from rich.text import Text
 from tests.lab.__main__ import Engines
 from tests.lab.commands import CommandError
 from tests.lab.containers import (
+    EMPTY_PLAN,
     LABEL,
-    NOTHING,
     WEB_SERVER,
     addresses_inside,
-    mapped,
     open_port,
-    planned,
+    plan_of,
     reaches,
+    wait_until_mapped,
 )
-from tests.lab.demo_diagram import take_picture
+from tests.lab.demo_diagram import diagram_of
 from tests.lab.demo_output import Claims, command, console, heading, output, step
 from tests.lab.engines import IMAGE, EngineError, Flavour
 from tests.lab.hosts import UPLINK, Host
@@ -76,7 +76,7 @@ class Story:
         with Mapper(self.host) as mapper:
             self._label_containers(mapper)
             heading("Who is where")
-            console.print(take_picture(self.lab, self.host, f"host, {title}"))
+            console.print(diagram_of(self.lab, self.host, f"host, {title}"))
             self._read_the_log(mapper)
             self._look_from_the_router()
             self._look_from_the_host()
@@ -108,7 +108,7 @@ class Story:
         for name, suffix in SUFFIXES.items():
             why = "as its label says" if name == "chosen" else "computed from its name"
             claim = f"[bold]{name}[/] has {self.addresses[name]}, {why}"
-            self.check(claim, partial(mapped, self.host, name, suffix))
+            self.check(claim, partial(wait_until_mapped, self.host, name, suffix))
         self.check(
             "[bold]greedy[/] asked for the gateway's address: it runs on, without one",
             lambda: addresses_inside(self.host, "greedy") == set(),
@@ -161,7 +161,7 @@ class Story:
         self.check("three proxy entries, and no other", lambda: self.host.proxy_entries() == entries)
         self.check(
             "nothing is left to do: [bold]greedy[/] stays refused",
-            lambda: planned(self.host) | {"refusals": []} == NOTHING,
+            lambda: plan_of(self.host) | {"refusals": []} == EMPTY_PLAN,
         )
 
     def _remove_one(self) -> None:

@@ -24,7 +24,7 @@ COLOURS = ("green", "cyan", "magenta", "blue")
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class HostDiagram:
     """What is drawn: all of it as the kernels and the engine show it."""
 
     router: IPv6Interface
@@ -60,7 +60,7 @@ class Picture:
         return Text(str(address), colours.get(address, ""))
 
 
-def take_picture(lab: Lab, host: Host, title: str) -> Picture:
+def diagram_of(lab: Lab, host: Host, title: str) -> HostDiagram:
     """Look at the lab, as far as `host` is concerned."""
     network = json.loads(host.engine.docker("network", "inspect", "he_ipv6"))[0]
     bridge = f"br-{network['Id'][:12]}"
@@ -71,7 +71,7 @@ def take_picture(lab: Lab, host: Host, title: str) -> Picture:
     containers = {name: attached.get(name) for name in reversed(newest_first)}
     order = list(containers.values())
     entries = {address for address, _ in host.proxy_entries()}
-    return Picture(
+    return HostDiagram(
         router=_address(lab.router.namespace, BRIDGE),
         host=title,
         uplink=_address(host.namespace, UPLINK),

@@ -12,7 +12,7 @@ from tests.lab.commands import DEFAULT_TIMEOUT, run
 from tests.lab.namespaces import Namespace
 from tests.lab.prerequisites import MODERN
 from tests.lab.processes import only_child
-from tests.lab.sandbox import ENVIRONMENT, SHARED, Box
+from tests.lab.sandbox import ENVIRONMENT, SHARED, Sandbox
 from tests.lab.waiting import eventually
 
 IMAGE = "busybox:lab"
@@ -71,7 +71,7 @@ class Engine:
         self.ip6tables = ip6tables
         self.legacy = False
         self.flags = flags
-        self._box = Box(namespace, flavour.root, workdir)
+        self._sandbox = Sandbox(namespace, flavour.root, workdir)
         self._parent: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
@@ -110,11 +110,11 @@ class Engine:
 
     def launch(self) -> None:
         """Start the engine's process; `await_ready` must follow."""
-        if not self._box.is_open:
+        if not self._sandbox.is_open:
             self._lay_out()
-            self._box.open()
+            self._sandbox.open()
         with (self.workdir / "dockerd.log").open("ab") as log:
-            self._parent = self._box.start(*self._command(), output=log)
+            self._parent = self._sandbox.start(*self._command(), output=log)
         self._pid = only_child(self._parent.pid)
 
     def await_ready(self) -> None:
@@ -133,15 +133,15 @@ class Engine:
     def stop(self) -> None:
         """Stop the engine as its unit would, then end what it left: shims, containers, mounts."""
         self._signal_and_wait(signal.SIGTERM)
-        self._box.close()
+        self._sandbox.close()
 
     def kill(self) -> None:
         """Kill the engine's process (-9); its containers stay as they are."""
         self._signal_and_wait(signal.SIGKILL)
 
-    def cut_power(self) -> None:
+    def kill_all(self) -> None:
         """End the engine and everything that it started at once. May be repeated."""
-        self._box.close()
+        self._sandbox.close()
         if self._parent is not None:
             self._parent.wait()
 
@@ -159,10 +159,10 @@ class Engine:
         client = str(self.workdir / "bin/docker")
         return run(client, *args, check=check, timeout=timeout, env=self.environment).stdout.strip()
 
-    def inside(self, container: str, *argv: str) -> tuple[str, ...]:
+    def nsenter_container(self, container: str, *argv: str) -> tuple[str, ...]:
         """Return the command that runs the machine's `argv` in a running container's network namespace."""
         pid = self.docker("inspect", "--format", "{{.State.Pid}}", container)
-        return ("nsenter", f"--net={self._box.seen(f'/proc/{pid}/ns/net')}", *argv)
+        return ("nsenter", f"--net={self._sandbox.host_path(f'/proc/{pid}/ns/net')}", *argv)
 
     def _lay_out(self) -> None:
         """Write what the engine and its client read."""

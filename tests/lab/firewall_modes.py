@@ -10,7 +10,7 @@ from tests.lab.topology import Lab
 
 
 @dataclass(frozen=True)
-class Mode:
+class FirewallMode:
     """One way in which an engine may filter."""
 
     name: str
@@ -23,21 +23,21 @@ class Mode:
     """Whether the engine keeps new connections out where nothing is asked for."""
 
 
-PLAIN = Mode("20.10", Flavour.DISTRO, filters=False)
-ROUTED = Mode("28-routed", Flavour.MODERN, gateway_mode="routed")
+ENGINE_20_10 = FirewallMode("20.10", Flavour.DISTRO, filters=False)
+ENGINE_28_ROUTED = FirewallMode("28-routed", Flavour.MODERN, gateway_mode="routed")
 """These two are what the README recommends."""
 MODES = [
-    PLAIN,
-    Mode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True),
-    Mode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True),
-    Mode("28-nat", Flavour.MODERN, gateway_mode="nat"),
-    Mode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
-    ROUTED,
+    ENGINE_20_10,
+    FirewallMode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True),
+    FirewallMode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True),
+    FirewallMode("28-nat", Flavour.MODERN, gateway_mode="nat"),
+    FirewallMode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
+    ENGINE_28_ROUTED,
 ]
 
 
 @contextmanager
-def staged(lab: Lab, mode: Mode) -> Iterator[Host]:
+def host_in_mode(lab: Lab, mode: FirewallMode) -> Iterator[Host]:
     """A host whose engine and network are in that mode."""
     host = lab.host(mode.flavour)
     host.reset()

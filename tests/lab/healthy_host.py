@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.containers import mapped, run_labelled
+from tests.lab.containers import run_labelled, wait_until_mapped
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import CHECKOUT, Mapper, run_command
@@ -31,39 +31,39 @@ class Finding:
     fix: str
 
 
-class Clinic:
+class HealthyHost:
     """One host whose mapper runs, with one container mapped at a port that is open."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         # Of itself the daemon would put a sysctl right before anybody asked what is wrong.
         self.mapper = Mapper(host, "--resync", "3600", "--no-sysctl")
-        self.is_well = False
+        self.is_healthy = False
 
-    def cure(self) -> None:
+    def restore(self) -> None:
         """Make everything new, unless all is well."""
-        if self.is_well:
-            self.is_well = False
+        if self.is_healthy:
+            self.is_healthy = False
             return
-        self.leave()
-        self.open()
-        self.await_wellness()
+        self.tear_down()
+        self.set_up()
+        self.wait_until_healthy()
 
-    def open(self) -> None:
+    def set_up(self) -> None:
         """Bring mapper and container onto a host without any, and set the sysctls that doctor names."""
         modern = self.host.engine.flavour is Flavour.MODERN
         self.host.create_network("he_ipv6", *(("--ipv4=false",) if modern else ()))
         self.mapper.start()
         self.mapper.wait_for_log("proxying neighbour discovery")
         run_labelled(self.host, "mon_container", "--label", "ipv6.mapper.ports=80")
-        mapped(self.host)
+        wait_until_mapped(self.host)
         for finding in self.findings():
             if finding.check == "sysctl":
                 self.paste(finding.fix)
 
-    def leave(self) -> None:
+    def tear_down(self) -> None:
         """End the daemon, and leave the host as if new."""
-        self.is_well = False
+        self.is_healthy = False
         if self.mapper.running:
             self.mapper.stop()
         self.host.reset()
@@ -87,7 +87,7 @@ class Clinic:
             "DOCKERIPV6MAPPER_STATE_DIR": str(self.host.state_dir),
         }
         done = subprocess.run(
-            self.host.namespace.entered(*wrapper, "bash", "-e", "-c", fix),
+            self.host.namespace.nsenter(*wrapper, "bash", "-e", "-c", fix),
             cwd=CHECKOUT,
             env=os.environ | environment,
             capture_output=True,
@@ -114,12 +114,12 @@ class Clinic:
             )
         return self.assert_only(check, subject)
 
-    def assert_cured_by(self, fix: str) -> None:
+    def assert_fixed_by(self, fix: str) -> None:
         """The fix, pasted as it is printed, is all that it takes."""
         self.paste(fix)
-        self.await_wellness()
+        self.wait_until_healthy()
 
-    def await_wellness(self) -> None:
+    def wait_until_healthy(self) -> None:
         """Nothing is found, as soon as the daemon has done what it can."""
         with suppress(AssertionError):
             eventually(lambda: not self.findings(), within=10)

@@ -28,7 +28,7 @@ COMMIT
 """
 """What iptables-restore makes of the tables that an engine fills: no chain of its own, no rule."""
 
-UNTOUCHED = {
+KERNEL_DEFAULTS = {
     f"net.ipv6.conf.{UPLINK}.accept_ra": "1",
     f"net.ipv6.conf.{UPLINK}.proxy_ndp": "0",
     "net.ipv6.conf.default.accept_ra": "1",
@@ -125,7 +125,7 @@ class Host:
         self.namespace.run(sys.executable, "-m", "dockeripv6mapper", *options, *files, "cleanup")
         for address, interface in self.proxy_entries():
             self.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", interface)
-        for key, value in UNTOUCHED.items():
+        for key, value in KERNEL_DEFAULTS.items():
             self.namespace.set_sysctl(key, value)
         shutil.rmtree(self.state_dir, ignore_errors=True)
 

@@ -39,7 +39,7 @@ def build(engine: Engine, context: Path) -> None:
     run(*argv, cwd=context, env=environment, timeout=BUILD_TIMEOUT)
 
 
-def hand_over(source: Engine, target: Engine) -> None:
+def copy_image(source: Engine, target: Engine) -> None:
     """Give another engine the image, as a registry would."""
     with subprocess.Popen(
         ("docker", "save", IMAGE), env=source.environment, stdout=subprocess.PIPE

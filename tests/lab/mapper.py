@@ -159,7 +159,7 @@ def run_command(
 def command(host: Host, *args: str, wrapper: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The command that runs the program on `host`, for the host's engine."""
     program = (sys.executable, "-m", "dockeripv6mapper", "--docker-host", host.engine.url)
-    return host.namespace.entered(*wrapper, *program, *args)
+    return host.namespace.nsenter(*wrapper, *program, *args)
 
 
 def setpriv(*capabilities: str) -> tuple[str, ...]:

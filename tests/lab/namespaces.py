@@ -43,7 +43,7 @@ class Namespace:
             if self.path.exists():
                 raise OSError(f"deleting namespace {self.name}: {done.stderr.strip()}")
 
-    def entered(self, *argv: str) -> tuple[str, ...]:
+    def nsenter(self, *argv: str) -> tuple[str, ...]:
         """Return the command that runs `argv` inside.
 
         `ip netns exec` is no substitute: it remounts /sys, which hides the cgroups from an engine.
@@ -54,14 +54,14 @@ class Namespace:
         self, *argv: str, check: bool = True, timeout: float = DEFAULT_TIMEOUT, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `argv` inside to its end; see `commands.run`."""
-        return run(*self.entered(*argv), check=check, timeout=timeout, stdin=stdin)
+        return run(*self.nsenter(*argv), check=check, timeout=timeout, stdin=stdin)
 
     @contextlib.contextmanager
     def popen(
         self, *argv: str, stdout: int | IO[str] = subprocess.PIPE, stderr: int | IO[str] = subprocess.PIPE
     ) -> Iterator[subprocess.Popen[str]]:
         """Run `argv` inside, in the background, for as long as the context lasts."""
-        with subprocess.Popen(self.entered(*argv), stdout=stdout, stderr=stderr, text=True) as process:
+        with subprocess.Popen(self.nsenter(*argv), stdout=stdout, stderr=stderr, text=True) as process:
             try:
                 yield process
             finally:
@@ -76,7 +76,7 @@ class Namespace:
         self.run("ip", "link", "set", name, "up")
         self.add_address(name, address)
 
-    def add_cable(self, name: str, other: "Namespace", port: str, bridge: str) -> None:
+    def add_veth(self, name: str, other: "Namespace", port: str, bridge: str) -> None:
         """Make a veth `name` here whose other end is `port` of `bridge` in `other`; both up."""
         self.run("ip", "link", "add", name, "type", "veth", "peer", "name", port, "netns", other.name)
         other.run("ip", "link", "set", port, "master", bridge, "up")

@@ -12,7 +12,7 @@ from tests.lab.hosts import Host
 from tests.lab.mapper import CHECKOUT
 from tests.lab.topology import Lab
 
-Place = Callable[..., tuple[str, ...]]
+EnterNamespace = Callable[..., tuple[str, ...]]
 """Makes a command one that runs in some network namespace."""
 
 
@@ -23,9 +23,9 @@ def serve(host: Host, name: str, *options: str) -> None:
 
 
 @contextmanager
-def echoing(host: Host, name: str, *ports: int) -> Iterator[None]:
+def udp_echo(host: Host, name: str, *ports: int) -> Iterator[None]:
     """Have a running container echo on UDP ports too, meanwhile."""
-    argv = host.engine.inside(name, sys.executable, "-m", "tests.lab.udp_echo", *map(str, ports))
+    argv = host.engine.nsenter_container(name, sys.executable, "-m", "tests.lab.udp_echo", *map(str, ports))
     with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -35,7 +35,7 @@ def echoing(host: Host, name: str, *ports: int) -> Iterator[None]:
             server.kill()
 
 
-def scan(place: Place, address: IPv6Address, protocol: str, ports: Iterable[int]) -> set[int]:
+def scan_ports(place: EnterNamespace, address: IPv6Address, protocol: str, ports: Iterable[int]) -> set[int]:
     """The ports that are reached from some place."""
     argv = place(
         sys.executable, "-m", "tests.lab.port_scan", str(address), protocol, ",".join(map(str, ports))
@@ -44,11 +44,11 @@ def scan(place: Place, address: IPv6Address, protocol: str, ports: Iterable[int]
     return {int(port) for port in done.stdout.split()}
 
 
-def outside(lab: Lab) -> Place:
+def from_router(lab: Lab) -> EnterNamespace:
     """The router, and so the world behind it."""
-    return lab.router.namespace.entered
+    return lab.router.namespace.nsenter
 
 
-def inside(host: Host, name: str) -> Place:
+def from_container(host: Host, name: str) -> EnterNamespace:
     """A running container."""
-    return partial(host.engine.inside, name)
+    return partial(host.engine.nsenter_container, name)

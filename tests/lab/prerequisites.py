@@ -40,7 +40,7 @@ SERVICE_PYTHON = "3.11"
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class RootFilesystem:
     """A root file system that is made once and kept."""
 
     name: str
@@ -53,7 +53,7 @@ class Root:
         return cache_directory() / self.name
 
 
-MODERN = Root(
+MODERN = RootFilesystem(
     "modern",
     "forky",  # its docker.io is 28.5
     (
@@ -61,7 +61,7 @@ MODERN = Root(
         *("iptables", "nftables", "iproute2", "ca-certificates", "kmod"),
     ),
 )
-SERVICE = Root(
+SERVICE = RootFilesystem(
     "service",
     "bookworm",
     (
@@ -71,7 +71,7 @@ SERVICE = Root(
 )
 
 
-def silent(_: str) -> None:
+def no_progress(_: str) -> None:
     """Report no progress."""
 
 
@@ -93,17 +93,17 @@ def wheelhouse() -> Path:
     return cache_directory() / f"wheels-{pinned[:12]}"
 
 
-def ensure_root(root: Root, progress: Progress = silent) -> None:
+def ensure_root(root: RootFilesystem, progress: Progress = no_progress) -> None:
     """Make a root, unless it is there. It is there whole or not at all."""
-    with _making(root.path) as (part, lock):
+    with _locked_creation(root.path) as (part, lock):
         if part is not None:
             progress(f"making a {root.suite} root, once: about a minute")
             _debootstrap(root, part, progress, lock)
 
 
-def ensure_wheelhouse(progress: Progress = silent) -> None:
+def ensure_wheelhouse(progress: Progress = no_progress) -> None:
     """Fetch what `requirements.txt` pins, and what builds the program, for the service root's Python."""
-    with _making(wheelhouse()) as (part, _):
+    with _locked_creation(wheelhouse()) as (part, _):
         if part is not None:
             progress("fetching Python packages, once")
             kind = ("--python-version", SERVICE_PYTHON, "--only-binary=:all:", "--dest", str(part))
@@ -112,7 +112,7 @@ def ensure_wheelhouse(progress: Progress = silent) -> None:
 
 
 @contextmanager
-def _making(path: Path) -> Iterator[tuple[Path | None, int]]:
+def _locked_creation(path: Path) -> Iterator[tuple[Path | None, int]]:
     """Yield where to make what `path` will be, or None where it is there; nobody else makes it meanwhile.
 
     With it the file descriptor of the lock.
@@ -155,7 +155,7 @@ def busybox_image() -> bytes:
     return buffer.getvalue()
 
 
-def _debootstrap(root: Root, target: Path, progress: Progress, lock: int) -> None:
+def _debootstrap(root: RootFilesystem, target: Path, progress: Progress, lock: int) -> None:
     """Run debootstrap, which ends with us; after a `kill -9` of us it holds `lock` until it is done."""
     argv = (
         # What it mounts in the target, and what it starts, ends with it.

@@ -32,7 +32,7 @@ def only_child(pid: int) -> int:
     return int(children[0])
 
 
-def members(namespace: Path) -> Iterator[int]:
+def processes_in(namespace: Path) -> Iterator[int]:
     """Return the processes in the network namespace that `namespace` names.
 
     None for a name that is no namespace any more, and never those of the machine's own.
@@ -45,15 +45,15 @@ def members(namespace: Path) -> Iterator[int]:
             yield int(entry.name)
 
 
-def end_members(namespace: Path) -> None:
+def kill_processes_in(namespace: Path) -> None:
     """Kill whatever runs in the network namespace that `namespace` names, and await its end.
 
     Those in a process namespace of their own come first: its end waits until each process inside is
     reaped, and that is done by their parents outside, which end of themselves then.
     """
     ours = _identity(PROC / "self/ns/pid")
-    _end([pid for pid in members(namespace) if _identity(PROC / str(pid) / "ns/pid") != ours])
-    _end(list(members(namespace)))
+    _end([pid for pid in processes_in(namespace) if _identity(PROC / str(pid) / "ns/pid") != ours])
+    _end(list(processes_in(namespace)))
 
 
 def _end(pids: list[int]) -> None:

@@ -22,10 +22,10 @@ from tests.lab.router import BRIDGE, Router
 from tests.lab.waiting import eventually
 
 PERIOD_SECONDS = 0.01
-FORGET_SECONDS = 0.05
-LOST_BY_FORGETTING = 1
-"""Maximum number of packets that `forgetting` itself loses. The kernel deletes a neighbour in two steps
-(`neigh_delete` in `net/core/neighbour.c`); a packet that is queued between them is dropped with it."""
+FLUSH_SECONDS = 0.05
+LOST_BY_FLUSHING = 1
+"""Maximum number of packets lost because of `flush_continuously` itself. The kernel deletes a neighbour in
+two steps (`neigh_delete` in `net/core/neighbour.c`). A packet queued between the two steps is dropped."""
 ANSWER_SECONDS = 0.9
 """Less than the second after which the kernel repeats what asks for a new connection, so a loss shows."""
 LATE_MS = 250.0
@@ -37,7 +37,7 @@ LONGEST_WAIT = 10.0
 
 
 class Pings:
-    """A ping every 10 ms, from `pinging` on."""
+    """A ping every 10 ms, from `ping_continuously` on."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self._process = process
@@ -49,7 +49,7 @@ class Pings:
         replies = REPLY.findall(self._output.read_text())
         return {int(number) for number, milliseconds in replies if float(milliseconds) < LATE_MS}
 
-    def go_on(self, count: int = 100) -> None:
+    def wait_for_more(self, count: int = 100) -> None:
         """Wait until so many more were answered."""
         goal = max(self.answered, default=0) + count
         eventually(
@@ -58,25 +58,25 @@ class Pings:
 
     @property
     def lost(self) -> list[int]:
-        """The sequence numbers without an answer, up to the last that has one: await that with `go_on`."""
+        """Sequence numbers without an answer, up to the last that has one. Call `wait_for_more` first."""
         answered = self.answered
         assert self._process.poll() is None, self._output.read_text()[-1000:]
         return sorted(set(range(1, max(answered) + 1)) - answered)
 
 
 @contextmanager
-def pinging(namespace: Namespace, address: IPv6Address, workdir: Path) -> Iterator[Pings]:
+def ping_continuously(namespace: Namespace, address: IPv6Address, workdir: Path) -> Iterator[Pings]:
     """Ping an address meanwhile."""
     output = workdir / f"pings-{int(address):x}"
     argv = ("ping", "-6", "-n", "-D", "-i", str(PERIOD_SECONDS), str(address))
-    with _running(namespace.entered(*argv), output) as process:
+    with _running(namespace.nsenter(*argv), output) as process:
         pings = Pings(process, output)
         eventually(lambda: pings.answered)
         yield pings
 
 
 @contextmanager
-def forgetting(router: Router) -> Iterator[None]:
+def flush_continuously(router: Router) -> Iterator[None]:
     """Have the router ask for each neighbour again and again meanwhile, whose cache would hide a lost entry.
 
     What it has just asked for is left alone: the packets that wait for the answer would be lost with it.
@@ -84,47 +84,49 @@ def forgetting(router: Router) -> Iterator[None]:
     known = (word for state in ("reachable", "stale", "delay", "probe") for word in ("nud", state))
     flush = shlex.join(("ip", "-6", "neigh", "flush", "dev", BRIDGE, *known))
     silent = subprocess.DEVNULL
-    argv = ("sh", "-c", f"while sleep {FORGET_SECONDS}; do {flush}; done")
+    argv = ("sh", "-c", f"while sleep {FLUSH_SECONDS}; do {flush}; done")
     with router.namespace.popen(*argv, stdout=silent, stderr=silent):
         yield
 
 
-class Visits:
-    """One connection to a port that is kept, and new ones all the time, from `visiting` on."""
+class Connections:
+    """One connection to a port that is kept, and new ones all the time, from `connect_continuously` on."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self._process = process
         self._output = output
 
     @property
-    def turns(self) -> list[str]:
+    def rounds(self) -> list[str]:
         """The milliseconds that each took, and what did not go well."""
         return self._output.read_text().splitlines()
 
-    def go_on(self, count: int = 20) -> None:
+    def wait_for_more(self, count: int = 20) -> None:
         """Wait for so many more turns, whatever comes of them."""
-        goal = len(self.turns) + count
-        eventually(lambda: len(self.turns) >= goal, within=LONGEST_WAIT)
+        goal = len(self.rounds) + count
+        eventually(lambda: len(self.rounds) >= goal, within=LONGEST_WAIT)
 
     @property
     def failed(self) -> list[str]:
         """The turns in which something did not go well."""
         assert self._process.poll() is None, self._output.read_text()[-1000:]
-        return [turn for turn in self.turns if " " in turn]
+        return [turn for turn in self.rounds if " " in turn]
 
     @property
     def slow(self) -> list[str]:
         """The turns in which a packet may have been lost."""
-        return [turn for turn in self.turns if float(turn.partition(" ")[0]) > SLOW_MS]
+        return [turn for turn in self.rounds if float(turn.partition(" ")[0]) > SLOW_MS]
 
 
 @contextmanager
-def visiting(namespace: Namespace, address: IPv6Address, port: int, workdir: Path) -> Iterator[Visits]:
+def connect_continuously(
+    namespace: Namespace, address: IPv6Address, port: int, workdir: Path
+) -> Iterator[Connections]:
     """Visit an echo meanwhile."""
     output = workdir / f"visits-{int(address):x}-{port}"
     argv = (sys.executable, "-m", "tests.lab.reachability", str(address), str(port))
-    with _running(namespace.entered(*argv), output) as process:
-        yield Visits(process, output)
+    with _running(namespace.nsenter(*argv), output) as process:
+        yield Connections(process, output)
 
 
 @contextmanager

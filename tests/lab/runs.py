@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from tests.lab.commands import CommandError, run
 from tests.lab.namespaces import DIRECTORY, Namespace
-from tests.lab.processes import end_members, start_time
+from tests.lab.processes import kill_processes_in, start_time
 from tests.lab.waiting import eventually
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Run:
         """Return a namespace that will be swept with this run; it is not created yet."""
         return Namespace(f"{self.name}-{label}")
 
-    def claim(self) -> None:
+    def create(self) -> None:
         """Lay down the record, then make the work directory."""
         self.record.touch(exist_ok=False)
         self.workdir.mkdir(mode=0o755)
@@ -79,7 +79,7 @@ class Run:
         namespaces = [Namespace(path.name) for path in DIRECTORY.glob(f"{self.name}-*")]
         steps: tuple[Callable[[], None], ...] = (
             self._thaw,
-            *(partial(end_members, each.path) for each in namespaces),
+            *(partial(kill_processes_in, each.path) for each in namespaces),
             *(each.delete for each in namespaces),
             self._remove_cgroups,
             self._remove_files,

@@ -47,7 +47,7 @@ exec docker-init -- sleep infinity
 
 
 @dataclass(slots=True)
-class Box:
+class Sandbox:
     """A place to run programs in, made by `open`, ended with all that runs in it by `close`."""
 
     namespace: Namespace
@@ -62,7 +62,7 @@ class Box:
 
     def open(self) -> None:
         """Set the box up; raises `ChildProcessError` with what its set-up printed."""
-        argv = self.namespace.entered(
+        argv = self.namespace.nsenter(
             *(
                 "unshare",
                 "--mount",
@@ -98,7 +98,7 @@ class Box:
         proc = f"/proc/{self._process.pid}/ns"
         enter = ("nsenter", f"--mount={proc}/mnt", f"--pid={proc}/pid_for_children")
         return subprocess.Popen(
-            self.namespace.entered(*enter, *argv),
+            self.namespace.nsenter(*enter, *argv),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -106,7 +106,7 @@ class Box:
             start_new_session=True,
         )
 
-    def seen(self, path: str) -> Path:
+    def host_path(self, path: str) -> Path:
         """A path inside as the machine sees it, /proc with the box's own process numbers included."""
         assert self._process is not None, "the box is not open"
         return Path(f"/proc/{only_child(self._process.pid)}/root{path}")

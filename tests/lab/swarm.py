@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
-from tests.lab.containers import LABEL, mapped, suffix_of
+from tests.lab.containers import LABEL, suffix_of, wait_until_mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.topology import Lab
@@ -42,14 +42,14 @@ class Swarm:
         """Update the service `web`, which replaces its tasks."""
         self.manager.engine.docker("service", "update", "--detach", *options, "web")
 
-    def mapped_task(self, host: Host) -> IPv6Address:
+    def wait_for_task_address(self, host: Host) -> IPv6Address:
         """Wait for a node's task to be mapped at the address of its service and slot."""
-        name = eventually(lambda: task(host))
+        name = eventually(lambda: task_name(host))
         identity, _, _ = name.rpartition(".")
-        return mapped(host, name, suffix_of(identity))
+        return wait_until_mapped(host, name, suffix_of(identity))
 
 
-def task(host: Host) -> str:
+def task_name(host: Host) -> str:
     """The one running container of the service `web` on a node, by name."""
     listing = ("ps", "--filter", "label=com.docker.swarm.service.name=web", "--format", "{{.Names}}")
     names = host.engine.docker(*listing).split()

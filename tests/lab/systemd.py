@@ -92,7 +92,7 @@ class Machine:
         try:
             eventually(self._is_up, within=BOOT_TIMEOUT, every=0.1)
             self.run("groupadd", "--system", "docker")
-            self.admit()
+            self.grant_engine_access()
         except BaseException:
             self._power_off()
             raise
@@ -126,7 +126,7 @@ class Machine:
         shown = self.run("systemctl", "show", unit, *(f"--property={each}" for each in properties)).stdout
         return dict(line.split("=", 1) for line in shown.splitlines())
 
-    def admit(self) -> None:
+    def grant_engine_access(self) -> None:
         """Give the engine's socket to the machine's group docker, as the engine's package does."""
         group = self.run("getent", "group", "docker").stdout.split(":")[2]
         os.chown(self.host.engine.socket, -1, int(group))

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from tests.lab.containers import SUFFIX, mapped, run, run_labelled
+from tests.lab.containers import SUFFIX, run, run_labelled, wait_until_mapped
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.topology import LINK
@@ -29,7 +29,7 @@ def test_it_is_the_address_that_the_container_then_has(host: Host, mapper: Mappe
     mapper.wait_for_log("proxying neighbour discovery")
     assert address(host, "mon_container").stdout == f"{host.subnet[SUFFIX]}\n"
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     done = address(host, "mon_container")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{host.subnet[SUFFIX]}\n", "")
     assert_refused(address(host, "mon_container", "--network", "nope"), "there is no network 'nope'")

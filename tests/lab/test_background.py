@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.containers import mapped, reaches, run_labelled
+from tests.lab.containers import reaches, run_labelled, wait_until_mapped
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import run_command
@@ -68,7 +68,7 @@ def test_start_returns_when_what_ran_before_is_mapped(lab: Lab, background: Back
     run_labelled(background.host, "mon_container")
     pid = background.start()
     assert "done: connect container mon_container" in background.log
-    assert reaches(lab.router, mapped(background.host))
+    assert reaches(lab.router, wait_until_mapped(background.host))
     assert os.getsid(pid) not in (os.getsid(0), 0)
     assert (PROC / str(pid) / "cwd").readlink() == Path("/")
     streams = {(PROC / str(pid) / "fd" / str(number)).readlink() for number in (0, 1, 2)}
@@ -87,7 +87,7 @@ def test_start_succeeds_while_the_engine_is_away(background: Background) -> None
     pid = background.pid
     background.host.engine.start()
     run_labelled(background.host, "mon_container")
-    mapped(background.host)
+    wait_until_mapped(background.host)
     assert background.pid == pid
 
 
@@ -170,7 +170,7 @@ def test_the_log_goes_on_in_a_new_file_after_a_rotation(background: Background) 
     rotated = background.logfile.rename(background.logfile.with_suffix(".1"))
     before = rotated.read_text()
     run_labelled(background.host, "mon_container")
-    mapped(background.host)
+    wait_until_mapped(background.host)
     eventually(lambda: background.logfile.exists() and "proxying 2001" in background.log)
     assert rotated.read_text() == before
     assert all(

@@ -11,8 +11,8 @@ from dockeripv6mapper.actions import Reconnect
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
-from tests.lab.containers import LABEL, MARK, SUFFIX, mapped, networks_of, run
-from tests.lab.firewall_modes import MODES, PLAIN, ROUTED, staged
+from tests.lab.containers import LABEL, MAPPER_PROTOCOL, SUFFIX, endpoints_of, run, wait_until_mapped
+from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, MODES, host_in_mode
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.topology import Lab
@@ -20,15 +20,15 @@ from tests.unit.engine.wire import HANG, Wire
 
 TABLE = ("table", "ip6", "dockeripv6mapper")
 LEGACY = next(mode for mode in MODES if mode.legacy)
-one_engine = pytest.mark.parametrize("host", [ROUTED], indirect=True, ids=["28-routed"])
+one_engine = pytest.mark.parametrize("host", [ENGINE_28_ROUTED], indirect=True, ids=["28-routed"])
 """Where neither engine nor iptables makes a difference."""
 NOTHING_LEFT = "nothing to remove: nothing carries the mapper's mark\n"
 
 
-@pytest.fixture(params=[PLAIN, LEGACY, ROUTED], ids=lambda mode: mode.name)
+@pytest.fixture(params=[ENGINE_20_10, LEGACY, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
 def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
     """A host of each engine, in the mode that the README recommends, and one with the older iptables."""
-    with staged(lab, request.param) as host:
+    with host_in_mode(lab, request.param) as host:
         yield host
 
 
@@ -37,7 +37,7 @@ def leave_everything(host: Host, *options: str) -> IPv6Address:
     with Mapper(host, *options) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        address = mapped(host)
+        address = wait_until_mapped(host)
         mapper.wait_for_log(f"opened 80/tcp of {address}")
         mapper.kill()
     return address
@@ -51,7 +51,7 @@ def left(host: Host) -> list[str]:
         line for line in host.namespace.run("nft", "list", "tables").stdout.splitlines() if "mapper" in line
     ]
     files = [str(path) for path in host.state_dir.rglob("*")] if host.state_dir.exists() else []
-    return [*map(str, host.proxy_entries(MARK)), *rules, *tables, *files]
+    return [*map(str, host.proxy_entries(MAPPER_PROTOCOL)), *rules, *tables, *files]
 
 
 def assert_all_goes(host: Host) -> None:
@@ -68,8 +68,10 @@ def test_all_that_is_ours_goes_wherever_it_is_and_nothing_else(lab: Lab, host: H
     address = leave_everything(host, "--fwmark", "0x00000100")
     theirs = host.subnet[0xF0]
     host.add_proxy_entry(theirs)
-    host.namespace.add_cable("up1", lab.router.namespace, "second", "link0")
-    host.namespace.run("ip", "-6", "neigh", "add", "proxy", str(address), "dev", "up1", "protocol", MARK)
+    host.namespace.add_veth("up1", lab.router.namespace, "second", "link0")
+    host.namespace.run(
+        "ip", "-6", "neigh", "add", "proxy", str(address), "dev", "up1", "protocol", MAPPER_PROTOCOL
+    )
     (backend,) = {line.split()[1] for line in hooks(host)}
     rule = ("-m", "mark", "--mark", "0x2/0x2", "-j", "ACCEPT")
     host.namespace.run(backend, "-I", "FORWARD", "-m", "comment", "--comment", "DockerIPV6Mapper", *rule)
@@ -155,13 +157,13 @@ def test_it_refuses_while_a_daemon_runs(host: Host) -> None:
     with Mapper(host) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run(host, "mon_container", *LABEL)
-        address = mapped(host)
+        address = wait_until_mapped(host)
         done = run_command(host, "cleanup")
         assert done.returncode == 1
         assert f"a daemon runs as process {mapper.pid}, and would put back what is removed" in done.stderr
         assert "try: systemctl stop" in done.stderr
         assert f"would remove proxy entry {address}" in run_command(host, "--dry-run", "cleanup").stdout
-        assert host.proxy_entries(MARK) == {(address, UPLINK)}
+        assert host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)}
 
 
 @one_engine
@@ -207,7 +209,7 @@ def detach(host: Host) -> str:
     journal.prepare()
     with pytest.raises(KeyboardInterrupt):
         Endpoints(Dying(host.engine.url), journal).apply(move)
-    assert "he_ipv6" not in networks_of(host, "mon_container")
+    assert "he_ipv6" not in endpoints_of(host, "mon_container")
     return container_id
 
 
@@ -225,11 +227,11 @@ def test_a_container_that_is_detached_because_of_us_is_put_back_first(host: Host
     assert "try: systemctl start docker && DockerIPV6Mapper.py cleanup" in done.stderr
     assert journal.has(container_id)
     host.engine.start()
-    assert "he_ipv6" not in networks_of(host, "mon_container")
+    assert "he_ipv6" not in endpoints_of(host, "mon_container")
     done = run_command(host, "cleanup")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"done: finish what was begun on container {container_id[:12]}\n" in done.stdout
-    assert "al1" in str(networks_of(host, "mon_container")["he_ipv6"]["Aliases"])
+    assert "al1" in str(endpoints_of(host, "mon_container")["he_ipv6"]["Aliases"])
     assert_all_goes(host)
 
 

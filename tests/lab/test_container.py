@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab import images, socket_proxy
 from tests.lab.commands import CommandError
-from tests.lab.containers import LABEL, MARK, WEB_SERVER, mapped, reaches, run_labelled
+from tests.lab.containers import LABEL, MAPPER_PROTOCOL, WEB_SERVER, reaches, run_labelled, wait_until_mapped
 from tests.lab.documented_commands import commands
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import UPLINK, Host
@@ -73,7 +73,7 @@ def swarm(lab: Lab, context: Path) -> Iterator[Swarm]:
             stack.callback(host.reset)
             host.create_network()
         swarm.form()
-        images.hand_over(lab.host(Flavour.DISTRO).engine, swarm.manager.engine)
+        images.copy_image(lab.host(Flavour.DISTRO).engine, swarm.manager.engine)
         yield swarm
         swarm.manager.engine.docker("stack", "rm", "mapper")
         for host in swarm.hosts:
@@ -98,7 +98,7 @@ def test_the_container_does_the_whole_job_with_two_capabilities(lab: Lab, compos
     composed.up()
     options = ("--name", "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
     host.engine.docker("run", "-d", *options, IMAGE, *WEB_SERVER)
-    address = mapped(host)
+    address = wait_until_mapped(host)
     assert reaches(lab.router, address)
     eventually(lambda: lab.router.http_get(f"http://[{address}]/"), within=5)
     assert host.sysctl(f"net.ipv6.conf.{UPLINK}.proxy_ndp") == "1"
@@ -110,7 +110,7 @@ def test_the_container_does_the_whole_job_with_two_capabilities(lab: Lab, compos
     stop, cleanup, down = commands("Remove", PAGE)
     composed.type(stop)
     assert composed.inspect("{{.State.ExitCode}}") == "0"
-    assert mapped(host) == address
+    assert wait_until_mapped(host) == address
     composed.type(cleanup)
     composed.type(down)
     assert not host.proxy_entries()
@@ -143,10 +143,10 @@ def test_a_stack_has_each_node_map_its_own_tasks(lab: Lab, swarm: Swarm) -> None
     swarm.manager.engine.docker(*arguments[:2], "--resolve-image=never", "--detach=true", *arguments[2:])
     swarm.create_service("web", "--replicas", "1", "--replicas-max-per-node", "1")
     swarm.manager.engine.docker("service", "scale", "--detach", "web=2")
-    addresses = {swarm.mapped_task(host) for host in swarm.hosts}
+    addresses = {swarm.wait_for_task_address(host) for host in swarm.hosts}
     assert len(addresses) == len(swarm.hosts)
     for host in swarm.hosts:
-        (entry,) = host.proxy_entries(MARK)
+        (entry,) = host.proxy_entries(MAPPER_PROTOCOL)
         assert entry[0] in addresses
         assert entry[0] in host.subnet
         assert reaches(lab.router, entry[0])
@@ -175,13 +175,13 @@ def test_a_proxy_that_lets_through_what_the_page_lists_is_enough(lab: Lab, host:
         Mapper(host, "--docker-host", f"unix://{path}") as mapper,
     ):
         run_labelled(host, "mon_container", "--network", "he_ipv6", "--label", "ipv6.mapper.ports=80")
-        assert reaches(lab.router, mapped(host))
+        assert reaches(lab.router, wait_until_mapped(host))
         host.engine.docker("network", "disconnect", "he_ipv6", "mon_container")
-        mapped(host)
+        wait_until_mapped(host)
         host.engine.restart()
         mapper.wait_for_log("keeping everything as it is")
         host.engine.docker("start", "mon_container")
-        eventually(lambda: mapped(host), within=15)
+        eventually(lambda: wait_until_mapped(host), within=15)
         assert proxy.refused == []
         with pytest.raises(CommandError, match="no"):
             host.engine.docker("--host", f"unix://{path}", "run", "--rm", IMAGE, "true")

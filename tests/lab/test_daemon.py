@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.lab.containers import SUFFIX, addresses_inside, mapped, reaches, run_labelled
+from tests.lab.containers import SUFFIX, addresses_inside, reaches, run_labelled, wait_until_mapped
 from tests.lab.hosts import Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.router import Router
@@ -53,7 +53,7 @@ def test_an_ordinary_user_with_two_capabilities_and_the_socket_suffices(host: Ho
     with Mapper(host, wrapper=setpriv("net_admin", "net_raw")) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run_labelled(host, "mon_container")
-        assert reaches(router, mapped(host))
+        assert reaches(router, wait_until_mapped(host))
 
 
 def test_a_state_directory_that_cannot_be_made_is_an_error_at_the_start(host: Host) -> None:
@@ -72,7 +72,7 @@ def test_an_engine_that_is_not_there_yet_is_awaited(host: Host) -> None:
         assert mapper.log().count("keeping everything as it is, and trying again") == 1
         host.engine.start()
         run_labelled(host, "mon_container")
-        eventually(lambda: mapped(host), within=15)
+        eventually(lambda: wait_until_mapped(host), within=15)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -92,10 +92,10 @@ def test_a_hangup_is_a_reason_to_look_at_everything(host: Host, mapper: Mapper) 
     """As `systemctl reload` sends it."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
-    address = mapped(host)
+    address = wait_until_mapped(host)
     host.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", "up0")
     os.kill(mapper.pid, signal.SIGHUP)
-    assert mapped(host) == address
+    assert wait_until_mapped(host) == address
 
 
 def test_the_environment_is_as_good_as_options(host: Host) -> None:
@@ -111,7 +111,7 @@ def test_quiet_says_nothing_while_all_is_well(host: Host) -> None:
     """The last word on the level is the quietest that was asked for without --debug or --info."""
     with Mapper(host, level="--quiet") as mapper:
         run_labelled(host, "mon_container")
-        mapped(host)
+        wait_until_mapped(host)
         assert mapper.stop() == 0
         assert not mapper.log()
 
@@ -122,7 +122,7 @@ def test_a_second_daemon_in_a_network_namespace_is_refused(
 ) -> None:
     """Two would remove each other's entries at every pass, whatever their state directories."""
     run_labelled(host, "mon_container")
-    entries = {(mapped(host), UPLINK)}
+    entries = {(wait_until_mapped(host), UPLINK)}
     done = run_command(host, "--state-dir", str(host.workdir / directory))
     assert done.returncode == 1
     assert f"another mapper runs in this network namespace, as process {mapper.pid}\n" in done.stderr

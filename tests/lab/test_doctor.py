@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.containers import SUFFIX
 from tests.lab.engines import Flavour
-from tests.lab.healthy_host import Clinic
+from tests.lab.healthy_host import HealthyHost
 from tests.lab.hosts import UPLINK
 from tests.lab.mapper import run_command
 from tests.lab.topology import Lab
@@ -21,26 +21,26 @@ SUBNET = "2001:db8:103:0:77::/80"
 
 
 @pytest.fixture(scope="module")
-def clinics(lab: Lab) -> Iterator[dict[Flavour, Clinic]]:
+def clinics(lab: Lab) -> Iterator[dict[Flavour, HealthyHost]]:
     """A clinic on each host; a test that leaves all well passes it on to the next."""
-    found = {host.engine.flavour: Clinic(host) for host in lab.hosts}
+    found = {host.engine.flavour: HealthyHost(host) for host in lab.hosts}
     yield found
     for clinic in found.values():
-        clinic.leave()
+        clinic.tear_down()
 
 
 @pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
-def clinic(clinics: dict[Flavour, Clinic], request: pytest.FixtureRequest) -> Clinic:
+def clinic(clinics: dict[Flavour, HealthyHost], request: pytest.FixtureRequest) -> HealthyHost:
     """Each host in turn."""
     found = clinics[request.param]
-    found.cure()
+    found.restore()
     return found
 
 
 @pytest.fixture
-def modern(clinics: dict[Flavour, Clinic]) -> Clinic:
+def modern(clinics: dict[Flavour, HealthyHost]) -> HealthyHost:
     """The newer engine's host, for what does not depend on the engine, or is the newer one's alone."""
-    clinics[Flavour.MODERN].cure()
+    clinics[Flavour.MODERN].restore()
     return clinics[Flavour.MODERN]
 
 
@@ -48,7 +48,7 @@ def test_a_fresh_host_is_put_right_by_what_is_printed(lab: Lab) -> None:
     """Before any daemon: whatever sysctls the kernel starts with, the fixes leave nothing to find."""
     host = lab.host(Flavour.MODERN)
     host.reset()
-    fresh = Clinic(host)
+    fresh = HealthyHost(host)
     found = fresh.findings()
     assert {each.check for each in found} == {"sysctl"}
     for finding in found:
@@ -69,13 +69,13 @@ def test_a_fresh_host_is_put_right_by_what_is_printed(lab: Lab) -> None:
         (f"net.ipv6.neigh.{UPLINK}.proxy_delay", "80"),
     ],
 )
-def test_a_sysctl_that_was_reset(modern: Clinic, key: str, value: str) -> None:
+def test_a_sysctl_that_was_reset(modern: HealthyHost, key: str, value: str) -> None:
     """By somebody's `sysctl -p`, say."""
     modern.host.namespace.set_sysctl(key, value)
     finding = modern.assert_only("sysctl", "host")
     assert key in finding.found
-    modern.assert_cured_by(finding.fix)
-    modern.is_well = True
+    modern.assert_fixed_by(finding.fix)
+    modern.is_healthy = True
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ BREAKAGES = [
     ],
     indirect=["clinic"],
 )
-def test_what_is_broken_is_found_and_its_fix_mends_it(clinic: Clinic, breakage: Breakage) -> None:
+def test_what_is_broken_is_found_and_its_fix_mends_it(clinic: HealthyHost, breakage: Breakage) -> None:
     """Exactly the one finding, and none after its fix was pasted as printed."""
     is_modern = clinic.host.engine.flavour is Flavour.MODERN
     routed = "--ipv4=false -o com.docker.network.bridge.gateway_mode_ipv6=routed" if is_modern else ""
@@ -299,12 +299,12 @@ def test_what_is_broken_is_found_and_its_fix_mends_it(clinic: Clinic, breakage: 
     clinic.paste(breakage.commands.format(**given))
     finding = clinic.await_only(breakage.check, breakage.subject)
     assert breakage.said in finding.found
-    clinic.assert_cured_by(finding.fix)
+    clinic.assert_fixed_by(finding.fix)
     clinic.paste(breakage.tidy)
-    clinic.is_well = True
+    clinic.is_healthy = True
 
 
-def test_a_network_that_is_made_again_keeps_everybody_who_was_on_it(clinic: Clinic) -> None:
+def test_a_network_that_is_made_again_keeps_everybody_who_was_on_it(clinic: HealthyHost) -> None:
     """With no daemon to help: what ran runs, what was stopped starts, each at its address and alias."""
     clinic.mapper.stop()
     network = f'docker network create --ipv6 --subnet {SUBNET} --label ipv6.mapper.schema=wide "it\'s"'
@@ -326,7 +326,7 @@ def test_a_network_that_is_made_again_keeps_everybody_who_was_on_it(clinic: Clin
     assert "www" in endpoint["Aliases"]
 
 
-def test_a_network_that_cannot_be_made_otherwise_is_made_as_it_was(modern: Clinic) -> None:
+def test_a_network_that_cannot_be_made_otherwise_is_made_as_it_was(modern: HealthyHost) -> None:
     """Its containers run again, whatever became of the fix."""
     closed = next(each for each in BREAKAGES if each.name == "gateway-mode-nat")
     modern.paste(closed.commands)
@@ -335,12 +335,12 @@ def test_a_network_that_cannot_be_made_otherwise_is_made_as_it_was(modern: Clini
     assert modern.await_only(closed.check, closed.subject).fix == finding.fix
     assert modern.paste("docker inspect -f '{{.State.Status}}' web").strip() == "running"
     modern.paste(closed.tidy)
-    modern.is_well = True
+    modern.is_healthy = True
 
 
 @pytest.mark.parametrize(("table", "chain"), [("filter", "FORWARD"), ("raw", "PREROUTING")])
 def test_rules_that_drop_are_named_and_the_fix_comes_before_them(
-    lab: Lab, modern: Clinic, table: str, chain: str
+    lab: Lab, modern: HealthyHost, table: str, chain: str
 ) -> None:
     """A ping, and what a label opens, get through again."""
     rule = f"{chain} -d {modern.host.subnet} -j DROP"
@@ -359,30 +359,30 @@ def test_rules_that_drop_are_named_and_the_fix_comes_before_them(
     modern.paste(f"ip6tables -t {table} -D {rule}")
     for finding in found:
         modern.paste(finding.fix.replace(" -I ", " -D "))
-    modern.is_well = True
+    modern.is_healthy = True
 
 
-def test_a_20_10_engine_that_filters_ipv6(lab: Lab, clinics: dict[Flavour, Clinic]) -> None:
+def test_a_20_10_engine_that_filters_ipv6(lab: Lab, clinics: dict[Flavour, HealthyHost]) -> None:
     """It drops even pings, and masquerades: doctor finds both, and both are mended."""
     clinic = clinics[Flavour.DISTRO]
-    clinic.leave()
+    clinic.tear_down()
     host = clinic.host
     host.engine.ip6tables = True
     host.engine.restart()
     try:
-        clinic.open()
+        clinic.set_up()
         found = clinic.findings()
         assert [each.check for each in found] == ["inbound", "masquerade"]
         assert not lab.router.ping(host.subnet[SUFFIX])
         for finding in found:
             clinic.paste(finding.fix)
-        clinic.await_wellness()
+        clinic.wait_until_healthy()
         assert lab.router.ping(host.subnet[SUFFIX], timeout=5)
     finally:
-        clinic.leave()
+        clinic.tear_down()
 
 
-def test_an_uplink_that_is_not_there(lab: Lab, modern: Clinic) -> None:
+def test_an_uplink_that_is_not_there(lab: Lab, modern: HealthyHost) -> None:
     """Without a default route, or named and missing: the fix names the link that has the host's prefix."""
     finding = modern.assert_only("uplink", "uplink eth7", "--uplink", "eth7")
     assert "no link eth7" in finding.found
@@ -392,25 +392,25 @@ def test_an_uplink_that_is_not_there(lab: Lab, modern: Clinic) -> None:
     assert "no link has an IPv6 default route" in finding.found
     assert "FAIL" not in modern.paste(finding.fix)
     modern.host.restore_uplink(lab.router.address)
-    modern.is_well = True
+    modern.is_healthy = True
 
 
-def test_proxy_off_where_a_router_looks_for_the_addresses_on_the_link(modern: Clinic) -> None:
+def test_proxy_off_where_a_router_looks_for_the_addresses_on_the_link(modern: HealthyHost) -> None:
     """The command that is printed looks with proxying, and finds nothing."""
     finding = modern.assert_only("subnet", "network he_ipv6", "--proxy", "off")
     assert "WARN" not in modern.paste(finding.fix)
-    modern.is_well = True
+    modern.is_healthy = True
 
 
-def test_a_network_that_is_not_allowed(modern: Clinic) -> None:
+def test_a_network_that_is_not_allowed(modern: HealthyHost) -> None:
     """The command that is printed allows it besides those that were."""
     finding = modern.assert_only("mapping", "container mon_container", "--allow-network", "other")
     assert "DockerIPV6Mapper.py --allow-network other --allow-network he_ipv6 doctor" in finding.fix
     assert "FAIL" not in modern.paste(finding.fix)
-    modern.is_well = True
+    modern.is_healthy = True
 
 
-def test_a_capability_that_is_missing(modern: Clinic) -> None:
+def test_a_capability_that_is_missing(modern: HealthyHost) -> None:
     """Pasted into root's shell, which has it, the fix finds nothing."""
     without = ("setpriv", "--bounding-set", "-net_raw")
     found = {each.check: each for each in modern.findings(wrapper=without)}
@@ -418,28 +418,28 @@ def test_a_capability_that_is_missing(modern: Clinic) -> None:
     assert found.keys() - {"examination"} == {"capability"}
     assert "CAP_NET_RAW" in found["capability"].found
     assert not {"WARN", "FAIL"} & set(modern.paste(found["capability"].fix).split())
-    modern.is_well = True
+    modern.is_healthy = True
 
 
-def test_another_network_namespace_than_the_engines(clinic: Clinic, lab: Lab) -> None:
+def test_another_network_namespace_than_the_engines(clinic: HealthyHost, lab: Lab) -> None:
     """As in a container without `--network host`: the fix enters the engine's own."""
     elsewhere = ("nsenter", f"--net={lab.router.namespace.path}")
     found = {each.check: each for each in clinic.findings(wrapper=elsewhere)}
     assert "none of the engine's bridges" in found["namespace"].found
     assert "FAIL" not in clinic.paste(found["namespace"].fix, *elsewhere)
-    clinic.is_well = True
+    clinic.is_healthy = True
 
 
-def test_a_tool_that_ports_need_and_is_not_there(modern: Clinic) -> None:
+def test_a_tool_that_ports_need_and_is_not_there(modern: HealthyHost) -> None:
     """Hidden here, not removed: the machine's own package manager then has nothing left to do."""
     hiding = ("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/sbin/nft && exec "$@"', "sh")
     finding = modern.assert_only("tool", "firewall", wrapper=hiding)
     assert "the command nft is not installed" in finding.found
-    modern.assert_cured_by(finding.fix)
-    modern.is_well = True
+    modern.assert_fixed_by(finding.fix)
+    modern.is_healthy = True
 
 
-def test_a_socket_that_the_user_may_not_open(modern: Clinic) -> None:
+def test_a_socket_that_the_user_may_not_open(modern: HealthyHost) -> None:
     """The fix makes the user one of the group that may, here in an /etc that is a copy."""
     modern.paste(f"chgrp docker {modern.host.engine.socket}")
     user = "setpriv --reuid nobody --regid nogroup --init-groups --inh-caps +net_admin,+net_raw "
@@ -452,7 +452,7 @@ def test_a_socket_that_the_user_may_not_open(modern: Clinic) -> None:
     assert "FAIL" not in modern.paste(script, "unshare", "--mount")
 
 
-def test_an_engine_that_is_away(clinic: Clinic) -> None:
+def test_an_engine_that_is_away(clinic: HealthyHost) -> None:
     """What is printed asks the service manager for it, which is played by the lab here."""
     clinic.host.engine.kill()
     finding = clinic.assert_only("engine", "engine")
@@ -461,10 +461,10 @@ def test_an_engine_that_is_away(clinic: Clinic) -> None:
     eventually(lambda: "engine" not in {each.check for each in clinic.findings()}, within=10)
 
 
-def test_two_networks_of_one_name(clinics: dict[Flavour, Clinic]) -> None:
+def test_two_networks_of_one_name(clinics: dict[Flavour, HealthyHost]) -> None:
     """Which only 20.10 allows, through its API: the one that nobody is on is removed by its ID."""
     clinic = clinics[Flavour.DISTRO]
-    clinic.cure()
+    clinic.restore()
     link = http.client.HTTPConnection("engine")
     link.sock = socket.socket(socket.AF_UNIX)
     link.sock.connect(str(clinic.host.engine.socket))
@@ -475,5 +475,5 @@ def test_two_networks_of_one_name(clinics: dict[Flavour, Clinic]) -> None:
     link.close()
     finding = clinic.await_only("network", "network 'he_ipv6'")
     assert "2 networks are called 'he_ipv6'" in finding.found
-    clinic.assert_cured_by(finding.fix)
-    clinic.is_well = True
+    clinic.assert_fixed_by(finding.fix)
+    clinic.is_healthy = True

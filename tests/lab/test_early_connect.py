@@ -10,7 +10,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.lab.containers import LABEL, MARK, SUFFIX, addresses_inside, mapped, run, run_labelled
+from tests.lab.containers import (
+    LABEL,
+    MAPPER_PROTOCOL,
+    SUFFIX,
+    addresses_inside,
+    run,
+    run_labelled,
+    wait_until_mapped,
+)
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
@@ -34,7 +42,7 @@ def test_even_the_first_container_of_an_image_is_connected_at_its_creation(
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
     mapper.wait_for_log(ASKED_AT_ONCE.format("mon_container"))
-    mapped(host)
+    wait_until_mapped(host)
 
 
 def test_an_image_that_came_later_is_known_to_the_fast_path_too(host: Host, mapper: Mapper) -> None:
@@ -115,7 +123,7 @@ def test_a_taken_address_never_makes_a_container_unstartable(host: Host, mapper:
     assert runs(host, "mon_container")
     assert addresses_inside(host, "holder") == {address}
     mapper.wait_for_log(r"mon_container is not mapped.*\[address-held\]")
-    assert not host.proxy_entries(MARK)
+    assert not host.proxy_entries(MAPPER_PROTOCOL)
 
 
 def test_a_new_entry_is_announced_to_the_link_without_the_override_flag(
@@ -129,7 +137,7 @@ def test_a_new_entry_is_announced_to_the_link_without_the_override_flag(
         assert stderr is not None
         eventually(lambda: "listening on" in stderr.readline())
         run_labelled(host, "mon_container")
-        address = mapped(host)
+        address = wait_until_mapped(host)
         seen, _ = tcpdump.communicate(timeout=10)
     lab.router.ping(host.address)
     mac = lab.router.neighbours()[host.address].mac
@@ -142,7 +150,7 @@ def test_without_the_right_to_announce_all_else_is_done(host: Host) -> None:
     """One warning that says which capability is missing."""
     with Mapper(host, wrapper=("setpriv", "--bounding-set=-net_raw")) as mapper:
         run_labelled(host, "mon_container")
-        mapped(host)
+        wait_until_mapped(host)
         run_labelled(host, "nginx")
-        mapped(host, "nginx", 0xEE_0043_0040)
+        wait_until_mapped(host, "nginx", 0xEE_0043_0040)
         assert mapper.log().count("CAP_NET_RAW") == 1

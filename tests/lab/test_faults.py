@@ -23,7 +23,7 @@ from dockeripv6mapper.engine.events import EventMessage, EventReader, StreamLost
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.settings import Settings
 from tests.lab.chaos.relay import Line, Relay
-from tests.lab.containers import LABEL, MARK, mapped, run_labelled, suffix_of
+from tests.lab.containers import LABEL, MAPPER_PROTOCOL, run_labelled, suffix_of, wait_until_mapped
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT, Mapper
 from tests.lab.namespaces import Namespace
@@ -84,7 +84,7 @@ def test_inspections_that_hang_keep_nobody_else_waiting(host: Host, relay: Holdi
         host.engine.docker("start", each)
     eventually(lambda: relay.holds >= len(hung))
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     began = time.monotonic()
     assert mapper.stop() == 0
     assert time.monotonic() - began < 5
@@ -96,7 +96,7 @@ def test_a_list_that_hangs_keeps_nobody_waiting(host: Host, relay: Holding, mapp
     os.kill(mapper.pid, signal.SIGHUP)
     eventually(lambda: relay.holds)
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     mapper.wait_for_log("listing containers at .*: the engine does not answer", within=35)
     relay.release()
     mapper.wait_for_log("no longer failing: listing containers")
@@ -111,14 +111,14 @@ def test_a_connect_that_hangs_is_awaited_by_the_shutdown_no_longer_than_promised
     eventually(lambda: relay.holds)
     relay.held = None
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     os.kill(mapper.pid, signal.SIGTERM)
     mapper.wait_for_log("stopping while the engine still works on container hung", within=12)
     eventually(lambda: mapper.exit_code == 0)
     relay.release()
     host.engine.docker("start", "hung")
     mapper.start()
-    mapped(host, "hung", suffix_of("hung"))
+    wait_until_mapped(host, "hung", suffix_of("hung"))
 
 
 def test_the_daemon_keeps_no_thread_and_no_descriptor_of_connections_that_were_cut(
@@ -126,7 +126,7 @@ def test_the_daemon_keeps_no_thread_and_no_descriptor_of_connections_that_were_c
 ) -> None:
     """Nor does it take long to be there again."""
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
 
     def cut() -> None:
         connected = mapper.log().count("connected to the engine")
@@ -138,7 +138,7 @@ def test_the_daemon_keeps_no_thread_and_no_descriptor_of_connections_that_were_c
     for _ in range(10):
         cut()
     eventually(lambda: no_more(mapper.pid, before))
-    assert host.proxy_entries(MARK)
+    assert host.proxy_entries(MAPPER_PROTOCOL)
 
 
 def test_readers_controllers_and_clients_leave_nothing_behind(

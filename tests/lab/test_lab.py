@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.lab.commands import run
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT
-from tests.lab.processes import PROC, members, start_time
+from tests.lab.processes import PROC, processes_in, start_time
 from tests.lab.runs import CGROUPS, known_runs
 from tests.lab.topology import Lab, eventually, hosts_of
 
@@ -75,9 +75,9 @@ def test_stopped_engine_leaves_no_process(host: Host) -> None:
     """Also a killed engine's containers and shims are gone after `stop`."""
     _start(host, "orphan")
     host.engine.kill()
-    assert list(members(host.namespace.path)), "the shim is still there"
+    assert list(processes_in(host.namespace.path)), "the shim is still there"
     host.engine.stop()
-    assert not list(members(host.namespace.path))
+    assert not list(processes_in(host.namespace.path))
 
 
 def test_machine_is_untouched(lab: Lab) -> None:
@@ -98,7 +98,9 @@ def test_killed_lab_is_swept(lab: Lab) -> None:
         (theirs,) = (run for run in known_runs() if run.pid == process.pid)
         for host in hosts_of(theirs):
             _start(host, "left")
-        running = {pid: start_time(pid) for host in hosts_of(theirs) for pid in members(host.namespace.path)}
+        running = {
+            pid: start_time(pid) for host in hosts_of(theirs) for pid in processes_in(host.namespace.path)
+        }
         process.kill()
     assert len(_traces(process.pid)) > 5, "the test would see what is left"
     run(*LAB, "down", str(process.pid), cwd=CHECKOUT)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.lab.containers import mapped, run, run_labelled
+from tests.lab.containers import run, run_labelled, wait_until_mapped
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
@@ -47,7 +47,7 @@ def scrape(host: Host) -> Samples:
 def test_a_container_is_counted_from_its_creation_to_its_end(host: Host, metered: Mapper) -> None:
     """Its mapping, the engine's call, the race, the events and passes; a name is in none of it."""
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     one = ("mappings", (("network", "he_ipv6"), ("state", "mapped")))
     eventually(lambda: scrape(host).get(one) == 1)
     samples = scrape(host)

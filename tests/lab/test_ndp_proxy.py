@@ -2,7 +2,15 @@
 
 import pytest
 
-from tests.lab.containers import MARK, SUFFIX, addresses_inside, mapped, reaches, run, run_labelled
+from tests.lab.containers import (
+    MAPPER_PROTOCOL,
+    SUFFIX,
+    addresses_inside,
+    reaches,
+    run,
+    run_labelled,
+    wait_until_mapped,
+)
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper, run_command
 from tests.lab.topology import Lab
@@ -29,10 +37,10 @@ def test_everything_is_proxied_as_the_older_daemon_did(lab: Lab, host: Host) -> 
     run(host, "shy", "--network", "he_ipv6", "--label", "ipv6.mapper.proxy=false")
     with Mapper(host, "--proxy", "all"):
         (address,) = addresses_inside(host, "plain")
-        eventually(lambda: host.proxy_entries(MARK) == {(address, UPLINK)})
+        eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)})
         assert reaches(lab.router, address)
         host.engine.docker("rm", "-f", "plain")
-        eventually(lambda: not host.proxy_entries(MARK))
+        eventually(lambda: not host.proxy_entries(MAPPER_PROTOCOL))
 
 
 def test_nothing_is_proxied_unless_a_label_asks_for_it(lab: Lab, host: Host) -> None:
@@ -42,8 +50,8 @@ def test_nothing_is_proxied_unless_a_label_asks_for_it(lab: Lab, host: Host) -> 
         run_labelled(host, "mon_container")
         eventually(lambda: host.subnet[SUFFIX] in addresses_inside(host, "mon_container"))
         run_labelled(host, "nginx", "--label", "ipv6.mapper.proxy=true")
-        assert reaches(lab.router, mapped(host, "nginx", 0xEE_0043_0040))
-        assert len(host.proxy_entries(MARK)) == 1
+        assert reaches(lab.router, wait_until_mapped(host, "nginx", 0xEE_0043_0040))
+        assert len(host.proxy_entries(MAPPER_PROTOCOL)) == 1
 
 
 @pytest.mark.parametrize("options", [(), ("--uplink", "up1")], ids=["label", "option"])
@@ -51,7 +59,7 @@ def test_a_network_is_proxied_on_the_uplink_that_is_named_for_it(
     lab: Lab, host: Host, options: tuple[str, ...]
 ) -> None:
     """By the network's label, or for all networks by the option; with its sysctls, and not elsewhere."""
-    host.namespace.add_cable("up1", lab.router.namespace, "second", "link0")
+    host.namespace.add_veth("up1", lab.router.namespace, "second", "link0")
     try:
         host.engine.docker("network", "rm", "he_ipv6")
         labelled = () if options else ("--label", "ipv6.mapper.uplink=up1")
@@ -59,7 +67,7 @@ def test_a_network_is_proxied_on_the_uplink_that_is_named_for_it(
         with Mapper(host, *options) as mapper:
             mapper.wait_for_log("uplink up1: proxying")
             run_labelled(host, "mon_container")
-            eventually(lambda: host.proxy_entries(MARK) == {(host.subnet[SUFFIX], "up1")})
+            eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(host.subnet[SUFFIX], "up1")})
             assert host.sysctl("net.ipv6.conf.up1.proxy_ndp") == "1"
             # The uplink is new too: its own address is tentative at first.
             assert eventually(lambda: reaches(lab.router, host.subnet[SUFFIX]))
@@ -75,7 +83,7 @@ def test_an_uplink_label_that_names_no_link_is_a_warning(host: Host) -> None:
         mapper.wait_for_log("WARNING.*he_ipv6.*ipv6.mapper.uplink='eth9'.*no such link")
         run_labelled(host, "mon_container")
         eventually(lambda: host.subnet[SUFFIX] in addresses_inside(host, "mon_container"))
-        assert not host.proxy_entries(MARK)
+        assert not host.proxy_entries(MAPPER_PROTOCOL)
 
 
 def test_a_tunnel_needs_no_entries(host: Host) -> None:
@@ -87,7 +95,7 @@ def test_a_tunnel_needs_no_entries(host: Host) -> None:
             mapper.wait_for_log("uplink tun0 has no neighbour discovery, so it needs no proxy entries")
             run_labelled(host, "mon_container")
             eventually(lambda: host.subnet[SUFFIX] in addresses_inside(host, "mon_container"))
-            assert not host.proxy_entries(MARK)
+            assert not host.proxy_entries(MAPPER_PROTOCOL)
             assert mapper.log().count("no neighbour discovery") == 1
     finally:
         host.namespace.run("ip", "tuntap", "del", "tun0", "mode", "tun")
@@ -102,24 +110,26 @@ def test_a_default_route_that_comes_later_makes_the_uplink(lab: Lab, host: Host)
             mapper.wait_for_log(f"WARNING.*no default route by {UPLINK}")
             run_labelled(host, "mon_container")
             eventually(lambda: host.subnet[SUFFIX] in addresses_inside(host, "mon_container"))
-            assert not host.proxy_entries(MARK)
+            assert not host.proxy_entries(MAPPER_PROTOCOL)
         finally:
             host.namespace.run("ip", "-6", "route", "add", *default)
-        assert reaches(lab.router, mapped(host))
+        assert reaches(lab.router, wait_until_mapped(host))
 
 
 def test_an_uplink_that_is_made_anew_is_followed(lab: Lab, host: Host) -> None:
     """It has another index then, and the kernel has forgotten its entries."""
-    host.namespace.add_cable("up1", lab.router.namespace, "second", "link0")
+    host.namespace.add_veth("up1", lab.router.namespace, "second", "link0")
     try:
         with Mapper(host, "--uplink", "up1") as mapper:
             mapper.wait_for_log("uplink up1: proxying")
             run_labelled(host, "mon_container")
-            eventually(lambda: host.proxy_entries(MARK) == {(host.subnet[SUFFIX], "up1")})
+            eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(host.subnet[SUFFIX], "up1")})
             host.namespace.run("ip", "link", "del", "up1")
             mapper.wait_for_log("WARNING.*there is no link up1")
-            host.namespace.add_cable("up1", lab.router.namespace, "second", "link0")
-            eventually(lambda: host.proxy_entries(MARK) == {(host.subnet[SUFFIX], "up1")}, within=5)
+            host.namespace.add_veth("up1", lab.router.namespace, "second", "link0")
+            eventually(
+                lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(host.subnet[SUFFIX], "up1")}, within=5
+            )
     finally:
         host.namespace.run("ip", "link", "del", "up1")
 
@@ -147,7 +157,7 @@ def test_sysctls_are_only_spoken_of_where_they_must_not_be_set(host: Host) -> No
     with Mapper(host, "--no-sysctl") as mapper:
         mapper.wait_for_log(f"WARNING.*conf/{UPLINK}/proxy_ndp is 0, and has to be 1")
         run_labelled(host, "mon_container")
-        mapped(host)
+        wait_until_mapped(host)
     assert sysctls(host) == before
 
 
@@ -158,7 +168,7 @@ def test_entries_that_the_kernel_flushed_come_back_at_once(
     """The watcher hears of it; the next full pass is half a minute away."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
-    address = mapped(host)
+    address = wait_until_mapped(host)
     if trial == "link down":
         host.namespace.run("ip", "link", "set", UPLINK, "down")
         eventually(lambda: not host.proxy_entries())
@@ -168,7 +178,7 @@ def test_entries_that_the_kernel_flushed_come_back_at_once(
         eventually(lambda: not host.proxy_entries())
         host.namespace.set_sysctl(f"net.ipv6.conf.{UPLINK}.disable_ipv6", "0")
     host.restore_uplink(lab.router.address)
-    assert mapped(host) == address
+    assert wait_until_mapped(host) == address
     assert reaches(lab.router, address)
 
 
@@ -177,9 +187,9 @@ def test_entries_that_somebody_flushed_come_back_within_a_resync(host: Host) -> 
     with Mapper(host, "--resync", "1") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run_labelled(host, "mon_container")
-        address = mapped(host)
+        address = wait_until_mapped(host)
         host.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", UPLINK)
-        assert mapped(host) == address
+        assert wait_until_mapped(host) == address
 
 
 def test_somebody_elses_entry_is_not_adopted_and_survives_a_cleanup(host: Host, mapper: Mapper) -> None:
@@ -190,9 +200,9 @@ def test_somebody_elses_entry_is_not_adopted_and_survives_a_cleanup(host: Host, 
     host.add_proxy_entry(other)
     run_labelled(host, "mon_container")
     run_labelled(host, "nginx")
-    ours = mapped(host, "nginx", 0xEE_0043_0040)
+    ours = wait_until_mapped(host, "nginx", 0xEE_0043_0040)
     eventually(lambda: theirs in addresses_inside(host, "mon_container"))
-    assert host.proxy_entries(MARK) == {(ours, UPLINK)}
+    assert host.proxy_entries(MAPPER_PROTOCOL) == {(ours, UPLINK)}
     assert mapper.stop() == 0
     done = run_command(host, "cleanup")
     assert done.returncode == 0, done.stderr
@@ -218,7 +228,7 @@ def test_a_kernel_that_keeps_the_mark_needs_no_record(host: Host, mapper: Mapper
     """It is written before the first entry, and removed when the mark was seen to be kept."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     eventually(lambda: not (host.state_dir / "proxies").exists())
 
 

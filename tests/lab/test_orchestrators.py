@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.lab.containers import MARK, NOTHING, mapped, planned, reaches, suffix_of
+from tests.lab.containers import EMPTY_PLAN, MAPPER_PROTOCOL, plan_of, reaches, suffix_of, wait_until_mapped
 from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
-from tests.lab.swarm import Swarm, task
+from tests.lab.swarm import Swarm, task_name
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
@@ -77,13 +77,13 @@ def test_a_compose_service_is_mapped_by_the_names_of_its_containers(
     host = project.host
     mapper.wait_for_log("proxying neighbour discovery")
     project.up()
-    first = mapped(host, "shop-web-1", suffix_of("shop-web-1"))
+    first = wait_until_mapped(host, "shop-web-1", suffix_of("shop-web-1"))
     project.up("--scale", "web=2")
-    second = mapped(host, "shop-web-2", suffix_of("shop-web-2"))
-    assert host.proxy_entries(MARK) == {(first, UPLINK), (second, UPLINK)}
+    second = wait_until_mapped(host, "shop-web-2", suffix_of("shop-web-2"))
+    assert host.proxy_entries(MAPPER_PROTOCOL) == {(first, UPLINK), (second, UPLINK)}
     assert reaches(lab.router, first)
     assert reaches(lab.router, second)
-    eventually(lambda: planned(host) == NOTHING)
+    eventually(lambda: plan_of(host) == EMPTY_PLAN)
     project.down()
     eventually(lambda: not host.proxy_entries(), within=2)
     assert_calm(mapper)
@@ -94,16 +94,16 @@ def test_a_compose_recreate_keeps_the_address(lab: Lab, mapper: Mapper, project:
     host = project.host
     mapper.wait_for_log("proxying neighbour discovery")
     project.up()
-    address = mapped(host, "shop-web-1", suffix_of("shop-web-1"))
+    address = wait_until_mapped(host, "shop-web-1", suffix_of("shop-web-1"))
     old = id_of(host, "shop-web-1")
     project.up(edition="second")
     assert id_of(host, "shop-web-1") != old
-    assert mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
+    assert wait_until_mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
     assert reaches(lab.router, address)
-    eventually(lambda: planned(host) == NOTHING)
+    eventually(lambda: plan_of(host) == EMPTY_PLAN)
     assert host.engine.docker("ps", "--all", "--format", "{{.Names}}") == "shop-web-1"
     host.engine.docker("restart", "--time", "0", "shop-web-1")
-    assert mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
+    assert wait_until_mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
     assert_calm(mapper)
 
 
@@ -113,19 +113,19 @@ class Node(NamedTuple):
     host: Host
     mapper: Mapper
 
-    def task(self) -> str:
+    def task_name(self) -> str:
         """The one running container of the service `web` on this node, by name."""
-        return task(self.host)
+        return task_name(self.host)
 
 
-def replaced(node: Node, task: str) -> bool:
+def replaced(node: Node, task_name: str) -> bool:
     """Whether another task runs in the place of `task`."""
-    return node.task() != task
+    return node.task_name() != task_name
 
 
 def settled(host: Host) -> bool:
     """Whether there is nothing to do, also about ended tasks that are kept for their logs."""
-    return planned(host) == NOTHING
+    return plan_of(host) == EMPTY_PLAN
 
 
 def no_entries(host: Host) -> bool:
@@ -163,10 +163,10 @@ def test_each_swarm_task_is_mapped_by_its_own_node(
     swarm.create_service("web", "--replicas", "2", "--replicas-max-per-node", "1")
     slots = set()
     for node in nodes.values():
-        address = swarm.mapped_task(node.host)
-        assert node.host.proxy_entries(MARK) == {(address, UPLINK)}
+        address = swarm.wait_for_task_address(node.host)
+        assert node.host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)}
         assert reaches(lab.router, address)
-        slots.add(node.task().split(".")[1])
+        slots.add(node.task_name().split(".")[1])
     assert slots == {"1", "2"}
     swarm.manager.engine.docker("service", "rm", "web")
     for node in nodes.values():
@@ -184,11 +184,11 @@ def node(swarm: Swarm, nodes: dict[Flavour, Node], request: pytest.FixtureReques
 
 def test_a_swarm_task_that_replaces_a_killed_one_has_its_address(lab: Lab, swarm: Swarm, node: Node) -> None:
     """Another task, another container, the same slot; what is left of the old one is no obstacle."""
-    address = swarm.mapped_task(node.host)
-    killed = node.task()
+    address = swarm.wait_for_task_address(node.host)
+    killed = node.task_name()
     node.host.engine.docker("kill", killed)
     eventually(partial(replaced, node, killed))
-    assert swarm.mapped_task(node.host) == address
+    assert swarm.wait_for_task_address(node.host) == address
     assert reaches(lab.router, address)
     eventually(partial(settled, node.host))
     assert_calm(node.mapper)
@@ -196,12 +196,12 @@ def test_a_swarm_task_that_replaces_a_killed_one_has_its_address(lab: Lab, swarm
 
 def test_a_swarm_update_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) -> None:
     """Also where the new task runs before the old one, which still has the address, is stopped."""
-    address = swarm.mapped_task(node.host)
+    address = swarm.wait_for_task_address(node.host)
     for order in ("stop-first", "start-first"):
-        old = node.task()
+        old = node.task_name()
         swarm.update_service("--force", "--update-order", order, "--update-monitor", "0s")
         eventually(partial(replaced, node, old))
-        assert swarm.mapped_task(node.host) == address
+        assert swarm.wait_for_task_address(node.host) == address
         assert reaches(lab.router, address)
         eventually(partial(settled, node.host))
     assert_calm(node.mapper)

@@ -13,15 +13,15 @@ from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineRefusedError
 from tests.lab.containers import (
+    EMPTY_PLAN,
     LABEL,
-    NOTHING,
     SUFFIX,
-    mapped,
-    networks_of,
-    planned,
+    endpoints_of,
+    plan_of,
     reaches,
     run,
     run_labelled,
+    wait_until_mapped,
 )
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
@@ -62,7 +62,7 @@ def chosen_by_the_user(host: Host) -> tuple[str, ...]:
 
 def assert_kept(host: Host, name: str, address: IPv6Address | None) -> None:
     """All that `chosen_by_the_user` chose is there, beside the mapper's address, if it has one."""
-    endpoint = networks_of(host, name)["he_ipv6"]
+    endpoint = endpoints_of(host, name)["he_ipv6"]
     ours = {} if address is None else {"IPv6Address": str(address)}
     assert endpoint["IPAMConfig"] == {"IPv4Address": IPV4, **ours}
     assert endpoint["IPAddress"] == IPV4
@@ -106,17 +106,17 @@ def test_a_container_that_its_user_attached_is_moved_with_all_that_was_chosen(
         mapper.wait_for_log("done: move container mon_container")
         if state != "running":
             docker("start", "mon_container")
-        address = mapped(host)
+        address = wait_until_mapped(host)
         assert_kept(host, "mon_container", address)
-        assert planned(host) == NOTHING
+        assert plan_of(host) == EMPTY_PLAN
 
 
 def test_a_container_run_on_the_network_that_its_label_names_is_moved(host: Host, mapper: Mapper) -> None:
     """The most natural mistake: `--network he_ipv6` beside the label. It costs no warning."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container", "--network", "he_ipv6")
-    mapped(host)
-    assert list(networks_of(host, "mon_container")) == ["he_ipv6"]
+    wait_until_mapped(host)
+    assert list(endpoints_of(host, "mon_container")) == ["he_ipv6"]
     assert "WARNING" not in mapper.log()
 
 
@@ -164,7 +164,7 @@ def test_a_death_in_the_middle_of_a_move_leaves_nothing_detached(dual_stack: Hos
     endpoints = Endpoints(Dying(host.engine.url), Journal(host.state_dir))
     with pytest.raises(KeyboardInterrupt):
         endpoints.apply(move(host, container_id, address))
-    assert "he_ipv6" not in networks_of(host, "mon_container")
+    assert "he_ipv6" not in endpoints_of(host, "mon_container")
     if refused_now:
         run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
     with Mapper(host) as mapper:
@@ -172,7 +172,7 @@ def test_a_death_in_the_middle_of_a_move_leaves_nothing_detached(dual_stack: Hos
             mapper.wait_for_log("done: finish what was begun on container mon_container")
             assert_kept(host, "mon_container", None)
         else:
-            assert_kept(host, "mon_container", mapped(host))
+            assert_kept(host, "mon_container", wait_until_mapped(host))
     assert not list((host.state_dir / "reconnects").iterdir())
 
 
@@ -191,11 +191,11 @@ def test_a_death_at_any_call_of_a_move_costs_nothing_that_the_user_set(
         endpoints.apply(move(host, container_id, host.subnet[SUFFIX]))
     if meanwhile == "restart":
         host.engine.docker("restart", "-t", "0", "mon_container")
-    if meanwhile == "note lost" and "he_ipv6" in networks_of(host, "mon_container"):
+    if meanwhile == "note lost" and "he_ipv6" in endpoints_of(host, "mon_container"):
         Journal(host.state_dir).erase(container_id)
     with Mapper(host):
         eventually(lambda: is_kept(host, "mon_container", host.subnet[SUFFIX]), within=20)
-        mapped(host)
+        wait_until_mapped(host)
     assert not list((host.state_dir / "reconnects").iterdir())
 
 
@@ -215,12 +215,12 @@ def test_a_move_that_was_cut_off_is_finished_on_a_network_that_was_made_anew_mea
     docker("network", "rm", "he_ipv6")
     with Mapper(host) as mapper:
         mapper.wait_for_log("done: finish what was begun on container mon_container")
-        assert list(networks_of(host, "mon_container")) == ["he_ipv6"]
+        assert list(endpoints_of(host, "mon_container")) == ["he_ipv6"]
         host.create_network("he_ipv6", "--subnet", "10.9.0.0/24")
         run(host, "friend", "--network", "he_ipv6")
         mapper.wait_for_log("done: move container mon_container")
         docker("start", "mon_container")
-        assert_kept(host, "mon_container", mapped(host))
+        assert_kept(host, "mon_container", wait_until_mapped(host))
 
 
 def test_a_move_that_the_engine_refuses_puts_the_old_endpoint_back(dual_stack: Host) -> None:
@@ -247,7 +247,7 @@ def test_a_connect_that_the_engine_refuses_leaves_the_container_startable(host: 
         EngineRefusedError, match=r"connecting mon_container to he_ipv6 at .*[Aa]ddress already"
     ):
         endpoints.apply(Connect(container_id, "mon_container", network_id(host), "he_ipv6", held))
-    assert "he_ipv6" not in networks_of(host, "mon_container")
+    assert "he_ipv6" not in endpoints_of(host, "mon_container")
     host.engine.docker("restart", "-t", "0", "mon_container")
     assert host.engine.docker("inspect", "-f", "{{.State.Running}}", "mon_container") == "true"
 
@@ -257,10 +257,10 @@ def test_a_chosen_mac_address_that_the_engine_would_lose_is_not_lost(host: Host,
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container", "--network", "he_ipv6", "--mac-address", MAC)
     if host.engine.flavour is Flavour.DISTRO:
-        mapped(host)
+        wait_until_mapped(host)
     else:
         assert f"ip6={host.subnet[SUFFIX]}" in mapper.wait_for_log("WARNING.*would not keep the MAC.*")[0]
-    assert networks_of(host, "mon_container")["he_ipv6"]["MacAddress"] == MAC
+    assert endpoints_of(host, "mon_container")["he_ipv6"]["MacAddress"] == MAC
 
 
 def test_a_container_that_goes_away_in_the_middle_of_a_move_is_no_error(host: Host) -> None:
@@ -291,15 +291,15 @@ def test_a_taken_address_never_makes_a_container_unstartable(
     run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
     eventually(lambda: configured(host, "mon_container") is None, within=5)
     docker("start", "mon_container")
-    assert ("he_ipv6" in networks_of(host, "mon_container")) == bool(attached)
+    assert ("he_ipv6" in endpoints_of(host, "mon_container")) == bool(attached)
     assert "address-held" in mapper.log()
     docker("rm", "-f", "holder")
-    mapped(host)
+    wait_until_mapped(host)
 
 
 def configured(host: Host, name: str) -> str | None:
     """The IPv6 address that a container is configured with on `he_ipv6`."""
-    endpoint: Mapping[str, Any] = networks_of(host, name).get("he_ipv6") or {}
+    endpoint: Mapping[str, Any] = endpoints_of(host, name).get("he_ipv6") or {}
     address: str | None = (endpoint.get("IPAMConfig") or {}).get("IPv6Address") or None
     return address
 
@@ -312,32 +312,32 @@ def test_an_address_that_somebody_holds_is_refused_until_it_is_free(
     run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
     run_labelled(host, "mon_container")
     assert "holder" in mapper.wait_for_log(r"WARNING.*mon_container is not mapped.*\[address-held\].*")[0]
-    assert "he_ipv6" not in networks_of(host, "mon_container")
+    assert "he_ipv6" not in endpoints_of(host, "mon_container")
     host.engine.docker("rm", "-f", "holder")
-    assert reaches(router, mapped(host))
+    assert reaches(router, wait_until_mapped(host))
 
 
 def test_a_manual_disconnect_of_a_labelled_container_is_undone(host: Host, mapper: Mapper) -> None:
     """What is wanted is what the label says, for as long as it says so."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     host.engine.docker("network", "disconnect", "he_ipv6", "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
 
 
 def test_a_stopped_container_outlives_the_network_that_it_was_mapped_to(host: Host, mapper: Mapper) -> None:
     """It can be started without it, as one that was never mapped; a new network of the name maps it again."""
     docker = host.engine.docker
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     docker("stop", "-t", "0", "mon_container")
     docker("network", "rm", "he_ipv6")
-    eventually(lambda: "he_ipv6" not in networks_of(host, "mon_container"), within=5)
+    eventually(lambda: "he_ipv6" not in endpoints_of(host, "mon_container"), within=5)
     docker("start", "mon_container")
     mapper.wait_for_log("network-not-found")
     host.create_network()
-    mapped(host)
+    wait_until_mapped(host)
 
 
 def test_what_a_user_set_on_a_stopped_container_outlives_a_network_made_anew(dual_stack: Host) -> None:
@@ -353,21 +353,21 @@ def test_what_a_user_set_on_a_stopped_container_outlives_a_network_made_anew(dua
     with Mapper(host) as mapper:
         mapper.wait_for_log("done: move container mon_container")
         docker("start", "mon_container")
-        assert_kept(host, "mon_container", mapped(host))
+        assert_kept(host, "mon_container", wait_until_mapped(host))
 
 
 def test_a_container_renamed_while_stopped_gives_its_old_address_up(host: Host, mapper: Mapper) -> None:
     """To the next one of that name."""
     docker = host.engine.docker
     run_labelled(host, "nginx")
-    mapped(host, "nginx", NGINX_SUFFIX)
+    wait_until_mapped(host, "nginx", NGINX_SUFFIX)
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     docker("stop", "-t", "0", "mon_container")
     docker("rename", "mon_container", "old")
     eventually(lambda: configured(host, "old") != str(host.subnet[SUFFIX]), within=5)
     run_labelled(host, "mon_container")
-    mapped(host)
+    wait_until_mapped(host)
     assert "WARNING" not in mapper.log()
 
 
@@ -384,22 +384,22 @@ def test_containers_whose_names_were_swapped_unseen_are_given_each_others_addres
     chosen = chosen_by_the_user(host) if attached_by == "its user" else LABEL
     run(host, "mon_container", *chosen)
     with Mapper(host) as mapper:
-        mapped(host, "nginx", NGINX_SUFFIX)
-        mapped(host)
-        networks = {name: set(networks_of(host, name)) for name in ("nginx", "mon_container")}
+        wait_until_mapped(host, "nginx", NGINX_SUFFIX)
+        wait_until_mapped(host)
+        networks = {name: set(endpoints_of(host, name)) for name in ("nginx", "mon_container")}
         assert mapper.stop() == 0
         for before, after in (("nginx", "between"), ("mon_container", "nginx"), ("between", "mon_container")):
             docker("rename", before, after)
         mapper.start()
-        address, others = mapped(host, "nginx", NGINX_SUFFIX), mapped(host)
+        address, others = wait_until_mapped(host, "nginx", NGINX_SUFFIX), wait_until_mapped(host)
         assert "done: have container nginx make way" in mapper.log()
         assert reaches(router, address)
         assert reaches(router, others)
-        assert set(networks_of(host, "nginx")) == networks["mon_container"]
-        assert set(networks_of(host, "mon_container")) == networks["nginx"]
+        assert set(endpoints_of(host, "nginx")) == networks["mon_container"]
+        assert set(endpoints_of(host, "mon_container")) == networks["nginx"]
         if attached_by == "its user":
             assert_kept(host, "nginx", address)
-        eventually(lambda: planned(host) == NOTHING, within=5)
+        eventually(lambda: plan_of(host) == EMPTY_PLAN, within=5)
         assert not list((host.state_dir / "reconnects").iterdir())
 
 

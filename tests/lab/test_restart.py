@@ -7,13 +7,26 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from tests.lab.containers import LABEL, NOTHING, addresses_inside, mapped, open_port, planned, reaches
+from tests.lab.containers import (
+    EMPTY_PLAN,
+    LABEL,
+    addresses_inside,
+    open_port,
+    plan_of,
+    reaches,
+    wait_until_mapped,
+)
 from tests.lab.documented_commands import copied_checkout
-from tests.lab.firewall_modes import PLAIN, ROUTED, staged
+from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
-from tests.lab.ports import outside, scan, serve
-from tests.lab.reachability import LOST_BY_FORGETTING, forgetting, pinging, visiting
+from tests.lab.ports import from_router, scan_ports, serve
+from tests.lab.reachability import (
+    LOST_BY_FLUSHING,
+    connect_continuously,
+    flush_continuously,
+    ping_continuously,
+)
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
@@ -22,10 +35,10 @@ CHANGE = re.compile(r" INFO +(sysctl|no longer proxying|proxying [0-9a-f:]+ on|o
 PORTS = ("--label", "ipv6.mapper.ports=80")
 
 
-@pytest.fixture(params=[PLAIN, ROUTED], ids=lambda mode: mode.name)
+@pytest.fixture(params=[ENGINE_20_10, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
 def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
     """A host of each engine, in the mode that the README recommends."""
-    with staged(lab, request.param) as host:
+    with host_in_mode(lab, request.param) as host:
         yield host
 
 
@@ -58,9 +71,9 @@ def mapped_and_open(lab: Lab, host: Host, mapper: Mapper) -> IPv6Address:
     """A container with an open port, which the router reaches by now."""
     mapper.wait_for_log("proxying neighbour discovery")
     serve(host, "mon_container", *LABEL, *PORTS)
-    address = mapped(host)
+    address = wait_until_mapped(host)
     assert reaches(lab.router, address)
-    eventually(lambda: scan(outside(lab), address, "tcp", [80]), within=5)
+    eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
     return address
 
 
@@ -72,7 +85,7 @@ def changes(log: str) -> list[str]:
 def has_settled(mapper: Mapper, before: str, firewall: str) -> bool:
     """Whether the daemon has been through a full pass since its log was `before`, and is through."""
     passed = "uplink up0: proxying" in mapper.log()[len(before) :]
-    return passed and planned(mapper.host, "--firewall", firewall) == NOTHING
+    return passed and plan_of(mapper.host, "--firewall", firewall) == EMPTY_PLAN
 
 
 @pytest.mark.parametrize(
@@ -84,24 +97,28 @@ def test_a_restart_of_the_daemon_loses_nothing(
     """No ping, no byte of a connection, no new connection; closed ports stay closed; nothing is changed."""
     with Mapper(host, "--firewall", firewall, "--resync", "1") as mapper, ExitStack() as stack:
         address = mapped_and_open(lab, host, mapper)
-        pings = stack.enter_context(pinging(lab.router.namespace, address, host.workdir))
-        visits = stack.enter_context(visiting(lab.router.namespace, address, 80, host.workdir))
-        intruder = stack.enter_context(visiting(lab.router.namespace, address, 8050, host.workdir))
-        pings.go_on()
-        visits.go_on()
-        stack.enter_context(forgetting(lab.router))
+        pings = stack.enter_context(ping_continuously(lab.router.namespace, address, host.workdir))
+        connections = stack.enter_context(
+            connect_continuously(lab.router.namespace, address, 80, host.workdir)
+        )
+        intruder = stack.enter_context(
+            connect_continuously(lab.router.namespace, address, 8050, host.workdir)
+        )
+        pings.wait_for_more()
+        connections.wait_for_more()
+        stack.enter_context(flush_continuously(lab.router))
         before, process = mapper.log(), mapper.pid
         assert changes(before)
         restart(mapper)
         eventually(lambda: has_settled(mapper, before, firewall), within=15)
         # Two full passes more.
-        pings.go_on(200)
-        visits.go_on()
+        pings.wait_for_more(200)
+        connections.wait_for_more()
         assert mapper.pid != process
         assert changes(mapper.log()[len(before) :]) == []
-        assert len(pings.lost) + len(visits.failed) <= LOST_BY_FORGETTING, (pings.lost, visits.failed)
+        assert len(pings.lost) + len(connections.failed) <= LOST_BY_FLUSHING, (pings.lost, connections.failed)
         if firewall == "closed":
-            assert intruder.failed == intruder.turns
+            assert intruder.failed == intruder.rounds
         if restart is upgrade:
             assert "priority mangle - 1;" in host.namespace.run("nft", "list", "ruleset").stdout
 
@@ -112,13 +129,13 @@ def untouched(lab: Lab, host: Host) -> IPv6Address:
     (address,) = addresses_inside(host, "untouched")
     host.add_proxy_entry(address)
     open_port(host, address, 80)
-    eventually(lambda: scan(outside(lab), address, "tcp", [80]), within=5)
+    eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
     return address
 
 
 def assert_no_worse(ours: Sized, theirs: Sized) -> None:
     """Nothing is lost, or hardly more than others lose: two counts of one gap may differ at both its ends."""
-    assert len(ours) <= (len(theirs) + 2 if theirs else LOST_BY_FORGETTING), (ours, theirs)
+    assert len(ours) <= (len(theirs) + 2 if theirs else LOST_BY_FLUSHING), (ours, theirs)
 
 
 def restart_alone(host: Host, mapper: Mapper) -> None:
@@ -148,26 +165,26 @@ def test_a_restart_of_an_engine_with_live_restore_loses_nothing_more_than_the_en
         router, workdir = lab.router.namespace, host.workdir
         ours, theirs = (
             (
-                stack.enter_context(pinging(router, each, workdir)),
-                stack.enter_context(visiting(router, each, 80, workdir)),
+                stack.enter_context(ping_continuously(router, each, workdir)),
+                stack.enter_context(connect_continuously(router, each, 80, workdir)),
             )
             for each in (address, untouched(lab, host))
         )
-        intruder = stack.enter_context(visiting(router, address, 8050, workdir))
-        for pings, visits in (ours, theirs):
-            pings.go_on()
-            visits.go_on()
-        stack.enter_context(forgetting(lab.router))
+        intruder = stack.enter_context(connect_continuously(router, address, 8050, workdir))
+        for pings, connections in (ours, theirs):
+            pings.wait_for_more()
+            connections.wait_for_more()
+        stack.enter_context(flush_continuously(lab.router))
         before, engine = mapper.log(), host.engine.log
         assert changes(before)
         restart(host, mapper)
-        eventually(lambda: planned(host, "--firewall", "closed") == NOTHING, within=15)
-        for pings, visits in (ours, theirs):
-            pings.go_on(200)
-            visits.go_on()
+        eventually(lambda: plan_of(host, "--firewall", "closed") == EMPTY_PLAN, within=15)
+        for pings, connections in (ours, theirs):
+            pings.wait_for_more(200)
+            connections.wait_for_more()
         assert "API listen on" in host.engine.log[len(engine) :]
         # Engine 28.5 drops what is for any container for some 200 ms, while it makes its rules anew.
         assert_no_worse(ours[0].lost, theirs[0].lost)
         assert_no_worse(ours[1].failed, theirs[1].slow)
-        assert intruder.failed == intruder.turns
+        assert intruder.failed == intruder.rounds
         assert changes(mapper.log()[len(before) :]) == []

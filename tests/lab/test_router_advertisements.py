@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 
 from tests.lab import socket_proxy
-from tests.lab.containers import MARK, mapped, reaches, run_labelled
+from tests.lab.containers import MAPPER_PROTOCOL, reaches, run_labelled, wait_until_mapped
 from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
@@ -28,7 +28,7 @@ ADVERTISEMENTS = 20
 
 
 @contextmanager
-def advertising(lab: Lab, interval: float = 600.0) -> Iterator[IO[str]]:
+def router_advertisements(lab: Lab, interval: float = 600.0) -> Iterator[IO[str]]:
     """The router advertises itself, at this interval and when it is asked to; yields what it prints."""
     program = ("env", "-C", str(CHECKOUT), sys.executable, "-u", "-m", "tests.lab.router_advertiser", BRIDGE)
     with lab.router.namespace.popen(*program, "--interval", str(interval)) as process:
@@ -59,14 +59,14 @@ def default_routes(host: Host) -> set[str]:
 
 def add_second_link(lab: Lab, host: Host) -> None:
     """Give the host another link to the router."""
-    host.namespace.add_cable(SECOND, lab.router.namespace, f"second{host.address.packed[-1]}", BRIDGE)
+    host.namespace.add_veth(SECOND, lab.router.namespace, f"second{host.address.packed[-1]}", BRIDGE)
     host.namespace.add_address(SECOND, IPv6Interface((host.address + 0x100, 64)))
 
 
 def is_reachable(lab: Lab, host: Host) -> None:
     """A labelled container is mapped, and the router reaches it."""
     run_labelled(host, "mon_container")
-    assert reaches(lab.router, mapped(host))
+    assert reaches(lab.router, wait_until_mapped(host))
 
 
 @pytest.mark.parametrize("first", ["engine", "daemon"])
@@ -76,7 +76,7 @@ def test_a_host_comes_up_reachable_with_its_default_route(lab: Lab, unrouted: Ho
     In either order the engine has closed FORWARD, where it does so at all.
     """
     host = unrouted
-    with advertising(lab):
+    with router_advertisements(lab):
         eventually(lambda: default_routes(host) == {UPLINK})
         if first == "engine":
             host.create_network()
@@ -104,7 +104,7 @@ def test_forwarding_that_the_engine_left_off_is_switched_on_with_the_policy_that
     host.create_network()
     host.namespace.set_sysctl(FORWARDING, "0")
     host.namespace.run("ip6tables", "-P", "FORWARD", "ACCEPT")
-    with advertising(lab), Mapper(host) as mapper:
+    with router_advertisements(lab), Mapper(host) as mapper:
         eventually(lambda: default_routes(host) == {UPLINK})
         is_reachable(lab, host)
         policy = host.namespace.run("ip6tables", "-S", "FORWARD").stdout.splitlines()[0]
@@ -126,7 +126,7 @@ def test_an_nft_that_dies_keeps_no_container_from_being_reached(
     host.create_network()
     host.namespace.set_sysctl(FORWARDING, "0")
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    with advertising(lab), Mapper(host, environment=path):
+    with router_advertisements(lab), Mapper(host, environment=path):
         eventually(lambda: default_routes(host) == {UPLINK})
         is_reachable(lab, host)
         assert host.sysctl(FORWARDING) == "1"
@@ -136,12 +136,12 @@ def test_a_link_that_is_no_uplink_keeps_its_default_route(lab: Lab, unrouted: Ho
     """With `--uplink up1`, the host's own route by up0 is none of the mapper's business."""
     host = unrouted
     add_second_link(lab, host)
-    with advertising(lab), Mapper(host, "--uplink", SECOND) as mapper:
+    with router_advertisements(lab), Mapper(host, "--uplink", SECOND) as mapper:
         mapper.wait_for_log("uplink up1")
         eventually(lambda: default_routes(host) == {UPLINK, SECOND})
         host.create_network()
         run_labelled(host, "mon_container")
-        eventually(lambda: {link for _, link in host.proxy_entries(MARK)} == {SECOND})
+        eventually(lambda: {link for _, link in host.proxy_entries(MAPPER_PROTOCOL)} == {SECOND})
         assert host.sysctl(FORWARDING) == "1"
         assert default_routes(host) == {UPLINK, SECOND}
 
@@ -149,11 +149,11 @@ def test_a_link_that_is_no_uplink_keeps_its_default_route(lab: Lab, unrouted: Ho
 def test_a_link_whose_router_advertises_later_becomes_an_uplink(lab: Lab, unrouted: Host) -> None:
     """It takes router advertisements though the host forwards when it appears."""
     host = unrouted
-    with advertising(lab, interval=1.0), Mapper(host):
+    with router_advertisements(lab, interval=1.0), Mapper(host):
         host.create_network()
         is_reachable(lab, host)
         add_second_link(lab, host)
-        eventually(lambda: {link for _, link in host.proxy_entries(MARK)} == {UPLINK, SECOND})
+        eventually(lambda: {link for _, link in host.proxy_entries(MAPPER_PROTOCOL)} == {UPLINK, SECOND})
 
 
 def test_router_advertisements_cost_the_engine_nothing(lab: Lab, unrouted: Host) -> None:
@@ -162,7 +162,7 @@ def test_router_advertisements_cost_the_engine_nothing(lab: Lab, unrouted: Host)
     path = host.workdir / "counting.sock"
     with (
         socket_proxy.running(path, host.engine.socket, re.compile(r".*")) as counting,
-        advertising(lab, interval=0.2) as router,
+        router_advertisements(lab, interval=0.2) as router,
         Mapper(host, "--docker-host", f"unix://{path}", "--resync", "86400") as mapper,
     ):
         assert router
@@ -200,13 +200,13 @@ def test_a_default_route_that_is_away_takes_no_entry_away(lab: Lab, host: Host) 
     try:
         with Mapper(host) as mapper:
             is_reachable(lab, host)
-            entries = host.proxy_entries(MARK)
+            entries = host.proxy_entries(MAPPER_PROTOCOL)
             host.namespace.run("ip", "-6", "route", "del", "default")
             mapper.stop()
             mapper.start()
             eventually(lambda: mapper.log().count("connected to the engine") == 2)
             eventually(lambda: _rests(mapper))
-            assert host.proxy_entries(MARK) == entries
+            assert host.proxy_entries(MAPPER_PROTOCOL) == entries
             assert "no longer proxying" not in mapper.log()
     finally:
         host.restore_uplink(lab.router.address)

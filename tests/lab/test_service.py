@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import documented_commands
-from tests.lab.containers import LABEL, WEB_SERVER, mapped, reaches, run_labelled
+from tests.lab.containers import LABEL, WEB_SERVER, reaches, run_labelled, wait_until_mapped
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
 from tests.lab.systemd import SHARED, Machine
@@ -60,7 +60,7 @@ def test_it_is_active_when_what_ran_before_is_mapped(lab: Lab, machine: Machine,
     shown = state(machine)
     assert shown["ActiveState"] == "active"
     assert shown["StatusText"] == "1 mapped, 0 pending, 0 refused; 1 proxy entries"
-    address = mapped(host)
+    address = wait_until_mapped(host)
     assert reaches(lab.router, address)
     eventually(lambda: lab.router.http_get(f"http://[{address}]/"), within=5)
 
@@ -81,11 +81,11 @@ def test_it_is_exposed_no_more_than_it_must_be(machine: Machine) -> None:
 def test_killed_it_is_started_again_and_all_is_right(machine: Machine, host: Host) -> None:
     """Also what changed in between."""
     run_labelled(host, "mon_container")
-    address = mapped(host)
+    address = wait_until_mapped(host)
     machine.run("systemctl", "kill", "--signal=KILL", UNIT)
     host.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", "up0")
     eventually(lambda: state(machine)["NRestarts"] == "1")
-    assert mapped(host) == address
+    assert wait_until_mapped(host) == address
 
 
 def test_a_hang_is_noticed_and_ended(machine: Machine, host: Host) -> None:
@@ -96,7 +96,7 @@ def test_a_hang_is_noticed_and_ended(machine: Machine, host: Host) -> None:
     machine.run("systemctl", "kill", "--signal=STOP", UNIT)
     run_labelled(host, "mon_container")
     eventually(lambda: state(machine)["NRestarts"] == "1", within=15)
-    mapped(host)
+    wait_until_mapped(host)
     assert "Watchdog timeout" in machine.run("journalctl", "--unit", UNIT).stdout
     machine.run("rm", f"/run/systemd/system/{UNIT}.service.d/impatient.conf")
     machine.run("systemctl", "daemon-reload")
@@ -105,14 +105,14 @@ def test_a_hang_is_noticed_and_ended(machine: Machine, host: Host) -> None:
 def test_stopped_it_leaves_everything_in_place(lab: Lab, machine: Machine, host: Host) -> None:
     """Containers stay reachable while it is upgraded, as the README says to."""
     run_labelled(host, "mon_container")
-    address = mapped(host)
+    address = wait_until_mapped(host)
     machine.run("systemctl", "stop", UNIT)
     assert state(machine)["Result"] == "success"
-    assert mapped(host) == address
+    assert wait_until_mapped(host) == address
     assert reaches(lab.router, address)
     machine.shell(documented_commands.script("Upgrade", str(machine.checkout)))
     assert state(machine)["ActiveState"] == "active"
-    assert mapped(host) == address
+    assert wait_until_mapped(host) == address
 
 
 def test_the_engine_may_go_and_come(machine: Machine, host: Host) -> None:
@@ -123,9 +123,9 @@ def test_the_engine_may_go_and_come(machine: Machine, host: Host) -> None:
     host.engine.stop()
     eventually(lambda: state(machine)["StatusText"].startswith("the engine is away"))
     host.engine.start()
-    machine.admit()
+    machine.grant_engine_access()
     run_labelled(host, "mon_container")
-    eventually(lambda: mapped(host), within=15)
+    eventually(lambda: wait_until_mapped(host), within=15)
     assert state(machine)["MainPID"] == process
 
 
@@ -139,9 +139,9 @@ def test_it_starts_while_the_engine_is_away(machine: Machine, host: Host) -> Non
     assert shown["StatusText"].startswith("the engine is away; ")
     assert shown["NRestarts"] == "0"
     host.engine.start()
-    machine.admit()
+    machine.grant_engine_access()
     run_labelled(host, "mon_container")
-    eventually(lambda: mapped(host), within=15)
+    eventually(lambda: wait_until_mapped(host), within=15)
     assert state(machine)["MainPID"] == shown["MainPID"]
     assert state(machine)["NRestarts"] == "0"
 
@@ -164,7 +164,7 @@ def test_it_starts_while_the_engine_takes_calls_and_answers_none(machine: Machin
         silent.unlink(missing_ok=True)
         machine.write(OPTIONS, ENGINE)
         host.engine.start()
-        machine.admit()
+        machine.grant_engine_access()
 
 
 def test_the_journal_has_each_line_with_its_priority(machine: Machine, host: Host) -> None:
@@ -173,7 +173,7 @@ def test_the_journal_has_each_line_with_its_priority(machine: Machine, host: Hos
     host.engine.docker(
         "run", "-d", "--label", "ipv6.mapper.network=a\n<0>b", "--name", "stray", "busybox:lab"
     )
-    mapped(host)
+    wait_until_mapped(host)
 
     def journal(priority: str) -> list[str]:
         shown = machine.run(
@@ -200,7 +200,7 @@ def test_a_misspelt_option_is_not_tried_again(machine: Machine) -> None:
 def test_removed_it_leaves_nothing_of_its_own(machine: Machine, host: Host) -> None:
     """As the README says; the last test, which removes it."""
     run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80")
-    mapped(host)
+    wait_until_mapped(host)
     machine.shell(documented_commands.script("Remove", str(machine.checkout)))
     assert not host.proxy_entries()
     left = machine.run("find", "/etc", "/usr/local", "/opt", "/run", "-iname", "*dockeripv6mapper*").stdout

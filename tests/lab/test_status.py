@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tests.lab.containers import SUFFIX, mapped, run_labelled
+from tests.lab.containers import SUFFIX, run_labelled, wait_until_mapped
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT, Mapper, command, run_command
 from tests.lab.waiting import eventually
@@ -25,7 +25,7 @@ def test_a_mapped_container_is_shown_as_it_is(host: Host, mapper: Mapper) -> Non
     """Address, proxy entry and open ports as engine and kernel have them; exit code 0."""
     mapper.wait_for_log("proxying neighbour discovery")
     container_id = run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80,53/udp")
-    address = str(mapped(host))
+    address = str(wait_until_mapped(host))
     mapper.wait_for_log("opened 53/udp")
     code, shown, besides = status(host)
     assert shown["uplinks"] == [{"name": UPLINK, "proxy_ndp": "1", "forwarding": "1", "accept_ra": "2"}]
@@ -68,7 +68,7 @@ def test_it_tells_the_truth_without_a_daemon_and_says_that_there_is_none(host: H
     assert code == 3
     assert "no daemon runs" in besides
     with Mapper(host):
-        mapped(host)
+        wait_until_mapped(host)
         eventually(lambda: status(host)[0] == 0)
         assert "no daemon" not in status(host)[2]
     assert "no daemon runs" in status(host)[2]
@@ -79,8 +79,8 @@ def test_names_are_printed_as_hosts_lines_and_as_zone_records(host: Host, mapper
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
     run_labelled(host, "nginx")
-    mapped(host)
-    address = mapped(host, "nginx", 0xEE_0043_0040)
+    wait_until_mapped(host)
+    address = wait_until_mapped(host, "nginx", 0xEE_0043_0040)
     for name_format, line in (("hosts", f"{address} nginx\n"), ("zone", f"nginx IN AAAA {address}\n")):
         done = run_command(host, "status", "--format", name_format)
         assert (done.returncode, done.stdout) == (0, line)
@@ -91,7 +91,7 @@ def test_the_tree_shows_the_host_as_it_is(host: Host, mapper: Mapper) -> None:
     """Uplink, network and container, from engine and kernel."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
-    address = mapped(host)
+    address = wait_until_mapped(host)
     tree = run_command(host, "status", "--tree").stdout
     assert f"uplink {UPLINK} proxy_ndp=1 forwarding=1 accept_ra=2" in tree
     assert f"network he_ipv6 {host.subnet}" in tree
@@ -104,7 +104,7 @@ def test_watch_draws_what_changes_and_ends_with_ctrl_c(host: Host) -> None:
     with watching(host) as (process, screen):
         eventually(lambda: "pending" in screen() and "no daemon runs" in screen())
         with Mapper(host):
-            mapped(host)
+            wait_until_mapped(host)
             eventually(lambda: "mapped" in screen())
         host.engine.stop()
         eventually(lambda: "trying again" in screen())

@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.lab.engines import IMAGE, Engine, Flavour
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.prerequisites import MODERN, Progress, busybox_image, ensure_root, silent
+from tests.lab.prerequisites import MODERN, Progress, busybox_image, ensure_root, no_progress
 from tests.lab.router import BRIDGE, Neighbour, Router
 from tests.lab.runs import Run, sweep_dead_runs
 from tests.lab.waiting import eventually
@@ -53,7 +53,7 @@ class Lab:
     To be used by a program's main thread, since it takes SIGTERM and SIGHUP for Ctrl-C meanwhile.
     """
 
-    def __init__(self, *flavours: Flavour, purpose: str = "tests", progress: Progress = silent) -> None:
+    def __init__(self, *flavours: Flavour, purpose: str = "tests", progress: Progress = no_progress) -> None:
         self.run = Run.of_this_process(purpose)
         self.progress = progress
         self.router = Router(self.run.namespace("router"), LINK[1])
@@ -69,7 +69,7 @@ class Lab:
             if any(host.engine.flavour is Flavour.MODERN for host in self.hosts):
                 ensure_root(MODERN, self.progress)
             stack.callback(self.run.sweep)
-            self.run.claim()
+            self.run.create()
             self._connect()
             self._start_engines(stack)
             self._teardown = stack.pop_all()
@@ -91,7 +91,7 @@ class Lab:
         self.router.namespace.add_bridge(BRIDGE, IPv6Interface((self.router.address, length)))
         for number, host in enumerate(self.hosts, start=1):
             host.namespace.create()
-            host.namespace.add_cable(UPLINK, self.router.namespace, f"port{number}", BRIDGE)
+            host.namespace.add_veth(UPLINK, self.router.namespace, f"port{number}", BRIDGE)
             host.namespace.add_address(UPLINK, IPv6Interface((host.address, length)))
             host.namespace.run("ip", "-6", "route", "add", "default", "via", str(self.router.address))
 
@@ -101,7 +101,7 @@ class Lab:
         image.write_bytes(busybox_image())
         for host in self.hosts:
             self.progress(f"starting Docker Engine {host.engine.flavour.release} in {host.namespace.name}")
-            stack.callback(host.engine.cut_power)
+            stack.callback(host.engine.kill_all)
             host.engine.launch()
         for host in self.hosts:
             host.engine.await_ready()

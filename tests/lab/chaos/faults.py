@@ -5,7 +5,7 @@ from ipaddress import IPv6Interface
 
 from tests.lab.chaos.ledger import Ledger
 from tests.lab.chaos.steps import Fault
-from tests.lab.hosts import UNTOUCHED, UPLINK, Host
+from tests.lab.hosts import KERNEL_DEFAULTS, UPLINK, Host
 from tests.lab.namespaces import Namespace
 from tests.lab.router import BRIDGE
 from tests.lab.topology import LINK, Lab
@@ -87,7 +87,7 @@ class Faults:
         self._give_address(UPLINK)
 
     def _reset_sysctls(self) -> None:
-        for key, value in UNTOUCHED.items():
+        for key, value in KERNEL_DEFAULTS.items():
             self._host.namespace.set_sysctl(key, value)
 
     def _kill_engine(self) -> None:
@@ -112,7 +112,7 @@ class Faults:
 
     def _add_link(self, link: str) -> None:
         port = f"port{self._number}" if link == UPLINK else f"second{self._number}"
-        self._host.namespace.add_cable(link, self._router, port, BRIDGE)
+        self._host.namespace.add_veth(link, self._router, port, BRIDGE)
         self._give_address(link)
 
     def _give_address(self, link: str) -> None:

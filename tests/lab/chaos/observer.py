@@ -13,7 +13,7 @@ from docker.errors import DockerException
 
 from tests.lab.chaos.ledger import Ledger
 from tests.lab.commands import CommandError
-from tests.lab.containers import MARK
+from tests.lab.containers import MAPPER_PROTOCOL
 from tests.lab.hosts import Host
 
 EVERY_SECONDS = 0.2
@@ -68,7 +68,7 @@ class Observer:
         """What is wrong at this moment, each with the seconds for which it may be."""
         if self._ended():
             yield "the daemon has ended by itself", 0.0
-        entries = self._host.proxy_entries(MARK)
+        entries = self._host.proxy_entries(MAPPER_PROTOCOL)
         running = self._api.containers()
         holders: dict[IPv6Address, list[str]] = {}
         for container in running:

@@ -23,7 +23,7 @@ from dockeripv6mapper.settings import Settings
 from tests.lab import hosts
 from tests.lab.chaos.ledger import Ledger
 from tests.lab.chaos.steps import UNMAPPED
-from tests.lab.containers import MARK
+from tests.lab.containers import MAPPER_PROTOCOL
 
 SETTINGS = Settings()
 SILENT_LINKS = {"LOOPBACK", "POINTOPOINT", "NOARP"}
@@ -99,7 +99,7 @@ class Oracle:
             for container_id in facts.containers
             for entry in desired.entries(facts, container_id)
         }
-        all_entries, ours = self._host.proxy_entries(), self._host.proxy_entries(MARK)
+        all_entries, ours = self._host.proxy_entries(), self._host.proxy_entries(MAPPER_PROTOCOL)
         for address, link in wanted - all_entries:
             yield f"{address} is not proxied on {link}"
         for address, link in ours - wanted:

@@ -20,7 +20,7 @@ from tests.lab.chaos.oracle import Oracle
 from tests.lab.chaos.relay import Relay, Trap
 from tests.lab.chaos.steps import Fault, ForeignEntry, KillDaemon, KillDaemonAt, KillDaemonInMove, Pause, Step
 from tests.lab.commands import CommandError
-from tests.lab.containers import NOTHING, planned
+from tests.lab.containers import EMPTY_PLAN, plan_of
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.topology import Lab
@@ -222,9 +222,11 @@ class Stage:
         return [*self._observer.broken, *self._start_again(list(self._operations.unstartable))]
 
     def _still_planned(self) -> list[str]:
-        plan = planned(self._host)
+        plan = plan_of(self._host)
         return [
-            f"{what}: {plan[what]}" for what in NOTHING if what != "refusals" and plan[what] != NOTHING[what]
+            f"{what}: {plan[what]}"
+            for what in EMPTY_PLAN
+            if what != "refusals" and plan[what] != EMPTY_PLAN[what]
         ]
 
     def _start_everything(self) -> list[str]:
