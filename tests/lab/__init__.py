@@ -1,6 +1,6 @@
-"""The lab: a router, up to two Docker hosts, and a real engine on each, on one bare machine.
+"""The lab: a router and up to two Docker hosts with real engines, in network namespaces of one machine.
 
-    router   up to the internet, if there were one
+    router                                       the provider's router
       │      2001:db8:103::1/64
     ══╪══════════════════╤═══════════════════════  link0, a bridge: the provider's segment
       │                  │
@@ -9,38 +9,49 @@
       │                  │
     2001:db8:103:0:1::/80  2001:db8:103:0:2::/80   the containers' networks
 
-Containers' subnets lie inside the router's /64: it takes them to be on its link and solicits them
-there, and nobody answers. That is the case that the mapper is for.
+The containers' subnets lie inside the router's /64. So the router treats them as on-link and sends neighbour
+solicitations for them, which get no answer without a proxy entry. The mapper exists to solve this.
 
-Every box in the drawing is a network namespace that is named after the run (`dim-<pid>-router`). The
-machine's own namespace, its engine and its files are not touched.
+The router and each host are a network namespace named after the run (`dim-<pid>-router`). The machine's own
+network namespace, engine and files are not changed.
 
-    commands    run a real tool, and say what went wrong
-    waiting     poll a condition; there are no fixed sleeps
-    processes   what /proc tells, and how ours are ended
-    namespaces  network namespaces, and the links between them
-    runs        who owns which lab; sweeps what a killed run left
-    roots       what the machine must have; what is made once and cached
-    boxes       process and mount namespaces, so that an engine ends without a trace
-    engines     an engine: start, stop, kill, restart, and its command line
-    hosts       a Docker host: its network, proxy entries, sysctls
-    router      the router's side: ping, HTTP, neighbour cache
-    topology    the drawing above, brought up and taken down
-    mapper      the daemon under test, on a host of the lab
-    systemd     a machine with a service manager, on a host's network
-    manual      what the README tells to type
-    clinic      a host on which all is well, to break things on and paste doctor's fixes
-    scenes      what tests and demo put on a host, and what they then see of it
-    modes       the ways in which an engine may filter
-    ports       what a container serves, and which ports are reached from where
-    vigil       what the router reaches all the time, with nothing left out
-    scan, echo  programs that run in a namespace: a port scan, a UDP echo server
-    swarm       all hosts as one swarm
-    images      the program's own image, built upon a base of the lab's
-    socket_proxy  an engine's socket of which only some requests get through
-    __main__    python -m tests.lab up|down|shell|prepare
-    picture     one host as it is, drawn
-    narration   how the demo speaks
-    chaos/      tests/chaos: operations and faults at random, from a seed
-    demo        tests/demo: what the mapper does, for a newcomer
+Building blocks:
+    commands             run a command; its failure is an exception with stderr
+    waiting              poll a condition; nothing sleeps for a fixed time
+    processes            find and kill processes by network namespace (/proc)
+    namespaces           network namespaces, veth links, sysctls
+    sandbox              PID and mount namespace of an engine; ends with everything inside
+    prerequisites        tools that the machine needs; root file systems and packages, made once and cached
+    runs                 which process owns which lab; removal of what a killed run left
+
+The topology:
+    engines              a Docker Engine: start, stop, kill, restart, `docker` commands
+    hosts                a Docker host: networks, proxy entries, sysctls, reset
+    router               the router: ping, HTTP, neighbour cache
+    topology             the drawing above: set up and torn down
+    __main__             python -m tests.lab up|down|shell|prepare
+
+What tests use:
+    mapper               the daemon under test, and its one-shot commands
+    containers           run labelled containers; read their addresses, endpoints and plan
+    ports                run a server in a container; scan its ports from the router or from a container
+    reachability         continuous pings and TCP connections, with the router's neighbour cache flushed
+    firewall_modes       the ways in which an engine may filter IPv6
+    socket_proxy         an allowlist proxy in front of an engine's socket
+    swarm                all hosts in one swarm
+    systemd              a machine with systemd on a host's network (systemd-nspawn)
+    images               the program's own image
+    documented_commands  the commands that README and docs/ tell users to type
+    healthy_host         a host where `doctor` finds nothing, to break things on and run its fixes
+
+Programs that run inside a namespace:
+    port_scan            a port scan
+    udp_echo             a UDP echo server
+    router_advertiser    sends router advertisements
+    proxy_entry_writer   adds proxy entries with the mapper's own table
+    topology_observer    prints what the mapper's topology observer reads
+
+Others:
+    demo, demo_output, demo_diagram   tests/demo: what the mapper does, for new users
+    chaos/               tests/chaos: random operations and faults, from a seed
 """

@@ -1,4 +1,4 @@
-"""The lab from a shell: `python -m tests.lab up`, and in another terminal `… shell`."""
+"""The lab on the command line: `python -m tests.lab up`; in another terminal, `… shell`."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from tests.lab.topology import Lab, hosts_of
 from tests.lab.waiting import eventually
 
 DOWN_TIMEOUT = 60.0
-"""Seconds that `up` has to take its lab down."""
+"""Seconds until `down` gives up waiting for the process of `up` to end."""
 
 SHELL = os.environ.get("SHELL", "/bin/sh")
 
@@ -35,13 +35,13 @@ class Engines(Enum):
 
     @property
     def flavours(self) -> tuple[Flavour, ...]:
-        """The engines meant."""
+        """The engines of the selected hosts."""
         return tuple(Flavour) if self is Engines.BOTH else (Flavour(self.value),)
 
 
 @app.callback()
 def check_machine() -> None:
-    """Refuse to do anything where the lab cannot work."""
+    """Exit with code 1 where a prerequisite of the lab is missing."""
     if lack := missing():
         console.print(f"the lab needs {lack}: run tests/run as root, which installs it")
         raise typer.Exit(1)
@@ -49,7 +49,7 @@ def check_machine() -> None:
 
 @app.command()
 def up(engine: Annotated[Engines, typer.Option(help="which hosts")] = Engines.BOTH) -> None:
-    """Bring the lab up, say how to enter it, and keep it until Ctrl-C."""
+    """Set the lab up, print how to enter it, and keep it until Ctrl-C."""
     try:
         with Lab(*engine.flavours, purpose="up", progress=console.print) as lab:
             _show_how_to_enter(lab)
@@ -62,7 +62,7 @@ def up(engine: Annotated[Engines, typer.Option(help="which hosts")] = Engines.BO
 
 @app.command()
 def shell(engine: Annotated[Flavour | None, typer.Option(help="which host, of several")] = None) -> None:
-    """Open $SHELL on a host of the lab that is up, where `docker` speaks to that host's engine."""
+    """Open $SHELL on a host of the running lab; `docker` there is a client of that host's engine."""
     host = next((host for host in _hosts_up() if engine in (None, host.engine.flavour)), None)
     if host is None:
         console.print("no such host is up: run `python -m tests.lab up` in another terminal first")
@@ -75,9 +75,9 @@ def shell(engine: Annotated[Flavour | None, typer.Option(help="which host, of se
 def down(
     owner: Annotated[int | None, typer.Argument(help="only the lab of this process")] = None,
 ) -> None:
-    """End every lab that `up` keeps, and sweep what killed runs left.
+    """End every lab started by `up`, and remove what killed runs left.
 
-    A lab that a running test or demo uses is left alone.
+    The lab of a running test or demo is not touched.
     """
     for run in known_runs():
         if owner in (None, run.pid) and run.alive:
@@ -90,20 +90,20 @@ def down(
 
 @app.command()
 def prepare() -> None:
-    """Make what the lab needs once and keeps: two roots, and Python packages."""
+    """Create and cache what the lab needs: two root file systems, and Python packages."""
     for root in (MODERN, SERVICE):
         ensure_root(root, console.print)
     ensure_wheelhouse(console.print)
 
 
 def _hosts_up() -> list[Host]:
-    """Return the hosts of the lab that `up` keeps, of the newest if there are several."""
-    kept = [run for run in known_runs() if run.alive and run.purpose == "up"]
-    return hosts_of(kept[-1]) if kept else []
+    """Return the hosts of the lab started by `up`, the newest if there are several."""
+    runs = [run for run in known_runs() if run.alive and run.purpose == "up"]
+    return hosts_of(runs[-1]) if runs else []
 
 
 def _end(run: Run) -> None:
-    """Have a living owner take its lab down, if it only keeps it up."""
+    """Ask the owner process to take its lab down, if the lab was started by `up`."""
     if run.purpose != "up":
         console.print(f"process {run.pid} uses its lab ({run.purpose}): left alone")
         return

@@ -1,4 +1,4 @@
-"""Commands: the real tools (ip, nsenter, docker), run to their end, loud when they fail."""
+"""Run commands (ip, nsenter, docker) to their end; a failure is an exception."""
 
 import shlex
 import subprocess
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 DEFAULT_TIMEOUT = 60.0
-"""Seconds. The slowest command of a test, an engine's network removal, takes less than one."""
+"""Seconds. The slowest command of a test (`docker network rm`) takes less than 1 s."""
 
 
 class CommandError(Exception):
-    """A command ended with an error, or did not end in time."""
+    """A command ended with an exit code other than 0, or timed out."""
 
     def __init__(self, argv: Sequence[str], outcome: str, stderr: str) -> None:
         super().__init__(f"{shlex.join(argv)}: {outcome}: {stderr.strip() or 'nothing on stderr'}")
@@ -24,10 +24,10 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `argv` to its end and collect what it prints.
+    """Run `argv` to its end and capture its output.
 
-    Without `stdin` it reads nothing: no command of a test may wait for a terminal. Raises
-    `CommandError` on a timeout, and with `check` on any exit code but 0.
+    Without `stdin` its standard input is empty, so that no command waits for a terminal. Raises
+    `CommandError` on a timeout (`timeout`: seconds), and with `check` on any exit code but 0.
     """
     try:
         done = subprocess.run(

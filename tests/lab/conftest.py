@@ -1,4 +1,4 @@
-"""Fixtures: one lab for the whole session, and a host of it that each test finds as if new."""
+"""Fixtures: one lab for the whole session; its hosts are reset before and after each test."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.lab.topology import Lab
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Both engines, up for the session."""
+    """The lab with both engines, running for the whole session."""
     if reason := missing():
         refuse = pytest.fail if "CI" in os.environ else pytest.skip
         refuse(f"the lab needs {reason}: run tests/run as root, which installs it")
@@ -24,7 +24,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
 def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """Each host in turn, without containers, with a fresh network `he_ipv6` alone."""
+    """Each host in turn: no containers, and one new network, `he_ipv6`."""
     host = lab.host(request.param)
     host.reset()
     lab.router.flush_neighbours()
@@ -35,7 +35,7 @@ def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
 
 @pytest.fixture
 def mapper(host: Host) -> Iterator[Mapper]:
-    """The daemon, started on `host`; whatever a test does to it, it must not have raised."""
+    """The daemon, started on `host`. Fails the test if the log contains a traceback."""
     with Mapper(host) as mapper:
         yield mapper
     assert "Traceback" not in mapper.log(), mapper.log()

@@ -1,8 +1,8 @@
-"""The demo: what the mapper does, on real engines, seen from the router's side.
+"""The demo: shows what the mapper does on real engines, as the router sees it.
 
     tests/demo [--engine distro|modern|both]
 
-Everything that it claims is checked as it is shown; the exit code is 0 only where all of it holds.
+Each claim is checked when it is printed. The exit code is 0 only if all claims were true.
 """
 
 import re
@@ -42,24 +42,24 @@ from tests.lab.runs import Run
 from tests.lab.topology import Lab
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell would give it."""
+"""Exit code after Ctrl-C, as in a shell (128 + SIGINT)."""
 
 SUFFIXES = {"mon_container": 0x3D_007A_0030, "nginx": 0xEE_0043_0040, "chosen": 0xAB_00CD_0056}
-"""What each container must get: two by their names, one by its label."""
+"""The expected suffixes: two computed from the name, one from the label `ipv6.mapper.suffix`."""
 
 INTRODUCTION = """
-[bold]DockerIPV6Mapper[/] gives a labelled container a stable IPv6 address that the outside reaches.
+[bold]DockerIPV6Mapper[/] gives a labelled container a stable IPv6 address that is reachable from outside.
 
-What follows is real: a router, a Docker host and its containers, each in namespaces of its own, and \
-the mapper at work on that host. Each ✓ is something that was checked.
+The following is real: a router, a Docker host with containers, each in its own network namespace, and \
+the mapper running on that host. Each ✓ marks a check that passed.
 """
 
 LOG_LINE = re.compile(r"\S+ (?P<time>\S+) (?P<level>INFO|WARNING|ERROR) +(?P<text>.*)")
 STYLES = {"INFO": "", "WARNING": "yellow", "ERROR": "bold red"}
 
 
-class Story:
-    """What happens on one host."""
+class HostDemo:
+    """The demo on one host."""
 
     def __init__(self, lab: Lab, host: Host, claims: Claims) -> None:
         self.lab = lab
@@ -67,35 +67,35 @@ class Story:
         self.check = claims.check
         self.addresses = {name: host.subnet[suffix] for name, suffix in SUFFIXES.items()}
 
-    def tell(self) -> None:
-        """Tell it from the first command to the daemon's end."""
+    def play(self) -> None:
+        """Run all parts, from the first command to the stop of the daemon."""
         release = self.host.engine.docker("version", "--format", "{{.Server.Version}}")
         title = f"Docker Engine {release.partition('+')[0]}"
         console.rule(f"[bold]{title}")
-        self._begin_without_a_mapper()
+        self._start_without_mapper()
         with Mapper(self.host) as mapper:
             self._label_containers(mapper)
-            heading("Who is where")
+            heading("The network now")
             console.print(diagram_of(self.lab, self.host, f"host, {title}"))
             self._read_the_log(mapper)
             self._look_from_the_router()
             self._look_from_the_host()
             self._remove_one()
             heading("The mapper stops")
-            self.check("told to end, it ends in order", lambda: mapper.stop() == 0)
-        self.check("the containers stay reachable without it", partial(self._ping, "nginx"))
+            self.check("after SIGTERM it exits with code 0", lambda: mapper.stop() == 0)
+        self.check("the containers stay reachable", partial(self._ping, "nginx"))
 
-    def _begin_without_a_mapper(self) -> None:
+    def _start_without_mapper(self) -> None:
         heading("A network, a labelled container, and no mapper yet")
         self._docker(*self.host.network_command())
         self._run("mon_container")
-        ask = ("address", "mon_container", "--network", "he_ipv6")
-        command(shlex.join(("DockerIPV6Mapper.py", *ask)))
-        told = run_command(self.host, *ask).stdout
-        output(told)
+        args = ("address", "mon_container", "--network", "he_ipv6")
+        command(shlex.join(("DockerIPV6Mapper.py", *args)))
+        printed = run_command(self.host, *args).stdout
+        output(printed)
         wanted = str(self.addresses["mon_container"])
-        self.check("the address can be told beforehand", lambda: told.strip() == wanted)
-        self.check("nobody answers for it yet", lambda: not self._ping("mon_container"))
+        self.check("the address is known in advance", lambda: printed.strip() == wanted)
+        self.check("the address does not answer a ping yet", lambda: not self._ping("mon_container"))
 
     def _label_containers(self, mapper: Mapper) -> None:
         heading("The mapper, and more containers")
@@ -106,11 +106,11 @@ class Story:
         self._run("greedy", "--label", "ipv6.mapper.suffix=1")
         console.print()
         for name, suffix in SUFFIXES.items():
-            why = "as its label says" if name == "chosen" else "computed from its name"
-            claim = f"[bold]{name}[/] has {self.addresses[name]}, {why}"
+            source = "set by its label" if name == "chosen" else "computed from its name"
+            claim = f"[bold]{name}[/] has {self.addresses[name]}, {source}"
             self.check(claim, partial(wait_until_mapped, self.host, name, suffix))
         self.check(
-            "[bold]greedy[/] asked for the gateway's address: it runs on, without one",
+            "[bold]greedy[/] requests the gateway's address: refused, it runs without one",
             lambda: addresses_inside(self.host, "greedy") == set(),
         )
 
@@ -121,16 +121,16 @@ class Story:
         for line in LOG_LINE.finditer(mapper.log()):
             table.add_row(Text(line["time"], "dim"), Text(line["text"], STYLES[line["level"]]))
         console.print(table)
-        complaints = re.findall(r" (?:WARNING|ERROR) .*", mapper.log())
-        self.check("one complaint, and it names the reason", lambda: len(complaints) == 1)
+        warnings = re.findall(r" (?:WARNING|ERROR) .*", mapper.log())
+        self.check("one warning, and it names the reason", lambda: len(warnings) == 1)
 
     def _look_from_the_router(self) -> None:
         heading("What the router sees")
         if self.host.engine.flavour is Flavour.MODERN:
-            console.print("This engine lets pings in, and no more: the web server's port is opened by hand.")
+            console.print("This engine accepts only pings from outside: the port is opened by hand.")
             open_port(self.host, self.addresses["nginx"], 80)
         router = self.lab.router
-        with step("waiting for the bridge, which checks its own addresses first"):
+        with step("waiting until duplicate address detection on the bridge ends"):
             for address in self.addresses.values():
                 reaches(router, address)
         router.flush_neighbours()
@@ -143,34 +143,36 @@ class Story:
             shown = page if name == "nginx" else ""
             table.add_row(name, str(address), times[name] or "none", shown, macs.get(address) or "none")
         console.print(table)
-        self.check("the router, which knew nobody, has an answer from each", lambda: all(times.values()))
-        self.check("the web server's page says welcome", lambda: page == "welcome")
+        self.check(
+            "all containers answer the router, whose neighbour cache was empty", lambda: all(times.values())
+        )
+        self.check("the web server answers", lambda: page == "welcome")
         uplink = macs.get(self.host.address)
         self.check(
-            f"to the router all of them are the host's uplink, {uplink}",
+            f"the router's neighbour entry of each container has the uplink's MAC, {uplink}",
             lambda: uplink and all(macs.get(address) == uplink for address in self.addresses.values()),
         )
 
     def _look_from_the_host(self) -> None:
-        heading("What the host says")
+        heading("What the host shows")
         command("ip -6 neigh show proxy")
         output(self.host.namespace.run("ip", "-6", "neigh", "show", "proxy").stdout)
         command("DockerIPV6Mapper.py plan")
         output(run_command(self.host, "plan").stdout)
         entries = {(address, UPLINK) for address in self.addresses.values()}
-        self.check("three proxy entries, and no other", lambda: self.host.proxy_entries() == entries)
+        self.check("exactly three proxy entries", lambda: self.host.proxy_entries() == entries)
         self.check(
-            "nothing is left to do: [bold]greedy[/] stays refused",
+            "the plan is empty: [bold]greedy[/] stays refused",
             lambda: plan_of(self.host) | {"refusals": []} == EMPTY_PLAN,
         )
 
     def _remove_one(self) -> None:
-        heading("A container goes")
-        gone = (self.addresses["mon_container"], UPLINK)
+        heading("A container is removed")
+        entry = (self.addresses["mon_container"], UPLINK)
         self._docker("rm", "-f", "mon_container")
-        self.check("within a second its proxy entry goes", lambda: gone not in self.host.proxy_entries(), 1)
-        self.check("nobody answers for it", lambda: not self._ping("mon_container"))
-        self.check("its neighbours are still there", lambda: self._ping("nginx") and self._ping("chosen"))
+        self.check("its proxy entry is removed within 1 s", lambda: entry not in self.host.proxy_entries(), 1)
+        self.check("the address does not answer a ping", lambda: not self._ping("mon_container"))
+        self.check("the other containers still answer", lambda: self._ping("nginx") and self._ping("chosen"))
 
     def _docker(self, *args: str) -> None:
         command(shlex.join(("docker", *args)))
@@ -180,13 +182,13 @@ class Story:
         self._docker("run", "-d", "--name", name, *LABEL, *labels, IMAGE, *program)
 
     def _ping(self, name: str) -> str:
-        """How long the answer to the router's one ping took; empty where there is none."""
+        """Round-trip time of one ping from the router, as `0.123 ms`; empty without an answer."""
         argv = ("ping", "-6", "-n", "-c", "1", "-W", "1", str(self.addresses[name]))
         answer = re.search(r"time=(\S+ ms)", self.lab.router.namespace.run(*argv, check=False).stdout)
         return answer[1] if answer else ""
 
     def _page(self) -> str:
-        """What the web server shows to the router; empty where it cannot be reached."""
+        """Fetch the web server's page from the router; empty if unreachable."""
         try:
             return self.lab.router.http_get(f"http://[{self.addresses['nginx']}]/").strip()
         except CommandError:
@@ -194,30 +196,30 @@ class Story:
 
 
 def play(flavours: tuple[Flavour, ...], claims: Claims) -> None:
-    """Bring the lab up, tell the story on each host, and take the lab down, whatever happens."""
+    """Set the lab up, play the demo on each host, and always tear the lab down."""
     engines = " and ".join(flavour.release for flavour in flavours)
     with ExitStack() as stack:
-        with step(f"bringing up a router, and a host with Docker Engine {engines}") as progress:
+        with step(f"starting a router, and a host with Docker Engine {engines}") as progress:
             lab = stack.enter_context(Lab(*flavours, purpose="demo", progress=progress))
         try:
             for host in lab.hosts:
-                Story(lab, host, claims).tell()
+                HostDemo(lab, host, claims).play()
         finally:
             console.print()
-            with step("taking the lab down"):
+            with step("tearing the lab down"):
                 stack.close()
-    claims.check("nothing is left of it", lambda: not remains(lab.run))
+    claims.check("no namespace and no file of the lab is left", lambda: not leftovers(lab.run))
 
 
-def remains(run: Run) -> list[Path]:
-    """Return what is still there of a run's files, namespaces and record."""
+def leftovers(run: Run) -> list[Path]:
+    """Return the files, namespaces and record of a run that still exist."""
     return [path for path in (run.workdir, run.record, *DIRECTORY.glob(f"{run.name}-*")) if path.exists()]
 
 
 def main(
-    engine: Annotated[Engines, typer.Option(help="which engines to show it on")] = Engines.DISTRO,
+    engine: Annotated[Engines, typer.Option(help="engines to run the demo on")] = Engines.DISTRO,
 ) -> None:
-    """Show what the mapper does, on real engines; takes down all that it brings up."""
+    """Show what the mapper does, on real engines; everything started is removed at the end."""
     if lack := missing():
         console.print(f"the demo needs {lack}: run tests/demo as root, which installs it")
         raise typer.Exit(1)
@@ -229,10 +231,10 @@ def main(
         console.print("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except (AssertionError, CommandError, EngineError, OSError) as error:
-        console.print(f"[bold red]the demo could not go on:[/] {escape(str(error))}")
+        console.print(f"[bold red]the demo failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from error
-    verdict = f"[bold red]{claims.failed} did not hold" if claims.failed else "[bold green]all of it held"
-    console.print(f"\n{claims.held + claims.failed} claims checked: {verdict}")
+    verdict = f"[bold red]{claims.failed} failed" if claims.failed else "[bold green]all passed"
+    console.print(f"\n{claims.passed + claims.failed} claims checked: {verdict}")
     console.print(f"[dim]To try it yourself: {sys.executable} -m tests.lab up")
     raise typer.Exit(1 if claims.failed else 0)
 

@@ -1,4 +1,4 @@
-"""A picture of one host of the lab, from the router down to its containers, with what is really there."""
+"""A diagram of one host of the lab, from the router to the containers, with its actual addresses."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,18 +14,18 @@ from tests.lab.router import BRIDGE
 from tests.lab.topology import LINK, Lab
 
 WIDTH = 76
-"""Columns of the drawing; fewer than the narrowest terminal has."""
+"""Columns of the diagram: fits a terminal of 80."""
 
 CABLE = 6
-"""The column of the line between router and host."""
+"""Column of the line between router and host."""
 
 COLOURS = ("green", "cyan", "magenta", "blue")
-"""Each container's address has one of these, wherever it appears."""
+"""The first containers: one colour each, for every occurrence of its address."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostDiagram:
-    """What is drawn: all of it as the kernels and the engine show it."""
+    """The facts in the diagram, as read from kernel and engine."""
 
     router: IPv6Interface
     host: str
@@ -34,26 +34,26 @@ class HostDiagram:
     bridge_address: IPv6Interface
     entries: Sequence[IPv6Address]
     containers: Mapping[str, IPv6Address | None]
-    """By name; None: not on the network."""
+    """Address by container name; None: not on the network."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wire = " " * CABLE + "│  "
         yield from _box("router", [_line(BRIDGE, self.router)], bottom="┬")
-        yield Text(f"{wire}{LINK} is on this link, the router takes it, and asks there:", "dim")
+        yield Text(f"{wire}{LINK} is on-link for the router, which solicits there:", "dim")
         for address in self.entries[:1]:
             yield Text.assemble((f"{wire}who has ", "dim"), self._coloured(address), ("?", "dim"))
-        yield from _box(self.host, list(self._inside()), top="┴")
+        yield from _box(self.host, list(self._host_lines()), top="┴")
 
-    def _inside(self) -> Iterator[Text]:
-        yield _line(UPLINK, self.uplink).append(", and in the containers' stead it answers for", "dim")
+    def _host_lines(self) -> Iterator[Text]:
+        yield _line(UPLINK, self.uplink).append(", proxy neighbour entries:", "dim")
         yield from _branches([self._coloured(address) for address in self.entries])
         yield Text()
         yield _line(self.bridge, self.bridge_address).append(", network he_ipv6", "dim")
         yield from _branches([self._container(*each) for each in self.containers.items()])
 
     def _container(self, name: str, address: IPv6Address | None) -> Text:
-        place = Text("not mapped", "yellow") if address is None else self._coloured(address)
-        return Text(f"{name:15}", "bold").append_text(place)
+        shown = Text("not mapped", "yellow") if address is None else self._coloured(address)
+        return Text(f"{name:15}", "bold").append_text(shown)
 
     def _coloured(self, address: IPv6Address) -> Text:
         colours = dict(zip(self.containers.values(), COLOURS, strict=False))
@@ -61,7 +61,7 @@ class HostDiagram:
 
 
 def diagram_of(lab: Lab, host: Host, title: str) -> HostDiagram:
-    """Look at the lab, as far as `host` is concerned."""
+    """Read the state of `host` and the router."""
     network = json.loads(host.engine.docker("network", "inspect", "he_ipv6"))[0]
     bridge = f"br-{network['Id'][:12]}"
     attached = {
@@ -98,7 +98,7 @@ def _branches(leaves: Sequence[Text]) -> Iterator[Text]:
 
 
 def _box(title: str, lines: Sequence[Text], top: str = "─", bottom: str = "─") -> Iterator[Text]:
-    """Frame `lines`; `top` and `bottom` stand where the cable meets the frame."""
+    """Draw a frame around `lines`; `top` and `bottom` are the characters at column `CABLE`."""
     inner = WIDTH - 2
     lid = f"{'─' * (CABLE - 1)}{top}─"
     yield Text.assemble("╭", lid, (f" {title} ", "bold"), "─" * (inner - len(lid) - len(title) - 2), "╮")

@@ -1,4 +1,4 @@
-"""Engines: Docker Engine itself, started by us in a namespace, driven through its own command line."""
+"""Docker Engines of the lab: each dockerd runs in a sandbox and is controlled by its own `docker` client."""
 
 import json
 import os
@@ -17,43 +17,45 @@ from tests.lab.waiting import eventually
 
 IMAGE = "busybox:lab"
 START_TIMEOUT = 60.0
-"""Seconds until an engine must answer; it takes 2 to 3 on two cores, both starting at once."""
+"""Seconds until an engine must answer. Two engines starting together on two cores take 2 to 3 s."""
 
 STOP_TIMEOUT = 30.0
-"""Seconds that an engine has to end its containers and itself."""
+"""Seconds until an engine must have stopped its containers and exited."""
 
 LOG_TAIL = 4000
-"""Characters of the engine's log that an error shows."""
+"""Characters of the engine's log in an error message."""
 
 
 class EngineError(Exception):
-    """An engine did not start; the message ends with the tail of its log."""
+    """An engine did not start. The message contains the end of its log."""
 
 
 class Flavour(Enum):
-    """Which engine: the machine's own distribution's, or a current one."""
+    """An engine version: the one of the machine's distribution, or a current one."""
 
     DISTRO = "distro"
     MODERN = "modern"
 
     @property
     def release(self) -> str:
-        """The version that this flavour stands for."""
+        """The engine version, as major.minor."""
         return {Flavour.DISTRO: "20.10", Flavour.MODERN: "28.5"}[self]
 
     @property
     def root(self) -> Path:
-        """The root file system that the engine runs on."""
+        """Root file system of the engine."""
         return MODERN.path if self is Flavour.MODERN else Path("/")
 
 
 class Engine:
-    """One engine in one namespace.
+    """One engine in one network namespace.
 
-    `workdir` is its alone and holds everything of it that outlives a stop: data, socket, log.
-    `ip6tables`, `legacy` and further `flags` of dockerd may be changed, and count from the next start. An
-    engine before 27 has IPv6 filtering off by default, and with it lets in no more than published ports.
-    With `legacy` it writes its rules with iptables' legacy backend, whatever the machine's choice is.
+    `workdir` holds its data, socket and log, which remain after a stop. `ip6tables`, `legacy` and `flags`
+    (more options of dockerd) may be changed and take effect at the next start.
+
+    ip6tables  enables the IPv6 filter of an engine before 27: off by default; if on, only published ports
+               are reachable
+    legacy     uses the legacy backend of iptables, whatever the machine's default is
     """
 
     def __init__(
@@ -77,17 +79,17 @@ class Engine:
 
     @property
     def socket(self) -> Path:
-        """The engine's API socket, as seen from the machine."""
+        """The engine's API socket: its path on the machine."""
         return self.workdir / "docker.sock"
 
     @property
     def url(self) -> str:
-        """What DOCKER_HOST would be."""
+        """The value of DOCKER_HOST for this engine."""
         return f"unix://{self.socket}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which `docker`, `docker compose` included, is this engine's client."""
+        """The environment that makes `docker` and `docker compose` clients of this engine."""
         user = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         path = f"{self.workdir / 'bin'}:{os.environ['PATH']}"
         ours = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.workdir / "client"), "PATH": path}
@@ -95,12 +97,12 @@ class Engine:
 
     @property
     def log(self) -> str:
-        """All that the engine ever logged."""
+        """The whole log, of all starts."""
         return (self.workdir / "dockerd.log").read_text(errors="replace")
 
     @property
     def running(self) -> bool:
-        """Whether the engine's process lives."""
+        """Whether the engine's process runs."""
         return self._parent is not None and self._parent.poll() is None
 
     def start(self) -> None:
@@ -111,14 +113,14 @@ class Engine:
     def launch(self) -> None:
         """Start the engine's process; `await_ready` must follow."""
         if not self._sandbox.is_open:
-            self._lay_out()
+            self._write_files()
             self._sandbox.open()
         with (self.workdir / "dockerd.log").open("ab") as log:
             self._parent = self._sandbox.start(*self._command(), output=log)
         self._pid = only_child(self._parent.pid)
 
     def await_ready(self) -> None:
-        """Wait until the engine answers; raises `EngineError` if it ends, or takes too long."""
+        """Wait until the engine answers. Raises `EngineError` if it exits, or after `START_TIMEOUT`."""
 
         def ended_or_answers() -> bool:
             return not self.running or bool(self.docker("version", "--format", "{{.Server.Version}}"))
@@ -128,25 +130,25 @@ class Engine:
         except AssertionError as error:
             raise EngineError(self._failure(str(error))) from error
         if not self.running:
-            raise EngineError(self._failure("it ended"))
+            raise EngineError(self._failure("it exited"))
 
     def stop(self) -> None:
-        """Stop the engine as its unit would, then end what it left: shims, containers, mounts."""
+        """Stop the engine with SIGTERM, then kill what it left: shims, containers, mounts."""
         self._signal_and_wait(signal.SIGTERM)
         self._sandbox.close()
 
     def kill(self) -> None:
-        """Kill the engine's process (-9); its containers stay as they are."""
+        """Kill the engine's process (-9). Its containers keep running."""
         self._signal_and_wait(signal.SIGKILL)
 
     def kill_all(self) -> None:
-        """End the engine and everything that it started at once. May be repeated."""
+        """Kill the engine, its containers and shims at once, as a power failure does. May be repeated."""
         self._sandbox.close()
         if self._parent is not None:
             self._parent.wait()
 
     def restart(self, *, live_restore: bool = False) -> None:
-        """Stop and start the engine; with `live_restore`, the containers run on meanwhile."""
+        """Stop and start the engine. With `live_restore`, its containers keep running."""
         if self._configure(live_restore=live_restore):
             os.kill(self._pid, signal.SIGHUP)
             wanted = "true" if live_restore else "false"
@@ -155,17 +157,17 @@ class Engine:
         self.start()
 
     def docker(self, *args: str, check: bool = True, timeout: float = DEFAULT_TIMEOUT) -> str:
-        """Run the engine's own `docker` client with `args`, and return what it prints, stripped."""
+        """Run the engine's own `docker` client with `args`, and return its stdout, stripped."""
         client = str(self.workdir / "bin/docker")
         return run(client, *args, check=check, timeout=timeout, env=self.environment).stdout.strip()
 
     def nsenter_container(self, container: str, *argv: str) -> tuple[str, ...]:
-        """Return the command that runs the machine's `argv` in a running container's network namespace."""
+        """Return the command that runs the machine's program `argv` in a running container's netns."""
         pid = self.docker("inspect", "--format", "{{.State.Pid}}", container)
         return ("nsenter", f"--net={self._sandbox.host_path(f'/proc/{pid}/ns/net')}", *argv)
 
-    def _lay_out(self) -> None:
-        """Write what the engine and its client read."""
+    def _write_files(self) -> None:
+        """Write the files of engine and client: configuration, plugins, links to iptables-legacy."""
         for directory in ("bin", "client", "data", "legacy"):
             (self.workdir / directory).mkdir(parents=True, exist_ok=True)
         for command in ("iptables", "ip6tables"):
@@ -180,7 +182,7 @@ class Engine:
         (self.workdir / "client/config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(plugins)]}))
 
     def _configure(self, *, live_restore: bool) -> bool:
-        """Write the engine's configuration file, and return whether that changed it."""
+        """Write the engine's configuration file; return whether it changed."""
         file = self.workdir / "daemon.json"
         before = file.read_text() if file.exists() else ""
         after = json.dumps({"live-restore": live_restore})
@@ -188,14 +190,14 @@ class Engine:
         return before != after
 
     def _command(self) -> tuple[str, ...]:
-        # Engines since 27 filter IPv6 by default, and know no experiment of that name.
+        # Engines since 27 filter IPv6 by default; before, `--ip6tables` needs `--experimental`.
         filtering = self.ip6tables and self.flavour is Flavour.DISTRO
         path = ("env", f"PATH={SHARED}/legacy:{ENVIRONMENT['PATH']}") if self.legacy else ()
         run_files = ("--exec-root=/run/docker", "--pidfile=/run/docker.pid")
         shared = (f"--host=unix://{SHARED}/docker.sock", f"--data-root={SHARED}/data", "--group=root")
-        # The cgroups are ours to remove; a service manager of the machine has no part in them.
+        # Not systemd's cgroups: the lab itself must be able to remove them.
         cgroups = ("--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent=/{self.namespace.name}")
-        # With an init, `sleep` as a container's first process obeys a stop at once, not after 10 s.
+        # --init: as PID 1, `sleep` ignores SIGTERM, and a stop would take 10 s.
         return (
             *(*path, "dockerd", f"--config-file={SHARED}/daemon.json", "--init"),
             *(*run_files, *shared, *cgroups, *self.flags),
@@ -203,7 +205,7 @@ class Engine:
         )
 
     def _signal_and_wait(self, number: signal.Signals) -> None:
-        """Send `number` to the engine and await its end; a kill follows where it takes too long."""
+        """Send a signal to the engine and wait for its exit; SIGKILL after `STOP_TIMEOUT`."""
         if self._parent is None:
             return
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Modes: the ways in which an engine may filter, and a host brought into one."""
+"""The ways in which an engine may filter IPv6, and a host set to one of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +11,21 @@ from tests.lab.topology import Lab
 
 @dataclass(frozen=True)
 class FirewallMode:
-    """One way in which an engine may filter."""
+    """An engine version and its filter settings."""
 
     name: str
     flavour: Flavour
     gateway_mode: str | None = None
     ip6tables: bool = False
     legacy: bool = False
-    """Whether the engine's iptables is the legacy backend's, while the machine's is nft's."""
+    """Whether the engine uses the legacy backend of iptables, while the machine uses nft's."""
     filters: bool = True
-    """Whether the engine keeps new connections out where nothing is asked for."""
+    """Whether the engine drops new connections from outside by default."""
 
 
 ENGINE_20_10 = FirewallMode("20.10", Flavour.DISTRO, filters=False)
 ENGINE_28_ROUTED = FirewallMode("28-routed", Flavour.MODERN, gateway_mode="routed")
-"""These two are what the README recommends."""
+"""ENGINE_20_10 and ENGINE_28_ROUTED are the modes that README recommends."""
 MODES = [
     ENGINE_20_10,
     FirewallMode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True),
@@ -38,7 +38,7 @@ MODES = [
 
 @contextmanager
 def host_in_mode(lab: Lab, mode: FirewallMode) -> Iterator[Host]:
-    """A host whose engine and network are in that mode."""
+    """Set the engine and the network `he_ipv6` of a host to a mode; reset the host afterwards."""
     host = lab.host(mode.flavour)
     host.reset()
     lab.router.flush_neighbours()

@@ -1,4 +1,4 @@
-"""The clinic: a host on which all is well, where tests break one thing at a time and paste doctor's fix."""
+"""A host where `doctor` finds nothing wrong: tests break one thing at a time and run doctor's fix."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from tests.lab.mapper import CHECKOUT, Mapper, run_command
 from tests.lab.waiting import eventually
 
 PROGRAM_DIRECTORY = Path(sys.executable).parent
-"""Where `DockerIPV6Mapper.py` is installed, besides pytest."""
+"""The virtual environment's bin, where `DockerIPV6Mapper.py` is installed."""
 FIX_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding that is not `ok`, as `doctor --json` prints it."""
+    """A finding whose level is not `ok`, as `doctor --json` prints it."""
 
     check: str
     subject: str
@@ -32,16 +32,16 @@ class Finding:
 
 
 class HealthyHost:
-    """One host whose mapper runs, with one container mapped at a port that is open."""
+    """A host with a running mapper and one mapped container with an open port."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        # Of itself the daemon would put a sysctl right before anybody asked what is wrong.
+        # Without these options the daemon would repair a sysctl before `doctor` reports it.
         self.mapper = Mapper(host, "--resync", "3600", "--no-sysctl")
         self.is_healthy = False
 
     def restore(self) -> None:
-        """Make everything new, unless all is well."""
+        """Set the host up again, unless the previous test left it healthy."""
         if self.is_healthy:
             self.is_healthy = False
             return
@@ -50,7 +50,7 @@ class HealthyHost:
         self.wait_until_healthy()
 
     def set_up(self) -> None:
-        """Bring mapper and container onto a host without any, and set the sysctls that doctor names."""
+        """Start mapper and container on a reset host, and set the sysctls that doctor reports."""
         modern = self.host.engine.flavour is Flavour.MODERN
         self.host.create_network("he_ipv6", *(("--ipv4=false",) if modern else ()))
         self.mapper.start()
@@ -62,27 +62,27 @@ class HealthyHost:
                 self.paste(finding.fix)
 
     def tear_down(self) -> None:
-        """End the daemon, and leave the host as if new."""
+        """Stop the daemon and reset the host."""
         self.is_healthy = False
         if self.mapper.running:
             self.mapper.stop()
         self.host.reset()
 
     def findings(self, *options: str, wrapper: tuple[str, ...] = ()) -> list[Finding]:
-        """What `doctor` finds wrong now; its exit code says whether it is anything."""
+        """Return the findings of `doctor` that are not ok; checks that its exit code agrees."""
         done = run_command(self.host, *options, "doctor", "--json", wrapper=wrapper)
         assert done.returncode in (0, 3), done.stderr
-        found = [each for each in json.loads(done.stdout)["findings"] if each["level"] != "ok"]
-        assert bool(found) == (done.returncode == 3)
-        return [Finding(**each) for each in found]
+        findings = [each for each in json.loads(done.stdout)["findings"] if each["level"] != "ok"]
+        assert bool(findings) == (done.returncode == 3)
+        return [Finding(**each) for each in findings]
 
     def paste(self, fix: str, *wrapper: str, path: Path | None = None) -> str:
-        """Have root's shell on the host do as a fix says; returns what it prints."""
+        """Run shell commands on the host as root, as a user pastes a fix; return their stdout."""
         engine = self.host.engine
-        places = [str(path)] if path else []
-        places += [str(PROGRAM_DIRECTORY), engine.environment["PATH"]]
+        directories = [str(path)] if path else []
+        directories += [str(PROGRAM_DIRECTORY), engine.environment["PATH"]]
         environment = engine.environment | {
-            "PATH": ":".join(places),
+            "PATH": ":".join(directories),
             "DOCKERIPV6MAPPER_DOCKER_HOST": engine.url,
             "DOCKERIPV6MAPPER_STATE_DIR": str(self.host.state_dir),
         }
@@ -99,14 +99,14 @@ class HealthyHost:
         return done.stdout
 
     def assert_only(self, check: str, subject: str, *options: str, wrapper: tuple[str, ...] = ()) -> Finding:
-        """Exactly that is found; returns it."""
-        found = self.findings(*options, wrapper=wrapper)
-        assert [(each.check, each.subject) for each in found] == [(check, subject)], found
-        assert found[0].why
-        return found[0]
+        """Assert that `doctor` has exactly one finding, and return it."""
+        findings = self.findings(*options, wrapper=wrapper)
+        assert [(each.check, each.subject) for each in findings] == [(check, subject)], findings
+        assert findings[0].why
+        return findings[0]
 
     def await_only(self, check: str, subject: str) -> Finding:
-        """Exactly that is found, as soon as the daemon has done what it can; returns it."""
+        """Wait up to 10 s until `doctor` has exactly one finding, and return it."""
         with suppress(AssertionError):
             eventually(
                 lambda: [(each.check, each.subject) for each in self.findings()] == [(check, subject)],
@@ -115,12 +115,12 @@ class HealthyHost:
         return self.assert_only(check, subject)
 
     def assert_fixed_by(self, fix: str) -> None:
-        """The fix, pasted as it is printed, is all that it takes."""
+        """Assert that the fix, run as printed, leaves no finding."""
         self.paste(fix)
         self.wait_until_healthy()
 
     def wait_until_healthy(self) -> None:
-        """Nothing is found, as soon as the daemon has done what it can."""
+        """Wait up to 10 s until `doctor` has no finding."""
         with suppress(AssertionError):
             eventually(lambda: not self.findings(), within=10)
         assert self.findings() == []

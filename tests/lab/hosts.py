@@ -26,7 +26,7 @@ COMMIT
 :OUTPUT ACCEPT
 COMMIT
 """
-"""What iptables-restore makes of the tables that an engine fills: no chain of its own, no rule."""
+"""Input of iptables-restore: removes the engine's chains and all rules."""
 
 KERNEL_DEFAULTS = {
     f"net.ipv6.conf.{UPLINK}.accept_ra": "1",
@@ -35,12 +35,12 @@ KERNEL_DEFAULTS = {
     "net.ipv6.conf.all.proxy_ndp": "0",
     f"net.ipv6.neigh.{UPLINK}.proxy_delay": "80",
 }
-"""The kernel's defaults of what the mapper sets, beside forwarding, which the engine itself enables."""
+"""Kernel defaults of the sysctls that the mapper sets. Not forwarding, which the engine enables too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A machine with one uplink and one engine, as far as the engine can tell."""
+    """A Docker host: a network namespace with one uplink and one engine."""
 
     namespace: Namespace
     engine: Engine
@@ -51,7 +51,7 @@ class Host:
 
     @property
     def state_dir(self) -> Path:
-        """Where a mapper on this host keeps its state, unless it is told otherwise."""
+        """Default state directory of a mapper on this host."""
         return self.workdir / "mapper-state"
 
     def network_command(
@@ -59,8 +59,8 @@ class Host:
     ) -> tuple[str, ...]:
         """Return the arguments of `docker` that create a network on this host's subnet.
 
-        With further `options` of `docker network create`. `gateway_mode` is given to a modern engine
-        only, whose default lets nothing in.
+        `options`: more options of `docker network create`. `gateway_mode` is passed to the modern engine
+        only; its default, `nat`, accepts no new connection from outside.
         """
         if gateway_mode and self.engine.flavour is Flavour.MODERN:
             options = ("-o", f"com.docker.network.bridge.gateway_mode_ipv6={gateway_mode}", *options)
@@ -75,8 +75,8 @@ class Host:
     def proxy_entries(self, protocol: str | None = None) -> set[tuple[IPv6Address, str]]:
         """Return the kernel's proxy entries as (address, interface).
 
-        With `protocol`, a number as text or a name from rt_protos, only those that carry it as their
-        mark; an entry that was made by hand with `ip` carries none.
+        With `protocol` (a number as text), only those with that protocol number. An entry added with `ip`
+        without `protocol` has none.
         """
         shown = json.loads(
             self.namespace.run("ip", "-6", "-N", "-j", "neigh", "show", "proxy").stdout or "[]"
@@ -88,23 +88,23 @@ class Host:
         }
 
     def add_proxy_entry(self, address: IPv6Address) -> None:
-        """Make a proxy entry on the uplink by hand: somebody else's, to the mapper."""
+        """Add a proxy entry on the uplink without a protocol number: foreign to the mapper."""
         self.namespace.run("ip", "-6", "neigh", "add", "proxy", str(address), "dev", UPLINK)
 
     def restore_uplink(self, router: IPv6Address) -> None:
-        """Give the uplink its address and default route again, which the kernel takes away with IPv6."""
+        """Restore the uplink's address and default route, which the kernel removes with IPv6."""
         prefix = f"{self.address}/64"
         self.namespace.run("ip", "-6", "address", "replace", prefix, "dev", UPLINK, "nodad")
         self.namespace.run("ip", "-6", "route", "replace", "default", "via", str(router), "dev", UPLINK)
 
     def sysctl(self, key: str) -> str:
-        """Read a sysctl of this host, `net.ipv6.conf.up0.proxy_ndp` and the like."""
+        """Read a sysctl of this host, such as `net.ipv6.conf.up0.proxy_ndp`."""
         return self.namespace.sysctl(key)
 
     def reset(self) -> None:
-        """Remove containers, networks, proxy entries and the mapper's state; put sysctls and the socket back.
+        """Remove containers, networks, proxy entries and the mapper's state; restore sysctls and the socket.
 
-        The engine is started if it does not run, so that a test may leave the host in any state.
+        Starts the engine if it is down, so a test may leave the host in any state.
         """
         if self.engine.ip6tables or self.engine.legacy:
             self.engine.stop()
@@ -130,21 +130,21 @@ class Host:
         shutil.rmtree(self.state_dir, ignore_errors=True)
 
     def _has_no_containers(self) -> bool:
-        """Whether there are none, after removing all; one that a Swarm is just removing itself fails."""
-        if found := self.engine.docker("ps", "-aq").split():
-            self.engine.docker("rm", "-f", "-v", *found)
-        return not found
+        """Remove all containers; return whether there were none. Fails if Swarm removes one meanwhile."""
+        if containers := self.engine.docker("ps", "-aq").split():
+            self.engine.docker("rm", "-f", "-v", *containers)
+        return not containers
 
     def _remove_networks(self) -> None:
-        """Remove all networks of users.
+        """Remove all user-defined networks.
 
-        Where many containers end at once, engine 20.10 may count one endpoint too many on a network that
-        nobody is on any more, and keeps it until it is restarted.
+        If many containers end at once, engine 20.10 may miscount the endpoints of a network ("has active
+        endpoints") and refuses to remove it until the engine is restarted.
         """
-        found = self.engine.docker("network", "ls", "-q", "--filter", "type=custom").split()
+        networks = self.engine.docker("network", "ls", "-q", "--filter", "type=custom").split()
         try:
-            if found:
-                self.engine.docker("network", "rm", *found)
+            if networks:
+                self.engine.docker("network", "rm", *networks)
         except CommandError as error:
             if "has active endpoints" not in str(error):
                 raise
@@ -152,7 +152,7 @@ class Host:
             self._remove_networks()
 
     def _flush_firewall(self) -> None:
-        """Empty both backends: a stopped engine leaves its rules."""
+        """Flush the rules of both iptables backends, which a stopped engine leaves."""
         self.namespace.run("nft", "flush", "ruleset")
         for restore in ("iptables-legacy-restore", "ip6tables-legacy-restore") if self.engine.legacy else ():
             self.namespace.run(restore, stdin=NO_RULES)

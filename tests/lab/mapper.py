@@ -1,4 +1,4 @@
-"""The mapper under test: the real daemon and its commands, as processes in a host's namespace."""
+"""The mapper under test: the daemon and its one-shot commands, run in a host's network namespace."""
 
 import os
 import re
@@ -19,19 +19,19 @@ from tests.lab.waiting import eventually
 __all__ = ["CHECKOUT", "Mapper", "run_command"]
 
 STOP_TIMEOUT = 10.0
-"""Seconds that the daemon has to finish what is in flight."""
+"""Seconds until the daemon must have exited after a signal."""
 
 NOBODY = 65534
-"""An ordinary user, and a group of that number."""
+"""UID and GID of the unprivileged user nobody."""
 
 LOG_TAIL = 4000
-"""Characters of the log that an error shows."""
+"""Characters of the log in an error message."""
 
 
 class Mapper:
-    """The daemon, in the foreground mode that its unit uses, logging at DEBUG into a file.
+    """The daemon in foreground mode, as in its systemd unit, with its DEBUG log in a file.
 
-    It may be started again after `stop` or `kill`; the log goes on.
+    It may be started again after `stop` or `kill`; the log file is appended to.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Mapper:
         wrapper: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`wrapper`: a command that runs the daemon, as `setpriv` does; `environment`: added to ours."""
+        """`wrapper`: command prefix, as `setpriv …`; `environment`: additional variables."""
         self.host = host
         self.checkout = CHECKOUT
-        """Whose files are run, from the next start on."""
+        """Directory of the source that the next `start` runs."""
         self._command = command(host, level, "--state-dir", str(host.state_dir), *options, wrapper=wrapper)
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,22 +65,22 @@ class Mapper:
 
     @property
     def running(self) -> bool:
-        """Whether the daemon's process lives."""
+        """Whether the daemon's process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """What the daemon ended with; None while it runs."""
+        """The daemon's exit code; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     @property
     def pid(self) -> int:
-        """The daemon's process, as the machine numbers it."""
+        """The daemon's PID on the machine."""
         assert self._process is not None, "the mapper was never started"
         return self._process.pid
 
     def start(self) -> None:
-        """Start the daemon; what it has to do first, a test awaits by its effect or its log."""
+        """Start the daemon without waiting until it is ready: see `wait_for_log`."""
         assert not self.running, "the mapper runs already"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -93,7 +93,7 @@ class Mapper:
             )
 
     def stop(self) -> int:
-        """Ask the daemon to end (SIGTERM), and return its exit code."""
+        """Stop the daemon (SIGTERM), and return its exit code."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -101,21 +101,21 @@ class Mapper:
         self._end(signal.SIGKILL)
 
     def log(self) -> str:
-        """All that this mapper ever printed, on either stream."""
+        """Everything that this mapper printed to stdout and stderr, over all starts."""
         return self._log.read_text(errors="replace")
 
     def wait_for_log(self, pattern: str, within: float = 5.0) -> re.Match[str]:
-        """Return the first match of `pattern` in the log; fails at once if the daemon has ended."""
+        """Wait up to `within` seconds for `pattern` in the log; fail at once if the daemon exits."""
 
-        def found_or_ended() -> bool:
-            ended = not self.running  # asked first, so that the log is read whole
-            return self._search(pattern) is not None or ended
+        def matches_or_exited() -> bool:
+            exited = not self.running  # read before the log, so that the log is complete
+            return self._search(pattern) is not None or exited
 
         with suppress(AssertionError):
-            eventually(found_or_ended, within)
-        if found := self._search(pattern):
-            return found
-        state = "still runs" if self.running else "has ended"
+            eventually(matches_or_exited, within)
+        if match := self._search(pattern):
+            return match
+        state = "still runs" if self.running else "has exited"
         raise AssertionError(f"no {pattern!r} within {within:g} s; the mapper {state}:\n{self._tail()}")
 
     def _end(self, number: signal.Signals) -> int:
@@ -127,7 +127,7 @@ class Mapper:
             self._process.kill()
             self._process.wait()
             raise AssertionError(
-                f"not ended {STOP_TIMEOUT:g} s after {number.name}:\n{self._tail()}"
+                f"still running {STOP_TIMEOUT:g} s after {number.name}:\n{self._tail()}"
             ) from error
 
     def _search(self, pattern: str) -> re.Match[str] | None:
@@ -140,10 +140,7 @@ class Mapper:
 def run_command(
     host: Host, *args: str, timeout: float = 30.0, wrapper: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a one-shot command (`plan --json`, `cleanup`, …) on `host`, as the daemon would run there.
-
-    Its exit code is the caller's to judge.
-    """
+    """Run a one-shot command (`plan --json`, `cleanup`, …) on `host`; its exit code is not checked."""
     argv = command(host, "--state-dir", str(host.state_dir), *args, wrapper=wrapper)
     return subprocess.run(
         argv,
@@ -157,13 +154,13 @@ def run_command(
 
 
 def command(host: Host, *args: str, wrapper: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The command that runs the program on `host`, for the host's engine."""
+    """Return the command line that runs the program on `host` with the host's engine."""
     program = (sys.executable, "-m", "dockeripv6mapper", "--docker-host", host.engine.url)
     return host.namespace.nsenter(*wrapper, *program, *args)
 
 
 def setpriv(*capabilities: str) -> tuple[str, ...]:
-    """The command that runs another as an ordinary user, with these capabilities and no others."""
-    kept = ",".join(["-all", *(f"+{each}" for each in capabilities)])
+    """Return the prefix that runs a command as user nobody with only these capabilities."""
+    capability_set = ",".join(["-all", *(f"+{each}" for each in capabilities)])
     user = ("--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
-    return ("setpriv", *user, "--inh-caps", kept, "--ambient-caps", kept, "--")
+    return ("setpriv", *user, "--inh-caps", capability_set, "--ambient-caps", capability_set, "--")

@@ -1,8 +1,8 @@
-"""A port scan: which ports of an address let a packet through. Run in a namespace, as a program of its own.
+"""A port scan: which ports of an address are not filtered. Run it inside a network namespace.
 
-    python -m tests.lab.port_scan ADDRESS tcp 1,80,443        → the ports that were reached, one a line
+    python -m tests.lab.port_scan ADDRESS tcp 1,80,443        → the reachable ports, one a line
 
-A port was reached where somebody accepts, echoes, or refuses: silence and "prohibited" are a firewall's.
+A port is reachable if it accepts, echoes or refuses. A timeout or an ICMPv6 "prohibited" means a firewall.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 
 SILENCE_SECONDS = 1.0
-"""How long an answer may take on one machine."""
-AT_ONCE = 500
+"""Timeout of one port."""
+CONCURRENT_PROBES = 500
 
 
-async def reached(address: str, protocol: str, ports: Sequence[int]) -> list[int]:
-    """Try all ports, many at a time."""
+async def reachable(address: str, protocol: str, ports: Sequence[int]) -> list[int]:
+    """Probe all ports, up to `CONCURRENT_PROBES` at the same time; return the reachable ones."""
     probe = _tcp if protocol == "tcp" else _udp
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(CONCURRENT_PROBES)
 
     async def try_one(port: int) -> bool:
         async with slots:
@@ -29,8 +29,8 @@ async def reached(address: str, protocol: str, ports: Sequence[int]) -> list[int
             except (OSError, TimeoutError):
                 return False
 
-    found = await asyncio.gather(*map(try_one, ports))
-    return [port for port, yes in zip(ports, found, strict=True) if yes]
+    results = await asyncio.gather(*map(try_one, ports))
+    return [port for port, ok in zip(ports, results, strict=True) if ok]
 
 
 async def _tcp(address: str, port: int) -> bool:
@@ -49,10 +49,10 @@ async def _udp(address: str, port: int) -> bool:
 
 
 def main() -> None:
-    """Scan what the command line names, and print what was reached."""
+    """Scan the ports given as arguments, and print the reachable ones."""
     address, protocol, ports = sys.argv[1:]
-    found = asyncio.run(reached(address, protocol, [int(port) for port in ports.split(",")]))
-    sys.stdout.writelines(f"{port}\n" for port in found)
+    open_ports = asyncio.run(reachable(address, protocol, [int(port) for port in ports.split(",")]))
+    sys.stdout.writelines(f"{port}\n" for port in open_ports)
 
 
 if __name__ == "__main__":

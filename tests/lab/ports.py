@@ -1,4 +1,4 @@
-"""Ports: what a container serves, and which of its ports are reached from where."""
+"""Servers in containers, and port scans from the router or from another container."""
 
 import subprocess
 import sys
@@ -13,18 +13,18 @@ from tests.lab.mapper import CHECKOUT
 from tests.lab.topology import Lab
 
 EnterNamespace = Callable[..., tuple[str, ...]]
-"""Makes a command one that runs in some network namespace."""
+"""Turns a command into one that runs in a network namespace."""
 
 
 def serve(host: Host, name: str, *options: str) -> None:
-    """Run a container that echoes on TCP ports 80 and 8050, and refuses what else reaches it."""
+    """Run a container with TCP echo servers on ports 80 and 8050; its other ports refuse connections."""
     servers = "nc -ll -p 8050 -e cat & exec nc -ll -p 80 -e cat"
     host.engine.docker("run", "-d", "--name", name, *options, IMAGE, "sh", "-c", servers)
 
 
 @contextmanager
 def udp_echo(host: Host, name: str, *ports: int) -> Iterator[None]:
-    """Have a running container echo on UDP ports too, meanwhile."""
+    """Run a UDP echo server in a running container for the duration of the context."""
     argv = host.engine.nsenter_container(name, sys.executable, "-m", "tests.lab.udp_echo", *map(str, ports))
     with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -35,9 +35,9 @@ def udp_echo(host: Host, name: str, *ports: int) -> Iterator[None]:
             server.kill()
 
 
-def scan_ports(place: EnterNamespace, address: IPv6Address, protocol: str, ports: Iterable[int]) -> set[int]:
-    """The ports that are reached from some place."""
-    argv = place(
+def scan_ports(enter: EnterNamespace, address: IPv6Address, protocol: str, ports: Iterable[int]) -> set[int]:
+    """Return the reachable ports of `address`, scanned from the namespace of `enter`."""
+    argv = enter(
         sys.executable, "-m", "tests.lab.port_scan", str(address), protocol, ",".join(map(str, ports))
     )
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60)
@@ -45,10 +45,10 @@ def scan_ports(place: EnterNamespace, address: IPv6Address, protocol: str, ports
 
 
 def from_router(lab: Lab) -> EnterNamespace:
-    """The router, and so the world behind it."""
+    """Run in the router's namespace: outside the hosts."""
     return lab.router.namespace.nsenter
 
 
 def from_container(host: Host, name: str) -> EnterNamespace:
-    """A running container."""
+    """Run in a running container's namespace."""
     return partial(host.engine.nsenter_container, name)

@@ -1,8 +1,7 @@
-"""Roots: what the machine must have, what is made once and kept, and the lab's image.
+"""What the lab needs: tools of the machine, cached root file systems and packages, and a busybox image.
 
-The modern engine comes from a newer Debian, as a root of its own beside the machine's. The service root is a
-small Debian with a service manager and a Python: the program is installed there as a user would, and images
-of it are built upon it.
+`MODERN` is a newer Debian with a current Docker Engine. `SERVICE` is a small Debian with systemd and Python:
+the program is installed there as documented for users, and it is the base of the program's image.
 """
 
 import fcntl
@@ -21,27 +20,27 @@ from pathlib import Path
 from tests.lab.commands import run
 
 Progress = Callable[[str], None]
-"""Receives one line about what is being done now."""
+"""Receives one line of progress."""
 
 CHECKOUT = Path(__file__).parents[2]
 FETCH_TIMEOUT = 300.0
-"""Seconds that the packages may take to be fetched."""
+"""Seconds until the download of the packages is aborted."""
 
 TOOLS = (
     *("bash", "busybox", "debootstrap", "docker-init", "dockerd", "ip", "iptables", "nft", "nsenter"),
     *("pgrep", "ping", "pivot_root", "systemd-nspawn", "tcpdump", "unshare"),
 )
-"""What the lab and its tests run; `tests/bootstrap` installs it."""
+"""Commands that the lab and its tests run; `tests/bootstrap` installs them."""
 
 SUITE_SCRIPT = "sid"
-"""debootstrap's recipe for a suite that is newer than debootstrap itself."""
+"""debootstrap's script for a suite that it does not know because it is newer."""
 SERVICE_PYTHON = "3.11"
-"""The Python of the service root, for which packages are fetched."""
+"""Python version of the service root; packages are downloaded for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootFilesystem:
-    """A root file system that is made once and kept."""
+    """A root file system, made once and cached."""
 
     name: str
     suite: str
@@ -49,7 +48,7 @@ class RootFilesystem:
 
     @property
     def path(self) -> Path:
-        """Where it is, once `ensure_root` has made it."""
+        """Its directory, after `ensure_root`."""
         return cache_directory() / self.name
 
 
@@ -76,25 +75,25 @@ def no_progress(_: str) -> None:
 
 
 def missing() -> str:
-    """Return what is missing to bring a lab up, or nothing."""
+    """Return the missing prerequisites, separated by commas; empty if the lab can run."""
     if os.geteuid() != 0:
         return "root"
     return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
 
 
 def cache_directory() -> Path:
-    """Where roots are kept; `DIM_LAB_CACHE` in the environment names another place."""
+    """Directory of the cache; the environment variable `DIM_LAB_CACHE` overrides it."""
     return Path(os.environ.get("DIM_LAB_CACHE", "/var/cache/dockeripv6mapper-lab"))
 
 
 def wheelhouse() -> Path:
-    """Return where the packages are kept that the program is installed from without a network."""
+    """Return the directory of the wheels from which the program is installed offline."""
     pinned = hashlib.sha256((CHECKOUT / "requirements.txt").read_bytes()).hexdigest()
     return cache_directory() / f"wheels-{pinned[:12]}"
 
 
 def ensure_root(root: RootFilesystem, progress: Progress = no_progress) -> None:
-    """Make a root, unless it is there. It is there whole or not at all."""
+    """Make a root file system, unless it is cached. Atomic: a failed attempt leaves nothing."""
     with _locked_creation(root.path) as (part, lock):
         if part is not None:
             progress(f"making a {root.suite} root, once: about a minute")
@@ -102,7 +101,7 @@ def ensure_root(root: RootFilesystem, progress: Progress = no_progress) -> None:
 
 
 def ensure_wheelhouse(progress: Progress = no_progress) -> None:
-    """Fetch what `requirements.txt` pins, and what builds the program, for the service root's Python."""
+    """Download the pinned requirements and the build tools, for the service root's Python."""
     with _locked_creation(wheelhouse()) as (part, _):
         if part is not None:
             progress("fetching Python packages, once")
@@ -113,9 +112,9 @@ def ensure_wheelhouse(progress: Progress = no_progress) -> None:
 
 @contextmanager
 def _locked_creation(path: Path) -> Iterator[tuple[Path | None, int]]:
-    """Yield where to make what `path` will be, or None where it is there; nobody else makes it meanwhile.
+    """Hold the cache's lock; yield a temporary path to create, or None if `path` exists, and the lock's fd.
 
-    With it the file descriptor of the lock.
+    The temporary path is renamed to `path` afterwards, or removed after an exception.
     """
     cache_directory().mkdir(parents=True, exist_ok=True)
     with (cache_directory() / "lock").open("w") as lock:
@@ -134,7 +133,7 @@ def _locked_creation(path: Path) -> Iterator[tuple[Path | None, int]]:
 
 
 def busybox_image() -> bytes:
-    """Return a root file system for `docker import`: busybox, and a link for each of its applets."""
+    """Return a tar archive for `docker import`: busybox with a link for each applet."""
     busybox = shutil.which("busybox")
     if busybox is None:
         raise FileNotFoundError("making the lab's image: busybox is not installed (package busybox-static)")
@@ -156,9 +155,9 @@ def busybox_image() -> bytes:
 
 
 def _debootstrap(root: RootFilesystem, target: Path, progress: Progress, lock: int) -> None:
-    """Run debootstrap, which ends with us; after a `kill -9` of us it holds `lock` until it is done."""
+    """Run debootstrap as a child that inherits `lock`: after `kill -9` of this process it keeps the lock."""
     argv = (
-        # What it mounts in the target, and what it starts, ends with it.
+        # The namespaces remove its mounts and child processes with it.
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "debootstrap", "--variant=minbase"),
         *(f"--include={','.join(root.packages)}", root.suite, str(target), _mirror(), SUITE_SCRIPT),
     )
@@ -179,7 +178,7 @@ def _debootstrap(root: RootFilesystem, target: Path, progress: Progress, lock: i
 
 
 def _mirror() -> str:
-    """Return the archive that apt itself uses, or nothing: debootstrap then takes its own default."""
+    """Return the URL of the Debian mirror of apt; empty: debootstrap uses its default."""
     filters = ("Created-By: Packages", "Label: Debian", "Component: main")
     done = run("apt-get", "indextargets", "--format", "$(SITE)", *filters, check=False)
     return next(iter(done.stdout.split()), "")

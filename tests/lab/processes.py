@@ -1,4 +1,4 @@
-"""Processes: what /proc tells about them. Only ours are ever ended, and by their numbers."""
+"""Processes of the lab: found in /proc, and killed by PID."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ PROC = Path("/proc")
 
 
 def start_time(pid: int) -> int | None:
-    """When `pid` was started, in clock ticks after boot; None where no such process runs.
+    """Return the start time of process `pid` in clock ticks since boot; None if it does not run.
 
-    A number may come back as another process; number and start time together do not. A zombie
-    does not run. Fields 3 and 22 of proc_pid_stat(5), counted after the name's closing bracket,
-    since the name may hold anything.
+    PIDs are reused, so PID and start time together identify a process. A zombie counts as not running.
+    Source: fields 3 and 22 of proc_pid_stat(5), counted after the last `)`, since the name may contain any
+    character.
     """
     try:
         text = (PROC / str(pid) / "stat").read_text()
@@ -27,15 +27,15 @@ def start_time(pid: int) -> int | None:
 
 
 def only_child(pid: int) -> int:
-    """Return the one child of `pid`, which is about to fork it."""
+    """Wait until `pid` has forked its only child, and return the child's PID."""
     children = eventually(lambda: (PROC / str(pid) / "task" / str(pid) / "children").read_text().split())
     return int(children[0])
 
 
 def processes_in(namespace: Path) -> Iterator[int]:
-    """Return the processes in the network namespace that `namespace` names.
+    """Yield the PIDs in the network namespace mounted at `namespace`.
 
-    None for a name that is no namespace any more, and never those of the machine's own.
+    Yields nothing if the path is no namespace, or is the machine's own namespace.
     """
     wanted = _identity(namespace)
     if wanted in (None, _identity(PROC / "self/ns/net")):
@@ -46,10 +46,10 @@ def processes_in(namespace: Path) -> Iterator[int]:
 
 
 def kill_processes_in(namespace: Path) -> None:
-    """Kill whatever runs in the network namespace that `namespace` names, and await its end.
+    """Kill all processes in the network namespace mounted at `namespace`, and wait for their end.
 
-    Those in a process namespace of their own come first: its end waits until each process inside is
-    reaped, and that is done by their parents outside, which end of themselves then.
+    Processes in another PID namespace are killed first: PID 1 of that namespace exits only after each process
+    inside is reaped, which their parents outside do; those parents then exit by themselves.
     """
     ours = _identity(PROC / "self/ns/pid")
     _end([pid for pid in processes_in(namespace) if _identity(PROC / str(pid) / "ns/pid") != ours])
@@ -67,6 +67,6 @@ def _end(pids: list[int]) -> None:
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         stat = path.stat()
-    except OSError:  # it has just ended, or is a kernel thread's
+    except OSError:  # the process has exited, or is a kernel thread
         return None
     return stat.st_dev, stat.st_ino

@@ -1,8 +1,8 @@
-"""Proxy entries made by the mapper's own table, in a host's namespace: what becomes of each, as JSON.
+"""Adds proxy entries with the mapper's `ProxyTable`, in a host's namespace; prints the results as JSON.
 
 python -m tests.lab.proxy_entry_writer STATE_DIR [--without LINK] ADDRESS,LINK …
 
-A link that is to be `--without` is looked at and then removed, before the entries on it are added.
+`--without LINK` deletes the link after the links were read and before the entries are added.
 """
 
 import argparse
@@ -20,19 +20,19 @@ from dockeripv6mapper.model import ProxyEntry
 
 
 def main() -> None:
-    """Add the entries, and print what was done, found and failed."""
+    """Add the entries, and print which were added, which existed, and which failed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("state_dir", type=Path)
     parser.add_argument("--without")
     parser.add_argument("entries", nargs="+")
-    given = parser.parse_args()
-    pairs = [each.partition(",") for each in given.entries]
+    options = parser.parse_args()
+    pairs = [each.partition(",") for each in options.entries]
     entries = [ProxyEntry(IPv6Address(address), link) for address, _, link in pairs]
     with IPRoute() as rtnetlink:
         links = observe_topology(rtnetlink).links
-    if given.without:
-        subprocess.run(("ip", "link", "del", given.without), check=True)
-    table = ProxyTable(given.state_dir / "proxies")
+    if options.without:
+        subprocess.run(("ip", "link", "del", options.without), check=True)
+    table = ProxyTable(options.state_dir / "proxies")
     outcome = table.add(entries, links)
     table.close()
     json.dump(

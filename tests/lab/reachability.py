@@ -1,7 +1,7 @@
-"""A vigil: what the router sees of an address from one moment to another, with nothing left out.
+"""Continuous reachability probes of an address from the router: pings and TCP connections.
 
-Run as a program, `python -m tests.lab.reachability ADDRESS PORT`, it keeps one connection to an echo and
-makes a new one each turn. It prints the milliseconds that a turn took, and what failed in it.
+As a program, `python -m tests.lab.reachability ADDRESS PORT`, it probes a TCP echo server in rounds. Each
+round uses one persistent and one new connection, and prints one line: its milliseconds, then its errors.
 """
 
 import re
@@ -27,17 +27,18 @@ LOST_BY_FLUSHING = 1
 """Maximum number of packets lost because of `flush_continuously` itself. The kernel deletes a neighbour in
 two steps (`neigh_delete` in `net/core/neighbour.c`). A packet queued between the two steps is dropped."""
 ANSWER_SECONDS = 0.9
-"""Less than the second after which the kernel repeats what asks for a new connection, so a loss shows."""
+"""Timeout of a connection. Less than the 1 s after which the kernel repeats a SYN: a lost SYN fails."""
 LATE_MS = 250.0
-"""A reply that comes later is one to a packet that the router had to keep until a neighbour answered."""
+"""A later reply counts as lost: the router queued the packet until neighbour discovery succeeded."""
 SLOW_MS = 190.0
-"""Below the 200 ms after which the kernel repeats what a connection has sent."""
+"""Below the 200 ms after which the kernel retransmits a TCP segment (TCP_RTO_MIN)."""
 REPLY = re.compile(r"bytes from .*icmp_seq=(\d+) .*time=([0-9.]+) ms")
 LONGEST_WAIT = 10.0
+"""Seconds."""
 
 
 class Pings:
-    """A ping every 10 ms, from `ping_continuously` on."""
+    """The replies to `ping_continuously`: one ping every 10 ms."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self._process = process
@@ -45,12 +46,12 @@ class Pings:
 
     @property
     def answered(self) -> set[int]:
-        """The sequence numbers of the requests that were answered in time."""
+        """Sequence numbers of the requests answered within `LATE_MS`."""
         replies = REPLY.findall(self._output.read_text())
         return {int(number) for number, milliseconds in replies if float(milliseconds) < LATE_MS}
 
     def wait_for_more(self, count: int = 100) -> None:
-        """Wait until so many more were answered."""
+        """Wait until `count` more requests were answered."""
         goal = max(self.answered, default=0) + count
         eventually(
             lambda: max(self.answered, default=0) >= goal, within=LONGEST_WAIT + count * PERIOD_SECONDS
@@ -66,7 +67,7 @@ class Pings:
 
 @contextmanager
 def ping_continuously(namespace: Namespace, address: IPv6Address, workdir: Path) -> Iterator[Pings]:
-    """Ping an address meanwhile."""
+    """Ping an address from a namespace for the duration of the context."""
     output = workdir / f"pings-{int(address):x}"
     argv = ("ping", "-6", "-n", "-D", "-i", str(PERIOD_SECONDS), str(address))
     with _running(namespace.nsenter(*argv), output) as process:
@@ -77,12 +78,12 @@ def ping_continuously(namespace: Namespace, address: IPv6Address, workdir: Path)
 
 @contextmanager
 def flush_continuously(router: Router) -> Iterator[None]:
-    """Have the router ask for each neighbour again and again meanwhile, whose cache would hide a lost entry.
+    """Flush the router's neighbour cache every 50 ms, since it would hide a missing proxy entry.
 
-    What it has just asked for is left alone: the packets that wait for the answer would be lost with it.
+    Entries in state INCOMPLETE are not flushed: the packets queued for them would be lost.
     """
-    known = (word for state in ("reachable", "stale", "delay", "probe") for word in ("nud", state))
-    flush = shlex.join(("ip", "-6", "neigh", "flush", "dev", BRIDGE, *known))
+    states = (word for state in ("reachable", "stale", "delay", "probe") for word in ("nud", state))
+    flush = shlex.join(("ip", "-6", "neigh", "flush", "dev", BRIDGE, *states))
     silent = subprocess.DEVNULL
     argv = ("sh", "-c", f"while sleep {FLUSH_SECONDS}; do {flush}; done")
     with router.namespace.popen(*argv, stdout=silent, stderr=silent):
@@ -90,7 +91,7 @@ def flush_continuously(router: Router) -> Iterator[None]:
 
 
 class Connections:
-    """One connection to a port that is kept, and new ones all the time, from `connect_continuously` on."""
+    """The rounds of `connect_continuously`: one persistent connection, and a new one each round."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self._process = process
@@ -98,32 +99,32 @@ class Connections:
 
     @property
     def rounds(self) -> list[str]:
-        """The milliseconds that each took, and what did not go well."""
+        """One line per round: its milliseconds, then its errors."""
         return self._output.read_text().splitlines()
 
     def wait_for_more(self, count: int = 20) -> None:
-        """Wait for so many more turns, whatever comes of them."""
+        """Wait for `count` more rounds, successful or not."""
         goal = len(self.rounds) + count
         eventually(lambda: len(self.rounds) >= goal, within=LONGEST_WAIT)
 
     @property
     def failed(self) -> list[str]:
-        """The turns in which something did not go well."""
+        """The rounds with an error."""
         assert self._process.poll() is None, self._output.read_text()[-1000:]
-        return [turn for turn in self.rounds if " " in turn]
+        return [each for each in self.rounds if " " in each]
 
     @property
     def slow(self) -> list[str]:
-        """The turns in which a packet may have been lost."""
-        return [turn for turn in self.rounds if float(turn.partition(" ")[0]) > SLOW_MS]
+        """The rounds slower than `SLOW_MS`, in which a packet may have been lost."""
+        return [each for each in self.rounds if float(each.partition(" ")[0]) > SLOW_MS]
 
 
 @contextmanager
 def connect_continuously(
     namespace: Namespace, address: IPv6Address, port: int, workdir: Path
 ) -> Iterator[Connections]:
-    """Visit an echo meanwhile."""
-    output = workdir / f"visits-{int(address):x}-{port}"
+    """Connect to a TCP echo server from a namespace for the duration of the context."""
+    output = workdir / f"connections-{int(address):x}-{port}"
     argv = (sys.executable, "-m", "tests.lab.reachability", str(address), str(port))
     with _running(namespace.nsenter(*argv), output) as process:
         yield Connections(process, output)
@@ -141,23 +142,23 @@ def _running(argv: tuple[str, ...], output: Path) -> Iterator[subprocess.Popen[b
 
 
 def main() -> None:
-    """Visit what the command line names, until killed."""
-    place = sys.argv[1], int(sys.argv[2])
-    kept: socket.socket | None = None
+    """Probe the address and port given as arguments, until killed."""
+    server = sys.argv[1], int(sys.argv[2])
+    persistent: socket.socket | None = None
     while True:
-        began, failed = time.monotonic(), ""
+        started, errors = time.monotonic(), ""
         try:
-            kept = kept or socket.create_connection(place, ANSWER_SECONDS)
-            _echo(kept)
+            persistent = persistent or socket.create_connection(server, ANSWER_SECONDS)
+            _echo(persistent)
         except OSError as error:
-            failed += f" kept: {error}"
-            kept = None
+            errors += f" persistent: {error}"
+            persistent = None
         try:
-            with socket.create_connection(place, ANSWER_SECONDS) as new:
+            with socket.create_connection(server, ANSWER_SECONDS) as new:
                 _echo(new)
         except OSError as error:
-            failed += f" new: {error}"
-        sys.stdout.write(f"{(time.monotonic() - began) * 1000:.1f}{failed}\n")
+            errors += f" new: {error}"
+        sys.stdout.write(f"{(time.monotonic() - started) * 1000:.1f}{errors}\n")
         sys.stdout.flush()
         time.sleep(PERIOD_SECONDS)
 
@@ -165,7 +166,7 @@ def main() -> None:
 def _echo(connection: socket.socket) -> None:
     connection.sendall(b"?")
     if connection.recv(1) != b"?":
-        raise ConnectionResetError("it was closed")
+        raise ConnectionResetError("connection closed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The router's side: what the world outside sees of the hosts and their containers."""
+"""The router: pings, TCP and HTTP from outside the hosts, and its neighbour cache."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from tests.lab.namespaces import Namespace
 
 BRIDGE = "link0"
-"""The router's interface on the segment that all hosts' uplinks share."""
+"""The router's interface on the segment of all uplinks."""
 
 
 HTTP_GET = """
@@ -16,12 +16,12 @@ import sys, urllib.request
 with urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[2])) as response:
     sys.stdout.write(response.read().decode())
 """
-"""A web client that is there on every machine that runs the tests: busybox's static one crashes."""
+"""A web client in Python, since the static busybox's wget crashes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """What the router's neighbour cache holds for one address."""
+    """An entry of the router's neighbour cache."""
 
     mac: str | None
     state: str
@@ -30,32 +30,32 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """The provider's router, to which every container's subnet looks on-link."""
+    """The provider's router, for which every container's subnet is on-link."""
 
     namespace: Namespace
     address: IPv6Address
 
     def ping(self, address: IPv6Address, count: int = 1, timeout: float = 1.0) -> bool:
-        """Whether any of `count` echo requests, 0.2 s apart, is answered within `timeout` seconds."""
+        """Whether any of `count` echo requests (0.2 s apart) is answered within `timeout` seconds."""
         argv = ("ping", "-6", "-n", "-q", "-i", "0.2", "-c", str(count), "-W", str(timeout), str(address))
         return self.namespace.run(*argv, check=False, timeout=count + timeout + 10).returncode == 0
 
     def reaches(self, address: IPv6Address, port: int) -> bool:
-        """Whether a TCP connection is answered, be it by a refusal, and not left alone by a firewall."""
+        """Whether a TCP port accepts or refuses a connection, that is, no firewall drops or rejects it."""
         scan = (sys.executable, "-m", "tests.lab.port_scan", str(address), "tcp", str(port))
         return bool(self.namespace.run(*scan).stdout.strip())
 
     def http_get(self, url: str, timeout: int = 2) -> str:
-        """Return the body at `url`; raises `CommandError` after `timeout` seconds, or at any HTTP error."""
+        """Return the body at `url`. Raises `CommandError` after `timeout` seconds, and on an HTTP error."""
         return self.namespace.run(sys.executable, "-c", HTTP_GET, url, str(timeout)).stdout
 
     def neighbours(self) -> dict[IPv6Address, Neighbour]:
-        """Return the neighbour cache of the segment."""
+        """Return the neighbour cache of `BRIDGE`, by address."""
         shown = json.loads(self.namespace.run("ip", "-6", "-j", "neigh", "show", "dev", BRIDGE).stdout)
         return {
             IPv6Address(each["dst"]): Neighbour(each.get("lladdr"), ",".join(each["state"])) for each in shown
         }
 
     def flush_neighbours(self) -> None:
-        """Forget every neighbour, as after a reboot."""
+        """Empty the neighbour cache, as after a reboot."""
         self.namespace.run("ip", "-6", "neigh", "flush", "dev", BRIDGE)

@@ -1,8 +1,8 @@
-"""Runs: who owns which lab, and how all of it is removed, also after a `kill -9`.
+"""Runs of the lab: which process owns which lab, and the removal of a lab, also after `kill -9`.
 
-Everything that a run makes is named after its owner's process, `dim-<pid>`, so one small record, laid
-down before anything else, is enough to find it all. The processes need no record: whatever runs
-inside one of the run's network namespaces is the run's.
+All resources of a run are named after its owner, `dim-<pid>`. An empty file, the record, is created first,
+so that another process can find the run. Processes are not recorded: those inside the run's network
+namespaces belong to it.
 """
 
 import os
@@ -28,53 +28,53 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One use of the lab by one process, which has at most one at a time."""
+    """One lab, owned by one process. A process has at most one lab."""
 
     pid: int
     started: int
     purpose: str
-    """What the lab is up for: `up`, `tests`, `demo`."""
+    """What the lab is used for: `up`, `tests` or `demo`."""
 
     @classmethod
     def of_this_process(cls, purpose: str) -> Self:
-        """Return the run that this process may claim."""
+        """Return the run of this process, not yet created."""
         started = start_time(os.getpid())
         assert started is not None
         return cls(os.getpid(), started, purpose)
 
     @property
     def name(self) -> str:
-        """What the name of everything that belongs to this run begins with."""
+        """Prefix of the names of all resources of this run."""
         return f"dim-{self.pid}"
 
     @property
     def workdir(self) -> Path:
-        """All files of the run. On a disk: overlay2 does not work everywhere on what may be a tmpfs."""
+        """Directory of the run's files. Below /var/lib: overlay2 may not work on a tmpfs."""
         return Path("/var/lib") / self.name
 
     @property
     def record(self) -> Path:
-        """The empty file whose name says that this run exists: it appears whole or not at all."""
+        """The record: an empty file whose name has all fields, so that its creation is atomic."""
         return RECORDS / f"dockeripv6mapper-lab.{self.pid}.{self.started}.{self.purpose}"
 
     @property
     def alive(self) -> bool:
-        """Whether the owner still runs."""
+        """Whether the owner process still runs."""
         return start_time(self.pid) == self.started
 
     def namespace(self, label: str) -> Namespace:
-        """Return a namespace that will be swept with this run; it is not created yet."""
+        """Return a namespace, not yet created, that is removed with this run."""
         return Namespace(f"{self.name}-{label}")
 
     def create(self) -> None:
-        """Lay down the record, then make the work directory."""
+        """Create the record, then the work directory."""
         self.record.touch(exist_ok=False)
         self.workdir.mkdir(mode=0o755)
 
     def sweep(self) -> None:
-        """Remove everything of this run, the record last. May be repeated, and by anybody.
+        """Remove all resources of this run, the record last. Any process may call it, repeatedly.
 
-        Goes on after a failure, and raises all of them as one `ExceptionGroup`.
+        Goes on after a failure, and raises all failures as one `ExceptionGroup`.
         """
         namespaces = [Namespace(path.name) for path in DIRECTORY.glob(f"{self.name}-*")]
         steps: tuple[Callable[[], None], ...] = (
@@ -95,14 +95,14 @@ class Run:
         self.record.unlink(missing_ok=True)
 
     def _thaw(self) -> None:
-        # Nothing that is frozen, as a paused container's processes are, can end.
+        # A frozen process (paused container) may not exit on SIGKILL.
         for top in [*CGROUPS.glob(f"{self.name}-*"), *CGROUPS.glob(f"freezer/{self.name}-*")]:
             for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
                 for file in top.rglob(name):
                     file.write_text(word)
 
     def _remove_cgroups(self) -> None:
-        # One hierarchy (v2) or one for each controller (v1): an engine's parent is at the top of each.
+        # One hierarchy (v2), or one for each controller (v1); each has the engine's cgroup parent.
         for top in [*CGROUPS.glob(f"{self.name}-*"), *CGROUPS.glob(f"*/{self.name}-*")]:
             eventually(partial(_remove_cgroup, top))
 
@@ -112,14 +112,14 @@ class Run:
 
 
 def known_runs() -> list[Run]:
-    """Return every run that has a record, living or not, in order of their start."""
-    found = [RECORD.fullmatch(path.name) for path in RECORDS.iterdir()]
-    runs = [Run(int(each["pid"]), int(each["started"]), each["purpose"]) for each in found if each]
+    """Return all runs with a record, running or not, ordered by start time."""
+    matches = [RECORD.fullmatch(path.name) for path in RECORDS.iterdir()]
+    runs = [Run(int(each["pid"]), int(each["started"]), each["purpose"]) for each in matches if each]
     return sorted(runs, key=lambda run: run.started)
 
 
 def sweep_dead_runs() -> list[Run]:
-    """Sweep what killed runs left, and return them. A living owner's run is left alone."""
+    """Remove the runs whose owner has ended, and return them."""
     dead = [run for run in known_runs() if not run.alive]
     for each in dead:
         each.sweep()
@@ -127,7 +127,7 @@ def sweep_dead_runs() -> list[Run]:
 
 
 def _remove_cgroup(top: Path) -> bool:
-    # A cgroup that still holds a dying process is busy for a moment.
+    # rmdir fails with EBUSY while a process in the cgroup is still exiting.
     for path, _, _ in os.walk(top, topdown=False):
         with suppress(OSError):
             Path(path).rmdir()

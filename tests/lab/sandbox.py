@@ -1,8 +1,7 @@
-"""Boxes: a process and a mount namespace inside a network namespace, with a root of their own.
+"""A sandbox: a PID and a mount namespace inside a network namespace, with its own root file system.
 
-An engine starts processes that outlive it and mounts file systems; on the machine these would have
-to be hunted down one by one. In a box they end with its first process, however they were started,
-and the machine's /run, /etc/docker and mount table never see them.
+An engine starts processes that outlive it, and mounts file systems. In a sandbox all of them end with its
+first process (PID 1), and the machine's /run, /etc/docker and mount table stay unchanged.
 """
 
 import os
@@ -17,23 +16,23 @@ from tests.lab.namespaces import Namespace
 from tests.lab.processes import only_child
 
 SHARED = Path("/run/lab")
-"""Where a box sees the directory that it shares with the machine."""
+"""Path inside the sandbox of the directory that it shares with the machine."""
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-"""All that a program in a box inherits: no proxy, context or daemon option of the machine's user."""
+"""The whole environment of a program in a sandbox: no proxy, Docker context or daemon option of the user."""
 
 SETUP = """
 set -eu
 root=$1 shared=$2
 mount -t tmpfs -o mode=755 lab /run
 mkdir /run/root /run/upper /run/work
-# What is written to the root is lost with the box. Only the root's own file system is seen.
+# Changes of the root file system are lost with the sandbox.
 mount -t overlay -o "lowerdir=$root,upperdir=/run/upper,workdir=/run/work" lab /run/root
 for each in proc sys dev; do mount --rbind /$each /run/root/$each; done
 mount -t tmpfs -o mode=755 lab /run/root/run
 mount -t tmpfs -o mode=1777 lab /run/root/tmp
 mkdir /run/root/run/lab /run/root/run/old
-# Where a container's mount of the engine's socket looks for it.
+# The path that containers mount to reach the engine's socket.
 ln -s lab/docker.sock /run/root/run/docker.sock
 mount --bind "$shared" /run/root/run/lab
 cd /run/root
@@ -41,14 +40,14 @@ pivot_root . run/old
 umount --lazy /run/old
 rmdir /run/old
 echo ready
-# Reaps what the engine orphans, as an init does.
+# PID 1 reaps the processes that the engine orphans.
 exec docker-init -- sleep infinity
 """
 
 
 @dataclass(slots=True)
 class Sandbox:
-    """A place to run programs in, made by `open`, ended with all that runs in it by `close`."""
+    """Runs programs between `open` and `close`; `close` kills all of them."""
 
     namespace: Namespace
     root: Path
@@ -57,11 +56,11 @@ class Sandbox:
 
     @property
     def is_open(self) -> bool:
-        """Whether programs can be started in it."""
+        """Whether programs can be started inside."""
         return self._process is not None and self._process.poll() is None
 
     def open(self) -> None:
-        """Set the box up; raises `ChildProcessError` with what its set-up printed."""
+        """Create the namespaces and mounts. Raises `ChildProcessError` with what the setup printed."""
         argv = self.namespace.nsenter(
             *(
                 "unshare",
@@ -73,7 +72,7 @@ class Sandbox:
                 "--kill-child",
                 "--mount-proc",
             ),
-            *("bash", "-c", SETUP, "box", str(self.root), str(self.shared)),
+            *("bash", "-c", SETUP, "sandbox", str(self.root), str(self.shared)),
         )
         self._process = process = subprocess.Popen(
             argv,
@@ -82,19 +81,19 @@ class Sandbox:
             stderr=subprocess.STDOUT,
             text=True,
             env=ENVIRONMENT,
-            start_new_session=True,  # Ctrl-C at the terminal is for the lab's owner alone
+            start_new_session=True,  # Ctrl-C at the terminal must reach only the owner of the lab
         )
-        said = ""
+        printed = ""
         for line in process.stdout or ():
             if line == "ready\n":
                 return
-            said += line
+            printed += line
         self.close()
-        raise ChildProcessError(f"setting up a box on {self.root}: {said.strip()}")
+        raise ChildProcessError(f"setting up a sandbox on {self.root}: {printed.strip()}")
 
     def start(self, *argv: str, output: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a program inside; what returns is its parent, which ends with it and as it did."""
-        assert self._process is not None, "the box is not open"
+        """Start a program inside. Returns its parent `nsenter`, which ends with it and with its exit code."""
+        assert self._process is not None, "the sandbox is not open"
         proc = f"/proc/{self._process.pid}/ns"
         enter = ("nsenter", f"--mount={proc}/mnt", f"--pid={proc}/pid_for_children")
         return subprocess.Popen(
@@ -107,17 +106,17 @@ class Sandbox:
         )
 
     def host_path(self, path: str) -> Path:
-        """A path inside as the machine sees it, /proc with the box's own process numbers included."""
-        assert self._process is not None, "the box is not open"
+        """Return the machine's path of a path inside. Below /proc, PIDs are those of the sandbox."""
+        assert self._process is not None, "the sandbox is not open"
         return Path(f"/proc/{only_child(self._process.pid)}/root{path}")
 
     def close(self) -> None:
-        """End everything inside at once. May be repeated."""
+        """Kill everything inside. May be repeated."""
         if self._process is None:
             return
         with self._process as process:
             if self.is_open:
                 with suppress(ProcessLookupError):
-                    # Its parent, which we await, ends after it, and it ends after all that is inside.
+                    # PID 1 ends after all other processes inside; `unshare`, its parent, ends after PID 1.
                     os.kill(only_child(process.pid), signal.SIGKILL)
         self._process = None

@@ -1,8 +1,7 @@
-"""A socket proxy: an engine's socket of which only some requests get through.
+"""A docker socket proxy: forwards only allowed requests to an engine's unix socket.
 
-HTTP over a unix socket, one request for each connection, so that none can hide behind another. What is not
-allowed is answered with 403, as the well-known proxies do. Runs on a thread of its own; Python's standard
-library alone, for the lab has no registry to pull one of those from.
+One HTTP request per connection, so that each request is checked. Other requests are answered with 403, as
+common socket proxies do. Runs in a thread; standard library only, since the lab cannot pull an image.
 """
 
 import re
@@ -14,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HEAD_LIMIT = 65536
-"""Bytes that a request's head may have."""
+"""Maximum size of a request's head, in bytes."""
 FORBIDDEN = (
     b'HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{"message":"no"}'
 )
 
 
 class SocketProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Reconciler to `engine` what `allowed` matches whole, a pattern for `METHOD /path?query`."""
+    """Forwards to `engine` the requests whose `METHOD /path?query` matches `allowed` completely."""
 
     daemon_threads = True
 
@@ -29,13 +28,13 @@ class SocketProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(str(path), _Connection)
         self.engine = engine
         self.allowed = allowed
-        self.passed: list[str] = []
+        self.forwarded: list[str] = []
         self.refused: list[str] = []
 
 
 @contextmanager
 def running(path: Path, engine: Path, allowed: re.Pattern[str]) -> Iterator[SocketProxy]:
-    """Listen at `path` for as long as the context lasts."""
+    """Listen at `path` for the duration of the context."""
     with SocketProxy(path, engine, allowed) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -52,34 +51,34 @@ class _Connection(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
-        """Pass one request on, and its answer back, for as long as that goes on."""
+        """Forward one request, and its response until either side closes it."""
         head, body = self._read_head()
         line, *headers = head.split("\r\n")
-        asked = line.rpartition(" ")[0]
-        if not asked:
+        target = line.rpartition(" ")[0]
+        if not target:
             return
-        kept = [each for each in headers if each and not each.lower().startswith("connection:")]
+        fields = [each for each in headers if each and not each.lower().startswith("connection:")]
         length = next(
-            (int(each.split(":")[1]) for each in kept if each.lower().startswith("content-length:")), 0
+            (int(each.split(":")[1]) for each in fields if each.lower().startswith("content-length:")), 0
         )
         while len(body) < length and (part := self.request.recv(length - len(body))):
             body += part
-        if not self.server.allowed.fullmatch(asked):
-            # All was read: what is closed with something unread resets, and the answer may be lost by that.
-            self.server.refused.append(asked)
+        if not self.server.allowed.fullmatch(target):
+            # The body was read first: closing a socket with unread data resets it, and the 403 may be lost.
+            self.server.refused.append(target)
             self.request.sendall(FORBIDDEN)
             return
-        self.server.passed.append(asked)
+        self.server.forwarded.append(target)
         with socket.socket(socket.AF_UNIX) as engine:
             try:
                 engine.connect(str(self.server.engine))
             except OSError:
-                return  # the engine is away: the client sees a connection that ends
-            engine.sendall("\r\n".join((line, *kept, "Connection: close", "", "")).encode() + body)
+                return  # the engine is down: the client sees a closed connection
+            engine.sendall("\r\n".join((line, *fields, "Connection: close", "", "")).encode() + body)
             self._pump(engine)
 
     def _read_head(self) -> tuple[str, bytes]:
-        """Return the request's head, and what of its body came with it."""
+        """Return the request's head, and the part of its body that was received with it."""
         received = b""
         while b"\r\n\r\n" not in received and len(received) < HEAD_LIMIT:
             if not (part := self.request.recv(4096)):
@@ -89,18 +88,18 @@ class _Connection(socketserver.BaseRequestHandler):
         return head.decode("latin-1"), rest
 
     def _pump(self, engine: socket.socket) -> None:
-        """Pass the answer back until either side ends it: an event stream ends with the client."""
-        gone = threading.Thread(target=self._end_with_client, args=(engine,), daemon=True)
-        gone.start()
+        """Forward the response until either side closes it: only the client ends an event stream."""
+        watcher = threading.Thread(target=self._close_with_client, args=(engine,), daemon=True)
+        watcher.start()
         try:
             while part := engine.recv(65536):
                 self.request.sendall(part)
         except OSError:
-            return  # one of both has ended it
+            return  # either side has closed it
 
-    def _end_with_client(self, engine: socket.socket) -> None:
+    def _close_with_client(self, engine: socket.socket) -> None:
         try:
             self.request.recv(1)
             engine.shutdown(socket.SHUT_RDWR)
         except OSError:
-            return  # both have ended already
+            return  # both sides are closed already

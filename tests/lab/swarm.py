@@ -1,4 +1,4 @@
-"""Swarm: the lab's engines as the nodes of one, the newest its manager."""
+"""A Docker Swarm of all engines of the lab; the newest engine is its manager."""
 
 from collections.abc import Sequence
 from ipaddress import IPv6Address
@@ -11,46 +11,46 @@ from tests.lab.waiting import eventually
 
 
 class Swarm:
-    """A swarm of all hosts. A host's `reset` has it leave."""
+    """A swarm of all hosts. `Host.reset` makes a host leave it."""
 
     def __init__(self, lab: Lab) -> None:
         self.hosts = lab.hosts
         self.manager = lab.hosts[-1]
 
     def form(self) -> None:
-        """Make a swarm of the manager, and have the others join it."""
+        """Initialise the swarm on the manager, and let the other hosts join."""
         self.manager.engine.docker("swarm", "init", *_advertised(self.manager))
         token = self.manager.engine.docker("swarm", "join-token", "--quiet", "worker")
         for host in self.hosts:
             if host is not self.manager:
-                door = f"[{self.manager.address}]:2377"
-                host.engine.docker("swarm", "join", "--token", token, *_advertised(host), door)
+                remote = f"[{self.manager.address}]:2377"
+                host.engine.docker("swarm", "join", "--token", token, *_advertised(host), remote)
 
     def node_id(self, host: Host) -> str:
-        """What a placement constraint calls a node; by hostname they are all the machine."""
+        """Return the node ID, for a placement constraint: the hostname is the same on all nodes."""
         return host.engine.docker("info", "--format", "{{.Swarm.NodeID}}")
 
     def create_service(self, name: str, *options: str, command: Sequence[str] = ()) -> None:
-        """Create a labelled service, whose tasks run the image's own command or another."""
+        """Create a labelled service; `command` replaces the image's command."""
         label = ("--container-label", LABEL[1])
-        # Unlike a container, a task has no init unless it asks for one, and `sleep` alone ignores a stop.
-        prompt = ("--detach", "--restart-delay", "0s", "--init", "--no-resolve-image")
-        created = ("service", "create", "--name", name, *label, *prompt, *options, IMAGE, *command)
+        # The engine's `--init` does not apply to tasks; as PID 1, `sleep` ignores SIGTERM.
+        fast = ("--detach", "--restart-delay", "0s", "--init", "--no-resolve-image")
+        created = ("service", "create", "--name", name, *label, *fast, *options, IMAGE, *command)
         self.manager.engine.docker(*created)
 
     def update_service(self, *options: str) -> None:
-        """Update the service `web`, which replaces its tasks."""
+        """Update the service `web`, so that its tasks are replaced."""
         self.manager.engine.docker("service", "update", "--detach", *options, "web")
 
     def wait_for_task_address(self, host: Host) -> IPv6Address:
-        """Wait for a node's task to be mapped at the address of its service and slot."""
+        """Wait until the node's task has the address of its service and slot; return the address."""
         name = eventually(lambda: task_name(host))
         identity, _, _ = name.rpartition(".")
         return wait_until_mapped(host, name, suffix_of(identity))
 
 
 def task_name(host: Host) -> str:
-    """The one running container of the service `web` on a node, by name."""
+    """Return the name of the only running container of the service `web` on a node."""
     listing = ("ps", "--filter", "label=com.docker.swarm.service.name=web", "--format", "{{.Names}}")
     names = host.engine.docker(*listing).split()
     assert len(names) == 1, names

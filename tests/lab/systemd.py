@@ -1,9 +1,8 @@
-"""systemd: a machine of its own on a host's network, with systemd as its first process.
+"""A machine with systemd (systemd-nspawn) that shares the network namespace and the engine of a host.
 
-It boots the service root, sees the host's network namespace as its own, and the host's engine by a socket
-that is mounted into it: so all that a test knows of the host and its containers holds here too. The engine
-inside the machine, under the same service manager, was the alternative; it would be a third engine to start,
-and tell nothing more of the unit.
+It boots the service root file system; the host's engine socket is mounted into it. So tests use the host and
+its containers as usual. An engine inside the machine would be a third engine to start, and would test no more
+of the unit.
 """
 
 import os
@@ -15,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.lab.commands import CommandError, run
-from tests.lab.documented_commands import copied_checkout
+from tests.lab.documented_commands import copy_checkout
 from tests.lab.hosts import Host
 from tests.lab.prerequisites import SERVICE, ensure_root, ensure_wheelhouse, wheelhouse
 from tests.lab.processes import PROC
@@ -23,11 +22,11 @@ from tests.lab.sandbox import ENVIRONMENT
 from tests.lab.waiting import eventually
 
 BOOT_TIMEOUT = 60.0
-"""Seconds until the machine is up; it takes 2 to 4 on two cores."""
+"""Seconds until the machine must have booted. On two cores it takes 2 to 4 s."""
 SHARED = Path("/srv")
-"""Where the machine sees the host's engine, the checkout and the packages."""
+"""Directory in the machine with the engine's directory, the checkout and the wheels."""
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": f"{SHARED}/wheels", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-"""What has pip take packages from the wheelhouse: the lab has no way to the internet."""
+"""pip's environment: install from the wheels, since the lab has no internet access."""
 
 IN_CGROUPS = """
 name=$1
@@ -40,11 +39,11 @@ for tree in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
 done
 exec "$@"
 """
-"""Runs a command in control groups of its own, where a sweep of the run finds whatever is left of them."""
+"""Runs a command in its own cgroups, named so that `Run.sweep` finds and removes them."""
 
 
 class Machine:
-    """A machine on `host`'s network, up from `__enter__` to `__exit__`. What it writes is lost with it."""
+    """A machine on `host`'s network, running from `__enter__` to `__exit__`. Its file system is volatile."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -57,7 +56,7 @@ class Machine:
         ensure_wheelhouse()
         checkout = self.host.workdir / "checkout"
         if not checkout.exists():
-            copied_checkout(checkout)
+            copy_checkout(checkout)
         mounts = {self.host.engine.workdir: "engine", checkout: "checkout", wheelhouse(): "wheels"}
         binds = [f"--bind={source}:{SHARED / name}" for source, name in mounts.items()]
         with (self.host.workdir / "console.log").open("wb") as console:
@@ -113,11 +112,11 @@ class Machine:
         )
 
     def shell(self, script: str) -> str:
-        """Run a shell script on the machine as root, and return what it prints."""
+        """Run a shell script on the machine as root, and return its stdout."""
         return self.run("sh", "-c", script).stdout
 
     def write(self, path: str, text: str) -> None:
-        """Write a file on the machine, and its directory."""
+        """Write a file on the machine; create its directory if needed."""
         self.run("mkdir", "--parents", str(Path(path).parent))
         self.run("tee", path, stdin=text)
 
@@ -127,13 +126,13 @@ class Machine:
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def grant_engine_access(self) -> None:
-        """Give the engine's socket to the machine's group docker, as the engine's package does."""
+        """Set the group of the engine's socket to the machine's group docker, as Docker's package does."""
         group = self.run("getent", "group", "docker").stdout.split(":")[2]
         os.chown(self.host.engine.socket, -1, int(group))
 
     def _leader(self) -> int:
-        """Return the machine's first process: nspawn's child in a process namespace of its own."""
-        assert self._process is not None, "the machine is off"
+        """Return the PID of the machine's init: the child of nspawn in another PID namespace."""
+        assert self._process is not None, "the machine does not run"
         pid = self._process.pid
         children = (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
         ours = (PROC / "self/ns/pid").readlink()
@@ -141,7 +140,7 @@ class Machine:
             with suppress(OSError):
                 if (PROC / child / "ns/pid").readlink() != ours:
                     return int(child)
-        raise AssertionError("the machine has no first process yet")
+        raise AssertionError("the machine has no init process yet")
 
     def _is_up(self) -> bool:
         assert self._process is not None
@@ -151,7 +150,7 @@ class Machine:
         return state in ("running", "degraded")
 
     def _power_off(self) -> None:
-        """End the machine at once: nothing of it is to be kept."""
+        """Kill the machine: nothing of it is kept."""
         assert self._process is not None
         with self._process, suppress(AssertionError, CommandError, ProcessLookupError):
             os.kill(self._leader(), signal.SIGKILL)

@@ -16,7 +16,7 @@ from tests.lab.containers import (
     reaches,
     wait_until_mapped,
 )
-from tests.lab.documented_commands import copied_checkout
+from tests.lab.documented_commands import copy_checkout
 from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
@@ -58,7 +58,7 @@ def upgrade(mapper: Mapper) -> None:
     """Another version of the program, whose rules are others too."""
     checkout = mapper.host.workdir / "upgraded"
     if not checkout.exists():
-        ruleset = copied_checkout(checkout) / "dockeripv6mapper/kernel/nft_ruleset.py"
+        ruleset = copy_checkout(checkout) / "dockeripv6mapper/kernel/nft_ruleset.py"
         text = ruleset.read_text()
         assert "REPLY_PRIORITY = -150" in text
         ruleset.write_text(text.replace("REPLY_PRIORITY = -150", "REPLY_PRIORITY = -151"))

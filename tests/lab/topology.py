@@ -1,4 +1,4 @@
-"""Topology: the lab as a whole; see the drawing in `tests.lab`.
+"""The lab as a whole: router, hosts and engines; see the drawing in `tests.lab`.
 
 with Lab(Flavour.DISTRO, Flavour.MODERN) as lab:
     host = lab.hosts[0]
@@ -23,17 +23,17 @@ from tests.lab.waiting import eventually
 __all__ = ["UPLINK", "Host", "Lab", "Neighbour", "Router", "eventually"]
 
 LINK = IPv6Network("2001:db8:103::/64")
-"""The segment of router and uplinks; from the documentation prefix (RFC 3849)."""
+"""Prefix of the segment of router and uplinks; from the documentation prefix (RFC 3849)."""
 
 MAX_HOSTS = 4
-"""As many as a two-core machine can bear."""
+"""Maximum number of hosts of a lab: a two-core machine bears no more."""
 
-ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-"""What ends a lab in order, like Ctrl-C. After a SIGKILL the next run sweeps."""
+TEARDOWN_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that tear the lab down, like Ctrl-C. After SIGKILL the next run removes it."""
 
 
 def describe_host(run: Run, number: int, flavour: Flavour) -> Host:
-    """Return the `number`th host of a run, from 1: the first has `::2` and `2001:db8:103:0:1::/80`."""
+    """Return host `number` (from 1) of a run. Host 1 has `::2` and `2001:db8:103:0:1::/80`."""
     label = f"{flavour.value}{number}"
     namespace = run.namespace(label)
     workdir = run.workdir / label
@@ -42,15 +42,15 @@ def describe_host(run: Run, number: int, flavour: Flavour) -> Host:
 
 
 def hosts_of(run: Run) -> list[Host]:
-    """Return the hosts of a run that another process keeps up."""
+    """Return the running hosts of a run, which may belong to another process."""
     hosts = (describe_host(run, number, flavour) for flavour in Flavour for number in range(1, MAX_HOSTS + 1))
     return [host for host in hosts if host.namespace.path.exists()]
 
 
 class Lab:
-    """A router and a host for each of `flavours`, up from `__enter__` to `__exit__`.
+    """A router, and a host for each of `flavours`; running from `__enter__` to `__exit__`.
 
-    To be used by a program's main thread, since it takes SIGTERM and SIGHUP for Ctrl-C meanwhile.
+    Only for the main thread: SIGTERM and SIGHUP raise KeyboardInterrupt meanwhile.
     """
 
     def __init__(self, *flavours: Flavour, purpose: str = "tests", progress: Progress = no_progress) -> None:
@@ -62,7 +62,7 @@ class Lab:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            for number in ENDINGS:
+            for number in TEARDOWN_SIGNALS:
                 stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
             for each in sweep_dead_runs():
                 self.progress(f"swept what process {each.pid} had left")
@@ -85,7 +85,7 @@ class Lab:
         return next(host for host in self.hosts if host.engine.flavour is flavour)
 
     def _connect(self) -> None:
-        """Create the namespaces, the segment and the default routes."""
+        """Create the namespaces, the links and the default routes."""
         length = LINK.prefixlen
         self.router.namespace.create()
         self.router.namespace.add_bridge(BRIDGE, IPv6Interface((self.router.address, length)))
@@ -96,7 +96,7 @@ class Lab:
             host.namespace.run("ip", "-6", "route", "add", "default", "via", str(self.router.address))
 
     def _start_engines(self, stack: ExitStack) -> None:
-        """Start all engines side by side, and give each the image."""
+        """Start all engines in parallel, and import the image into each."""
         image = self.run.workdir / "busybox.tar"
         image.write_bytes(busybox_image())
         for host in self.hosts:

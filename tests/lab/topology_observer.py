@@ -1,8 +1,8 @@
-"""A host's topology as the mapper's own observer sees it between changes: as JSON, one for each look.
+"""Prints what the mapper's `TopologyObserver` returns before and after changes, as a JSON array.
 
 python -m tests.lab.topology_observer [CHANGES …]
 
-CHANGES are lines for `ip -6 -batch`, made before a look; the first look comes before any, when all is quiet.
+Each of CHANGES is input for `ip -6 -batch`. The first result is from before any change.
 """
 
 import json
@@ -17,51 +17,51 @@ from dockeripv6mapper.kernel.topology import TopologyObserver
 from tests.lab.waiting import eventually
 
 ADDRESS_CHANGE = "address "
-"""How a line begins after which the kernel tells of an address, which it does from a work queue: a little
-after `ip` has ended (`addrconf_dad_start` in `net/ipv6/addrconf.c`)."""
+"""Prefix of a change whose netlink notification may come after `ip` has exited: the kernel sends it from a
+work queue (`addrconf_dad_start` in `net/ipv6/addrconf.c`)."""
 
 
-def heard(told: socket.socket) -> bool:
-    """Whether the kernel has told of anything since this was last asked."""
-    any_news = False
+def drain(notifications: socket.socket) -> bool:
+    """Read all pending notifications; return whether there was any."""
+    received = False
     while True:
         try:
-            told.recv(1)
+            notifications.recv(1)
         except BlockingIOError:
-            return any_news
+            return received
         except OSError as error:
-            if error.errno != ENOBUFS:  # which says that there was more than the socket holds
+            if error.errno != ENOBUFS:  # overflow: notifications were lost
                 raise
-        any_news = True
+        received = True
 
 
 def main(*changes: str) -> None:
-    """Look, change, look again."""
-    # Opened before the observer's own, it is the last to be told.
-    told = open_notifications(RTMGRP_IPV6_IFADDR)
-    told.setblocking(False)
+    """Observe, then observe again after each change, and print the results."""
+    # Opened before the observer's socket, so it receives each notification last.
+    notifications = open_notifications(RTMGRP_IPV6_IFADDR)
+    notifications.setblocking(False)
     observer = TopologyObserver()
     eventually(lambda: observer.observe() is observer.observe())
-    before = None
-    looks = []
+    previous = None
+    results = []
     for change in ("", *changes):
-        heard(told)
+        drain(notifications)
         subprocess.run(("ip", "-6", "-batch", "-"), input=change, text=True, check=True)
         if change.startswith(ADDRESS_CHANGE):
-            eventually(partial(heard, told))
-        seen = observer.observe()
-        looks.append(
+            eventually(partial(drain, notifications))
+        topology = observer.observe()
+        results.append(
             {
-                "read": seen is not before,
-                "links": sorted(seen.links),
-                "uplinks": seen.default_route_links,
-                "addresses": sorted(str(each) for each in seen.addresses if not each.is_link_local),
+                "read": topology is not previous,
+                "links": sorted(topology.links),
+                "uplinks": topology.default_route_links,
+                "addresses": sorted(str(each) for each in topology.addresses if not each.is_link_local),
             }
         )
-        before = seen
+        previous = topology
     observer.close()
-    told.close()
-    json.dump(looks, sys.stdout)
+    notifications.close()
+    json.dump(results, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A UDP echo server, since busybox has none. Run in a container's network namespace, as a program of its own.
+"""A UDP echo server, which busybox lacks. Run it in a container's network namespace.
 
-python -m tests.lab.udp_echo 53 8053        → `ready`, once all ports are bound
+python -m tests.lab.udp_echo 53 8053        → prints `ready` when all ports are bound
 """
 
 import selectors
@@ -8,11 +8,11 @@ import socket
 import sys
 
 LONGEST = 65535
-"""Octets of the longest datagram."""
+"""Bytes of the longest datagram."""
 
 
 def main() -> None:
-    """Echo on the ports that the command line names, until killed."""
+    """Echo on the ports given as arguments, until killed."""
     with selectors.DefaultSelector() as selector:
         for port in sys.argv[1:]:
             server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""Waiting: a condition is polled until it holds; nothing in the lab sleeps for a fixed time."""
+"""Poll a condition until it is true; nothing in the lab sleeps for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -12,9 +12,9 @@ T = TypeVar("T")
 def eventually(condition: Callable[[], T], within: float = 10.0, every: float = 0.02) -> T:
     """Return the first true value of `condition`, polled every `every` seconds.
 
-    The condition may also assert: an `AssertionError`, and a command that fails, count as not yet.
+    `within` and `every` are seconds. An `AssertionError` or `CommandError` of the condition counts as false.
     Raises `AssertionError` with the last value, or from the last failure, after `within` seconds. The
-    condition is tried at least once, and once more after a wait that outlived the deadline.
+    condition is evaluated at least once, and once more after the deadline.
     """
     deadline = time.monotonic() + within
     while True:
