@@ -85,7 +85,7 @@ def down(
     for run in known_runs():
         if owner in (None, run.pid) and not run.alive:
             run.sweep()
-            console.print(f"swept what process {run.pid} had left")
+            console.print(f"removed what process {run.pid} had left")
 
 
 @app.command()

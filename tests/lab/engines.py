@@ -92,8 +92,8 @@ class Engine:
         """The environment that makes `docker` and `docker compose` clients of this engine."""
         user = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         path = f"{self.workdir / 'bin'}:{os.environ['PATH']}"
-        ours = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.workdir / "client"), "PATH": path}
-        return user | ours
+        overrides = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.workdir / "client"), "PATH": path}
+        return user | overrides
 
     @property
     def log(self) -> str:

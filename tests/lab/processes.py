@@ -51,8 +51,8 @@ def kill_processes_in(namespace: Path) -> None:
     Processes in another PID namespace are killed first: PID 1 of that namespace exits only after each process
     inside is reaped, which their parents outside do; those parents then exit by themselves.
     """
-    ours = _identity(PROC / "self/ns/pid")
-    _end([pid for pid in processes_in(namespace) if _identity(PROC / str(pid) / "ns/pid") != ours])
+    own = _identity(PROC / "self/ns/pid")
+    _end([pid for pid in processes_in(namespace) if _identity(PROC / str(pid) / "ns/pid") != own])
     _end(list(processes_in(namespace)))
 
 

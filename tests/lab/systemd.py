@@ -135,10 +135,10 @@ class Machine:
         assert self._process is not None, "the machine does not run"
         pid = self._process.pid
         children = (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
-        ours = (PROC / "self/ns/pid").readlink()
+        own = (PROC / "self/ns/pid").readlink()
         for child in children:
             with suppress(OSError):
-                if (PROC / child / "ns/pid").readlink() != ours:
+                if (PROC / child / "ns/pid").readlink() != own:
                     return int(child)
         raise AssertionError("the machine has no init process yet")
 

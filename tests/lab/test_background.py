@@ -1,4 +1,4 @@
-"""Background mode: started, stopped and asked for by a pid file, as the older program was."""
+"""Background mode: `-d start|stop|restart|status` with a pid file, as in the original program."""
 
 import os
 import re
@@ -19,11 +19,11 @@ from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
-"""Which engine it speaks to makes no difference to the process."""
+"""One engine suffices: background mode does not depend on the engine's version."""
 
 
 class Background:
-    """The daemon in the background of a host, by its command line."""
+    """The daemon in background mode on a host."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -31,30 +31,30 @@ class Background:
         self.logfile = host.workdir / "mapper.log"
 
     def run(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run `-d COMMAND`."""
+        """Run `-d COMMAND` with this pid file and log file."""
         files = ("--pidfile", str(self.pidfile), "--logfile", str(self.logfile))
         return run_command(self.host, *options, "-d", command, *files)
 
     def start(self, *options: str) -> int:
-        """Start it; returns its process."""
+        """Start the daemon; return its PID."""
         done = self.run("start", *options)
         assert (done.returncode, done.stderr) == (0, "")
         return self.pid
 
     @property
     def pid(self) -> int:
-        """What the pid file says."""
+        """The PID in the pid file."""
         return int(self.pidfile.read_text())
 
     @property
     def log(self) -> str:
-        """What the log file says."""
+        """The content of the log file."""
         return self.logfile.read_text()
 
 
 @pytest.fixture
 def background(host: Host) -> Iterator[Background]:
-    """A host whose daemon does not run yet; it is stopped afterwards."""
+    """A host without a running daemon; a daemon that the test starts is stopped afterwards."""
     background = Background(host)
     background.logfile.unlink(missing_ok=True)
     yield background
@@ -63,8 +63,8 @@ def background(host: Host) -> Iterator[Background]:
     assert "Traceback" not in background.log
 
 
-def test_start_returns_when_what_ran_before_is_mapped(lab: Lab, background: Background) -> None:
-    """The daemon has left its caller's session, directory and streams by then."""
+def test_start_returns_after_running_containers_are_mapped(lab: Lab, background: Background) -> None:
+    """The daemon is detached by then: own session, working directory `/`, no stream of the caller."""
     run_labelled(background.host, "mon_container")
     pid = background.start()
     assert "done: connect container mon_container" in background.log
@@ -76,8 +76,8 @@ def test_start_returns_when_what_ran_before_is_mapped(lab: Lab, background: Back
     assert background.run("status").stdout == f"running, process {pid}\n"
 
 
-def test_start_succeeds_while_the_engine_is_away(background: Background) -> None:
-    """It says so in one line; what runs when the engine is back is mapped then."""
+def test_start_succeeds_while_the_engine_is_down(background: Background) -> None:
+    """It prints one line about it. Containers are mapped when the engine is up again."""
     background.host.engine.stop()
     done = background.run("start")
     assert (done.returncode, done.stderr) == (0, "")
@@ -91,16 +91,16 @@ def test_start_succeeds_while_the_engine_is_away(background: Background) -> None
     assert background.pid == pid
 
 
-def test_asking_for_its_status_keeps_none_from_starting(background: Background) -> None:
-    """A health check asks each minute, and may do so at any instant of the start."""
-    ends = threading.Event()
+def test_concurrent_status_calls_do_not_make_start_fail(background: Background) -> None:
+    """A health check may run `status` at any instant of the start."""
+    stop = threading.Event()
 
-    def ask() -> None:
-        while not ends.is_set():
+    def run_status() -> None:
+        while not stop.is_set():
             background.run("status")
             run_command(background.host, "status")
 
-    threads = [threading.Thread(target=ask) for _ in range(2)]
+    threads = [threading.Thread(target=run_status) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
@@ -108,13 +108,13 @@ def test_asking_for_its_status_keeps_none_from_starting(background: Background) 
             background.start()
             background.run("stop")
     finally:
-        ends.set()
+        stop.set()
         for thread in threads:
             thread.join()
 
 
 def test_a_second_start_is_refused(background: Background) -> None:
-    """By the lock: the first goes on."""
+    """By the lock; the first daemon keeps running."""
     pid = background.start()
     done = background.run("start")
     assert done.returncode == 1
@@ -123,8 +123,8 @@ def test_a_second_start_is_refused(background: Background) -> None:
     assert start_time(pid) is not None
 
 
-def test_stop_waits_for_the_end(background: Background) -> None:
-    """Nothing is left but the log; to stop what does not run is no error, and `status` says so."""
+def test_stop_waits_until_the_daemon_has_exited(background: Background) -> None:
+    """Only the log is left. A second `stop` is no error, and `status` exits with code 3."""
     pid = background.start()
     done = background.run("stop")
     assert (done.returncode, done.stdout) == (0, "stopped\n")
@@ -135,8 +135,8 @@ def test_stop_waits_for_the_end(background: Background) -> None:
     assert (status.returncode, status.stdout) == (3, "not running\n")
 
 
-def test_the_pid_file_of_a_killed_daemon_is_no_obstacle(background: Background) -> None:
-    """Nor one that names a process that is somebody else's by now: that is not touched."""
+def test_stale_pid_file_does_not_prevent_a_start(background: Background) -> None:
+    """Also if the PID was reused by another process, which is not signalled."""
     killed = background.start()
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: start_time(killed) is None)
@@ -146,8 +146,8 @@ def test_the_pid_file_of_a_killed_daemon_is_no_obstacle(background: Background) 
     assert background.start() not in (killed, os.getpid())
 
 
-def test_restart_is_another_process(background: Background) -> None:
-    """Also where none ran."""
+def test_restart_starts_a_new_process(background: Background) -> None:
+    """Also if no daemon ran before."""
     assert background.run("restart").returncode == 0
     pid = background.pid
     assert background.run("restart").returncode == 0
@@ -155,8 +155,8 @@ def test_restart_is_another_process(background: Background) -> None:
     assert start_time(pid) is None
 
 
-def test_a_start_that_fails_gives_the_daemons_own_reason(background: Background) -> None:
-    """Exit code 1, the same sentence and remedy as in the foreground, and no process."""
+def test_failed_start_prints_the_daemons_error(background: Background) -> None:
+    """Exit code 1, the same error and remedy as in the foreground, and no process is left."""
     done = background.run("start", "--docker-host", "carrier-pigeon://loft")
     assert done.returncode == 1
     assert done.stderr.startswith("error: reading the engine's address carrier-pigeon://loft")
@@ -164,16 +164,16 @@ def test_a_start_that_fails_gives_the_daemons_own_reason(background: Background)
     assert background.run("status").returncode == 3
 
 
-def test_the_log_goes_on_in_a_new_file_after_a_rotation(background: Background) -> None:
-    """By renaming alone, as logrotate does it; the lines are one each, with time and level."""
+def test_log_continues_in_a_new_file_after_rotation(background: Background) -> None:
+    """The log file is renamed, without a signal (logrotate). Each entry is one line with time and level."""
     background.start()
     rotated = background.logfile.rename(background.logfile.with_suffix(".1"))
-    before = rotated.read_text()
+    content = rotated.read_text()
     run_labelled(background.host, "mon_container")
     wait_until_mapped(background.host)
     eventually(lambda: background.logfile.exists() and "proxying 2001" in background.log)
-    assert rotated.read_text() == before
+    assert rotated.read_text() == content
     assert all(
         re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING) ", line)
-        for line in before.splitlines()
+        for line in content.splitlines()
     )

@@ -1,4 +1,4 @@
-"""Chaos in small: operations and faults from fixed seeds, and all that has to hold throughout."""
+"""A short chaos run: random operations and faults from fixed seeds; the invariants hold throughout."""
 
 import pytest
 
@@ -8,15 +8,17 @@ from tests.lab.hosts import Host
 from tests.lab.topology import Lab
 
 STEPS = 100
-"""Of each seed: what its operations and pauses take is some 45 s. `tests/chaos` takes more at will."""
+"""Steps per seed, about 45 s. `tests/chaos --steps` runs more."""
 
 
-# Docker's library leaves its connections to an engine that is gone to the collector of garbage.
+# docker-py does not close its connections to a stopped engine; the garbage collector does.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", [1, 2])
-def test_all_of_it_holds_whatever_befalls_host_engine_and_daemon(lab: Lab, host: Host, seed: int) -> None:
-    """Nothing is lost, taken from anybody or left undone, and the daemon never ends by itself."""
+def test_invariants_hold_under_random_faults_of_host_engine_and_daemon(
+    lab: Lab, host: Host, seed: int
+) -> None:
+    """Settings of users and foreign entries are kept, the plan becomes empty, and the daemon never exits."""
     with Stage(lab, host) as stage:
         broken = stage.play(draw(seed, STEPS))
         assert broken is None, f"tests/chaos --seed {seed} --steps {STEPS}: {broken}\n{stage.mapper.log()}"

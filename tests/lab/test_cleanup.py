@@ -1,4 +1,4 @@
-"""Cleanup: all that is ours goes, also where half of it fails, and nothing else does."""
+"""`cleanup` removes everything that carries the mapper's mark, and nothing else; goes on after failures."""
 
 import os
 from collections.abc import Iterator
@@ -21,19 +21,19 @@ from tests.unit.engine.wire import HANG, Wire
 TABLE = ("table", "ip6", "dockeripv6mapper")
 LEGACY = next(mode for mode in MODES if mode.legacy)
 one_engine = pytest.mark.parametrize("host", [ENGINE_28_ROUTED], indirect=True, ids=["28-routed"])
-"""Where neither engine nor iptables makes a difference."""
+"""For tests that do not depend on the engine or on iptables."""
 NOTHING_LEFT = "nothing to remove: nothing carries the mapper's mark\n"
 
 
 @pytest.fixture(params=[ENGINE_20_10, LEGACY, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
 def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host of each engine, in the mode that the README recommends, and one with the older iptables."""
+    """A host of each engine in the recommended mode, and one with iptables-legacy."""
     with host_in_mode(lab, request.param) as host:
         yield host
 
 
-def leave_everything(host: Host, *options: str) -> IPv6Address:
-    """All that a daemon leaves that is killed; returns the address of a container with an open port."""
+def leave_by_killed_daemon(host: Host, *options: str) -> IPv6Address:
+    """Map a container with an open port, kill the daemon, and return the container's address."""
     with Mapper(host, *options) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run(host, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
@@ -43,8 +43,8 @@ def leave_everything(host: Host, *options: str) -> IPv6Address:
     return address
 
 
-def left(host: Host) -> list[str]:
-    """What there is of ours."""
+def leftovers(host: Host) -> list[str]:
+    """Return the mapper's proxy entries, rules, nft tables and state files on the host."""
     saved = (host.namespace.run(command).stdout for command in ("ip6tables-save", "ip6tables-legacy-save"))
     rules = [line for rules in saved for line in rules.splitlines() if "DockerIPV6Mapper" in line]
     tables = [
@@ -54,20 +54,20 @@ def left(host: Host) -> list[str]:
     return [*map(str, host.proxy_entries(MAPPER_PROTOCOL)), *rules, *tables, *files]
 
 
-def assert_all_goes(host: Host) -> None:
-    """A cleanup removes all, and the next has nothing to do."""
+def assert_removes_everything(host: Host) -> None:
+    """Assert that `cleanup` leaves nothing, and that a second one has nothing to do."""
     done = run_command(host, "cleanup")
     assert (done.returncode, done.stderr) == (0, "")
-    assert left(host) == []
+    assert leftovers(host) == []
     again = run_command(host, "cleanup")
     assert (again.returncode, again.stdout, again.stderr) == (0, NOTHING_LEFT, "")
 
 
-def test_all_that_is_ours_goes_wherever_it_is_and_nothing_else(lab: Lab, host: Host) -> None:
-    """On a link that is no uplink any more, of another mark, twice in a chain; said line by line."""
-    address = leave_everything(host, "--fwmark", "0x00000100")
-    theirs = host.subnet[0xF0]
-    host.add_proxy_entry(theirs)
+def test_cleanup_removes_all_marked_objects_and_no_foreign_ones(lab: Lab, host: Host) -> None:
+    """Also an entry on a former uplink, rules with another fwmark, a duplicate rule; one output line each."""
+    address = leave_by_killed_daemon(host, "--fwmark", "0x00000100")
+    foreign = host.subnet[0xF0]
+    host.add_proxy_entry(foreign)
     host.namespace.add_veth("up1", lab.router.namespace, "second", "link0")
     host.namespace.run(
         "ip", "-6", "neigh", "add", "proxy", str(address), "dev", "up1", "protocol", MAPPER_PROTOCOL
@@ -78,16 +78,16 @@ def test_all_that_is_ours_goes_wherever_it_is_and_nothing_else(lab: Lab, host: H
     host.namespace.run(backend, "-I", "FORWARD", *rule)
     (host.state_dir / "mine").touch()
     try:
-        planned = run_command(host, "--dry-run", "cleanup").stdout
+        dry_run = run_command(host, "--dry-run", "cleanup").stdout
         done = run_command(host, "cleanup")
         assert (done.returncode, done.stderr) == (0, "")
-        assert planned == done.stdout.replace("removed ", "would remove ")
-        said = done.stdout.splitlines()
-        assert said[:2] == [f"removed proxy entry {address} on {link}" for link in (UPLINK, "up1")]
-        assert sum(line.startswith(f"removed rule in {backend} ") for line in said) == 3
-        assert f"removed file {host.state_dir}/lock" in said
-        assert left(host) == [f"{host.state_dir}/mine"]
-        assert host.proxy_entries() == {(theirs, UPLINK)}
+        assert dry_run == done.stdout.replace("removed ", "would remove ")
+        lines = done.stdout.splitlines()
+        assert lines[:2] == [f"removed proxy entry {address} on {link}" for link in (UPLINK, "up1")]
+        assert sum(line.startswith(f"removed rule in {backend} ") for line in lines) == 3
+        assert f"removed file {host.state_dir}/lock" in lines
+        assert leftovers(host) == [f"{host.state_dir}/mine"]
+        assert host.proxy_entries() == {(foreign, UPLINK)}
         assert "0x2/0x2" in host.namespace.run(f"{backend}-save").stdout
         assert run_command(host, "cleanup").stdout == NOTHING_LEFT
     finally:
@@ -95,15 +95,15 @@ def test_all_that_is_ours_goes_wherever_it_is_and_nothing_else(lab: Lab, host: H
 
 
 def hooks(host: Host) -> list[str]:
-    """The lines by which a dry run names rules: `rule ip6tables-nft -t raw PREROUTING`."""
+    """Return the rules that a dry run names, as `rule ip6tables-nft -t raw PREROUTING`."""
     lines = run_command(host, "--dry-run", "cleanup").stdout.splitlines()
     return [line.replace("would remove rule in", "rule") for line in lines if "rule in" in line]
 
 
 @pytest.mark.parametrize("broken", ["nft", "ip6tables"])
-def test_a_command_that_fails_keeps_nothing_else_from_going(host: Host, tmp_path: Path, broken: str) -> None:
-    """What could not be removed is named, with what to type; the next cleanup removes it."""
-    leave_everything(host)
+def test_failing_nft_or_ip6tables_does_not_stop_the_cleanup(host: Host, tmp_path: Path, broken: str) -> None:
+    """The error names what is left, with a command to remove it. The next cleanup removes it."""
+    leave_by_killed_daemon(host)
     commands = {"nft": ["nft"], "ip6tables": ["ip6tables-nft", "ip6tables-legacy"]}[broken]
     for command in commands:
         (tmp_path / command).symlink_to("/bin/false")
@@ -113,18 +113,18 @@ def test_a_command_that_fails_keeps_nothing_else_from_going(host: Host, tmp_path
     if broken == "nft":
         assert done.stderr.count("error: ") == 1
         assert "try: nft delete table ip6 dockeripv6mapper" in done.stderr
-        assert [" ".join(TABLE)] == left(host)
+        assert [" ".join(TABLE)] == leftovers(host)
     else:
         assert done.stderr.count("error: removing rule in ip6tables-") == 2
         assert done.stderr.count("try: ip6tables-") == 2
-        assert len(left(host)) == 2
-    assert_all_goes(host)
+        assert len(leftovers(host)) == 2
+    assert_removes_everything(host)
 
 
 @one_engine
-def test_what_the_kernel_refuses_is_named_each(host: Host) -> None:
-    """As to an ordinary user, who may remove the files alone."""
-    address = leave_everything(host)
+def test_each_permission_error_is_reported(host: Host) -> None:
+    """For an unprivileged user, who may remove only the files."""
+    address = leave_by_killed_daemon(host)
     for path in (host.state_dir, *host.state_dir.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     done = run_command(host, "cleanup", wrapper=setpriv("net_raw"))
@@ -134,26 +134,26 @@ def test_what_the_kernel_refuses_is_named_each(host: Host) -> None:
     assert done.stderr.count("error: ") == done.stderr.count("try: ") >= 3
     files = ("directory", "reconnects"), ("file", "lock")
     assert done.stdout == "".join(f"removed {kind} {host.state_dir}/{name}\n" for kind, name in files)
-    assert_all_goes(host)
+    assert_removes_everything(host)
 
 
 @one_engine
-def test_a_file_that_cannot_be_removed_is_named(host: Host) -> None:
-    """As on a file system that was remounted after an error."""
-    leave_everything(host)
+def test_file_that_cannot_be_removed_is_reported(host: Host) -> None:
+    """On a file system that is mounted read-only."""
+    leave_by_killed_daemon(host)
     directory = str(host.state_dir)
     script = f'mount --bind {directory} {directory} && mount -o remount,bind,ro {directory} && exec "$@"'
     done = run_command(host, "cleanup", wrapper=("unshare", "--mount", "sh", "-c", script, "sh"))
     assert done.returncode == 1
     assert f"error: removing file {directory}/lock: Read-only file system\n  try: rm " in done.stderr
     assert f"error: removing directory {directory}/reconnects: Read-only" in done.stderr
-    assert sorted(left(host)) == [f"{directory}/lock", f"{directory}/reconnects"]
-    assert_all_goes(host)
+    assert sorted(leftovers(host)) == [f"{directory}/lock", f"{directory}/reconnects"]
+    assert_removes_everything(host)
 
 
 @one_engine
-def test_it_refuses_while_a_daemon_runs(host: Host) -> None:
-    """Which would put everything back."""
+def test_cleanup_is_refused_while_a_daemon_runs(host: Host) -> None:
+    """The daemon would restore everything. A dry run is allowed."""
     with Mapper(host) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run(host, "mon_container", *LABEL)
@@ -167,8 +167,8 @@ def test_it_refuses_while_a_daemon_runs(host: Host) -> None:
 
 
 @one_engine
-def test_it_refuses_while_a_daemon_runs_in_the_background_with_other_files(host: Host) -> None:
-    """The pid file tells."""
+def test_cleanup_is_refused_by_the_pid_file_of_a_daemon_with_another_state_directory(host: Host) -> None:
+    """The daemon is recognised by its pid file."""
     pidfile = ("--pidfile", str(host.workdir / "mapper.pid"))
     files = (*pidfile, "--logfile", str(host.workdir / "mapper.log"))
     assert run_command(host, *files, "-d", "start").returncode == 0
@@ -182,8 +182,8 @@ def test_it_refuses_while_a_daemon_runs_in_the_background_with_other_files(host:
 
 
 @one_engine
-def test_the_pid_file_of_a_daemon_that_was_killed_goes(host: Host) -> None:
-    """And nothing of a log."""
+def test_stale_pid_file_is_removed(host: Host) -> None:
+    """Only the pid file: no log file is removed."""
     pidfile = host.workdir / "mapper.pid"
     pidfile.write_text("1\n")
     done = run_command(host, "--pidfile", str(pidfile), "cleanup")
@@ -191,16 +191,16 @@ def test_the_pid_file_of_a_daemon_that_was_killed_goes(host: Host) -> None:
     assert not pidfile.exists()
 
 
-class Dying(Client):
-    """A process that is killed when it was about to attach a container."""
+class KilledBeforeConnect(Client):
+    """A client whose process is killed before it connects a container."""
 
     def connect(self, *_: object, **__: object) -> None:
-        """Die. Not an `Exception`: nothing in the program sees it."""
+        """Raise KeyboardInterrupt: the program does not catch it, as with a kill."""
         raise KeyboardInterrupt
 
 
 def detach(host: Host) -> str:
-    """A container that a daemon took off its network before it was killed; returns its ID."""
+    """Run a container and disconnect it as a daemon killed in a move; return the container's ID."""
     container_id = run(host, "mon_container", *LABEL, "--network", "he_ipv6", "--network-alias", "al1")
     network_id = host.engine.docker("network", "inspect", "-f", "{{.Id}}", "he_ipv6")
     address = host.subnet[SUFFIX]
@@ -208,14 +208,14 @@ def detach(host: Host) -> str:
     journal = Journal(host.state_dir)
     journal.prepare()
     with pytest.raises(KeyboardInterrupt):
-        Endpoints(Dying(host.engine.url), journal).apply(move)
+        Endpoints(KilledBeforeConnect(host.engine.url), journal).apply(move)
     assert "he_ipv6" not in endpoints_of(host, "mon_container")
     return container_id
 
 
 @one_engine
-def test_a_container_that_is_detached_because_of_us_is_put_back_first(host: Host) -> None:
-    """Its note is all that is known of it: while the engine is away it is kept, and that is said."""
+def test_cleanup_reconnects_a_container_left_detached_by_a_killed_daemon(host: Host) -> None:
+    """While the engine is down, the journal file is kept, and an error says so."""
     container_id = detach(host)
     host.engine.restart(live_restore=True)
     host.engine.kill()
@@ -232,12 +232,12 @@ def test_a_container_that_is_detached_because_of_us_is_put_back_first(host: Host
     assert (done.returncode, done.stderr) == (0, "")
     assert f"done: finish what was begun on container {container_id[:12]}\n" in done.stdout
     assert "al1" in str(endpoints_of(host, "mon_container")["he_ipv6"]["Aliases"])
-    assert_all_goes(host)
+    assert_removes_everything(host)
 
 
 @one_engine
-def test_an_engine_that_does_not_answer_is_waited_for_half_a_minute(host: Host, tmp_path: Path) -> None:
-    """Nothing is known that would mend it: what is to be typed is the cleanup, again."""
+def test_unresponsive_engine_is_a_timeout_and_the_journal_is_kept(host: Host, tmp_path: Path) -> None:
+    """The remedy in the error is to run `cleanup` again. The timeout is half a minute."""
     container_id = detach(host)
     with Wire(tmp_path / "docker.sock") as wire:
         wire.spoils["_ping"] = HANG
@@ -245,21 +245,21 @@ def test_an_engine_that_does_not_answer_is_waited_for_half_a_minute(host: Host, 
     assert done.returncode == 1
     assert f"finishing what was begun on container {container_id[:12]}: " in done.stderr
     assert done.stderr.endswith("\n  try: DockerIPV6Mapper.py cleanup\n")
-    assert_all_goes(host)
+    assert_removes_everything(host)
 
 
 @one_engine
-def test_notes_of_containers_that_are_gone_and_drafts_go(host: Host) -> None:
-    """There is nothing to put back."""
+def test_journal_files_of_removed_containers_and_drafts_are_removed(host: Host) -> None:
+    """There is no container to reconnect."""
     container_id = detach(host)
     host.engine.docker("rm", "-f", "mon_container")
     (host.state_dir / "reconnects" / f"{container_id}.json.draft").write_text("{")
-    assert_all_goes(host)
+    assert_removes_everything(host)
 
 
 @one_engine
-def test_a_note_that_cannot_be_read_is_kept(host: Host) -> None:
-    """Somebody has to look at it; what else there is goes."""
+def test_unreadable_journal_file_is_kept(host: Host) -> None:
+    """It is renamed to `.unreadable` for the user to check; everything else is removed."""
     container_id = detach(host)
     note = host.state_dir / "reconnects" / f"{container_id}.json"
     note.unlink()
@@ -271,4 +271,4 @@ def test_a_note_that_cannot_be_read_is_kept(host: Host) -> None:
     assert f"try: docker inspect {container_id[:12]}; rm {aside}" in done.stderr
     assert aside.is_symlink()
     aside.unlink()
-    assert_all_goes(host)
+    assert_removes_everything(host)

@@ -1,4 +1,4 @@
-"""The mapper in a container, and behind a proxy that lets it do no more than its job."""
+"""The mapper in a container, and behind a docker socket proxy with the documented allowlist."""
 
 import json
 import re
@@ -24,29 +24,29 @@ from tests.lab.waiting import eventually
 PAGE = "docs/container.md"
 
 
-class Composed:
-    """The mapper as `compose.yaml` runs it."""
+class ComposeMapper:
+    """The mapper in a container, run by `compose.yaml`."""
 
     def __init__(self, host: Host, context: Path) -> None:
         self.host = host
         self._context = context
 
     def up(self) -> None:
-        """Start it as the page says."""
-        self.type(commands("Run", PAGE)[0])
+        """Start it with the documented command."""
+        self.run_documented(commands("Run", PAGE)[0])
 
-    def type(self, command: str) -> None:
-        """Type a command of the page, where `compose.yaml` is."""
+    def run_documented(self, command: str) -> None:
+        """Run a documented `docker compose` command in the directory of `compose.yaml`."""
         program, subcommand, *arguments = command.split()
         assert (program, subcommand) == ("docker", "compose")
         self.compose(*arguments)
 
     def compose(self, *args: str) -> str:
-        """Run `docker compose` where `compose.yaml` is."""
+        """Run `docker compose` with the project's `compose.yaml`."""
         return self.host.engine.docker("compose", "--project-directory", str(self._context), *args)
 
     def inspect(self, template: str) -> str:
-        """Ask the engine about the container."""
+        """Run `docker inspect --format` on the container."""
         return self.host.engine.docker(
             "inspect", "--format", template, self.compose("ps", "--all", "--quiet")
         )
@@ -54,7 +54,7 @@ class Composed:
 
 @pytest.fixture(scope="module")
 def context(lab: Lab) -> Path:
-    """What the image was built from, on the distribution's engine."""
+    """Build the image on the distribution's engine; return the build context."""
     host = lab.host(Flavour.DISTRO)
     host.reset()
     context = host.workdir / "context"
@@ -64,7 +64,7 @@ def context(lab: Lab) -> Path:
 
 @pytest.fixture
 def swarm(lab: Lab, context: Path) -> Iterator[Swarm]:
-    """Both hosts in one swarm, each with a network `he_ipv6` and the image, and no mapper yet."""
+    """A swarm of both hosts, each with a network `he_ipv6` and the image, without a mapper."""
     assert context.is_dir()
     swarm = Swarm(lab)
     with ExitStack() as stack:
@@ -81,19 +81,19 @@ def swarm(lab: Lab, context: Path) -> Iterator[Swarm]:
 
 
 @pytest.fixture
-def composed(lab: Lab, context: Path) -> Iterator[Composed]:
-    """A host with a network, on which the container does not run yet."""
+def composed(lab: Lab, context: Path) -> Iterator[ComposeMapper]:
+    """A host with a network, where the mapper's container is not started yet."""
     host = lab.host(Flavour.DISTRO)
     host.reset()
     host.create_network()
-    composed = Composed(host, context)
+    composed = ComposeMapper(host, context)
     yield composed
     composed.compose("down", "--volumes", "--timeout", "5")
     host.reset()
 
 
-def test_the_container_does_the_whole_job_with_two_capabilities(lab: Lab, composed: Composed) -> None:
-    """Sysctls, addresses, proxy entries, ports; healthy, and gone without a trace as the page says."""
+def test_mapper_in_a_container_works_with_two_capabilities(lab: Lab, composed: ComposeMapper) -> None:
+    """Sysctls, addresses, proxy entries, ports and health check; the documented removal leaves nothing."""
     host = composed.host
     composed.up()
     options = ("--name", "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
@@ -108,38 +108,38 @@ def test_the_container_does_the_whole_job_with_two_capabilities(lab: Lab, compos
     (probe,) = json.loads(composed.inspect("{{json .Config.Healthcheck.Test}}"))[1:]
     composed.compose("exec", "-T", "mapper", "sh", "-c", probe)
     stop, cleanup, down = commands("Remove", PAGE)
-    composed.type(stop)
+    composed.run_documented(stop)
     assert composed.inspect("{{.State.ExitCode}}") == "0"
     assert wait_until_mapped(host) == address
-    composed.type(cleanup)
-    composed.type(down)
+    composed.run_documented(cleanup)
+    composed.run_documented(down)
     assert not host.proxy_entries()
     assert not host.engine.docker("volume", "ls", "--quiet", "--filter", "name=state")
 
 
-def test_nothing_that_builds_is_in_the_image(composed: Composed) -> None:
-    """No pip, no sources, no wheels."""
+def test_image_has_no_build_tools_or_sources(composed: ComposeMapper) -> None:
+    """Neither pip nor `/src` with sources and wheels."""
     docker = composed.host.engine.docker
     look = ("--entrypoint", "sh", images.IMAGE, "-c", "ls -d /src; ls /opt/*/bin")
-    left = docker("run", "--rm", *look, check=False)
-    assert "DockerIPV6Mapper.py" in left
-    assert "/src" not in left
-    assert "pip" not in left
+    listing = docker("run", "--rm", *look, check=False)
+    assert "DockerIPV6Mapper.py" in listing
+    assert "/src" not in listing
+    assert "pip" not in listing
 
 
 def no_tasks(host: Host, service: str) -> bool:
-    """Whether no task of the service is left on a node."""
+    """Whether a node has no container of the service."""
     listing = ("ps", "--quiet", "--filter", f"label=com.docker.swarm.service.name={service}")
     return not host.engine.docker(*listing)
 
 
-def test_a_stack_has_each_node_map_its_own_tasks(lab: Lab, swarm: Swarm) -> None:
-    """One mapper on each node, deployed as the README says; a service that is scaled over both."""
+def test_swarm_stack_maps_the_tasks_of_each_node(lab: Lab, swarm: Swarm) -> None:
+    """One mapper on each node, deployed as in README; a service with one task on each node."""
     (deploy,) = (each for each in commands("On a Swarm") if "stack deploy" in each)
     program, *arguments = deploy.split()
     assert program == "docker"
     arguments[3] = str(CHECKOUT / arguments[3])
-    # There is no registry to ask for the image's digest.
+    # The lab has no registry to resolve the image's digest.
     swarm.manager.engine.docker(*arguments[:2], "--resolve-image=never", "--detach=true", *arguments[2:])
     swarm.create_service("web", "--replicas", "1", "--replicas-max-per-node", "1")
     swarm.manager.engine.docker("service", "scale", "--detach", "web=2")
@@ -152,8 +152,8 @@ def test_a_stack_has_each_node_map_its_own_tasks(lab: Lab, swarm: Swarm) -> None
         assert reaches(lab.router, entry[0])
 
 
-def _capabilities(composed: Composed) -> int:
-    """What the first process in the container may do, as the kernel sees it."""
+def _capabilities(composed: ComposeMapper) -> int:
+    """Return the effective capabilities of the container's first process (CapEff)."""
     status = composed.compose("exec", "-T", "mapper", "cat", "/proc/1/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert fields["NoNewPrivs"] == "1"
@@ -161,14 +161,14 @@ def _capabilities(composed: Composed) -> int:
 
 
 def _allowed() -> re.Pattern[str]:
-    """The allowlist of the page; its proxy matches paths alone, whole."""
+    """Return the documented allowlist as one pattern; the documented proxy matches whole paths."""
     patterns = dict(re.findall(r"- -allow(GET|POST)=(.*)", (CHECKOUT / PAGE).read_text()))
     assert patterns.keys() == {"GET", "POST"}
     return re.compile("|".join(rf"{method} (?:{path})(?:\?.*)?" for method, path in patterns.items()))
 
 
-def test_a_proxy_that_lets_through_what_the_page_lists_is_enough(lab: Lab, host: Host) -> None:
-    """New and moved containers, ports, an engine that restarts: nothing else is asked for."""
+def test_documented_socket_proxy_allowlist_suffices(lab: Lab, host: Host) -> None:
+    """New and moved containers, ports, an engine restart: the mapper sends no other request."""
     path = host.workdir / "proxy.sock"
     with (
         socket_proxy.running(path, host.engine.socket, _allowed()) as proxy,

@@ -1,4 +1,4 @@
-"""The process: what it needs to begin, what it says where it cannot, and what ends it."""
+"""The daemon's process: required privileges, startup errors, signals, options from the environment."""
 
 import os
 import signal
@@ -16,17 +16,17 @@ from tests.lab.waiting import eventually
 
 @pytest.fixture
 def router(lab: Lab) -> Router:
-    """The world outside."""
+    """The lab's router."""
     return lab.router
 
 
 def as_nobody(host: Host, *capabilities: str) -> subprocess.CompletedProcess[str]:
-    """Run the daemon as an ordinary user with these capabilities, where it is to end by itself."""
+    """Run the daemon as user nobody with these capabilities, until it exits."""
     return run_command(host, wrapper=setpriv(*capabilities))
 
 
-def test_without_the_right_to_change_the_kernels_tables_it_says_what_to_do(host: Host) -> None:
-    """Exit code 1, and no traceback."""
+def test_missing_cap_net_admin_is_an_error_with_remedy(host: Host) -> None:
+    """Exit code 1, no traceback."""
     done = as_nobody(host)
     assert done.returncode == 1
     assert "CAP_NET_ADMIN is missing" in done.stderr
@@ -34,8 +34,8 @@ def test_without_the_right_to_change_the_kernels_tables_it_says_what_to_do(host:
     assert "Traceback" not in done.stderr
 
 
-def test_without_the_right_to_the_engines_socket_it_says_what_to_do(host: Host) -> None:
-    """The same, with the group to join."""
+def test_missing_permission_on_the_engines_socket_is_an_error_with_remedy(host: Host) -> None:
+    """Exit code 1; the remedy names the group docker."""
     host.state_dir.mkdir()
     os.chown(host.state_dir, NOBODY, NOBODY)
     done = as_nobody(host, "net_admin")
@@ -45,8 +45,8 @@ def test_without_the_right_to_the_engines_socket_it_says_what_to_do(host: Host) 
     assert "Traceback" not in done.stderr
 
 
-def test_an_ordinary_user_with_two_capabilities_and_the_socket_suffices(host: Host, router: Router) -> None:
-    """No root is needed to do the whole job."""
+def test_unprivileged_user_with_two_capabilities_and_the_socket_suffices(host: Host, router: Router) -> None:
+    """CAP_NET_ADMIN and CAP_NET_RAW; root is not needed."""
     host.state_dir.mkdir()
     os.chown(host.state_dir, NOBODY, NOBODY)
     os.chown(host.engine.socket, -1, NOBODY)
@@ -56,16 +56,16 @@ def test_an_ordinary_user_with_two_capabilities_and_the_socket_suffices(host: Ho
         assert reaches(router, wait_until_mapped(host))
 
 
-def test_a_state_directory_that_cannot_be_made_is_an_error_at_the_start(host: Host) -> None:
-    """Better than at the first reconnect."""
+def test_state_directory_that_cannot_be_created_is_a_startup_error(host: Host) -> None:
+    """Not only at the first reconnect, which needs the directory."""
     done = run_command(host, "--state-dir", "/proc/nowhere")
     assert done.returncode == 1
     assert "creating the state directory /proc/nowhere" in done.stderr
     assert "try: --state-dir" in done.stderr
 
 
-def test_an_engine_that_is_not_there_yet_is_awaited(host: Host) -> None:
-    """Said once, however often it is tried."""
+def test_daemon_waits_for_an_engine_that_is_down(host: Host) -> None:
+    """It logs this once, not at each retry."""
     host.engine.stop()
     with Mapper(host) as mapper:
         mapper.wait_for_log("again: 3 times now")
@@ -76,8 +76,8 @@ def test_an_engine_that_is_not_there_yet_is_awaited(host: Host) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_at_once_and_in_order_when_it_is_told_to(host: Host, number: signal.Signals) -> None:
-    """Exit code 0; also while the engine is away."""
+def test_sigterm_and_sigint_stop_the_daemon_with_exit_code_0(host: Host, number: signal.Signals) -> None:
+    """Within 5 s, also while the engine is down."""
     with Mapper(host) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         host.engine.stop()
@@ -88,8 +88,8 @@ def test_it_ends_at_once_and_in_order_when_it_is_told_to(host: Host, number: sig
         assert "Traceback" not in mapper.log()
 
 
-def test_a_hangup_is_a_reason_to_look_at_everything(host: Host, mapper: Mapper) -> None:
-    """As `systemctl reload` sends it."""
+def test_sighup_triggers_a_full_pass(host: Host, mapper: Mapper) -> None:
+    """`systemctl reload` sends SIGHUP; a deleted proxy entry is restored."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
@@ -98,8 +98,8 @@ def test_a_hangup_is_a_reason_to_look_at_everything(host: Host, mapper: Mapper) 
     assert wait_until_mapped(host) == address
 
 
-def test_the_environment_is_as_good_as_options(host: Host) -> None:
-    """Every option has its variable."""
+def test_options_are_read_from_the_environment(host: Host) -> None:
+    """DOCKERIPV6MAPPER_ALLOW_NETWORK and DOCKERIPV6MAPPER_RESYNC."""
     environment = {"DOCKERIPV6MAPPER_ALLOW_NETWORK": "other", "DOCKERIPV6MAPPER_RESYNC": "1"}
     with Mapper(host, environment=environment) as mapper:
         run_labelled(host, "mon_container")
@@ -107,8 +107,8 @@ def test_the_environment_is_as_good_as_options(host: Host) -> None:
         assert host.subnet[SUFFIX] not in addresses_inside(host, "mon_container")
 
 
-def test_quiet_says_nothing_while_all_is_well(host: Host) -> None:
-    """The last word on the level is the quietest that was asked for without --debug or --info."""
+def test_quiet_logs_nothing_without_errors(host: Host) -> None:
+    """With `--quiet`, a container is mapped and the log stays empty."""
     with Mapper(host, level="--quiet") as mapper:
         run_labelled(host, "mon_container")
         wait_until_mapped(host)
@@ -120,7 +120,7 @@ def test_quiet_says_nothing_while_all_is_well(host: Host) -> None:
 def test_a_second_daemon_in_a_network_namespace_is_refused(
     host: Host, mapper: Mapper, directory: str
 ) -> None:
-    """Two would remove each other's entries at every pass, whatever their state directories."""
+    """Two daemons would remove each other's entries, also with different state directories."""
     run_labelled(host, "mon_container")
     entries = {(wait_until_mapped(host), UPLINK)}
     done = run_command(host, "--state-dir", str(host.workdir / directory))
@@ -145,8 +145,8 @@ def test_a_second_daemon_in_a_network_namespace_is_refused(
     ],
     ids=" ".join,
 )
-def test_what_is_another_users_is_no_traceback(host: Host, args: tuple[str, ...]) -> None:
-    """State directory, its files, pid file and log file: a sentence each, with what to do."""
+def test_missing_file_permission_is_no_traceback(host: Host, args: tuple[str, ...]) -> None:
+    """State directory, its files, pid file and log file belong to root: one error with a remedy."""
     os.chown(host.engine.socket, -1, NOBODY)
     files = {"--pidfile": host.workdir / "mapper.pid", "--logfile": host.workdir / "mapper.log"}
     for file in files.values():
@@ -158,7 +158,7 @@ def test_what_is_another_users_is_no_traceback(host: Host, args: tuple[str, ...]
     wrapper = setpriv("net_admin", "net_raw")
     options = [text for option, file in files.items() for text in (option, str(file))] if args else []
     if args == ("--dry-run",):
-        # It keeps nothing, so nothing stands in its way.
+        # A dry run writes no file, so it needs no permission.
         with Mapper(host, "--dry-run", wrapper=wrapper) as dry:
             dry.wait_for_log("proxying neighbour discovery")
             dry.stop()
@@ -173,8 +173,8 @@ def test_what_is_another_users_is_no_traceback(host: Host, args: tuple[str, ...]
         file.unlink()
 
 
-def test_an_engines_address_that_is_none_is_an_error_at_the_start(host: Host) -> None:
-    """Trying again would not help."""
+def test_invalid_docker_host_is_a_startup_error(host: Host) -> None:
+    """A retry would not help."""
     done = run_command(host, "--docker-host", "carrier-pigeon://loft")
     assert done.returncode == 1
     assert "reading the engine's address carrier-pigeon://loft" in done.stderr

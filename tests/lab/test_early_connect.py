@@ -1,4 +1,4 @@
-"""What is done at once: the connect at the create event, the entry and its announcement at the start."""
+"""Early connect: the connect request at the create event; proxy entry and announcement at the start."""
 
 import os
 import re
@@ -27,127 +27,121 @@ from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 SAME_SUFFIX = ("--label", "ipv6.mapper.suffix=3d:7a:30")
-ASKED_AT_ONCE = r"asked the engine [\d.]+ ms after the event: connect container {} "
+EARLY_REQUEST = r"asked the engine [\d.]+ ms after the event: connect container {} "
 
 
-def runs(host: Host, name: str) -> bool:
-    """Whether the engine says so."""
+def is_running(host: Host, name: str) -> bool:
+    """Whether the container runs."""
     return host.engine.docker("inspect", "-f", "{{.State.Running}}", name) == "true"
 
 
-def test_even_the_first_container_of_an_image_is_connected_at_its_creation(
-    host: Host, mapper: Mapper
-) -> None:
-    """The request is written by the thread that read the event; the image's labels are known already."""
+def test_first_container_of_an_image_is_connected_early(host: Host, mapper: Mapper) -> None:
+    """The thread that reads the events sends the request; the image's labels are cached already."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
-    mapper.wait_for_log(ASKED_AT_ONCE.format("mon_container"))
+    mapper.wait_for_log(EARLY_REQUEST.format("mon_container"))
     wait_until_mapped(host)
 
 
-def test_an_image_that_came_later_is_known_to_the_fast_path_too(host: Host, mapper: Mapper) -> None:
-    """And so are the new names of old ones: whatever changes, all images are listed again."""
+def test_container_of_a_new_image_is_connected_early(host: Host, mapper: Mapper) -> None:
+    """A new tag counts as new image: all images are listed again after any change of an image."""
     mapper.wait_for_log("proxying neighbour discovery")
     host.engine.docker("tag", "busybox:lab", "other:lab")
 
-    def is_asked_at_once() -> bool:
+    def is_connected_early() -> bool:
         host.engine.docker("create", "--name", "later", *LABEL, "other:lab")
         host.engine.docker("rm", "later")
-        return re.search(ASKED_AT_ONCE.format("later"), mapper.log()) is not None
+        return re.search(EARLY_REQUEST.format("later"), mapper.log()) is not None
 
-    eventually(is_asked_at_once)
+    eventually(is_connected_early)
     host.engine.docker("rmi", "other:lab")
 
 
-def test_two_containers_that_want_one_address_at_the_same_time_both_start(host: Host, mapper: Mapper) -> None:
-    """The second is created before the controller has heard of the first; one has it, and both run."""
+def test_two_simultaneous_containers_with_one_address_both_start(host: Host, mapper: Mapper) -> None:
+    """The second is created before the controller processes the first. One gets the address; both run."""
     mapper.wait_for_log("proxying neighbour discovery")
     address, names = host.subnet[SUFFIX], ("one", "two")
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda name: run_labelled(host, name, *SAME_SUFFIX), names))
-    assert all(runs(host, name) for name in names)
+    assert all(is_running(host, name) for name in names)
     eventually(lambda: [address in addresses_inside(host, name) for name in names].count(True) == 1)
     mapper.wait_for_log(r"\[address-held\]")
 
 
 @contextmanager
-def lists_all_the_time(mapper: Mapper) -> Iterator[None]:
-    """Have the mapper ask for everything again and again."""
-    ended = threading.Event()
+def continuous_full_passes(mapper: Mapper) -> Iterator[None]:
+    """Send SIGHUP to the mapper every 5 ms: each triggers a list of all containers."""
+    stop = threading.Event()
 
-    def ask() -> None:
-        while not ended.wait(0.005):
+    def send_signals() -> None:
+        while not stop.wait(0.005):
             os.kill(mapper.pid, signal.SIGHUP)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=send_signals)
     thread.start()
     try:
         yield
     finally:
-        ended.set()
+        stop.set()
         thread.join()
 
 
-def test_a_list_that_is_faster_than_the_news_of_a_container_leaves_it_alone(
-    host: Host, mapper: Mapper
-) -> None:
-    """Its connect has been begun; nothing else is, and its note is not taken for an earlier process's."""
+def test_list_before_the_create_event_does_not_repeat_an_early_connect(host: Host, mapper: Mapper) -> None:
+    """No second action starts, and the journal file is not treated as one of an earlier process."""
     mapper.wait_for_log("proxying neighbour discovery")
     names = [f"new-{number}" for number in range(40)]
-    with lists_all_the_time(mapper):
+    with continuous_full_passes(mapper):
         for name in names:
             host.engine.docker("create", "--name", name, "--network", "he_ipv6", *LABEL, IMAGE)
         eventually(lambda: all(f"done: move container {name} " in mapper.log() for name in names))
     log = mapper.log()
     assert log.count("asking the engine: move container new-") == len(names)
-    # Engine 20.10 lists a container a moment before it knows it: its connect fails then, and is finished.
+    # Engine 20.10 lists a container shortly before a connect finds it: that connect fails, and is finished.
     unknown = set(re.findall(r"No such container: (\w+)", log))
     finished = re.findall(r"finish what was begun on container (\S+)", log)
     assert {host.engine.docker("inspect", "-f", "{{.Id}}", name) for name in finished} <= unknown
 
 
-@pytest.mark.parametrize("when", ["before it is created", "between its creation and its start"])
-def test_a_taken_address_never_makes_a_container_unstartable(host: Host, mapper: Mapper, when: str) -> None:
-    """Its holder is somebody whom no label announces."""
+@pytest.mark.parametrize("when", ["before create", "between create and start"])
+def test_container_with_a_taken_address_can_be_started(host: Host, mapper: Mapper, when: str) -> None:
+    """The address is held by a container without labels."""
     mapper.wait_for_log("proxying neighbour discovery")
     address = host.subnet[SUFFIX]
     take = ("--network", "he_ipv6", "--ip6", str(address))
-    if when == "before it is created":
+    if when == "before create":
         run(host, "holder", *take)
         eventually(lambda: address in addresses_inside(host, "holder"))
     host.engine.docker("create", "--name", "mon_container", *LABEL, "busybox:lab")
-    if when == "between its creation and its start":
+    if when == "between create and start":
         mapper.wait_for_log("done: connect container mon_container")
         run(host, "holder", *take)
     eventually(lambda: host.engine.docker("start", "mon_container"), within=5)
-    assert runs(host, "mon_container")
+    assert is_running(host, "mon_container")
     assert addresses_inside(host, "holder") == {address}
     mapper.wait_for_log(r"mon_container is not mapped.*\[address-held\]")
     assert not host.proxy_entries(MAPPER_PROTOCOL)
 
 
-def test_a_new_entry_is_announced_to_the_link_without_the_override_flag(
-    host: Host, mapper: Mapper, lab: Lab
-) -> None:
-    """To all nodes, with the hop limit that they demand, and the uplink's own link-layer address."""
+def test_new_proxy_entry_is_announced_without_the_override_flag(host: Host, mapper: Mapper, lab: Lab) -> None:
+    """Unsolicited advertisement to ff02::1, hop limit 255, with the uplink's link-layer address."""
     mapper.wait_for_log("proxying neighbour discovery")
-    announced = "icmp6 and ip6[40] == 136 and ip6 dst ff02::1"
-    with lab.router.namespace.popen("tcpdump", "-lnvvi", BRIDGE, "-c", "1", announced) as tcpdump:
+    capture_filter = "icmp6 and ip6[40] == 136 and ip6 dst ff02::1"
+    with lab.router.namespace.popen("tcpdump", "-lnvvi", BRIDGE, "-c", "1", capture_filter) as tcpdump:
         stderr = tcpdump.stderr
         assert stderr is not None
         eventually(lambda: "listening on" in stderr.readline())
         run_labelled(host, "mon_container")
         address = wait_until_mapped(host)
-        seen, _ = tcpdump.communicate(timeout=10)
+        captured, _ = tcpdump.communicate(timeout=10)
     lab.router.ping(host.address)
     mac = lab.router.neighbours()[host.address].mac
-    assert f"tgt is {address}, Flags [router]" in seen
-    assert "hlim 255" in seen
-    assert f"link-address option (2), length 8 (1): {mac}" in seen
+    assert f"tgt is {address}, Flags [router]" in captured
+    assert "hlim 255" in captured
+    assert f"link-address option (2), length 8 (1): {mac}" in captured
 
 
-def test_without_the_right_to_announce_all_else_is_done(host: Host) -> None:
-    """One warning that says which capability is missing."""
+def test_missing_cap_net_raw_prevents_only_the_announcement(host: Host) -> None:
+    """Containers are mapped; one warning names the missing capability."""
     with Mapper(host, wrapper=("setpriv", "--bounding-set=-net_raw")) as mapper:
         run_labelled(host, "mon_container")
         wait_until_mapped(host)

@@ -1,4 +1,4 @@
-"""Partial failure with real parts: calls that hang, streams that are cut, entries that the kernel refuses."""
+"""Partial failures: engine calls that hang, connections that are cut, proxy entries refused by the kernel."""
 
 import gc
 import json
@@ -32,57 +32,59 @@ from tests.lab.waiting import eventually
 from tests.unit.controller.world import World
 
 CUTS = 100
-LIVES = 20
+CONTROLLERS = 20
 ENTRY, OTHER = "2001:db8:103:1::1", "2001:db8:103:1::2"
 
 
-class Holding(Relay):
-    """A relay that holds requests back, of which some pattern is the first line, until it is released."""
+class StallingRelay(Relay):
+    """A relay that stalls the requests whose first line matches `pattern`, until `release`."""
 
     def __init__(self, path: Path, engine: Path) -> None:
         super().__init__(path, engine)
-        self.held: re.Pattern[bytes] | None = None
-        self.holds = 0
+        self.pattern: re.Pattern[bytes] | None = None
+        self.stalled = 0
         self._released = threading.Event()
 
     def release(self) -> None:
-        """Let go what is held, and hold no more."""
-        self.held = None
+        """Forward the stalled requests, and stall no more."""
+        self.pattern = None
         self._released.set()
 
     def _request(self, line: Line, chunk: bytes) -> None:
-        if self.held is not None and self.held.search(chunk.partition(b"\r\n")[0]):
-            self.holds += 1
+        if self.pattern is not None and self.pattern.search(chunk.partition(b"\r\n")[0]):
+            self.stalled += 1
             self._released.wait(timeout=120)
         super()._request(line, chunk)
 
 
 @pytest.fixture
-def relay(host: Host) -> Iterator[Holding]:
-    """A relay before the host's engine."""
-    with Holding(host.workdir / "faults.sock", host.engine.socket) as relay:
+def relay(host: Host) -> Iterator[StallingRelay]:
+    """A relay in front of the host's engine."""
+    with StallingRelay(host.workdir / "faults.sock", host.engine.socket) as relay:
         yield relay
         relay.release()
 
 
 @pytest.fixture
-def mapper(host: Host, relay: Holding) -> Iterator[Mapper]:
-    """The daemon, which meets the engine through the relay, and looks at everything once in a day."""
+def mapper(host: Host, relay: StallingRelay) -> Iterator[Mapper]:
+    """The daemon, connected to the engine through the relay, with a resync of one day."""
     with Mapper(host, "--docker-host", relay.url, "--resync", "86400") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         yield mapper
     assert "Traceback" not in mapper.log(), mapper.log()
 
 
-def test_inspections_that_hang_keep_nobody_else_waiting(host: Host, relay: Holding, mapper: Mapper) -> None:
-    """Neither the other containers nor the shutdown."""
+def test_hanging_inspections_delay_no_other_container_and_no_shutdown(
+    host: Host, relay: StallingRelay, mapper: Mapper
+) -> None:
+    """Six inspections hang; another container is mapped, and the daemon stops within 5 s."""
     names = [f"hung{number}" for number in range(6)]
     hung = [host.engine.docker("create", "--name", name, *LABEL, "busybox:lab") for name in names]
     eventually(lambda: all(f"done: connect container {name}" in mapper.log() for name in names))
-    relay.held = re.compile(rf"GET .*/containers/({'|'.join(hung)})/json".encode())
+    relay.pattern = re.compile(rf"GET .*/containers/({'|'.join(hung)})/json".encode())
     for each in hung:
         host.engine.docker("start", each)
-    eventually(lambda: relay.holds >= len(hung))
+    eventually(lambda: relay.stalled >= len(hung))
     run_labelled(host, "mon_container")
     wait_until_mapped(host)
     began = time.monotonic()
@@ -90,11 +92,11 @@ def test_inspections_that_hang_keep_nobody_else_waiting(host: Host, relay: Holdi
     assert time.monotonic() - began < 5
 
 
-def test_a_list_that_hangs_keeps_nobody_waiting(host: Host, relay: Holding, mapper: Mapper) -> None:
-    """It is said when it has taken too long, and the next one succeeds."""
-    relay.held = re.compile(rb"GET .*/containers/json")
+def test_hanging_list_delays_no_container(host: Host, relay: StallingRelay, mapper: Mapper) -> None:
+    """Its timeout is logged, and the next list succeeds."""
+    relay.pattern = re.compile(rb"GET .*/containers/json")
     os.kill(mapper.pid, signal.SIGHUP)
-    eventually(lambda: relay.holds)
+    eventually(lambda: relay.stalled)
     run_labelled(host, "mon_container")
     wait_until_mapped(host)
     mapper.wait_for_log("listing containers at .*: the engine does not answer", within=35)
@@ -102,14 +104,14 @@ def test_a_list_that_hangs_keeps_nobody_waiting(host: Host, relay: Holding, mapp
     mapper.wait_for_log("no longer failing: listing containers")
 
 
-def test_a_connect_that_hangs_is_awaited_by_the_shutdown_no_longer_than_promised(
-    host: Host, relay: Holding, mapper: Mapper
+def test_shutdown_waits_for_a_hanging_connect_only_until_its_timeout(
+    host: Host, relay: StallingRelay, mapper: Mapper
 ) -> None:
-    """Others are connected meanwhile, and the next process finishes what was begun."""
-    relay.held = re.compile(rb"POST .*/connect")
+    """Other containers are connected meanwhile, and the next process finishes the connect."""
+    relay.pattern = re.compile(rb"POST .*/connect")
     host.engine.docker("create", "--name", "hung", *LABEL, "busybox:lab")
-    eventually(lambda: relay.holds)
-    relay.held = None
+    eventually(lambda: relay.stalled)
+    relay.pattern = None
     run_labelled(host, "mon_container")
     wait_until_mapped(host)
     os.kill(mapper.pid, signal.SIGTERM)
@@ -121,10 +123,10 @@ def test_a_connect_that_hangs_is_awaited_by_the_shutdown_no_longer_than_promised
     wait_until_mapped(host, "hung", suffix_of("hung"))
 
 
-def test_the_daemon_keeps_no_thread_and_no_descriptor_of_connections_that_were_cut(
-    host: Host, relay: Holding, mapper: Mapper
+def test_cut_connections_leak_no_thread_and_no_descriptor_in_the_daemon(
+    host: Host, relay: StallingRelay, mapper: Mapper
 ) -> None:
-    """Nor does it take long to be there again."""
+    """Each reconnect takes less than 5 s."""
     run_labelled(host, "mon_container")
     wait_until_mapped(host)
 
@@ -134,47 +136,47 @@ def test_the_daemon_keeps_no_thread_and_no_descriptor_of_connections_that_were_c
         eventually(lambda: mapper.log().count("connected to the engine") > connected, within=5)
 
     cut()
-    before = steady(mapper.pid)
+    before = stable_usage(mapper.pid)
     for _ in range(10):
         cut()
-    eventually(lambda: no_more(mapper.pid, before))
+    eventually(lambda: has_not_grown(mapper.pid, before))
     assert host.proxy_entries(MAPPER_PROTOCOL)
 
 
-def test_readers_controllers_and_clients_leave_nothing_behind(
+def test_stopped_readers_controllers_and_clients_leak_no_thread_and_no_descriptor(
     host: Host,
-    relay: Holding,
+    relay: StallingRelay,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After a hundred reconnects, and after each has been stopped."""
-    # What is captured of the log keeps errors, and with them what they were raised over.
+    """After 100 reconnects of one controller, and after 20 controllers were started and stopped."""
+    # Captured log records would keep exceptions, and with them their frames and sockets.
     caplog.set_level(logging.CRITICAL, "dockeripv6mapper")
     monkeypatch.setattr("dockeripv6mapper.engine.events.LONGEST_RETRY_SECONDS", 0.01)
-    live(relay, tmp_path, cuts=1)
-    before = steady(os.getpid())
-    live(relay, tmp_path, cuts=CUTS)
-    for _ in range(LIVES):
-        live(relay, tmp_path, cuts=0)
+    run_controller(relay, tmp_path, cuts=1)
+    before = stable_usage(os.getpid())
+    run_controller(relay, tmp_path, cuts=CUTS)
+    for _ in range(CONTROLLERS):
+        run_controller(relay, tmp_path, cuts=0)
 
-    def nothing_is_left() -> bool:
-        # A life that ends in the middle of a call leaves its client to the collector.
+    def nothing_leaked() -> bool:
+        # A controller stopped during a call leaves its client to the garbage collector.
         gc.collect()
-        return no_more(os.getpid(), before)
+        return has_not_grown(os.getpid(), before)
 
-    eventually(nothing_is_left)
+    eventually(nothing_leaked)
     assert host.engine.running
 
 
-def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
-    """One life of a controller that maps nothing, with a real engine before it; its kernel is not asked."""
-    heard: list[EventMessage] = []
+def run_controller(relay: Relay, state_dir: Path, *, cuts: int) -> None:
+    """Start and stop a controller with a real engine and a fake kernel; cut its connections `cuts` times."""
+    messages: list[EventMessage] = []
     client, journal = Client(relay.url), Journal(state_dir)
     world = World()
 
     def deliver(message: EventMessage) -> None:
-        heard.append(message)
+        messages.append(message)
         controller.post(message)
 
     reader = EventReader(client, deliver)
@@ -190,38 +192,38 @@ def live(relay: Relay, state_dir: Path, *, cuts: int) -> None:
         thread.start()
         reader.start()
         for number in range(cuts + 1):
-            eventually(lambda expected=number: count(heard, Subscribed) > expected)  # type: ignore[misc]
+            eventually(lambda expected=number: count(messages, Subscribed) > expected)  # type: ignore[misc]
             if number < cuts:
                 relay.cut()
-                eventually(lambda expected=number: count(heard, StreamLost) > expected)  # type: ignore[misc]
+                eventually(lambda expected=number: count(messages, StreamLost) > expected)  # type: ignore[misc]
 
 
-def count(heard: list[EventMessage], kind: type[EventMessage]) -> int:
-    """How many of a kind were heard."""
-    return len([each for each in heard if isinstance(each, kind)])
+def count(messages: list[EventMessage], kind: type[EventMessage]) -> int:
+    """Return the number of messages of a kind."""
+    return len([each for each in messages if isinstance(each, kind)])
 
 
-def used(pid: int) -> tuple[int, int]:
-    """How many descriptors and how many threads a process has."""
+def usage(pid: int) -> tuple[int, int]:
+    """Return the number of file descriptors and of threads of a process."""
     process = Path("/proc") / str(pid)
     return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
 
 
-def steady(pid: int) -> tuple[int, int]:
-    """The same, once it has been the same twenty times in a row."""
-    seen: list[tuple[int, int]] = []
+def stable_usage(pid: int) -> tuple[int, int]:
+    """Wait until `usage` is the same 20 times in a row, and return it."""
+    samples: list[tuple[int, int]] = []
 
-    def is_steady() -> bool:
-        seen.append(used(pid))
-        return len(seen) > 20 and len(set(seen[-20:])) == 1
+    def is_stable() -> bool:
+        samples.append(usage(pid))
+        return len(samples) > 20 and len(set(samples[-20:])) == 1
 
-    eventually(is_steady)
-    return seen[-1]
+    eventually(is_stable)
+    return samples[-1]
 
 
-def no_more(pid: int, before: tuple[int, int]) -> bool:
-    """Whether a process has no more of either than before."""
-    descriptors, threads = used(pid)
+def has_not_grown(pid: int, before: tuple[int, int]) -> bool:
+    """Assert that a process has no more descriptors and threads than before."""
+    descriptors, threads = usage(pid)
     assert descriptors <= before[0], f"{descriptors} descriptors, {before[0]} before"
     assert threads <= before[1], f"{threads} threads, {before[1]} before"
     return True
@@ -229,7 +231,7 @@ def no_more(pid: int, before: tuple[int, int]) -> bool:
 
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
-    """A namespace of this test's alone, with two links."""
+    """A new namespace with two links."""
     namespace = Run.of_this_process("faults").namespace("entries")
     namespace.create()
     for link in (UPLINK, "up1"):
@@ -244,9 +246,9 @@ Add = Callable[..., dict[str, object]]
 
 @pytest.fixture
 def add(namespace: Namespace, tmp_path: Path) -> Add:
-    """Adds entries in the namespace."""
+    """Return a function that adds proxy entries in the namespace (`proxy_entry_writer`)."""
 
-    def added(*args: str, wrapper: tuple[str, ...] = ()) -> dict[str, object]:
+    def add_entries(*args: str, wrapper: tuple[str, ...] = ()) -> dict[str, object]:
         program = (
             "env",
             "-C",
@@ -259,27 +261,27 @@ def add(namespace: Namespace, tmp_path: Path) -> Add:
         outcome: dict[str, object] = json.loads(namespace.run(*wrapper, *program, *args).stdout)
         return outcome
 
-    return added
+    return add_entries
 
 
-def test_an_entry_whose_link_is_gone_fails_alone(add: Add) -> None:
-    """ENODEV: the others are added."""
+def test_proxy_entry_on_a_deleted_link_fails_alone(add: Add) -> None:
+    """ENODEV; the other entries are added."""
     outcome = add("--without", "up1", f"{ENTRY},{UPLINK}", f"{OTHER},up1")
     assert outcome["done"] == [ENTRY]
     assert "No such device" in str(outcome["failed"])
     assert OTHER in str(outcome["failed"])
 
 
-def test_an_entry_of_somebody_elses_is_found_and_left(add: Add, namespace: Namespace) -> None:
-    """EEXIST is never met: it is looked for first, and the others are added."""
+def test_foreign_proxy_entry_is_kept_and_reported(add: Add, namespace: Namespace) -> None:
+    """The table reads before it writes, so EEXIST does not occur; the other entries are added."""
     namespace.run("ip", "-6", "neigh", "add", "proxy", ENTRY, "dev", UPLINK)
     outcome = add(f"{ENTRY},{UPLINK}", f"{OTHER},{UPLINK}")
-    assert outcome["found"] == [ENTRY]
+    assert outcome["existing"] == [ENTRY]
     assert outcome["done"] == [OTHER]
 
 
-def test_without_the_right_to_every_entry_says_so(add: Add) -> None:
-    """EPERM, each with the hint what is missing."""
+def test_missing_cap_net_admin_fails_every_proxy_entry_with_a_hint(add: Add) -> None:
+    """EPERM for each entry; the hint names the capability."""
     outcome = add(f"{ENTRY},{UPLINK}", f"{OTHER},{UPLINK}", wrapper=("setpriv", "--bounding-set=-net_admin"))
     assert outcome["done"] == []
     assert str(outcome["failed"]).count("Operation not permitted") == 2

@@ -1,4 +1,4 @@
-"""Ports by label: exactly what was asked for is open, in every mode of the engine, and no longer."""
+"""`ipv6.mapper.ports`: exactly the labelled ports are open, in each firewall mode of the engine."""
 
 import os
 import shutil
@@ -22,9 +22,9 @@ from tests.lab.waiting import eventually
 SCANNED = [*range(1, 300), 443, *range(7990, 8110), 9000, 65535]
 SCANNED_UDP = [52, 53, 54, 80]
 ECHOED = (53, 54)
-"""UDP ports on which somebody echoes; the others refuse."""
+"""UDP ports with an echo server; the others refuse."""
 NEARBY = {"tcp": (79, 80, 81, 443, 8050, 8101), "udp": (52, 53, 54, 80)}
-"""What is scanned from other containers of the host."""
+"""Ports scanned from other containers of the host."""
 PORTS = "80/tcp,443,53/udp,8000-8100/tcp"
 OPEN_TCP = {80, 443, *range(8000, 8101)}
 OPEN_UDP = {53}
@@ -34,38 +34,36 @@ OPEN_NEARBY = {("tcp", 80), ("tcp", 443), ("tcp", 8050), ("udp", 53)}
 @pytest.fixture(params=MODES, ids=lambda mode: mode.name)
 def mode(request: pytest.FixtureRequest) -> FirewallMode:
     """Each mode in turn."""
-    found: FirewallMode = request.param
-    return found
+    mode: FirewallMode = request.param
+    return mode
 
 
 @pytest.fixture
 def host(lab: Lab, mode: FirewallMode) -> Iterator[Host]:
-    """The host in that mode."""
+    """A host in that mode."""
     with host_in_mode(lab, mode) as host:
         yield host
 
 
 @pytest.fixture(params=[ENGINE_20_10, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
-def plain(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host of each engine, in the mode that the README recommends."""
+def recommended(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A host of each engine, in the recommended mode."""
     with host_in_mode(lab, request.param) as host:
         yield host
 
 
 def assert_exactly_open(lab: Lab, mode: FirewallMode, host: Host, address: IPv6Address) -> None:
-    """What the label names and nothing else, or everything where the engine filters nothing."""
+    """Assert that only the labelled ports are reachable, or all ports if the engine does not filter."""
     assert scan_ports(from_router(lab), address, "tcp", SCANNED) == (
         OPEN_TCP if mode.filters else set(SCANNED)
     )
     with udp_echo(host, "mon_container", *ECHOED):
-        found = scan_ports(from_router(lab), address, "udp", SCANNED_UDP)
-    assert found == (OPEN_UDP if mode.filters else set(SCANNED_UDP))
+        reachable = scan_ports(from_router(lab), address, "udp", SCANNED_UDP)
+    assert reachable == (OPEN_UDP if mode.filters else set(SCANNED_UDP))
 
 
-def test_exactly_the_labelled_ports_are_open_before_during_and_after_restarts(
-    lab: Lab, mode: FirewallMode, host: Host
-) -> None:
-    """Of the daemon, and of the engine, which builds its chains anew; and none when the container is gone."""
+def test_only_labelled_ports_are_open_also_across_restarts(lab: Lab, mode: FirewallMode, host: Host) -> None:
+    """Restarts of daemon and engine, which rebuilds its chains. Ports are closed with the container."""
     with Mapper(host, "--resync", "1") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         serve(host, "mon_container", *LABEL, "--restart", "always", "--label", f"ipv6.mapper.ports={PORTS}")
@@ -84,19 +82,19 @@ def test_exactly_the_labelled_ports_are_open_before_during_and_after_restarts(
         eventually(lambda: str(address) not in table(host), within=2)
 
 
-def test_between_containers_the_engine_decides_and_labelled_ports_answer(
-    mode: FirewallMode, host: Host
-) -> None:
-    """On the same network and on another, a peer reaches what it reached before, and what is opened."""
+def test_containers_reach_labelled_ports_and_what_the_engine_allows(mode: FirewallMode, host: Host) -> None:
+    """From the same and another network: the same ports as without the mapper, and the labelled ones."""
     other = create_other_network(host, mode)
     address = host.subnet[SUFFIX]
     attached = ("--network", "he_ipv6", "--ip6", str(address))
     serve(host, "mon_container", *LABEL, *attached, "--label", f"ipv6.mapper.ports={PORTS}")
-    run(host, "neighbour", "--network", "he_ipv6")
-    run(host, "stranger", "--network", "other")
-    peers = [from_container(host, "neighbour"), from_container(host, "stranger")]
+    run(host, "same-network", "--network", "he_ipv6")
+    run(host, "other-network", "--network", "other")
+    peers = [from_container(host, "same-network"), from_container(host, "other-network")]
     eventually(lambda: scan_ports(peers[0], address, "tcp", [80]))
-    eventually(lambda: host.engine.docker("exec", "stranger", "ping", "-c", "1", "-W", "1", str(other[1])))
+    eventually(
+        lambda: host.engine.docker("exec", "other-network", "ping", "-c", "1", "-W", "1", str(other[1]))
+    )
     with udp_echo(host, "mon_container", *ECHOED):
         before = [reached_nearby(peer, address) for peer in peers]
         assert before[0] == {(protocol, port) for protocol in NEARBY for port in NEARBY[protocol]}
@@ -108,7 +106,7 @@ def test_between_containers_the_engine_decides_and_labelled_ports_answer(
 
 
 def reached_nearby(peer: EnterNamespace, address: IPv6Address) -> set[tuple[str, int]]:
-    """What a container reaches of `NEARBY`."""
+    """Return the ports of `NEARBY` that a container reaches."""
     return {
         (protocol, port)
         for protocol in NEARBY
@@ -117,79 +115,79 @@ def reached_nearby(peer: EnterNamespace, address: IPv6Address) -> set[tuple[str,
 
 
 def create_other_network(host: Host, mode: FirewallMode) -> IPv6Network:
-    """A network beside the labelled one, of the same mode; returns its subnet."""
+    """Create a second network in the same mode; return its subnet."""
     subnet = IPv6Network((int(host.subnet.network_address) | 0xA0 << 48, host.subnet.prefixlen))
     options = ("-o", f"com.docker.network.bridge.gateway_mode_ipv6={mode.gateway_mode}")
-    given = options if mode.gateway_mode else ()
-    host.engine.docker("network", "create", "--ipv6", "--subnet", str(subnet), *given, "other")
+    mode_options = options if mode.gateway_mode else ()
+    host.engine.docker("network", "create", "--ipv6", "--subnet", str(subnet), *mode_options, "other")
     return subnet
 
 
 def table(host: Host) -> str:
-    """Our table in the host's firewall; empty where there is none."""
+    """Return the mapper's nft table as text; empty if there is none."""
     return host.namespace.run("nft", "list", "table", "ip6", "dockeripv6mapper", check=False).stdout
 
 
-def rules_of_ours(host: Host) -> int:
-    """How many rules among the engine's carry our name."""
+def mapper_rules(host: Host) -> int:
+    """Return the number of ip6tables rules with the mapper's comment."""
     saved = (host.namespace.run(command).stdout for command in ("ip6tables-save", "ip6tables-legacy-save"))
     return sum(rules.count("DockerIPV6Mapper") for rules in saved)
 
 
-def test_a_container_without_the_label_gets_nothing_opened(lab: Lab, mode: FirewallMode, host: Host) -> None:
-    """And nothing is installed where nobody asks."""
+def test_without_ports_label_nothing_is_opened_or_installed(lab: Lab, mode: FirewallMode, host: Host) -> None:
+    """No nft table and no rule; a network in gateway mode nat causes one warning."""
     with Mapper(host) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         serve(host, "mon_container", *LABEL)
         address = wait_until_mapped(host)
-        # The first container's bridge takes its time: whether the ping passes is the engine's business.
+        # Wait for the bridge of the first container. The engine may drop the ping.
         lab.router.ping(address, timeout=3)
         assert bool(scan_ports(from_router(lab), address, "tcp", [80, 8050])) != mode.filters
         assert not table(host)
-        assert not rules_of_ours(host)
+        assert not mapper_rules(host)
         warned = mapper.log().count("network he_ipv6: nothing from outside gets in: its gateway mode is nat")
         assert warned == (1 if mode.gateway_mode == "nat" else 0)
 
 
-def test_a_flushed_firewall_is_put_right_by_the_next_pass(lab: Lab, plain: Host) -> None:
-    """As after `iptables -F`, or a reload of somebody's firewall."""
-    with Mapper(plain, "--resync", "1") as mapper:
+def test_flushed_firewall_is_restored(lab: Lab, recommended: Host) -> None:
+    """As after `iptables -F` or a reload of another firewall."""
+    with Mapper(recommended, "--resync", "1") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        address = wait_until_mapped(plain)
+        serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        address = wait_until_mapped(recommended)
         eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
-        chain = "DOCKER-USER" if plain.engine.flavour is Flavour.MODERN else "FORWARD"
-        plain.namespace.run("ip6tables", "-t", "raw", "-F", "PREROUTING")
-        plain.namespace.run("ip6tables", "-F", chain)
-        plain.namespace.run("nft", "delete", "table", "ip6", "dockeripv6mapper")
-        eventually(lambda: str(address) in table(plain), within=5)
-        eventually(lambda: rules_of_ours(plain) == 2, within=5)
+        chain = "DOCKER-USER" if recommended.engine.flavour is Flavour.MODERN else "FORWARD"
+        recommended.namespace.run("ip6tables", "-t", "raw", "-F", "PREROUTING")
+        recommended.namespace.run("ip6tables", "-F", chain)
+        recommended.namespace.run("nft", "delete", "table", "ip6", "dockeripv6mapper")
+        eventually(lambda: str(address) in table(recommended), within=5)
+        eventually(lambda: mapper_rules(recommended) == 2, within=5)
         eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80, 81]) >= {80}, within=5)
 
 
-def test_an_element_of_somebody_elses_in_our_table_stops_nothing(plain: Host) -> None:
-    """One warning, and the table is built anew: what labels ask for is opened, and no more."""
-    with Mapper(plain, "--resync", "1") as mapper:
+def test_foreign_element_in_the_nft_table_is_removed(recommended: Host) -> None:
+    """One warning; the table is rebuilt, and later ports are still opened."""
+    with Mapper(recommended, "--resync", "1") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        address = wait_until_mapped(plain)
-        eventually(lambda: str(address) in table(plain), within=5)
+        serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        address = wait_until_mapped(recommended)
+        eventually(lambda: str(address) in table(recommended), within=5)
         element = f'{{ {address} . tcp . 8050 comment "by hand" }}'
-        plain.namespace.run("nft", "add", "element", "ip6", "dockeripv6mapper", "open", element)
+        recommended.namespace.run("nft", "add", "element", "ip6", "dockeripv6mapper", "open", element)
         mapper.wait_for_log("WARNING.*table ip6 dockeripv6mapper is not as it was made")
-        eventually(lambda: "by hand" not in table(plain), within=5)
-        serve(plain, "nginx", *LABEL, "--label", "ipv6.mapper.ports=80")
-        other = wait_until_mapped(plain, "nginx", 0xEE_0043_0040)
-        eventually(lambda: str(other) in table(plain), within=5)
+        eventually(lambda: "by hand" not in table(recommended), within=5)
+        serve(recommended, "nginx", *LABEL, "--label", "ipv6.mapper.ports=80")
+        other = wait_until_mapped(recommended, "nginx", 0xEE_0043_0040)
+        eventually(lambda: str(other) in table(recommended), within=5)
         assert mapper.log().count("is not as it was made") == 1
 
 
-def test_established_connections_survive_restarts_and_unrelated_changes(lab: Lab, plain: Host) -> None:
-    """One connection, echoing throughout."""
-    with Mapper(plain) as mapper:
+def test_established_connection_survives_restart_and_unrelated_changes(lab: Lab, recommended: Host) -> None:
+    """One TCP connection is used before, during and after them."""
+    with Mapper(recommended) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        address = wait_until_mapped(plain)
+        serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        address = wait_until_mapped(recommended)
         eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
         client = lab.router.namespace.nsenter(sys.executable, "-c", ECHO_CLIENT, str(address))
         with subprocess.Popen(client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as connection:
@@ -197,8 +195,8 @@ def test_established_connections_survive_restarts_and_unrelated_changes(lab: Lab
             assert mapper.stop() == 0
             assert echoed(connection, "stopped") == "stopped"
             mapper.start()
-            serve(plain, "nginx", *LABEL, "--label", "ipv6.mapper.ports=all")
-            wait_until_mapped(plain, "nginx", 0xEE_0043_0040)
+            serve(recommended, "nginx", *LABEL, "--label", "ipv6.mapper.ports=all")
+            wait_until_mapped(recommended, "nginx", 0xEE_0043_0040)
             mapper.wait_for_log("opened 1-65535/udp")
             assert echoed(connection, "after") == "after"
             connection.kill()
@@ -216,7 +214,7 @@ with socket.create_connection((sys.argv[1], 80), timeout=5) as link, link.makefi
 
 
 def echoed(connection: "subprocess.Popen[str]", word: str) -> str:
-    """What comes back of a word that is sent."""
+    """Send a line, and return the reply."""
     assert connection.stdin is not None
     assert connection.stdout is not None
     connection.stdin.write(f"{word}\n")
@@ -224,54 +222,59 @@ def echoed(connection: "subprocess.Popen[str]", word: str) -> str:
     return connection.stdout.readline().strip()
 
 
-def test_closed_drops_what_no_label_opened_and_nothing_else(lab: Lab, plain: Host) -> None:
-    """Ping, what is opened, and everything between containers and on the way out goes on."""
-    with Mapper(plain, "--firewall", "closed") as mapper:
+def test_firewall_closed_drops_only_new_connections_to_unlabelled_ports(lab: Lab, recommended: Host) -> None:
+    """Ping, labelled ports, and connections between containers and to the outside still work."""
+    with Mapper(recommended, "--firewall", "closed") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        serve(plain, "nginx", *LABEL)
-        address, other = wait_until_mapped(plain), wait_until_mapped(plain, "nginx", 0xEE_0043_0040)
+        serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        serve(recommended, "nginx", *LABEL)
+        address, other = (
+            wait_until_mapped(recommended),
+            wait_until_mapped(recommended, "nginx", 0xEE_0043_0040),
+        )
         eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
         assert scan_ports(from_router(lab), address, "tcp", [79, 80, 81, 8050]) == {80}
         assert scan_ports(from_router(lab), address, "udp", [53]) == set()
         assert scan_ports(from_router(lab), other, "tcp", [80, 8050]) == set()
         assert reaches(lab.router, address)
-        docker = plain.engine.docker
+        docker = recommended.engine.docker
         docker("exec", "nginx", "nc", "-w", "2", str(address), "8050", "-e", "true")
         docker("exec", "nginx", "ping", "-c", "1", "-W", "3", str(lab.router.address))
         docker("rm", "-f", "mon_container", "nginx")
-        eventually(lambda: not table(plain), within=3)
+        eventually(lambda: not table(recommended), within=3)
 
 
-def test_off_touches_nothing(plain: Host) -> None:
-    """Whatever labels ask for."""
-    with Mapper(plain, "--firewall", "off") as mapper:
+def test_firewall_off_installs_nothing(recommended: Host) -> None:
+    """Neither table nor rule, despite a ports label."""
+    with Mapper(recommended, "--firewall", "off") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        wait_until_mapped(plain)
-        assert not table(plain)
-        assert not rules_of_ours(plain)
+        serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        wait_until_mapped(recommended)
+        assert not table(recommended)
+        assert not mapper_rules(recommended)
 
 
-def test_cleanup_removes_table_and_rules(plain: Host) -> None:
-    """Ours, and only those."""
-    with Mapper(plain) as mapper:
+def test_cleanup_removes_table_and_rules(recommended: Host) -> None:
+    """The mapper's only; a rule of the user is kept."""
+    with Mapper(recommended) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        address = wait_until_mapped(plain)
+        serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
+        address = wait_until_mapped(recommended)
         mapper.wait_for_log(f"opened 80/tcp of {address}")
-    plain.namespace.run("ip6tables", "-I", "FORWARD", "-d", str(plain.subnet[SUFFIX]), "-j", "ACCEPT")
-    done = run_command(plain, "cleanup")
+    recommended.namespace.run(
+        "ip6tables", "-I", "FORWARD", "-d", str(recommended.subnet[SUFFIX]), "-j", "ACCEPT"
+    )
+    done = run_command(recommended, "cleanup")
     assert done.returncode == 0, done.stderr
     for part in ("table ip6 dockeripv6mapper", "raw PREROUTING", f"proxy entry {address}"):
         assert part in done.stdout
-    assert not rules_of_ours(plain)
-    assert str(address) in plain.namespace.run("ip6tables-save").stdout
-    assert not table(plain)
+    assert not mapper_rules(recommended)
+    assert str(address) in recommended.namespace.run("ip6tables-save").stdout
+    assert not table(recommended)
 
 
-def test_the_backend_that_the_engine_does_not_use_is_left_alone(lab: Lab) -> None:
-    """Though it be the machine's choice: its mere listing would make tables that other programs warn of."""
+def test_iptables_backend_not_used_by_the_engine_is_not_touched(lab: Lab) -> None:
+    """Also if it is the machine's default: listing creates tables about which other programs warn."""
     with host_in_mode(lab, ENGINE_28_ROUTED) as host:
         path = {"PATH": f"{host.engine.workdir / 'legacy'}:{os.environ['PATH']}"}
         with Mapper(host, environment=path) as mapper:
@@ -281,8 +284,8 @@ def test_the_backend_that_the_engine_does_not_use_is_left_alone(lab: Lab) -> Non
         assert not host.namespace.run("cat", "/proc/net/ip6_tables_names").stdout
 
 
-def test_ip6tables_that_fails_keeps_no_container_from_its_address(lab: Lab, tmp_path: Path) -> None:
-    """As the legacy backend does on a kernel without it: said, and tried again."""
+def test_failing_ip6tables_does_not_prevent_the_mapping(lab: Lab, tmp_path: Path) -> None:
+    """As with iptables-legacy on a kernel without it: a warning, and a retry."""
     for command in ("ip6tables", "ip6tables-nft", "ip6tables-legacy"):
         (tmp_path / command).symlink_to("/bin/false")
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
@@ -296,8 +299,8 @@ def test_ip6tables_that_fails_keeps_no_container_from_its_address(lab: Lab, tmp_
         mapper.wait_for_log("WARNING .*ip6tables-nft -w -t raw -I PREROUTING 1 .*: exit code 1")
 
 
-def test_commands_that_take_seconds_keep_no_container_from_its_address(lab: Lab, tmp_path: Path) -> None:
-    """As with a large ruleset, or a held lock of xtables; the ports are open a little later."""
+def test_slow_firewall_commands_do_not_delay_the_mapping(lab: Lab, tmp_path: Path) -> None:
+    """As with a large ruleset or a held xtables lock; only the ports are opened later."""
     for command in ("nft", "ip6tables", "ip6tables-nft", "ip6tables-save", "ip6tables-nft-save"):
         script = tmp_path / command
         script.write_text(f'#!/bin/sh\nsleep 3\nexec {shutil.which(command)} "$@"\n')
@@ -323,12 +326,12 @@ def test_commands_that_take_seconds_keep_no_container_from_its_address(lab: Lab,
         ("80,,81", "''"),
     ],
 )
-def test_ports_that_cannot_be_understood_leave_the_mapping_alone(plain: Host, ports: str, item: str) -> None:
-    """The item is named, and none of the label's ports is opened."""
-    with Mapper(plain) as mapper:
+def test_invalid_ports_label_does_not_prevent_the_mapping(recommended: Host, ports: str, item: str) -> None:
+    """A warning names the invalid item, and none of the label's ports is opened."""
+    with Mapper(recommended) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
-        serve(plain, "mon_container", *LABEL, "--label", f"ipv6.mapper.ports={ports}")
-        wait_until_mapped(plain)
+        serve(recommended, "mon_container", *LABEL, "--label", f"ipv6.mapper.ports={ports}")
+        wait_until_mapped(recommended)
         warning = mapper.wait_for_log("WARNING.*container mon_container: no port is opened.*")[0]
         assert f"ipv6.mapper.ports={item}" in warning
-        assert not table(plain)
+        assert not table(recommended)

@@ -1,4 +1,4 @@
-"""The lab's own promises: it is what the drawing says, and it leaves nothing behind."""
+"""The lab itself: it matches the drawing in `tests.lab`, and it leaves nothing on the machine."""
 
 import re
 import signal
@@ -21,12 +21,12 @@ LAB = (sys.executable, "-m", "tests.lab")
 RULES = (("iptables-save",), ("ip6tables-save",), ("nft", "--stateless", "list", "ruleset"))
 LINKS = (("ip", "-j", "addr"), ("ip", "-6", "-j", "route"), ("ip", "-6", "-j", "neigh", "show", "proxy"))
 SYSCTLS = ("ipv6/conf/*/forwarding", "ipv6/conf/*/proxy_ndp", "ipv6/conf/*/accept_ra", "ipv4/ip_forward")
-PASSING = re.compile(r'"(valid_life_time|preferred_life_time|expires)":\d+|^#.*$|\[\d+:\d+\]', re.MULTILINE)
-"""What differs from one moment to the next on any machine: lifetimes, dates, counters."""
+VOLATILE = re.compile(r'"(valid_life_time|preferred_life_time|expires)":\d+|^#.*$|\[\d+:\d+\]', re.MULTILINE)
+"""Output that changes all the time on any machine: lifetimes, dates, counters."""
 
 
-def test_engine_is_of_the_release_that_its_flavour_names(host: Host) -> None:
-    """Each engine answers, and is the one that the test's name says."""
+def test_engine_has_the_version_of_its_flavour(host: Host) -> None:
+    """Each engine answers with the version in the test's ID."""
     version = host.engine.docker("version", "--format", "{{.Server.Version}}")
     assert version.startswith(host.engine.flavour.release)
 
@@ -37,15 +37,15 @@ def test_router_reaches_each_uplink(lab: Lab, host: Host) -> None:
 
 
 def test_container_runs_in_the_hosts_subnet(host: Host) -> None:
-    """A container on `he_ipv6` has an address in the host's /80 from its start."""
+    """A container on `he_ipv6` has an address in the host's /80."""
     _start(host, "inside")
     assert _address(host, "inside") in host.subnet
 
 
 def test_container_is_unreachable_without_proxy_entry(lab: Lab, host: Host) -> None:
-    """The lab has the problem that the mapper is for, and a proxy entry by hand solves it."""
-    _start(host, "outpost")
-    address = _address(host, "outpost")
+    """Without a proxy entry the router gets no answer; with a manual one it does."""
+    _start(host, "unproxied")
+    address = _address(host, "unproxied")
     assert not lab.router.ping(address)
     host.namespace.set_sysctl(f"net.ipv6.conf.{UPLINK}.proxy_ndp", "1")
     host.namespace.set_sysctl(f"net.ipv6.neigh.{UPLINK}.proxy_delay", "0")
@@ -57,8 +57,8 @@ def test_container_is_unreachable_without_proxy_entry(lab: Lab, host: Host) -> N
     assert neighbours[address].mac == neighbours[host.address].mac
 
 
-def test_containers_live_through_kill_and_live_restore(host: Host) -> None:
-    """An engine's restart with live restore, and a killed engine's next start, find them running."""
+def test_containers_survive_engine_kill_and_live_restore(host: Host) -> None:
+    """They run on over a restart with live restore, and over a kill and start of the engine."""
     host.engine.restart(live_restore=True)
     _start(host, "survivor")
     before = _started_at(host, "survivor")
@@ -72,16 +72,16 @@ def test_containers_live_through_kill_and_live_restore(host: Host) -> None:
 
 
 def test_stopped_engine_leaves_no_process(host: Host) -> None:
-    """Also a killed engine's containers and shims are gone after `stop`."""
+    """After `kill` and `stop`, no container and no shim is left."""
     _start(host, "orphan")
     host.engine.kill()
-    assert list(processes_in(host.namespace.path)), "the shim is still there"
+    assert list(processes_in(host.namespace.path)), "the shim should still run"
     host.engine.stop()
     assert not list(processes_in(host.namespace.path))
 
 
 def test_machine_is_untouched(lab: Lab) -> None:
-    """Addresses, routes, sysctls and rules of the machine's own namespace are as before, also meanwhile."""
+    """Addresses, routes, sysctls and rules of the machine do not change, also while a lab runs."""
     before = _machine()
     with _lab_of_another_process() as process:
         assert _machine() == before
@@ -92,25 +92,25 @@ def test_machine_is_untouched(lab: Lab) -> None:
     assert lab.run.record.exists()
 
 
-def test_killed_lab_is_swept(lab: Lab) -> None:
-    """`down` removes all that a killed run left, a running container included, and no living run."""
+def test_killed_lab_is_removed_by_down(lab: Lab) -> None:
+    """`down` removes what a killed run left, also a running container; a lab in use is kept."""
     with _lab_of_another_process() as process:
-        (theirs,) = (run for run in known_runs() if run.pid == process.pid)
-        for host in hosts_of(theirs):
-            _start(host, "left")
+        (other,) = (run for run in known_runs() if run.pid == process.pid)
+        for host in hosts_of(other):
+            _start(host, "leftover")
         running = {
-            pid: start_time(pid) for host in hosts_of(theirs) for pid in processes_in(host.namespace.path)
+            pid: start_time(pid) for host in hosts_of(other) for pid in processes_in(host.namespace.path)
         }
         process.kill()
-    assert len(_traces(process.pid)) > 5, "the test would see what is left"
+    assert len(_traces(process.pid)) > 5, "the killed lab should have left something"
     run(*LAB, "down", str(process.pid), cwd=CHECKOUT)
     assert not _traces(process.pid)
     assert not [pid for pid, started in running.items() if start_time(pid) == started]
     assert lab.router.ping(lab.hosts[0].address)
 
 
-def test_down_leaves_a_lab_in_use_alone(lab: Lab) -> None:
-    """A lab that a living test run uses is neither ended nor swept by `down`."""
+def test_down_keeps_a_lab_in_use(lab: Lab) -> None:
+    """`down` does not stop the lab of a running test session."""
     done = run(*LAB, "down", str(lab.run.pid), cwd=CHECKOUT)
     assert "left alone" in done.stdout
     assert lab.router.ping(lab.hosts[0].address)
@@ -127,7 +127,7 @@ def _lab_of_another_process() -> Iterator[subprocess.Popen[str]]:
 
 
 def _start(host: Host, name: str) -> None:
-    """Run a container on the host's labelled network, which is created where it is missing."""
+    """Run a container on `he_ipv6`; create the network if it is missing."""
     if not host.engine.docker("network", "ls", "-q", "--filter", "name=he_ipv6"):
         host.create_network()
     host.engine.docker("run", "-d", "--name", name, "--network", "he_ipv6", "busybox:lab")
@@ -144,18 +144,18 @@ def _started_at(host: Host, name: str) -> str:
 
 
 def _machine() -> dict[str, str]:
-    """Return what the machine's own namespace holds that an engine or a lab might change."""
-    shown = {" ".join(argv): PASSING.sub("", run(*argv).stdout) for argv in (*RULES, *LINKS)}
+    """Return the state of the machine's namespace that an engine or a lab might change."""
+    shown = {" ".join(argv): VOLATILE.sub("", run(*argv).stdout) for argv in (*RULES, *LINKS)}
     files = [path for pattern in SYSCTLS for path in Path("/proc/sys/net").glob(pattern)]
     return shown | {str(path): path.read_text() for path in files}
 
 
 def _traces(pid: int) -> list[str]:
-    """Return all that bears the name of that process's run: files, mounts, cgroups, processes."""
+    """Return files, mounts, cgroups and processes named after the run of process `pid`."""
     name = f"dim-{pid}"
     places = (Path("/run/netns"), Path("/var/lib"), CGROUPS, *CGROUPS.iterdir())
-    found = [str(path) for place in places if place.is_dir() for path in place.glob(f"{name}*")]
-    found += [str(path) for path in Path("/run").glob(f"*.{pid}.*")]
-    found += [line for line in (PROC / "self/mountinfo").read_text().splitlines() if name in line]
-    found += run("pgrep", "-af", name, check=False).stdout.splitlines()
-    return found
+    traces = [str(path) for place in places if place.is_dir() for path in place.glob(f"{name}*")]
+    traces += [str(path) for path in Path("/run").glob(f"*.{pid}.*")]
+    traces += [line for line in (PROC / "self/mountinfo").read_text().splitlines() if name in line]
+    traces += run("pgrep", "-af", name, check=False).stdout.splitlines()
+    return traces

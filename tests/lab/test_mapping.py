@@ -1,4 +1,4 @@
-"""The main job, end to end: a label, and the router reaches the container."""
+"""Mapping, end to end: a labelled container is reachable from the router."""
 
 import json
 
@@ -28,14 +28,14 @@ from tests.lab.waiting import eventually
 
 @pytest.fixture
 def router(lab: Lab) -> Router:
-    """The world outside."""
+    """The lab's router."""
     return lab.router
 
 
-def test_a_labelled_container_is_reachable_within_a_second_and_its_entry_goes_with_it(
+def test_labelled_container_is_mapped_within_a_second_and_its_entry_removed_with_it(
     host: Host, mapper: Mapper, router: Router
 ) -> None:
-    """From `docker run` to the router's ping, and from `docker rm` to a clean table."""
+    """Address and proxy entry within 1 s of `docker run`; entry removed within 1 s of `docker rm`."""
     mapper.wait_for_log("proxying neighbour discovery")
     foreign = host.subnet[0xF0]
     host.add_proxy_entry(foreign)
@@ -49,8 +49,8 @@ def test_a_labelled_container_is_reachable_within_a_second_and_its_entry_goes_wi
     eventually(lambda: host.proxy_entries() == {(foreign, UPLINK)}, within=1)
 
 
-def test_a_web_server_in_a_container_answers_the_router(host: Host, mapper: Mapper, router: Router) -> None:
-    """What the older manual ends with: the browser shows the page."""
+def test_router_gets_the_page_of_a_web_server(host: Host, mapper: Mapper, router: Router) -> None:
+    """The last step of the original program's manual: a browser shows the page."""
     mapper.wait_for_log("proxying neighbour discovery")
     host.engine.docker("run", "-d", "--name", "nginx", *LABEL, "busybox:lab", *WEB_SERVER)
     address = wait_until_mapped(host, "nginx", 0xEE_0043_0040)
@@ -58,8 +58,8 @@ def test_a_web_server_in_a_container_answers_the_router(host: Host, mapper: Mapp
     assert eventually(lambda: router.http_get(f"http://[{address}]/"), within=5) == "welcome\n"
 
 
-def test_a_container_that_ran_before_the_daemon_is_mapped(host: Host, router: Router) -> None:
-    """Running, stopped and never started ones alike."""
+def test_container_older_than_the_daemon_is_mapped(host: Host, router: Router) -> None:
+    """Both a running container and one that was created and not started."""
     run_labelled(host, "mon_container")
     host.engine.docker("create", "--name", "later", *LABEL, "--label", "ipv6.mapper.suffix=a", "busybox:lab")
     with Mapper(host):
@@ -71,8 +71,8 @@ def test_a_container_that_ran_before_the_daemon_is_mapped(host: Host, router: Ro
 
 @pytest.mark.parametrize("trial", ["restart", "stop and start", "kill", "pause"])
 @pytest.mark.usefixtures("mapper")
-def test_a_container_that_is_restarted_ends_in_the_same_state(host: Host, router: Router, trial: str) -> None:
-    """The same address, and nothing left to do."""
+def test_restarted_or_paused_container_keeps_its_address(host: Host, router: Router, trial: str) -> None:
+    """It is reachable at the same address, and the plan is empty."""
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
     docker = host.engine.docker
@@ -97,10 +97,10 @@ def test_a_container_that_is_restarted_ends_in_the_same_state(host: Host, router
 
 
 @pytest.mark.parametrize("live_restore", [False, True], ids=["plain", "live-restore"])
-def test_an_engine_restart_ends_in_the_same_state(
+def test_engine_restart_keeps_the_mapping(
     host: Host, mapper: Mapper, router: Router, live_restore: bool
 ) -> None:
-    """The daemon outlives it, says so once, and the container is reachable again."""
+    """The daemon keeps running, logs the loss once, and the container is reachable again."""
     run_labelled(host, "mon_container", "--restart", "always")
     address = wait_until_mapped(host)
     host.engine.restart(live_restore=live_restore)
@@ -111,17 +111,17 @@ def test_an_engine_restart_ends_in_the_same_state(
     assert mapper.log().count("keeping everything as it is") == 1
 
 
-def test_a_killed_daemon_that_is_started_again_ends_in_the_same_state(
+def test_daemon_restarted_after_a_kill_restores_all_mappings(
     host: Host, mapper: Mapper, router: Router
 ) -> None:
-    """Also where containers came and went meanwhile."""
+    """Also of containers that were created or removed meanwhile."""
     run_labelled(host, "mon_container")
-    run_labelled(host, "gone", "--label", "ipv6.mapper.suffix=b")
+    run_labelled(host, "removed", "--label", "ipv6.mapper.suffix=b")
     address = wait_until_mapped(host)
-    wait_until_mapped(host, "gone", 0xB)
+    wait_until_mapped(host, "removed", 0xB)
     mapper.kill()
     assert reaches(router, address)
-    host.engine.docker("rm", "-f", "gone")
+    host.engine.docker("rm", "-f", "removed")
     run_labelled(host, "new", "--label", "ipv6.mapper.suffix=c")
     mapper.start()
     wait_until_mapped(host, "new", 0xC)
@@ -130,8 +130,8 @@ def test_a_killed_daemon_that_is_started_again_ends_in_the_same_state(
     assert plan_of(host) == EMPTY_PLAN
 
 
-def test_a_stopped_daemon_leaves_the_containers_reachable(host: Host, mapper: Mapper, router: Router) -> None:
-    """An upgrade is not an outage."""
+def test_containers_stay_reachable_after_the_daemon_stops(host: Host, mapper: Mapper, router: Router) -> None:
+    """So an upgrade causes no outage."""
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
     assert mapper.stop() == 0
@@ -139,8 +139,8 @@ def test_a_stopped_daemon_leaves_the_containers_reachable(host: Host, mapper: Ma
 
 
 @pytest.mark.usefixtures("mapper")
-def test_a_renamed_container_is_mapped_anew(host: Host) -> None:
-    """The address is a function of the name."""
+def test_renamed_container_gets_the_address_of_its_new_name(host: Host) -> None:
+    """The old proxy entry is removed."""
     run_labelled(host, "mon_container")
     wait_until_mapped(host)
     host.engine.docker("rename", "mon_container", "nginx")
@@ -148,8 +148,8 @@ def test_a_renamed_container_is_mapped_anew(host: Host) -> None:
     eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)}, within=3)
 
 
-def test_a_network_that_is_created_later_is_awaited(host: Host, mapper: Mapper) -> None:
-    """The refusal is lifted by the network's arrival; a network that is made anew is followed."""
+def test_container_is_mapped_when_its_network_is_created(host: Host, mapper: Mapper) -> None:
+    """The refusal ends with the network's creation. A manual disconnect is undone."""
     host.engine.docker("network", "rm", "he_ipv6")
     run_labelled(host, "mon_container")
     mapper.wait_for_log("network-not-found")
@@ -173,10 +173,8 @@ REFUSALS = [
 ]
 
 
-def test_what_cannot_be_granted_is_one_warning_each_and_the_container_runs_on(
-    host: Host, mapper: Mapper
-) -> None:
-    """Container, label, value and reason; nothing about the container changes, and the daemon goes on."""
+def test_each_refusal_is_one_warning_and_the_container_keeps_running(host: Host, mapper: Mapper) -> None:
+    """The warning names container, value and reason. The container is not changed; others are mapped."""
     mapper.wait_for_log("proxying neighbour discovery")
     for number, (options, reason, value) in enumerate(REFUSALS):
         name = f"refused{number}"
@@ -191,8 +189,8 @@ def test_what_cannot_be_granted_is_one_warning_each_and_the_container_runs_on(
     wait_until_mapped(host)
 
 
-def test_an_image_exposes_nobody_by_labels_of_its_own(host: Host, mapper: Mapper) -> None:
-    """The same label counts where the user gives it another value than the image's, or trusts the image."""
+def test_labels_of_an_image_do_not_map_its_containers(host: Host, mapper: Mapper) -> None:
+    """Unless the daemon runs with `--trust-image-labels`."""
     image = host.engine.docker("create", "busybox:lab")
     change = "LABEL ipv6.mapper.network=he_ipv6 ipv6.mapper.suffix=e"
     host.engine.docker("commit", "--change", change, image, "exposing:lab")

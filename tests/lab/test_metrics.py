@@ -1,4 +1,4 @@
-"""Metrics: scraped as Prometheus does, and read with its library's own parser."""
+"""Metrics, fetched by HTTP and parsed with the Prometheus client library."""
 
 import json
 import re
@@ -24,19 +24,19 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 @pytest.fixture
 def metered(host: Host) -> Iterator[Mapper]:
-    """A mapper that serves metrics."""
+    """A mapper with `--metrics`."""
     with Mapper(host, "--metrics", ADDRESS) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         yield mapper
 
 
 def exposition(host: Host) -> str:
-    """What is served, as text."""
+    """Return the served metrics as text."""
     return host.namespace.run(sys.executable, "-c", HTTP_GET, f"http://{ADDRESS}/metrics", "2").stdout
 
 
 def scrape(host: Host) -> Samples:
-    """What is served, by name and labels."""
+    """Return the values by name (without prefix) and labels."""
     return {
         (sample.name.removeprefix("dockeripv6mapper_"), tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(exposition(host))
@@ -44,12 +44,12 @@ def scrape(host: Host) -> Samples:
     }
 
 
-def test_a_container_is_counted_from_its_creation_to_its_end(host: Host, metered: Mapper) -> None:
-    """Its mapping, the engine's call, the race, the events and passes; a name is in none of it."""
+def test_container_is_counted_until_its_removal(host: Host, metered: Mapper) -> None:
+    """Mapping, engine action, race, pass and event lag are counted; no label has the container's name."""
     run_labelled(host, "mon_container")
     wait_until_mapped(host)
-    one = ("mappings", (("network", "he_ipv6"), ("state", "mapped")))
-    eventually(lambda: scrape(host).get(one) == 1)
+    mapping = ("mappings", (("network", "he_ipv6"), ("state", "mapped")))
+    eventually(lambda: scrape(host).get(mapping) == 1)
     samples = scrape(host)
     assert samples["engine_connected", ()] == 1
     assert samples["proxy_entries", ()] == 1
@@ -60,14 +60,12 @@ def test_a_container_is_counted_from_its_creation_to_its_end(host: Host, metered
     assert 0 < samples["event_lag_seconds_sum", ()] < 2
     assert "mon_container" not in exposition(host)
     host.engine.docker("rm", "--force", "mon_container")
-    eventually(lambda: one not in scrape(host))
+    eventually(lambda: mapping not in scrape(host))
     assert metered.running
 
 
-def test_a_refusal_is_counted_by_its_reason_and_by_no_name_that_a_label_chose(
-    host: Host, metered: Mapper
-) -> None:
-    """Labels could fill the memory of whoever stores the metrics."""
+def test_refusal_is_counted_by_reason_without_values_of_labels(host: Host, metered: Mapper) -> None:
+    """Values chosen by users would be unbounded cardinality in Prometheus."""
     run(host, "stray", "--label", "ipv6.mapper.network=chosen-by-a-label")
     refusal = ("refusals", (("reason", "network-not-found"),))
     eventually(lambda: scrape(host).get(refusal) == 1)
@@ -75,32 +73,32 @@ def test_a_refusal_is_counted_by_its_reason_and_by_no_name_that_a_label_chose(
     assert metered.running
 
 
-def test_an_engine_that_is_away_is_shown(host: Host, metered: Mapper) -> None:
-    """Metrics are served all the same."""
+def test_engine_connected_is_0_while_the_engine_is_down(host: Host, metered: Mapper) -> None:
+    """Metrics are still served."""
     eventually(lambda: scrape(host)["engine_connected", ()] == 1)
     host.engine.stop()
     eventually(lambda: scrape(host)["engine_connected", ()] == 0)
     assert metered.running
 
 
-def test_an_address_that_is_taken_is_an_error_at_the_start(host: Host) -> None:
-    """Better than a daemon that nobody can watch."""
+def test_metrics_address_in_use_is_a_startup_error(host: Host) -> None:
+    """The daemon must not run unmonitored."""
     server = (sys.executable, "-u", "-m", "http.server", "--bind", "::1", "9109")
-    with host.namespace.popen(*server) as taken:
-        assert taken.stdout is not None
-        assert taken.stdout.readline().startswith("Serving HTTP")
+    with host.namespace.popen(*server) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().startswith("Serving HTTP")
         done = run_command(host, "--metrics", ADDRESS)
     assert done.returncode == 1
     assert "serving metrics at ::1 port 9109: Address already in use" in done.stderr
 
 
 @pytest.mark.usefixtures("metered")
-def test_the_examples_ask_for_what_is_served(host: Host) -> None:
-    """A rule over a misspelt name never fires."""
+def test_example_alerts_and_dashboard_use_existing_metrics(host: Host) -> None:
+    """A rule with a misspelt metric never fires."""
     served = {family.name for family in text_string_to_metric_families(exposition(host))}
     dashboard = CHECKOUT / "docs/grafana.json"
     assert json.loads(dashboard.read_text())["panels"]
     for page in (CHECKOUT / "docs/alerts.yaml", dashboard):
-        asked = re.findall(r"\bdockeripv6mapper_\w+", page.read_text())
-        assert asked
-        assert {re.sub(r"_(total|bucket)$", "", name) for name in asked} <= served
+        names = re.findall(r"\bdockeripv6mapper_\w+", page.read_text())
+        assert names
+        assert {re.sub(r"_(total|bucket)$", "", name) for name in names} <= served

@@ -1,4 +1,4 @@
-"""Neighbour Discovery: what is proxied where, and that it stays so whatever happens to the host."""
+"""NDP proxy entries and sysctls: which addresses are proxied on which uplink, and how they are restored."""
 
 import pytest
 
@@ -23,18 +23,18 @@ SYSCTLS = {
     f"net.ipv6.conf.{UPLINK}.proxy_ndp": "1",
     f"net.ipv6.neigh.{UPLINK}.proxy_delay": "0",
 }
-"""What proxying needs."""
+"""The sysctls that NDP proxying needs."""
 
 
 def sysctls(host: Host) -> dict[str, str]:
-    """Those sysctls as they are now."""
+    """Return the current values of `SYSCTLS`."""
     return {key: host.sysctl(key) for key in SYSCTLS}
 
 
-def test_everything_is_proxied_as_the_older_daemon_did(lab: Lab, host: Host) -> None:
-    """With `--proxy all`, a container needs no label; a label of its own still keeps it out."""
+def test_proxy_all_proxies_unlabelled_containers(lab: Lab, host: Host) -> None:
+    """As docker-ndp-daemon did; `ipv6.mapper.proxy=false` excludes a container."""
     run(host, "plain", "--network", "he_ipv6")
-    run(host, "shy", "--network", "he_ipv6", "--label", "ipv6.mapper.proxy=false")
+    run(host, "excluded", "--network", "he_ipv6", "--label", "ipv6.mapper.proxy=false")
     with Mapper(host, "--proxy", "all"):
         (address,) = addresses_inside(host, "plain")
         eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)})
@@ -43,8 +43,8 @@ def test_everything_is_proxied_as_the_older_daemon_did(lab: Lab, host: Host) -> 
         eventually(lambda: not host.proxy_entries(MAPPER_PROTOCOL))
 
 
-def test_nothing_is_proxied_unless_a_label_asks_for_it(lab: Lab, host: Host) -> None:
-    """With `--proxy off`, containers are mapped all the same."""
+def test_proxy_off_proxies_only_containers_with_proxy_label(lab: Lab, host: Host) -> None:
+    """With `--proxy off`, containers are still mapped."""
     with Mapper(host, "--proxy", "off") as mapper:
         mapper.wait_for_log("connected to the engine")
         run_labelled(host, "mon_container")
@@ -55,10 +55,8 @@ def test_nothing_is_proxied_unless_a_label_asks_for_it(lab: Lab, host: Host) -> 
 
 
 @pytest.mark.parametrize("options", [(), ("--uplink", "up1")], ids=["label", "option"])
-def test_a_network_is_proxied_on_the_uplink_that_is_named_for_it(
-    lab: Lab, host: Host, options: tuple[str, ...]
-) -> None:
-    """By the network's label, or for all networks by the option; with its sysctls, and not elsewhere."""
+def test_network_is_proxied_on_its_configured_uplink(lab: Lab, host: Host, options: tuple[str, ...]) -> None:
+    """By the network's label or by `--uplink`; the uplink's sysctls are set, other links get no entry."""
     host.namespace.add_veth("up1", lab.router.namespace, "second", "link0")
     try:
         host.engine.docker("network", "rm", "he_ipv6")
@@ -69,14 +67,14 @@ def test_a_network_is_proxied_on_the_uplink_that_is_named_for_it(
             run_labelled(host, "mon_container")
             eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(host.subnet[SUFFIX], "up1")})
             assert host.sysctl("net.ipv6.conf.up1.proxy_ndp") == "1"
-            # The uplink is new too: its own address is tentative at first.
+            # The uplink is new: its link-local address is tentative at first.
             assert eventually(lambda: reaches(lab.router, host.subnet[SUFFIX]))
     finally:
         host.namespace.run("ip", "link", "del", "up1")
 
 
-def test_an_uplink_label_that_names_no_link_is_a_warning(host: Host) -> None:
-    """The mapping itself is made."""
+def test_uplink_label_with_unknown_link_is_a_warning(host: Host) -> None:
+    """The container is still mapped, without a proxy entry."""
     host.engine.docker("network", "rm", "he_ipv6")
     host.create_network("he_ipv6", "--label", "ipv6.mapper.uplink=eth9")
     with Mapper(host) as mapper:
@@ -86,8 +84,8 @@ def test_an_uplink_label_that_names_no_link_is_a_warning(host: Host) -> None:
         assert not host.proxy_entries(MAPPER_PROTOCOL)
 
 
-def test_a_tunnel_needs_no_entries(host: Host) -> None:
-    """A broker's routed prefix: said once, and mapped all the same."""
+def test_tunnel_uplink_gets_no_proxy_entries(host: Host) -> None:
+    """As with a tunnel broker's routed prefix: logged once, and containers are still mapped."""
     host.namespace.run("ip", "tuntap", "add", "tun0", "mode", "tun")
     host.namespace.run("ip", "link", "set", "tun0", "up")
     try:
@@ -101,8 +99,8 @@ def test_a_tunnel_needs_no_entries(host: Host) -> None:
         host.namespace.run("ip", "tuntap", "del", "tun0", "mode", "tun")
 
 
-def test_a_default_route_that_comes_later_makes_the_uplink(lab: Lab, host: Host) -> None:
-    """Without one, containers are mapped, nobody answers for them, and a warning names what is missing."""
+def test_link_with_a_later_default_route_becomes_the_uplink(lab: Lab, host: Host) -> None:
+    """Before, containers are mapped without a proxy entry, and a warning names the missing default route."""
     default = ("default", "via", str(lab.router.address), "dev", UPLINK)
     host.namespace.run("ip", "-6", "route", "del", *default)
     with Mapper(host) as mapper:
@@ -116,8 +114,8 @@ def test_a_default_route_that_comes_later_makes_the_uplink(lab: Lab, host: Host)
         assert reaches(lab.router, wait_until_mapped(host))
 
 
-def test_an_uplink_that_is_made_anew_is_followed(lab: Lab, host: Host) -> None:
-    """It has another index then, and the kernel has forgotten its entries."""
+def test_entries_return_on_a_recreated_uplink(lab: Lab, host: Host) -> None:
+    """The new link has another index and no entries."""
     host.namespace.add_veth("up1", lab.router.namespace, "second", "link0")
     try:
         with Mapper(host, "--uplink", "up1") as mapper:
@@ -134,8 +132,8 @@ def test_an_uplink_that_is_made_anew_is_followed(lab: Lab, host: Host) -> None:
         host.namespace.run("ip", "link", "del", "up1")
 
 
-def test_sysctls_are_set_said_and_set_again(host: Host) -> None:
-    """Each change with its old and new value; the kernel tells of most, and the next pass finds the rest."""
+def test_sysctls_are_set_logged_and_restored(host: Host) -> None:
+    """Each change is logged with old and new value. Sysctls reset later are set again."""
     for key in SYSCTLS:
         host.namespace.set_sysctl(key, "1" if key.endswith("accept_ra") else "0")
     host.namespace.set_sysctl(f"net.ipv6.neigh.{UPLINK}.proxy_delay", "80")
@@ -144,15 +142,15 @@ def test_sysctls_are_set_said_and_set_again(host: Host) -> None:
         eventually(lambda: sysctls(host) == SYSCTLS)
         mapper.wait_for_log(f"sysctl net.ipv6.conf.{UPLINK}.accept_ra: 1 → 2")
         mapper.wait_for_log(f"sysctl net.ipv6.neigh.{UPLINK}.proxy_delay: 80 → 0")
-        said = mapper.log()
-        assert said.index("accept_ra: 1 → 2") < said.index("all.forwarding: 0 → 1")
+        log = mapper.log()
+        assert log.index("accept_ra: 1 → 2") < log.index("all.forwarding: 0 → 1")
         host.namespace.set_sysctl("net.ipv6.conf.all.proxy_ndp", "0")
         host.namespace.set_sysctl(f"net.ipv6.neigh.{UPLINK}.proxy_delay", "80")
         eventually(lambda: sysctls(host) == SYSCTLS)
 
 
-def test_sysctls_are_only_spoken_of_where_they_must_not_be_set(host: Host) -> None:
-    """`--no-sysctl` says which are wrong."""
+def test_no_sysctl_only_warns_about_wrong_sysctls(host: Host) -> None:
+    """With `--no-sysctl`, the values do not change."""
     before = sysctls(host)
     with Mapper(host, "--no-sysctl") as mapper:
         mapper.wait_for_log(f"WARNING.*conf/{UPLINK}/proxy_ndp is 0, and has to be 1")
@@ -162,10 +160,10 @@ def test_sysctls_are_only_spoken_of_where_they_must_not_be_set(host: Host) -> No
 
 
 @pytest.mark.parametrize("trial", ["link down", "disable_ipv6"])
-def test_entries_that_the_kernel_flushed_come_back_at_once(
+def test_entries_flushed_by_the_kernel_are_restored_at_once(
     lab: Lab, host: Host, mapper: Mapper, trial: str
 ) -> None:
-    """The watcher hears of it; the next full pass is half a minute away."""
+    """After a netlink notification: the next periodic pass would come after 30 s."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
@@ -182,8 +180,8 @@ def test_entries_that_the_kernel_flushed_come_back_at_once(
     assert reaches(lab.router, address)
 
 
-def test_entries_that_somebody_flushed_come_back_within_a_resync(host: Host) -> None:
-    """The kernel tells nobody of that; a SIGHUP is a reason to look as well."""
+def test_entry_deleted_by_a_user_is_restored_by_the_resync(host: Host) -> None:
+    """The kernel sends no notification of a deleted proxy entry."""
     with Mapper(host, "--resync", "1") as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run_labelled(host, "mon_container")
@@ -192,48 +190,48 @@ def test_entries_that_somebody_flushed_come_back_within_a_resync(host: Host) -> 
         assert wait_until_mapped(host) == address
 
 
-def test_somebody_elses_entry_is_not_adopted_and_survives_a_cleanup(host: Host, mapper: Mapper) -> None:
-    """Neither one for an address that is mapped, nor any other; ours are gone after it."""
+def test_foreign_entry_is_not_adopted_and_survives_cleanup(host: Host, mapper: Mapper) -> None:
+    """Also a foreign entry for a mapped address. The mapper's own entries are removed."""
     mapper.wait_for_log("proxying neighbour discovery")
-    theirs, other = host.subnet[SUFFIX], host.subnet[0xF0]
-    host.add_proxy_entry(theirs)
+    foreign, other = host.subnet[SUFFIX], host.subnet[0xF0]
+    host.add_proxy_entry(foreign)
     host.add_proxy_entry(other)
     run_labelled(host, "mon_container")
     run_labelled(host, "nginx")
-    ours = wait_until_mapped(host, "nginx", 0xEE_0043_0040)
-    eventually(lambda: theirs in addresses_inside(host, "mon_container"))
-    assert host.proxy_entries(MAPPER_PROTOCOL) == {(ours, UPLINK)}
+    own = wait_until_mapped(host, "nginx", 0xEE_0043_0040)
+    eventually(lambda: foreign in addresses_inside(host, "mon_container"))
+    assert host.proxy_entries(MAPPER_PROTOCOL) == {(own, UPLINK)}
     assert mapper.stop() == 0
     done = run_command(host, "cleanup")
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if "entry" in line] == [
-        f"removed proxy entry {ours} on {UPLINK}"
+        f"removed proxy entry {own} on {UPLINK}"
     ]
-    assert host.proxy_entries() == {(theirs, UPLINK), (other, UPLINK)}
+    assert host.proxy_entries() == {(foreign, UPLINK), (other, UPLINK)}
     assert "nothing to remove" in run_command(host, "cleanup").stdout
 
 
-def test_entries_whose_mark_the_kernel_forgot_are_known_by_the_record(host: Host) -> None:
-    """As on some kernels of 2025: an entry without a number that the record names is ours."""
-    forgotten, theirs = host.subnet[0xA1], host.subnet[0xA2]
-    host.add_proxy_entry(forgotten)
-    host.add_proxy_entry(theirs)
+def test_entry_without_protocol_in_the_state_file_is_removed_as_own(host: Host) -> None:
+    """Some kernels of 2025 lose the protocol number; the state file then identifies the mapper's entries."""
+    recorded, foreign = host.subnet[0xA1], host.subnet[0xA2]
+    host.add_proxy_entry(recorded)
+    host.add_proxy_entry(foreign)
     host.state_dir.mkdir()
-    (host.state_dir / "proxies").write_text(f"{forgotten} {UPLINK}\n")
+    (host.state_dir / "proxies").write_text(f"{recorded} {UPLINK}\n")
     with Mapper(host):
-        eventually(lambda: host.proxy_entries() == {(theirs, UPLINK)})
+        eventually(lambda: host.proxy_entries() == {(foreign, UPLINK)})
 
 
-def test_a_kernel_that_keeps_the_mark_needs_no_record(host: Host, mapper: Mapper) -> None:
-    """It is written before the first entry, and removed when the mark was seen to be kept."""
+def test_state_file_is_removed_if_the_kernel_keeps_the_protocol(host: Host, mapper: Mapper) -> None:
+    """It is written before the first entry, and removed after the entry was read back with its protocol."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
     wait_until_mapped(host)
     eventually(lambda: not (host.state_dir / "proxies").exists())
 
 
-def test_a_dry_run_says_everything_and_changes_nothing(host: Host) -> None:
-    """Sysctls, endpoints, entries."""
+def test_dry_run_logs_everything_and_changes_nothing(host: Host) -> None:
+    """Neither sysctls, endpoints, proxy entries nor state directory."""
     before = sysctls(host)
     run_labelled(host, "mon_container")
     with Mapper(host, "--dry-run") as mapper:

@@ -1,4 +1,4 @@
-"""Compose and Swarm: they replace containers and name them by rules of their own; the address stays."""
+"""Compose and Swarm: a replaced container or task keeps its address."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,13 +23,13 @@ services:
     labels: [ipv6.mapper.network=he_ipv6]
 """
 
-ON_THE_NETWORK_ALREADY = """
+ATTACHED_BY_COMPOSE = """
     networks: [he_ipv6]
 networks:
   he_ipv6:
     external: true
 """
-"""Compose puts the service on the network as well, where the engine chooses the address."""
+"""Compose attaches the service to the network too, at an address chosen by the engine."""
 
 
 class Project:
@@ -41,7 +41,7 @@ class Project:
         self._file.write_text(text)
 
     def up(self, *options: str, edition: str = "first") -> None:
-        """Run `compose up`; another `edition` changes the service's environment."""
+        """Run `compose up`; another `edition` changes the environment, so that the service is recreated."""
         environment = self.host.workdir / "compose.env"
         environment.write_text(f"EDITION={edition}\n")
         self._compose("--env-file", str(environment), "up", "--detach", *options)
@@ -54,26 +54,24 @@ class Project:
         self.host.engine.docker("compose", "--project-name", "shop", "--file", str(self._file), *args)
 
 
-@pytest.fixture(params=["", ON_THE_NETWORK_ALREADY], ids=["by label alone", "on the network already"])
+@pytest.fixture(params=["", ATTACHED_BY_COMPOSE], ids=["label only", "attached by compose"])
 def project(host: Host, request: pytest.FixtureRequest) -> Project:
     """A project of one labelled service, `web`."""
     return Project(host, COMPOSE_FILE + request.param)
 
 
 def id_of(host: Host, container: str) -> str:
-    """The ID of the container that has this name now."""
+    """Return the ID of the container with this name."""
     return host.engine.docker("inspect", "--format", "{{.Id}}", container)
 
 
-def assert_calm(mapper: Mapper) -> None:
-    """The mapper had nothing to complain of."""
+def assert_no_warnings(mapper: Mapper) -> None:
+    """Assert that the log has neither warnings nor errors."""
     assert not [line for line in mapper.log().splitlines() if " WARNING " in line or " ERROR " in line]
 
 
-def test_a_compose_service_is_mapped_by_the_names_of_its_containers(
-    lab: Lab, mapper: Mapper, project: Project
-) -> None:
-    """Each replica has its own address; `down` leaves no entry."""
+def test_compose_replicas_are_mapped_by_container_name(lab: Lab, mapper: Mapper, project: Project) -> None:
+    """Each replica has its own address; `down` leaves no proxy entry."""
     host = project.host
     mapper.wait_for_log("proxying neighbour discovery")
     project.up()
@@ -86,11 +84,11 @@ def test_a_compose_service_is_mapped_by_the_names_of_its_containers(
     eventually(lambda: plan_of(host) == EMPTY_PLAN)
     project.down()
     eventually(lambda: not host.proxy_entries(), within=2)
-    assert_calm(mapper)
+    assert_no_warnings(mapper)
 
 
-def test_a_compose_recreate_keeps_the_address(lab: Lab, mapper: Mapper, project: Project) -> None:
-    """Old and new container exist side by side for a moment: the address goes over, and no start fails."""
+def test_compose_recreate_keeps_the_address(lab: Lab, mapper: Mapper, project: Project) -> None:
+    """Old and new container exist at the same time; the address moves to the new one, and no start fails."""
     host = project.host
     mapper.wait_for_log("proxying neighbour discovery")
     project.up()
@@ -104,7 +102,7 @@ def test_a_compose_recreate_keeps_the_address(lab: Lab, mapper: Mapper, project:
     assert host.engine.docker("ps", "--all", "--format", "{{.Names}}") == "shop-web-1"
     host.engine.docker("restart", "--time", "0", "shop-web-1")
     assert wait_until_mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
-    assert_calm(mapper)
+    assert_no_warnings(mapper)
 
 
 class Node(NamedTuple):
@@ -114,28 +112,28 @@ class Node(NamedTuple):
     mapper: Mapper
 
     def task_name(self) -> str:
-        """The one running container of the service `web` on this node, by name."""
+        """Return the name of the only running container of the service `web` on this node."""
         return task_name(self.host)
 
 
 def replaced(node: Node, task_name: str) -> bool:
-    """Whether another task runs in the place of `task`."""
+    """Whether another task has replaced the named one."""
     return node.task_name() != task_name
 
 
-def settled(host: Host) -> bool:
-    """Whether there is nothing to do, also about ended tasks that are kept for their logs."""
+def has_empty_plan(host: Host) -> bool:
+    """Whether the plan is empty, also for the ended tasks that Swarm keeps."""
     return plan_of(host) == EMPTY_PLAN
 
 
 def no_entries(host: Host) -> bool:
-    """Whether the kernel answers for nobody."""
+    """Whether the host has no proxy entry."""
     return not host.proxy_entries()
 
 
 @pytest.fixture
 def nodes(lab: Lab) -> Iterator[dict[Flavour, Node]]:
-    """The nodes of a swarm of both hosts, each with a network `he_ipv6` and a mapper of its own."""
+    """Both hosts, each with a network `he_ipv6` and its own mapper."""
     nodes = {host.engine.flavour: Node(host, Mapper(host)) for host in lab.hosts}
     with ExitStack() as stack:
         for node in nodes.values():
@@ -156,10 +154,8 @@ def swarm(lab: Lab, nodes: dict[Flavour, Node]) -> Swarm:
     return swarm
 
 
-def test_each_swarm_task_is_mapped_by_its_own_node(
-    lab: Lab, swarm: Swarm, nodes: dict[Flavour, Node]
-) -> None:
-    """Two slots on two nodes, two mappers that know nothing of each other, two addresses."""
+def test_swarm_task_is_mapped_by_its_own_node(lab: Lab, swarm: Swarm, nodes: dict[Flavour, Node]) -> None:
+    """Two slots on two nodes, two independent mappers, two addresses."""
     swarm.create_service("web", "--replicas", "2", "--replicas-max-per-node", "1")
     slots = set()
     for node in nodes.values():
@@ -171,31 +167,31 @@ def test_each_swarm_task_is_mapped_by_its_own_node(
     swarm.manager.engine.docker("service", "rm", "web")
     for node in nodes.values():
         eventually(partial(no_entries, node.host))
-        assert_calm(node.mapper)
+        assert_no_warnings(node.mapper)
 
 
 @pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
 def node(swarm: Swarm, nodes: dict[Flavour, Node], request: pytest.FixtureRequest) -> Node:
-    """The node that the service is constrained to, each engine in turn."""
+    """The node to which the service is constrained; each engine in turn."""
     node = nodes[request.param]
     swarm.create_service("web", "--constraint", f"node.id=={swarm.node_id(node.host)}")
     return node
 
 
-def test_a_swarm_task_that_replaces_a_killed_one_has_its_address(lab: Lab, swarm: Swarm, node: Node) -> None:
-    """Another task, another container, the same slot; what is left of the old one is no obstacle."""
+def test_swarm_task_replacing_a_killed_one_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) -> None:
+    """A new container in the same slot; the stopped container of the old task does not block the address."""
     address = swarm.wait_for_task_address(node.host)
     killed = node.task_name()
     node.host.engine.docker("kill", killed)
     eventually(partial(replaced, node, killed))
     assert swarm.wait_for_task_address(node.host) == address
     assert reaches(lab.router, address)
-    eventually(partial(settled, node.host))
-    assert_calm(node.mapper)
+    eventually(partial(has_empty_plan, node.host))
+    assert_no_warnings(node.mapper)
 
 
-def test_a_swarm_update_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) -> None:
-    """Also where the new task runs before the old one, which still has the address, is stopped."""
+def test_swarm_update_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) -> None:
+    """Also with start-first: the old task still has the address when the new one starts."""
     address = swarm.wait_for_task_address(node.host)
     for order in ("stop-first", "start-first"):
         old = node.task_name()
@@ -203,5 +199,5 @@ def test_a_swarm_update_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) ->
         eventually(partial(replaced, node, old))
         assert swarm.wait_for_task_address(node.host) == address
         assert reaches(lab.router, address)
-        eventually(partial(settled, node.host))
-    assert_calm(node.mapper)
+        eventually(partial(has_empty_plan, node.host))
+    assert_no_warnings(node.mapper)

@@ -1,4 +1,4 @@
-"""A restart is invisible: of the daemon, however it ends, and of an engine that lets containers run on."""
+"""Restarts of the daemon, and of an engine with live restore, lose no packet and change nothing."""
 
 import re
 from collections.abc import Callable, Iterator, Sized
@@ -31,31 +31,31 @@ from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 CHANGE = re.compile(r" INFO +(sysctl|no longer proxying|proxying [0-9a-f:]+ on|opened|closed|accepting) ")
-"""How a line of the log begins that says that something was changed."""
+"""Log lines about a change."""
 PORTS = ("--label", "ipv6.mapper.ports=80")
 
 
 @pytest.fixture(params=[ENGINE_20_10, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
 def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host of each engine, in the mode that the README recommends."""
+    """A host of each engine, in the recommended mode."""
     with host_in_mode(lab, request.param) as host:
         yield host
 
 
 def stop_and_start(mapper: Mapper) -> None:
-    """As `systemctl restart` does."""
+    """Restart the daemon as `systemctl restart` does."""
     assert mapper.stop() == 0
     mapper.start()
 
 
 def kill_and_start(mapper: Mapper) -> None:
-    """As when memory is short."""
+    """Restart the daemon after SIGKILL, as from the OOM killer."""
     mapper.kill()
     mapper.start()
 
 
 def upgrade(mapper: Mapper) -> None:
-    """Another version of the program, whose rules are others too."""
+    """Restart the daemon with another version of the program, which has another nft ruleset."""
     checkout = mapper.host.workdir / "upgraded"
     if not checkout.exists():
         ruleset = copy_checkout(checkout) / "dockeripv6mapper/kernel/nft_ruleset.py"
@@ -68,7 +68,7 @@ def upgrade(mapper: Mapper) -> None:
 
 
 def mapped_and_open(lab: Lab, host: Host, mapper: Mapper) -> IPv6Address:
-    """A container with an open port, which the router reaches by now."""
+    """Map a container with an open port; wait until the router reaches both; return its address."""
     mapper.wait_for_log("proxying neighbour discovery")
     serve(host, "mon_container", *LABEL, *PORTS)
     address = wait_until_mapped(host)
@@ -78,75 +78,73 @@ def mapped_and_open(lab: Lab, host: Host, mapper: Mapper) -> IPv6Address:
 
 
 def changes(log: str) -> list[str]:
-    """The lines that say that something was changed."""
+    """Return the log lines about a change."""
     return [line for line in log.splitlines() if CHANGE.search(line)]
 
 
-def has_settled(mapper: Mapper, before: str, firewall: str) -> bool:
-    """Whether the daemon has been through a full pass since its log was `before`, and is through."""
-    passed = "uplink up0: proxying" in mapper.log()[len(before) :]
-    return passed and plan_of(mapper.host, "--firewall", firewall) == EMPTY_PLAN
+def has_converged(mapper: Mapper, before: str, firewall: str) -> bool:
+    """Whether the daemon has run a full pass since its log was `before`, and its plan is empty."""
+    full_pass = "uplink up0: proxying" in mapper.log()[len(before) :]
+    return full_pass and plan_of(mapper.host, "--firewall", firewall) == EMPTY_PLAN
 
 
 @pytest.mark.parametrize(
     ("restart", "firewall"), [(stop_and_start, "closed"), (kill_and_start, "engine"), (upgrade, "closed")]
 )
-def test_a_restart_of_the_daemon_loses_nothing(
+def test_daemon_restart_loses_no_packet_and_changes_nothing(
     lab: Lab, host: Host, restart: Callable[[Mapper], None], firewall: str
 ) -> None:
-    """No ping, no byte of a connection, no new connection; closed ports stay closed; nothing is changed."""
+    """No ping, no established and no new connection fails; closed ports stay closed; no change is logged."""
     with Mapper(host, "--firewall", firewall, "--resync", "1") as mapper, ExitStack() as stack:
         address = mapped_and_open(lab, host, mapper)
         pings = stack.enter_context(ping_continuously(lab.router.namespace, address, host.workdir))
         connections = stack.enter_context(
             connect_continuously(lab.router.namespace, address, 80, host.workdir)
         )
-        intruder = stack.enter_context(
-            connect_continuously(lab.router.namespace, address, 8050, host.workdir)
-        )
+        closed = stack.enter_context(connect_continuously(lab.router.namespace, address, 8050, host.workdir))
         pings.wait_for_more()
         connections.wait_for_more()
         stack.enter_context(flush_continuously(lab.router))
         before, process = mapper.log(), mapper.pid
         assert changes(before)
         restart(mapper)
-        eventually(lambda: has_settled(mapper, before, firewall), within=15)
-        # Two full passes more.
+        eventually(lambda: has_converged(mapper, before, firewall), within=15)
+        # At least two more full passes.
         pings.wait_for_more(200)
         connections.wait_for_more()
         assert mapper.pid != process
         assert changes(mapper.log()[len(before) :]) == []
         assert len(pings.lost) + len(connections.failed) <= LOST_BY_FLUSHING, (pings.lost, connections.failed)
         if firewall == "closed":
-            assert intruder.failed == intruder.rounds
+            assert closed.failed == closed.rounds
         if restart is upgrade:
             assert "priority mangle - 1;" in host.namespace.run("nft", "list", "ruleset").stdout
 
 
-def untouched(lab: Lab, host: Host) -> IPv6Address:
-    """A container that is none of the mapper's business, and whose port 80 is open all the same."""
-    serve(host, "untouched", "--network", "he_ipv6")
-    (address,) = addresses_inside(host, "untouched")
+def reference_container(lab: Lab, host: Host) -> IPv6Address:
+    """Run a container without labels; add its proxy entry and open port 80 by hand; return its address."""
+    serve(host, "reference", "--network", "he_ipv6")
+    (address,) = addresses_inside(host, "reference")
     host.add_proxy_entry(address)
     open_port(host, address, 80)
     eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
     return address
 
 
-def assert_no_worse(ours: Sized, theirs: Sized) -> None:
-    """Nothing is lost, or hardly more than others lose: two counts of one gap may differ at both its ends."""
-    assert len(ours) <= (len(theirs) + 2 if theirs else LOST_BY_FLUSHING), (ours, theirs)
+def assert_no_worse(mapped: Sized, reference: Sized) -> None:
+    """Assert no more losses than of the reference; two counts of one gap may differ by one at each end."""
+    assert len(mapped) <= (len(reference) + 2 if reference else LOST_BY_FLUSHING), (mapped, reference)
 
 
-def restart_alone(host: Host, mapper: Mapper) -> None:
-    """The daemon sees it go and come."""
+def restart_engine(host: Host, mapper: Mapper) -> None:
+    """Restart the engine while the daemon runs."""
     before = mapper.log()
     host.engine.restart(live_restore=True)
     eventually(lambda: "connected to the engine" in mapper.log()[len(before) :], within=15)
 
 
-def restart_under_a_daemon_that_starts(host: Host, mapper: Mapper) -> None:
-    """The daemon starts while there is no engine, and has nothing to go by but what is there."""
+def restart_engine_and_daemon(host: Host, mapper: Mapper) -> None:
+    """Kill both, and start the daemon while the engine is down: it knows only the state of the kernel."""
     host.engine.kill()
     mapper.kill()
     mapper.start()
@@ -154,24 +152,24 @@ def restart_under_a_daemon_that_starts(host: Host, mapper: Mapper) -> None:
     host.engine.start()
 
 
-@pytest.mark.parametrize("restart", [restart_alone, restart_under_a_daemon_that_starts])
-def test_a_restart_of_an_engine_with_live_restore_loses_nothing_more_than_the_engine_does(
+@pytest.mark.parametrize("restart", [restart_engine, restart_engine_and_daemon])
+def test_mapper_adds_no_loss_to_an_engine_restart_with_live_restore(
     lab: Lab, host: Host, restart: Callable[[Host, Mapper], None]
 ) -> None:
-    """What a container loses that the mapper does not touch, or its open port, is the engine's own doing."""
+    """Losses are compared with those of a container that the mapper does not manage."""
     host.engine.restart(live_restore=True)
     with Mapper(host, "--firewall", "closed", "--resync", "1") as mapper, ExitStack() as stack:
         address = mapped_and_open(lab, host, mapper)
         router, workdir = lab.router.namespace, host.workdir
-        ours, theirs = (
+        mapped, reference = (
             (
                 stack.enter_context(ping_continuously(router, each, workdir)),
                 stack.enter_context(connect_continuously(router, each, 80, workdir)),
             )
-            for each in (address, untouched(lab, host))
+            for each in (address, reference_container(lab, host))
         )
-        intruder = stack.enter_context(connect_continuously(router, address, 8050, workdir))
-        for pings, connections in (ours, theirs):
+        closed = stack.enter_context(connect_continuously(router, address, 8050, workdir))
+        for pings, connections in (mapped, reference):
             pings.wait_for_more()
             connections.wait_for_more()
         stack.enter_context(flush_continuously(lab.router))
@@ -179,12 +177,12 @@ def test_a_restart_of_an_engine_with_live_restore_loses_nothing_more_than_the_en
         assert changes(before)
         restart(host, mapper)
         eventually(lambda: plan_of(host, "--firewall", "closed") == EMPTY_PLAN, within=15)
-        for pings, connections in (ours, theirs):
+        for pings, connections in (mapped, reference):
             pings.wait_for_more(200)
             connections.wait_for_more()
         assert "API listen on" in host.engine.log[len(engine) :]
-        # Engine 28.5 drops what is for any container for some 200 ms, while it makes its rules anew.
-        assert_no_worse(ours[0].lost, theirs[0].lost)
-        assert_no_worse(ours[1].failed, theirs[1].slow)
-        assert intruder.failed == intruder.rounds
+        # Engine 28.5 drops packets to all containers for some 200 ms while it rebuilds its rules.
+        assert_no_worse(mapped[0].lost, reference[0].lost)
+        assert_no_worse(mapped[1].failed, reference[1].slow)
+        assert closed.failed == closed.rounds
         assert changes(mapper.log()[len(before) :]) == []

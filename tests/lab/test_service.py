@@ -1,4 +1,4 @@
-"""The service: installed as the README says, under a real systemd, which watches over it."""
+"""The systemd service: installed as in README, under a real systemd with its watchdog."""
 
 import json
 import socket
@@ -17,15 +17,15 @@ from tests.lab.waiting import eventually
 UNIT = "DockerIPV6Mapper"
 OPTIONS = "/etc/default/DockerIPV6Mapper"
 ENGINE = f"DOCKERIPV6MAPPER_DOCKER_HOST=unix://{SHARED}/engine/docker.sock\n"
-IMPATIENT = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n"
-"""The watchdog of the unit, only sooner."""
-MOST_EXPOSURE = 2.0
-"""Of `systemd-analyze security`, whose scale ends at 10."""
+SHORT_WATCHDOG = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n"
+"""Drop-in: the unit's watchdog with short timeouts."""
+MAX_EXPOSURE = 2.0
+"""Exposure level of `systemd-analyze security`: 0 (safe) to 10."""
 
 
 @pytest.fixture(scope="module")
 def machine(lab: Lab) -> Iterator[Machine]:
-    """A machine on the modern engine's host, on which the program is installed and enabled."""
+    """A machine on the modern engine's host, with the program installed and its unit enabled."""
     host = lab.host(Flavour.MODERN)
     host.reset()
     host.create_network()
@@ -38,22 +38,24 @@ def machine(lab: Lab) -> Iterator[Machine]:
 
 @pytest.fixture
 def host(machine: Machine) -> Iterator[Host]:
-    """The machine's host, on which the service runs and has nothing to do."""
-    running = machine.host.engine.docker("ps", "--all", "--quiet").split()
-    if running:
-        machine.host.engine.docker("rm", "--force", *running)
+    """The machine's host without containers; the service is restarted."""
+    containers = machine.host.engine.docker("ps", "--all", "--quiet").split()
+    if containers:
+        machine.host.engine.docker("rm", "--force", *containers)
     machine.run("systemctl", "restart", UNIT)
     yield machine.host
     assert "Traceback" not in machine.run("journalctl", "--unit", UNIT).stdout
 
 
 def state(machine: Machine) -> dict[str, str]:
-    """How the service is."""
+    """Return properties of the unit."""
     return machine.show(UNIT, "ActiveState", "StatusText", "MainPID", "NRestarts", "Result")
 
 
-def test_it_is_active_when_what_ran_before_is_mapped(lab: Lab, machine: Machine, host: Host) -> None:
-    """`systemctl start` returns then; the status line has the counts; an opened port is open."""
+def test_service_is_active_after_running_containers_are_mapped(
+    lab: Lab, machine: Machine, host: Host
+) -> None:
+    """`systemctl start` returns then. The status text has the counts, and the labelled port is open."""
     options = ("--name", "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
     host.engine.docker("run", "-d", *options, IMAGE, *WEB_SERVER)
     machine.run("systemctl", "restart", UNIT)
@@ -65,12 +67,12 @@ def test_it_is_active_when_what_ran_before_is_mapped(lab: Lab, machine: Machine,
     eventually(lambda: lab.router.http_get(f"http://[{address}]/"), within=5)
 
 
-def test_it_is_exposed_no_more_than_it_must_be(machine: Machine) -> None:
-    """As systemd rates it, and as the kernel sees it: no root, and two capabilities."""
+def test_service_has_low_exposure_and_two_capabilities(machine: Machine) -> None:
+    """By `systemd-analyze security`, and by /proc: not root, CAP_NET_ADMIN and CAP_NET_RAW."""
     rating = json.loads(machine.run("systemd-analyze", "security", "--json=short", UNIT).stdout)
     assert rating
-    said = machine.run("systemd-analyze", "security", UNIT).stdout.rpartition(": ")[2]
-    assert float(said.split()[0]) <= MOST_EXPOSURE
+    summary = machine.run("systemd-analyze", "security", UNIT).stdout.rpartition(": ")[2]
+    assert float(summary.split()[0]) <= MAX_EXPOSURE
     process = machine.run("cat", f"/proc/{state(machine)['MainPID']}/status").stdout
     fields = dict(line.split(":\t", 1) for line in process.splitlines() if ":\t" in line)
     assert "0" not in fields["Uid"].split()
@@ -78,8 +80,8 @@ def test_it_is_exposed_no_more_than_it_must_be(machine: Machine) -> None:
     assert fields["NoNewPrivs"] == "1"
 
 
-def test_killed_it_is_started_again_and_all_is_right(machine: Machine, host: Host) -> None:
-    """Also what changed in between."""
+def test_killed_service_is_restarted_and_restores_proxy_entries(machine: Machine, host: Host) -> None:
+    """Including an entry deleted meanwhile."""
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
     machine.run("systemctl", "kill", "--signal=KILL", UNIT)
@@ -88,9 +90,9 @@ def test_killed_it_is_started_again_and_all_is_right(machine: Machine, host: Hos
     assert wait_until_mapped(host) == address
 
 
-def test_a_hang_is_noticed_and_ended(machine: Machine, host: Host) -> None:
-    """The signs of life come from the loop: a process that is there and does nothing gives none."""
-    machine.write(f"/run/systemd/system/{UNIT}.service.d/impatient.conf", IMPATIENT)
+def test_hanging_service_is_restarted_by_the_watchdog(machine: Machine, host: Host) -> None:
+    """Watchdog notifications come from the main loop; a stopped process (SIGSTOP) sends none."""
+    machine.write(f"/run/systemd/system/{UNIT}.service.d/watchdog.conf", SHORT_WATCHDOG)
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", UNIT)
     machine.run("systemctl", "kill", "--signal=STOP", UNIT)
@@ -98,12 +100,14 @@ def test_a_hang_is_noticed_and_ended(machine: Machine, host: Host) -> None:
     eventually(lambda: state(machine)["NRestarts"] == "1", within=15)
     wait_until_mapped(host)
     assert "Watchdog timeout" in machine.run("journalctl", "--unit", UNIT).stdout
-    machine.run("rm", f"/run/systemd/system/{UNIT}.service.d/impatient.conf")
+    machine.run("rm", f"/run/systemd/system/{UNIT}.service.d/watchdog.conf")
     machine.run("systemctl", "daemon-reload")
 
 
-def test_stopped_it_leaves_everything_in_place(lab: Lab, machine: Machine, host: Host) -> None:
-    """Containers stay reachable while it is upgraded, as the README says to."""
+def test_containers_stay_reachable_while_the_service_is_stopped_and_upgraded(
+    lab: Lab, machine: Machine, host: Host
+) -> None:
+    """The upgrade is the one in README."""
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
     machine.run("systemctl", "stop", UNIT)
@@ -115,8 +119,8 @@ def test_stopped_it_leaves_everything_in_place(lab: Lab, machine: Machine, host:
     assert wait_until_mapped(host) == address
 
 
-def test_the_engine_may_go_and_come(machine: Machine, host: Host) -> None:
-    """It is ordered after the engine's unit, and does not end with it."""
+def test_service_survives_an_engine_restart(machine: Machine, host: Host) -> None:
+    """The unit is ordered after docker.service, and is not stopped with it."""
     machine.run("systemd-run", "--unit=docker.service", "sleep", "infinity")
     process = state(machine)["MainPID"]
     machine.run("systemctl", "stop", "docker.service")
@@ -129,8 +133,8 @@ def test_the_engine_may_go_and_come(machine: Machine, host: Host) -> None:
     assert state(machine)["MainPID"] == process
 
 
-def test_it_starts_while_the_engine_is_away(machine: Machine, host: Host) -> None:
-    """So the boot goes on, and nothing kills and starts it meanwhile; it maps when the engine is back."""
+def test_service_starts_while_the_engine_is_down(machine: Machine, host: Host) -> None:
+    """The boot is not delayed, systemd does not restart it, and it maps when the engine is up."""
     machine.run("systemctl", "stop", UNIT)
     host.engine.stop()
     machine.run("systemctl", "start", UNIT)
@@ -146,8 +150,8 @@ def test_it_starts_while_the_engine_is_away(machine: Machine, host: Host) -> Non
     assert state(machine)["NRestarts"] == "0"
 
 
-def test_it_starts_while_the_engine_takes_calls_and_answers_none(machine: Machine, host: Host) -> None:
-    """A socket that a service manager listens on is there before its engine is."""
+def test_service_starts_while_the_engines_socket_does_not_answer(machine: Machine, host: Host) -> None:
+    """As with socket activation: the socket exists before the engine runs."""
     machine.run("systemctl", "stop", UNIT)
     host.engine.stop()
     machine.write(OPTIONS, ENGINE.replace("docker.sock", "silent.sock"))
@@ -167,8 +171,8 @@ def test_it_starts_while_the_engine_takes_calls_and_answers_none(machine: Machin
         machine.grant_engine_access()
 
 
-def test_the_journal_has_each_line_with_its_priority(machine: Machine, host: Host) -> None:
-    """So `journalctl -p warning` shows what is wrong; nothing that a label says makes a line of its own."""
+def test_journal_entries_have_the_right_priority(machine: Machine, host: Host) -> None:
+    """For `journalctl -p warning`. A newline and priority prefix in a label do not create an entry."""
     run_labelled(host, "mon_container")
     host.engine.docker(
         "run", "-d", "--label", "ipv6.mapper.network=a\n<0>b", "--name", "stray", "busybox:lab"
@@ -187,8 +191,8 @@ def test_the_journal_has_each_line_with_its_priority(machine: Machine, host: Hos
 
 
 @pytest.mark.usefixtures("host")
-def test_a_misspelt_option_is_not_tried_again(machine: Machine) -> None:
-    """It does not mend itself; the journal has the sentence."""
+def test_invalid_option_fails_the_service_without_restart(machine: Machine) -> None:
+    """A retry would not help. The error is in the journal."""
     machine.write(OPTIONS, f"{ENGINE}DOCKERIPV6MAPPER_PROXY=some\n")
     machine.run("systemctl", "restart", UNIT, check=False)
     eventually(lambda: state(machine)["ActiveState"] == "failed", within=5)
@@ -197,11 +201,11 @@ def test_a_misspelt_option_is_not_tried_again(machine: Machine) -> None:
     machine.write(OPTIONS, ENGINE)
 
 
-def test_removed_it_leaves_nothing_of_its_own(machine: Machine, host: Host) -> None:
-    """As the README says; the last test, which removes it."""
+def test_documented_removal_leaves_no_files_or_entries(machine: Machine, host: Host) -> None:
+    """Must be the last test of the module: it removes the service."""
     run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80")
     wait_until_mapped(host)
     machine.shell(documented_commands.script("Remove", str(machine.checkout)))
     assert not host.proxy_entries()
-    left = machine.run("find", "/etc", "/usr/local", "/opt", "/run", "-iname", "*dockeripv6mapper*").stdout
-    assert not [line for line in left.splitlines() if "/run/systemd/" not in line]
+    files = machine.run("find", "/etc", "/usr/local", "/opt", "/run", "-iname", "*dockeripv6mapper*").stdout
+    assert not [line for line in files.splitlines() if "/run/systemd/" not in line]

@@ -1,4 +1,4 @@
-"""`status`: what there is, told by engine and kernel, with or without a daemon."""
+"""`status`: the actual state, read from engine and kernel, with or without a daemon."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from tests.lab.waiting import eventually
 
 
 def status(host: Host) -> tuple[int, dict[str, Any], str]:
-    """Exit code, what `status --json` prints, and what it says besides."""
+    """Run `status --json`; return its exit code, parsed stdout, and stderr."""
     done = run_command(host, "status", "--json")
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
-def test_a_mapped_container_is_shown_as_it_is(host: Host, mapper: Mapper) -> None:
-    """Address, proxy entry and open ports as engine and kernel have them; exit code 0."""
+def test_mapped_container_is_shown_with_its_actual_state(host: Host, mapper: Mapper) -> None:
+    """Address, proxy entry and open ports; exit code 0."""
     mapper.wait_for_log("proxying neighbour discovery")
     container_id = run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80,53/udp")
     address = str(wait_until_mapped(host))
     mapper.wait_for_log("opened 53/udp")
-    code, shown, besides = status(host)
+    code, shown, stderr = status(host)
     assert shown["uplinks"] == [{"name": UPLINK, "proxy_ndp": "1", "forwarding": "1", "accept_ra": "2"}]
     assert shown["containers"] == [
         {
@@ -43,14 +43,14 @@ def test_a_mapped_container_is_shown_as_it_is(host: Host, mapper: Mapper) -> Non
             "ports": ["80/tcp", "53/udp"],
         }
     ]
-    assert (code, besides) == (0, "")
+    assert (code, stderr) == (0, "")
     table = run_command(host, "status").stdout
     for part in ("mon_container", address, "mapped", UPLINK, "80/tcp 53/udp"):
         assert part in table
 
 
-def test_a_refusal_is_shown_with_its_remedy_and_exit_code_3(host: Host, mapper: Mapper) -> None:
-    """In words, for people."""
+def test_refusal_is_shown_with_remedy_and_exit_code_3(host: Host, mapper: Mapper) -> None:
+    """The remedy is in the table, the reason in the JSON."""
     run_labelled(host, "mon_container", "--label", "ipv6.mapper.suffix=1")
     mapper.wait_for_log("is not mapped")
     code, shown, _ = status(host)
@@ -59,14 +59,14 @@ def test_a_refusal_is_shown_with_its_remedy_and_exit_code_3(host: Host, mapper: 
     assert "try: another ipv6.mapper.suffix" in run_command(host, "status").stdout
 
 
-def test_it_tells_the_truth_without_a_daemon_and_says_that_there_is_none(host: Host) -> None:
-    """A container that nobody has mapped yet is pending."""
+def test_status_works_without_a_daemon_and_reports_that_none_runs(host: Host) -> None:
+    """A container that is not mapped yet is pending."""
     run_labelled(host, "mon_container")
-    code, shown, besides = status(host)
+    code, shown, stderr = status(host)
     (row,) = shown["containers"]
     assert (row["state"], row["address"], row["actual"]) == ("pending", str(host.subnet[SUFFIX]), None)
     assert code == 3
-    assert "no daemon runs" in besides
+    assert "no daemon runs" in stderr
     with Mapper(host):
         wait_until_mapped(host)
         eventually(lambda: status(host)[0] == 0)
@@ -74,8 +74,8 @@ def test_it_tells_the_truth_without_a_daemon_and_says_that_there_is_none(host: H
     assert "no daemon runs" in status(host)[2]
 
 
-def test_names_are_printed_as_hosts_lines_and_as_zone_records(host: Host, mapper: Mapper) -> None:
-    """What is no host name is left out, with a word on stderr."""
+def test_formats_hosts_and_zone_print_one_line_per_container(host: Host, mapper: Mapper) -> None:
+    """An invalid host name is left out, with a message on stderr."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
     run_labelled(host, "nginx")
@@ -87,8 +87,8 @@ def test_names_are_printed_as_hosts_lines_and_as_zone_records(host: Host, mapper
         assert "left out: 'mon_container' is no host name" in done.stderr
 
 
-def test_the_tree_shows_the_host_as_it_is(host: Host, mapper: Mapper) -> None:
-    """Uplink, network and container, from engine and kernel."""
+def test_tree_shows_uplink_network_and_container(host: Host, mapper: Mapper) -> None:
+    """With sysctls, subnet, address and uplink."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
@@ -98,8 +98,8 @@ def test_the_tree_shows_the_host_as_it_is(host: Host, mapper: Mapper) -> None:
     assert f"mon_container {address} mapped, proxied on {UPLINK}" in tree
 
 
-def test_watch_draws_what_changes_and_ends_with_ctrl_c(host: Host) -> None:
-    """It outlives the engine, and the code is 0: there is no other way to end it."""
+def test_watch_updates_the_table_and_exits_on_ctrl_c(host: Host) -> None:
+    """It keeps running while the engine is down. Ctrl-C is its normal end: exit code 0."""
     run_labelled(host, "mon_container")
     with watching(host) as (process, screen):
         eventually(lambda: "pending" in screen() and "no daemon runs" in screen())
@@ -115,28 +115,28 @@ def test_watch_draws_what_changes_and_ends_with_ctrl_c(host: Host) -> None:
 
 @contextmanager
 def watching(host: Host) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[], str]]]:
-    """Run `status --watch` on a terminal of its own; yields it, and what reads all that it drew."""
-    ours, theirs = pty.openpty()
-    os.set_blocking(ours, False)
-    drawn = bytearray()
+    """Run `status --watch` on a pseudo-terminal; yield the process, and a function returning its output."""
+    controller, terminal = pty.openpty()
+    os.set_blocking(controller, False)
+    output = bytearray()
 
     def screen() -> str:
         with suppress(BlockingIOError):
-            drawn.extend(os.read(ours, 1 << 16))
-        return drawn.decode(errors="replace")
+            output.extend(os.read(controller, 1 << 16))
+        return output.decode(errors="replace")
 
-    # A shell has what it runs in the background ignore Ctrl-C, and so would whatever that starts.
-    obeying = ("env", "--default-signal=INT")
-    argv = command(host, "--state-dir", str(host.state_dir), "status", "--watch", wrapper=obeying)
+    # A shell sets SIGINT to ignored for background jobs, and child processes inherit this.
+    default_sigint = ("env", "--default-signal=INT")
+    argv = command(host, "--state-dir", str(host.state_dir), "status", "--watch", wrapper=default_sigint)
     wide = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
     try:
         with subprocess.Popen(
-            argv, cwd=CHECKOUT, env=wide, stdin=theirs, stdout=theirs, stderr=theirs
+            argv, cwd=CHECKOUT, env=wide, stdin=terminal, stdout=terminal, stderr=terminal
         ) as process:
             try:
                 yield process, screen
             finally:
                 process.kill()
     finally:
-        os.close(theirs)
-        os.close(ours)
+        os.close(terminal)
+        os.close(controller)

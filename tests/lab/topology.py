@@ -65,7 +65,7 @@ class Lab:
             for number in TEARDOWN_SIGNALS:
                 stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
             for each in sweep_dead_runs():
-                self.progress(f"swept what process {each.pid} had left")
+                self.progress(f"removed what process {each.pid} had left")
             if any(host.engine.flavour is Flavour.MODERN for host in self.hosts):
                 ensure_root(MODERN, self.progress)
             stack.callback(self.run.sweep)
