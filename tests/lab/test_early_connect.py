@@ -7,14 +7,17 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import takewhile
 
 import pytest
 
+from tests.lab import socket_proxy
 from tests.lab.containers import (
     LABEL,
     MAPPER_PROTOCOL,
     SUFFIX,
     addresses_inside,
+    endpoints_of,
     run,
     run_labelled,
     wait_until_mapped,
@@ -23,11 +26,11 @@ from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.router import BRIDGE
+from tests.lab.socket_proxy import SocketProxy
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 SAME_SUFFIX = ("--label", "ipv6.mapper.suffix=3d:7a:30")
-EARLY_REQUEST = r"asked the engine [\d.]+ ms after the event: connect container {} "
 
 
 def is_running(host: Host, name: str) -> bool:
@@ -35,26 +38,41 @@ def is_running(host: Host, name: str) -> bool:
     return host.engine.docker("inspect", "-f", "{{.State.Running}}", name) == "true"
 
 
-def test_first_container_of_an_image_is_connected_early(host: Host, mapper: Mapper) -> None:
-    """The thread that reads the events sends the request; the image's labels are cached already."""
-    mapper.wait_for_log("proxying neighbour discovery")
-    run_labelled(host, "mon_container")
-    mapper.wait_for_log(EARLY_REQUEST.format("mon_container"))
-    wait_until_mapped(host)
+@pytest.fixture
+def recorder(host: Host) -> Iterator[SocketProxy]:
+    """A socket proxy that records the requests of a running daemon, whose resync is one day."""
+    path = host.workdir / "recorder.sock"
+    with (
+        socket_proxy.running(path, host.engine.socket, re.compile(r".*")) as recorder,
+        Mapper(host, "--docker-host", f"unix://{path}", "--resync", "86400") as mapper,
+    ):
+        mapper.wait_for_log("proxying neighbour discovery")
+        yield recorder
+        assert "Traceback" not in mapper.log(), mapper.log()
 
 
-def test_container_of_a_new_image_is_connected_early(host: Host, mapper: Mapper) -> None:
+def requests_before_connect(host: Host, recorder: SocketProxy, image: str) -> list[str]:
+    """Create a labelled container; return the mapper's requests before its connect, without `_ping`."""
+    start = len(recorder.forwarded)
+    container_id = host.engine.docker("create", *LABEL, image)
+    eventually(lambda: "he_ipv6" in endpoints_of(host, container_id))
+    host.engine.docker("rm", container_id)
+    requests = takewhile(lambda request: not request.endswith("/connect"), recorder.forwarded[start:])
+    return [each for each in requests if "_ping" not in each]
+
+
+def test_first_container_of_an_image_is_connected_early(host: Host, recorder: SocketProxy) -> None:
+    """The connect is the first request after the create event: the image's labels are cached already."""
+    assert requests_before_connect(host, recorder, IMAGE) == []
+
+
+def test_container_of_a_new_image_is_connected_early(host: Host, recorder: SocketProxy) -> None:
     """A new tag counts as new image: all images are listed again after any change of an image."""
-    mapper.wait_for_log("proxying neighbour discovery")
-    host.engine.docker("tag", "busybox:lab", "other:lab")
-
-    def is_connected_early() -> bool:
-        host.engine.docker("create", "--name", "later", *LABEL, "other:lab")
-        host.engine.docker("rm", "later")
-        return re.search(EARLY_REQUEST.format("later"), mapper.log()) is not None
-
-    eventually(is_connected_early)
-    host.engine.docker("rmi", "other:lab")
+    host.engine.docker("tag", IMAGE, "other:lab")
+    try:
+        eventually(lambda: requests_before_connect(host, recorder, "other:lab") == [])
+    finally:
+        host.engine.docker("rmi", "other:lab")
 
 
 def test_two_simultaneous_containers_with_one_address_both_start(host: Host, mapper: Mapper) -> None:
