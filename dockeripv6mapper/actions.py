@@ -51,7 +51,7 @@ class Vacate(EndpointChange):
     """
 
     def __str__(self) -> str:
-        return f"have container {self.container} make way at {self.address} on network {self.network}"
+        return f"have container {self.container} give up {self.address} on network {self.network} for now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Restore:
     container: str
 
     def __str__(self) -> str:
-        return f"finish what was begun on container {self.container}"
+        return f"finish the interrupted change of container {self.container}"
 
 
 EndpointAction = Connect | Reconnect | Release | Vacate | Restore

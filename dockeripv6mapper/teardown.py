@@ -141,7 +141,7 @@ def _keep_unreadable(teardown: Teardown, note: Path) -> None:
     """Keep an unreadable note: it is the only record of a container that may be detached. Report an error."""
     container = note.name[:SHORT_ID_DIGITS]
     with teardown.collect_errors(f"docker inspect {container}; rm {shlex.quote(str(note))}"):
-        raise MapperError(f"finishing what was begun on container {container}: {note} cannot be read")
+        raise MapperError(f"finishing the interrupted change of container {container}: {note} cannot be read")
 
 
 def _ping(client: Client, container_ids: Iterable[str], journal: Journal) -> None:
@@ -150,7 +150,7 @@ def _ping(client: Client, container_ids: Iterable[str], journal: Journal) -> Non
     except EngineUnavailableError as error:
         names = ", ".join(container_id[:SHORT_ID_DIGITS] for container_id in container_ids)
         raise MapperError(
-            f"finishing what was begun on container {names}: {error}; {journal.directory} is kept for that",
+            f"finishing the interrupted change of container {names}: {error}; {journal.directory} is kept for that",
             hint=f"{error.hint} && {RUN_AGAIN}" if error.hint else RUN_AGAIN,
         ) from error
 

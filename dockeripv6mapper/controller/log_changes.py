@@ -103,9 +103,9 @@ class LogChanges:
         known = said == gist or (gist == AWAY and self._is_away())
         self._failures[what] = (count + 1, gist)
         if known:
-            log.debug("%s (again: %d times now)", error, count + 1)
+            log.debug("%s (repeated: %d times)", error, count + 1)
         elif isinstance(error, EngineUnavailableError):
-            log.warning("%s: keeping everything as it is, and trying again", error)
+            log.warning("%s: keeping everything as it is and retrying", error)
         else:
             log.warning("%s%s", error, f" (try: {error.hint})" if error.hint else "")
         return count + 1

@@ -49,7 +49,7 @@ class UnexpectedErrors:
         seen.times += 1
         if now - seen.logged_at < QUIET_SECONDS:
             log.debug(
-                "unexpected: %r at %s (again: %d times now)", error, kind[1], seen.times, exc_info=error
+                "unexpected: %r at %s (repeated: %d times)", error, kind[1], seen.times, exc_info=error
             )
             return None
         seen.logged_at = now
@@ -57,7 +57,7 @@ class UnexpectedErrors:
             seen.times, seen.ended = 1, False
             log.error("unexpected: %r at %s", error, kind[1], exc_info=error)
         else:
-            log.error("unexpected: %r at %s (%d times now)", error, kind[1], seen.times)
+            log.error("unexpected: %r at %s (repeated: %d times)", error, kind[1], seen.times)
         return kind
 
     def end(self, kind: Kind) -> None:

@@ -222,7 +222,7 @@ def test_cleanup_reconnects_a_container_left_detached_by_a_killed_daemon(host: H
     journal = Journal(host.state_dir)
     done = run_command(host, "cleanup")
     assert done.returncode == 1
-    assert f"finishing what was begun on container {container_id[:12]}: " in done.stderr
+    assert f"finishing the interrupted change of container {container_id[:12]}: " in done.stderr
     assert f"{journal.directory} is kept for that" in done.stderr
     assert "try: systemctl start docker && DockerIPV6Mapper.py cleanup" in done.stderr
     assert journal.has(container_id)
@@ -230,7 +230,7 @@ def test_cleanup_reconnects_a_container_left_detached_by_a_killed_daemon(host: H
     assert "he_ipv6" not in endpoints_of(host, "mon_container")
     done = run_command(host, "cleanup")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"done: finish what was begun on container {container_id[:12]}\n" in done.stdout
+    assert f"done: finish the interrupted change of container {container_id[:12]}\n" in done.stdout
     assert "al1" in str(endpoints_of(host, "mon_container")["he_ipv6"]["Aliases"])
     assert_removes_everything(host)
 
@@ -243,7 +243,7 @@ def test_unresponsive_engine_is_a_timeout_and_the_journal_is_kept(host: Host, tm
         wire.spoils["_ping"] = HANG
         done = run_command(host, "--docker-host", wire.url, "cleanup", timeout=60)
     assert done.returncode == 1
-    assert f"finishing what was begun on container {container_id[:12]}: " in done.stderr
+    assert f"finishing the interrupted change of container {container_id[:12]}: " in done.stderr
     assert done.stderr.endswith("\n  try: DockerIPV6Mapper.py cleanup\n")
     assert_removes_everything(host)
 

@@ -68,8 +68,8 @@ def test_daemon_waits_for_an_engine_that_is_down(host: Host) -> None:
     """It logs this once, not at each retry."""
     host.engine.stop()
     with Mapper(host) as mapper:
-        mapper.wait_for_log("again: 3 times now")
-        assert mapper.log().count("keeping everything as it is, and trying again") == 1
+        mapper.wait_for_log("repeated: 3 times")
+        assert mapper.log().count("keeping everything as it is and retrying") == 1
         host.engine.start()
         run_labelled(host, "mon_container")
         eventually(lambda: wait_until_mapped(host), within=15)

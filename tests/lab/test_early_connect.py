@@ -116,7 +116,7 @@ def test_list_before_the_create_event_does_not_repeat_an_early_connect(host: Hos
     assert log.count("asking the engine: move container new-") == len(names)
     # Engine 20.10 lists a container shortly before a connect finds it: that connect fails, and is finished.
     unknown = set(re.findall(r"No such container: (\w+)", log))
-    finished = re.findall(r"finish what was begun on container (\S+)", log)
+    finished = re.findall(r"finish the interrupted change of container (\S+)", log)
     assert {host.engine.docker("inspect", "-f", "{{.Id}}", name) for name in finished} <= unknown
 
 

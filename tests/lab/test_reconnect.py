@@ -171,7 +171,7 @@ def test_move_interrupted_after_disconnect_is_finished_by_the_next_daemon(
         run(host, "holder", "--network", "he_ipv6", "--ip6", str(address))
     with Mapper(host) as mapper:
         if refused_now:
-            mapper.wait_for_log("done: finish what was begun on container mon_container")
+            mapper.wait_for_log("done: finish the interrupted change of container mon_container")
             assert_settings_kept(host, "mon_container", None)
         else:
             assert_settings_kept(host, "mon_container", wait_until_mapped(host))
@@ -216,7 +216,7 @@ def test_interrupted_move_is_finished_on_a_recreated_network(
     docker("stop", "-t", "0", "mon_container")
     docker("network", "rm", "he_ipv6")
     with Mapper(host) as mapper:
-        mapper.wait_for_log("done: finish what was begun on container mon_container")
+        mapper.wait_for_log("done: finish the interrupted change of container mon_container")
         assert list(endpoints_of(host, "mon_container")) == ["he_ipv6"]
         host.create_network("he_ipv6", "--subnet", "10.9.0.0/24")
         run(host, "friend", "--network", "he_ipv6")
@@ -395,7 +395,7 @@ def test_containers_with_swapped_names_get_each_others_addresses(
             docker("rename", before, after)
         mapper.start()
         address, other = wait_until_mapped(host, "nginx", NGINX_SUFFIX), wait_until_mapped(host)
-        assert "done: have container nginx make way" in mapper.log()
+        assert "done: have container nginx give up" in mapper.log()
         assert reaches(router, address)
         assert reaches(router, other)
         assert set(endpoints_of(host, "nginx")) == networks["mon_container"]

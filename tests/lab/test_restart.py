@@ -148,7 +148,7 @@ def restart_engine_and_daemon(host: Host, mapper: Mapper) -> None:
     host.engine.kill()
     mapper.kill()
     mapper.start()
-    mapper.wait_for_log("again: 2 times now")
+    mapper.wait_for_log("repeated: 2 times")
     host.engine.start()
 
 
