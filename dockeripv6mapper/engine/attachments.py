@@ -9,11 +9,11 @@ from dockeripv6mapper.engine.endpoint_settings import (
     IPV6,
     MAC,
     Json,
-    asks_for_both,
-    for_a_moment,
     mark_of,
     only_ipv6,
-    without,
+    requests_both_families,
+    temporary_endpoint,
+    without_addresses,
 )
 from dockeripv6mapper.engine.journal import Unfinished
 from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC
@@ -37,8 +37,8 @@ class Attachments:
         A connect of a running container that is refused for its IPv6 address burns the IPv4 address that came
         with it until the engine restarts (seen on 20.10 and 28.5). So the IPv6 address is tried alone first.
         """
-        if inspected["State"]["Running"] and asks_for_both(settings):
-            alone = for_a_moment(only_ipv6(settings), unfinished.endpoint or {})
+        if inspected["State"]["Running"] and requests_both_families(settings):
+            alone = temporary_endpoint(only_ipv6(settings), unfinished.endpoint or {})
             self._connect_with(container_id, unfinished, alone, inspected, doing)
             self.detach(container_id, unfinished, inspected, doing)
         self._connect_with(container_id, unfinished, settings, inspected, doing)
@@ -53,14 +53,14 @@ class Attachments:
         self, container_id: str, unfinished: Unfinished, settings: Json, inspected: Json, doing: str
     ) -> None:
         """Connect to the network, or to the one that the user has made by its name meanwhile."""
-        api = CONNECT_KEEPS_MAC if MAC in settings and self._client.offers(CONNECT_KEEPS_MAC) else None
+        api = CONNECT_KEEPS_MAC if MAC in settings and self._client.supports(CONNECT_KEEPS_MAC) else None
         try:
             reference = _reference(unfinished, inspected)
             self._client.connect(container_id, reference, settings, doing, api=api)
         except GoneError:
             self._client.connect(container_id, unfinished.network, settings, doing, api=api)
 
-    def put_back(
+    def reattach(
         self, action: EndpointChange | Restore, unfinished: Unfinished, old: Json, inspected: Json
     ) -> EngineRefusedError | None:
         """Attach a detached container as it was, or with as much of that as the engine lets it have.
@@ -76,14 +76,14 @@ class Attachments:
         else:
             return None
         for families in ((IPV6,), (IPV4,), (IPV4, IPV6)):
-            settings = without(old, *families)
+            settings = without_addresses(old, *families)
             # An IPv6 address of ours was never the user's: nothing is to be restored then.
             complete = settings == old or (families == (IPV6,) and mark_of(old) is not None)
             try:
                 self._connect_with(
                     action.container_id,
                     unfinished,
-                    settings if complete else for_a_moment(settings, old, RESTORE_RUNNING),
+                    settings if complete else temporary_endpoint(settings, old, RESTORE_RUNNING),
                     inspected,
                     doing,
                 )

@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection
 
-from dockeripv6mapper.engine.errors import as_ours
+from dockeripv6mapper.engine.errors import translated_errors
 from dockeripv6mapper.engine.http import EventStream, PendingResponse, Timeouts, post
 from dockeripv6mapper.engine.listed import Listed, read_list
 from dockeripv6mapper.engine.translate import (
@@ -139,36 +139,36 @@ class Client:
         """
         if (path := self.socket_path) is None:
             return
-        with as_ours("speaking to the engine", self._called), socket.socket(socket.AF_UNIX) as link:
+        with translated_errors("speaking to the engine", self._called), socket.socket(socket.AF_UNIX) as link:
             link.setblocking(False)
             link.connect(path)
 
     def ping(self) -> None:
         """Raise what keeps the engine from being used, if anything does."""
-        with self.speaking("speaking to the engine") as api:
+        with self.session("speaking to the engine") as api:
             api.ping()
 
     def api_version(self) -> ApiVersion:
         """The version of the API that is spoken."""
-        with self.speaking("speaking to the engine") as api:
+        with self.session("speaking to the engine") as api:
             return _api_version(api.api_version)
 
-    def offers(self, version: ApiVersion) -> bool:
+    def supports(self, version: ApiVersion) -> bool:
         """Whether the engine speaks this version of the API, tested or not. Raises `MapperError`."""
-        with self.speaking("speaking to the engine"):
+        with self.session("speaking to the engine"):
             return self._range is not None and self._range.oldest <= version <= self._range.newest
 
     def snapshot(self) -> Snapshot:
         """All containers and networks."""
         networks = self.networks()
-        with self.speaking("listing containers") as api:
+        with self.session("listing containers") as api:
             containers = read_list(api.containers(all=True), "container", container_from_list)
         return Snapshot(containers, networks)
 
     def networks(self) -> Listed[Network]:
         """All networks."""
         version = self.api_version()
-        with self.speaking("listing networks") as api:
+        with self.session("listing networks") as api:
             return read_list(api.networks(), "network", lambda item: network_from_list(item, version))
 
     def images(self) -> Images:
@@ -177,7 +177,7 @@ class Client:
         An image that is not among them is asked about when a container of it comes.
         """
         try:
-            with self.speaking("listing images") as api:
+            with self.session("listing images") as api:
                 listed = read_list(api.images(), "image", image_from_list)
         except EngineRefusedError as error:
             log.debug("%s: asking about each image by itself", error)
@@ -198,7 +198,7 @@ class Client:
 
     def inspect(self, container_id: str) -> Mapping[str, Any]:
         """One container, as `docker inspect` shows it. Raises `GoneError`."""
-        with self.speaking(f"inspecting container {container_id[:SHORT_ID_DIGITS]}") as api:
+        with self.session(f"inspecting container {container_id[:SHORT_ID_DIGITS]}") as api:
             inspected: Mapping[str, Any] = api.inspect_container(container_id)
             # Whoever asks for all of it takes it for what it is.
             container_from_inspection(inspected)
@@ -208,7 +208,7 @@ class Client:
         """The labels that an image brings along, by ID or name. Raises `GoneError`."""
         if not image:
             raise GoneError("inspecting an image: the engine does not say which one")
-        with self.speaking(f"inspecting image {image}") as api:
+        with self.session(f"inspecting image {image}") as api:
             return image_labels_from_inspection(api.inspect_image(image))  # type: ignore[no-untyped-call]
 
     def connect(
@@ -255,7 +255,7 @@ class Client:
 
     def events(self) -> Events:
         """The event stream, from now on."""
-        with self.speaking("subscribing to events") as api:
+        with self.session("subscribing to events") as api:
             self._log_range()
             if (path := self.socket_path) is not None:
                 filters = quote(json.dumps(EVENT_FILTERS))
@@ -266,7 +266,7 @@ class Client:
     def _post(
         self, path: str, body: Mapping[str, Any], doing: str, *, version: ApiVersion | None = None
     ) -> None:
-        with self.speaking(doing) as api:
+        with self.session(doing) as api:
             target = f"/v{_text(version) if version else api.api_version}{path}"
             if (socket_path := self.socket_path) is not None:
                 post(socket_path, target, body, self.timeouts.change).result(doing)
@@ -278,10 +278,10 @@ class Client:
                 create_api_error_from_http_exception(error)
 
     @contextmanager
-    def speaking(self, doing: str) -> Iterator[docker.APIClient]:
+    def session(self, doing: str) -> Iterator[docker.APIClient]:
         """Yield the connection; turn what goes wrong with it into our errors."""
         try:
-            with as_ours(doing, self._called):
+            with translated_errors(doing, self._called):
                 yield self._connection()
         except (EngineUnavailableError, PermissionMissingError):
             # The next call begins afresh: after an upgrade the engine may speak another API version.

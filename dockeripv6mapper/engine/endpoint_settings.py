@@ -28,16 +28,16 @@ KEPT_FIELDS = ("Links", "DriverOpts", "GwPriority")
 """What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
 
 
-def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
+def user_settings(endpoint: Json, inspected: Json) -> dict[str, Any]:
     """What the user set on an endpoint, as the API takes it, the MAC address left aside.
 
     Of an endpoint for a moment: what its mark says. The container's short ID is left out of the aliases: the
     engine adds it. An empty address is left out: some engines show one where none was asked for.
     """
-    if (noted := noted_settings(endpoint)) is not None:
+    if (noted := settings_in_mark(endpoint)) is not None:
         return noted
     settings = {field: endpoint[field] for field in KEPT_FIELDS if endpoint.get(field)}
-    if is_for_a_moment(endpoint):
+    if is_temporary(endpoint):
         settings["DriverOpts"] = {key: each for key, each in settings["DriverOpts"].items() if key != MARK}
     asked = {key: value for key, value in (endpoint.get("IPAMConfig") or {}).items() if value}
     if asked:
@@ -48,21 +48,21 @@ def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
     return settings
 
 
-def added(address: object) -> dict[str, Any]:
+def mapper_endpoint(address: object) -> dict[str, Any]:
     """An endpoint that is ours altogether."""
     return {"IPAMConfig": {IPV6: str(address)}, "DriverOpts": {MARK: ADDED}}
 
 
-ADDED_SOMEWHERE = {"DriverOpts": {MARK: ADDED}}
+ADDED_AT_ANY_ADDRESS = {"DriverOpts": {MARK: ADDED}}
 """The same at an address of the engine's choice: only to be disconnected again."""
 
 
-def is_added_somewhere(endpoint: Json) -> bool:
-    """Whether an endpoint was made by `ADDED_SOMEWHERE`."""
+def is_added_at_any_address(endpoint: Json) -> bool:
+    """Whether an endpoint was made by `ADDED_AT_ANY_ADDRESS`."""
     return mark_of(endpoint) == ADDED and not (endpoint.get("IPAMConfig") or {}).get(IPV6)
 
 
-def moved(old: Json, address: object) -> dict[str, Any]:
+def moved_endpoint(old: Json, address: object) -> dict[str, Any]:
     """`old` at our address, marked with the address that the user asked for, if any."""
     addresses = dict(old.get("IPAMConfig") or {})
     options = dict(old.get("DriverOpts") or {})
@@ -75,11 +75,11 @@ def moved(old: Json, address: object) -> dict[str, Any]:
     }
 
 
-def unmoved(old: Json) -> dict[str, Any]:
+def original_endpoint(old: Json) -> dict[str, Any]:
     """`old`, an endpoint that `moved` made, as it was before."""
     options = dict(old.get("DriverOpts") or {})
     users_address, _, mac = options.pop(MARK, MOVED).removeprefix(MOVED).partition(",")
-    settings = {**without(old, IPV6), "DriverOpts": options}
+    settings = {**without_addresses(old, IPV6), "DriverOpts": options}
     if users_address:
         settings["IPAMConfig"] = {**settings["IPAMConfig"], IPV6: users_address}
     if mac:
@@ -87,7 +87,7 @@ def unmoved(old: Json) -> dict[str, Any]:
     return settings
 
 
-def without(old: Json, *families: str) -> dict[str, Any]:
+def without_addresses(old: Json, *families: str) -> dict[str, Any]:
     """`old` at addresses of the engine's choice in these `families`, `IPV4` or `IPV6`."""
     addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key not in families}
     return {**old, "IPAMConfig": addresses}
@@ -98,7 +98,7 @@ def without_mac(old: Json) -> dict[str, Any]:
     return {key: value for key, value in old.items() if key != MAC}
 
 
-def for_a_moment(settings: Json, users: Json, mark: str = RESTORE) -> dict[str, Any]:
+def temporary_endpoint(settings: Json, users: Json, mark: str = RESTORE) -> dict[str, Any]:
     """`settings`, marked as an endpoint that lasts only until it can have all of the user's settings."""
     options = {key: value for key, value in (settings.get("DriverOpts") or {}).items() if key != MARK}
     return {**settings, "DriverOpts": {**options, MARK: mark + json.dumps(users)}}
@@ -109,7 +109,7 @@ def only_ipv6(settings: Json) -> dict[str, Any]:
     return {"IPAMConfig": {IPV6: settings["IPAMConfig"][IPV6]}}
 
 
-def asks_for_both(settings: Json) -> bool:
+def requests_both_families(settings: Json) -> bool:
     """Whether settings ask for an IPv4 and an IPv6 address."""
     return {IPV4, IPV6} <= (settings.get("IPAMConfig") or {}).keys()
 
@@ -120,12 +120,12 @@ def mark_of(endpoint: Json) -> str | None:
     return None if mark is None else str(mark)
 
 
-def is_for_a_moment(endpoint: Json) -> bool:
+def is_temporary(endpoint: Json) -> bool:
     """Whether an endpoint has less than its user set."""
     return (mark_of(endpoint) or "").startswith((RESTORE, RESTORE_RUNNING))
 
 
-def on_network(inspected: Json, network_id: str, network: str) -> Json | None:
+def endpoint_on_network(inspected: Json, network_id: str, network: str) -> Json | None:
     """The endpoint on a network, or what a stopped container has of an earlier one of that name.
 
     Of a network that is gone it may have two: one of its name, and one that was made by its ID.
@@ -137,7 +137,7 @@ def on_network(inspected: Json, network_id: str, network: str) -> Json | None:
 
 def has_address(endpoint: Json, inspected: Json, action: Reconnect) -> bool:
     """Whether the endpoint is at the address already, so that a move would only be an outage."""
-    if is_for_a_moment(endpoint):
+    if is_temporary(endpoint):
         return False
     requested = ipv6((endpoint.get("IPAMConfig") or {}).get(IPV6))
     running = inspected["State"]["Running"]
@@ -150,9 +150,9 @@ def is_attached(endpoint: Json, inspected: Json) -> bool:
     return bool(endpoint.get("EndpointID")) or not inspected["State"]["Running"]
 
 
-def noted_settings(endpoint: Json) -> dict[str, Any] | None:
+def settings_in_mark(endpoint: Json) -> dict[str, Any] | None:
     """The user's settings in the mark of an endpoint for a moment; None: there is none that can be read."""
-    if not is_for_a_moment(endpoint):
+    if not is_temporary(endpoint):
         return None
     try:
         noted = json.loads((mark_of(endpoint) or "").partition(":")[2])

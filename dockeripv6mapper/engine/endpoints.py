@@ -23,22 +23,22 @@ from dockeripv6mapper.engine.attachments import Attachments
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
-    ADDED_SOMEWHERE,
+    ADDED_AT_ANY_ADDRESS,
     IPV6,
     MAC,
     Json,
-    added,
-    for_a_moment,
+    endpoint_on_network,
     has_address,
-    is_added_somewhere,
+    is_added_at_any_address,
     is_attached,
-    is_for_a_moment,
-    kept,
+    is_temporary,
+    mapper_endpoint,
     mark_of,
-    moved,
-    on_network,
-    unmoved,
-    without,
+    moved_endpoint,
+    original_endpoint,
+    temporary_endpoint,
+    user_settings,
+    without_addresses,
     without_mac,
 )
 from dockeripv6mapper.engine.http import PendingResponse
@@ -80,14 +80,16 @@ class Endpoints:
             return None
         try:
             self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
-            return self._client.send_connect(action.container_id, action.network_id, added(action.address))
+            return self._client.send_connect(
+                action.container_id, action.network_id, mapper_endpoint(action.address)
+            )
         except (MapperError, OSError) as error:
             log.debug("leaving the request to a worker: %s: %s", action, error)
             return None
 
     def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
         """Carry out an action, or the rest of one that was begun. Returns whether it changed anything."""
-        with self._forgetting_the_gone(action.container_id):
+        with self._ignoring_gone_containers(action.container_id):
             match action:
                 case Restore():
                     return self._restore(action)
@@ -108,7 +110,7 @@ class Endpoints:
         self._journal.prune(known)
 
     @contextmanager
-    def _forgetting_the_gone(self, container_id: str) -> Iterator[None]:
+    def _ignoring_gone_containers(self, container_id: str) -> Iterator[None]:
         """A container that is gone needs nothing, and leaves nothing to finish.
 
         The engine answers the same where it is the network that is gone: that is raised.
@@ -127,16 +129,18 @@ class Endpoints:
         doing = f"connecting {action.container} to {action.network} at {action.address}"
         try:
             if begun is not None:
-                with self._client.speaking(doing):
+                with self._client.session(doing):
                     begun.result(doing)
             else:
                 unfinished = Unfinished(action.network_id, action.network, None)
                 self._journal.write(action.container_id, unfinished)
-                self._client.connect(action.container_id, action.network_id, added(action.address), doing)
+                self._client.connect(
+                    action.container_id, action.network_id, mapper_endpoint(action.address), doing
+                )
         except EngineRefusedError as refused:
             # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)
-            left = on_network(inspected, action.network_id, action.network)
+            left = endpoint_on_network(inspected, action.network_id, action.network)
             if has_own_network(inspected["HostConfig"]["NetworkMode"]) and not (
                 left and is_attached(left, inspected)
             ):
@@ -154,7 +158,7 @@ class Endpoints:
             refused.add_note(f"and {error}")
         raise refused
 
-    def _remove_leftover(self, action: Restore, unfinished: Unfinished) -> None:
+    def _remove_refused_connect(self, action: Restore, unfinished: Unfinished) -> None:
         """Remove what a refused connect leaves behind in a running container's configuration.
 
         The engine keeps the address that it has just refused, and the container could not be started
@@ -163,7 +167,7 @@ class Endpoints:
         """
         doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
         try:
-            self._client.connect(action.container_id, unfinished.network_id, ADDED_SOMEWHERE, doing)
+            self._client.connect(action.container_id, unfinished.network_id, ADDED_AT_ANY_ADDRESS, doing)
             self._client.disconnect(action.container_id, unfinished.network_id, doing)
         except EngineRefusedError as error:
             raise NotFinishedError(str(error)) from error
@@ -172,13 +176,13 @@ class Endpoints:
 
     def _reconnect(self, action: Reconnect) -> bool:
         inspected = self._client.inspect(action.container_id)
-        found = on_network(inspected, action.network_id, action.network)
+        found = endpoint_on_network(inspected, action.network_id, action.network)
         if found is None or has_address(found, inspected, action):
             return False
-        old = kept(found, inspected)
+        old = user_settings(found, inspected)
         if not self._keep_mac(action, found, inspected, old):
             return False
-        self._exchange(action, inspected, old=old, new=moved(old, action.address))
+        self._replace_endpoint(action, inspected, old=old, new=moved_endpoint(old, action.address))
         return True
 
     def _keep_mac(self, action: Reconnect, endpoint: Json, inspected: Json, old: dict[str, Any]) -> bool:
@@ -192,8 +196,8 @@ class Endpoints:
             return True
         if mac.origin is MacOrigin.HIDDEN:
             # While the container runs, these engines show what is needed. Others show it never.
-            return not (self._client.offers(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
-        if self._client.offers(CONNECT_KEEPS_MAC):
+            return not (self._client.supports(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
+        if self._client.supports(CONNECT_KEEPS_MAC):
             old[MAC] = mac.address
         elif mac.origin is MacOrigin.CHOSEN:
             network = f"name={action.network},ip6={action.address},mac-address={mac.address}"
@@ -213,22 +217,22 @@ class Endpoints:
 
     def _release(self, action: Release | Vacate) -> bool:
         inspected = self._client.inspect(action.container_id)
-        found = on_network(inspected, action.network_id, action.network)
+        found = endpoint_on_network(inspected, action.network_id, action.network)
         if found is None or not _is_still_to_be_released(found, inspected, action):
             return False
         mark = mark_of(found) or ""
         if mark.startswith(RESTORE_RUNNING):
-            users = kept(found, inspected)
-            left = without(found, IPV6)["IPAMConfig"]
-            new = for_a_moment({**users, "IPAMConfig": left}, users, RESTORE_RUNNING)
-            self._exchange(action, inspected, old=users, new=new)
+            users = user_settings(found, inspected)
+            left = without_addresses(found, IPV6)["IPAMConfig"]
+            new = temporary_endpoint({**users, "IPAMConfig": left}, users, RESTORE_RUNNING)
+            self._replace_endpoint(action, inspected, old=users, new=new)
             return True
         if mark == ADDED:
             doing = f"taking {action.address} back from {action.container}"
             self._client.disconnect(action.container_id, action.network_id, doing)
             return True
         if mark.startswith(MOVED):
-            self._unmove(action, inspected, kept(found, inspected))
+            self._restore_original(action, inspected, user_settings(found, inspected))
             return True
         return False
 
@@ -240,18 +244,18 @@ class Endpoints:
             for reference in references
         )
 
-    def _unmove(self, action: Release | Vacate, inspected: Json, old: Json) -> None:
+    def _restore_original(self, action: Release | Vacate, inspected: Json, old: Json) -> None:
         try:
-            self._exchange(action, inspected, old=old, new=unmoved(old))
+            self._replace_endpoint(action, inspected, old=old, new=original_endpoint(old))
         except (GoneError, NotFinishedError):
             raise
         except EngineRefusedError:
             # Another container may have the address that this one's user had asked for.
-            self._exchange(action, inspected, old=old, new=without(old, IPV6))
+            self._replace_endpoint(action, inspected, old=old, new=without_addresses(old, IPV6))
 
     # --- from one endpoint to another ---------------------------------------------------------------------
 
-    def _exchange(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
+    def _replace_endpoint(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
         """Replace an endpoint that has or is to have the user's settings `old` by `new`.
 
         Where `new` is refused, `old` is put back, as far as the engine lets it, and the refusal raised.
@@ -261,11 +265,11 @@ class Endpoints:
         unfinished = Unfinished(action.network_id, action.network, old)
         self._journal.write(action.container_id, unfinished)
         try:
-            self._disconnect_first(action, unfinished, inspected, doing)
+            self._disconnect(action, unfinished, inspected, doing)
             try:
                 self._attachments.attach(action.container_id, unfinished, new, inspected, doing)
             except EngineRefusedError:
-                self._attachments.put_back(action, unfinished, old, inspected)
+                self._attachments.reattach(action, unfinished, old, inspected)
                 self._journal.erase(action.container_id)
                 raise
         except EngineUnavailableError:
@@ -274,7 +278,7 @@ class Endpoints:
             raise
         self._journal.erase(action.container_id)
 
-    def _disconnect_first(
+    def _disconnect(
         self, action: EndpointChange, unfinished: Unfinished, inspected: Json, doing: str
     ) -> None:
         """Begin an exchange. A refusal changes nothing: the user may have detached the container."""
@@ -296,46 +300,46 @@ class Endpoints:
         if (unfinished := self._journal.read(action.container_id)) is not None:
             return self._finish(action, unfinished, inspected)
         for name, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
-            if endpoint and is_for_a_moment(endpoint):
-                self._replace_by_users(action, name, endpoint, inspected)
+            if endpoint and is_temporary(endpoint):
+                self._replace_temporary(action, name, endpoint, inspected)
                 return True
         return False
 
-    def _replace_by_users(self, action: Restore, network: str, endpoint: Json, inspected: Json) -> None:
+    def _replace_temporary(self, action: Restore, network: str, endpoint: Json, inspected: Json) -> None:
         """Replace an endpoint that is there for a moment by what its user set.
 
         Raises `EngineRefusedError` where the engine does not let it have all of that yet.
         """
-        old = kept(endpoint, inspected)
+        old = user_settings(endpoint, inspected)
         unfinished = Unfinished(endpoint.get("NetworkID") or network, network, old)
         self._journal.write(action.container_id, unfinished)
         doing = f"restoring what the user of {action.container} set on {network}"
         self._attachments.detach(action.container_id, unfinished, inspected, doing)
-        refused = self._attachments.put_back(action, unfinished, old, inspected)
+        refused = self._attachments.reattach(action, unfinished, old, inspected)
         self._journal.erase(action.container_id)
         if refused is not None:
             raise refused
 
     def _finish(self, action: Restore, unfinished: Unfinished, inspected: Json) -> bool:
         """Finish what a note says; returns whether anything was done."""
-        found = on_network(inspected, unfinished.network_id, unfinished.network)
+        found = endpoint_on_network(inspected, unfinished.network_id, unfinished.network)
         if found is not None and is_attached(found, inspected):
-            if is_for_a_moment(found):
-                self._replace_by_users(action, unfinished.network, found, inspected)
+            if is_temporary(found):
+                self._replace_temporary(action, unfinished.network, found, inspected)
                 return True
-            if self._may_change_yet(action, unfinished, kept(found, inspected)):
+            if self._may_change_yet(action, unfinished, user_settings(found, inspected)):
                 return False
-            if done := unfinished.endpoint is None and is_added_somewhere(found):
-                # Undo what `_remove_leftover` began.
+            if done := unfinished.endpoint is None and is_added_at_any_address(found):
+                # Undo what `_remove_refused_connect` began.
                 doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
                 self._attachments.detach(action.container_id, unfinished, inspected, doing)
         elif self._is_lost(unfinished):
             done = False
         elif unfinished.endpoint is not None:
-            self._attachments.put_back(action, unfinished, unfinished.endpoint, inspected)
+            self._attachments.reattach(action, unfinished, unfinished.endpoint, inspected)
             done = True
         elif done := found is not None:
-            self._remove_leftover(action, unfinished)
+            self._remove_refused_connect(action, unfinished)
         self._journal.erase(action.container_id)
         return done
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from dockeripv6mapper.engine.errors import MISREAD
+from dockeripv6mapper.engine.errors import PARSE_ERRORS
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T])
     for item in answer:
         try:
             items.append(read(item))
-        except MISREAD as error:
+        except PARSE_ERRORS as error:
             what = f"the engine's list of {kind}s: {{}} cannot be read: {_cause(error)}"
             if item_id := _id(item):
                 unreadable[item_id] = what.format(f"{kind} {ascii(item_id[:SHORT_ID_DIGITS])[1:-1]}")

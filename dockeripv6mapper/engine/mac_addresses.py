@@ -9,7 +9,7 @@ from enum import Enum, auto
 from ipaddress import IPv4Address
 from typing import Any
 
-from dockeripv6mapper.engine.endpoint_settings import MAC, mark_of, noted_settings
+from dockeripv6mapper.engine.endpoint_settings import MAC, mark_of, settings_in_mark
 from dockeripv6mapper.engine.translate import MOVED
 
 Json = Mapping[str, Any]
@@ -54,7 +54,7 @@ def mac_of(endpoint: Json, inspected: Json, api: tuple[int, int]) -> Mac:
     if api < MAC_BELONGS_TO_ENDPOINT:
         return Mac(MacOrigin.GENERATED)
     if (mark := mark_of(endpoint)) is not None:
-        noted = noted_settings(endpoint) or {}
+        noted = settings_in_mark(endpoint) or {}
         return _if_any(mark.partition(",")[2] if mark.startswith(MOVED) else str(noted.get(MAC) or ""))
     if api < CONFIG_HIDES_MAC and endpoint is _first_endpoint(inspected):
         return _if_any(inspected["Config"].get(MAC) or "")

@@ -64,7 +64,7 @@ ALL = {**REFUSALS, **OTHER_REFUSALS, **BROKEN, **UNREADABLE, "hangs": HANG}
 
 def listened(client: Client) -> list[object]:
     """All events of a stream that ends."""
-    with client.speaking("reading events"), closing(client.events()) as stream:
+    with client.session("reading events"), closing(client.events()) as stream:
         return list(stream)
 
 
