@@ -9,6 +9,7 @@ listed             a list of the engine's, with the items that cannot be read
 cache              the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, restore: so that a death in between loses nothing
 attachments        attaching a detached container again, with all that its user set
+recovery           finishing a change of an endpoint that was begun and not ended
 endpoint_settings  what the user set on an endpoint: kept, marked, given back
 mac_addresses      whether an endpoint's MAC address was chosen by its user
 journal            what was begun on an endpoint and must be finished, noted on disk meanwhile

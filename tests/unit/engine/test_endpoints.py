@@ -16,8 +16,9 @@ import pytest
 
 from dockeripv6mapper.actions import Connect, Reconnect, Release, Restore, Vacate
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.endpoints import LATE_SECONDS, Endpoints
+from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal, Unfinished
+from dockeripv6mapper.engine.recovery import LATE_SECONDS
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
