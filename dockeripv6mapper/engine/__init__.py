@@ -1,6 +1,7 @@
 """All that speaks to Docker: thin translations between the engine's API and `model`. Decides nothing.
 
 client             the connection: lists, inspections, connect and disconnect; errors become ours
+connection         its address, the version of its API, and Docker's client for both
 errors             what goes wrong with a call, or cannot be read of its answer, as our errors
 translate          the engine's JSON → `model`
 events             the event stream, as hints that something changed
