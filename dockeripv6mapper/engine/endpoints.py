@@ -1,8 +1,9 @@
-"""Endpoints: attaching containers to networks at an address, and taking that back.
+"""Endpoints: attaching containers to networks at an address, moving endpoints, giving addresses up.
 
-Every step leaves the container no worse than before it, also where the process dies right after it. What the
-user set on an endpoint is at any time in one of three places: on the endpoint itself, in the mark of an
-endpoint that is there for a moment, or, while there is none, in a note on disk (see `journal`).
+The API cannot change an endpoint's address: a move is a disconnect and a connect. Each step leaves the
+container no worse than it was, also where the process dies right after it. At any time, all that the user set
+on an endpoint is in one of three places: the endpoint itself, the mark of a temporary endpoint (see
+`endpoint_settings`), or, while there is no endpoint, a note on disk (see `journal`).
 """
 
 import logging
@@ -55,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 class Endpoints:
-    """The engine's endpoints."""
+    """Carries out the actions on containers' endpoints."""
 
     def __init__(self, client: Client, journal: Journal) -> None:
         self._client = client
@@ -64,9 +65,9 @@ class Endpoints:
         self._recovery = Recovery(client, journal, self._attachments)
 
     def begin(self, action: EndpointAction) -> PendingResponse | None:
-        """Write the request of a connect, where that takes no waiting: the container's start may follow.
+        """Write the request of a connect without waiting, since the container's start may follow at once.
 
-        `apply` awaits the answer. None: `apply` does everything.
+        `apply` awaits the answer. None: nothing was requested, and `apply` does everything.
         """
         if not isinstance(action, Connect):
             return None
@@ -80,7 +81,11 @@ class Endpoints:
             return None
 
     def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
-        """Carry out an action, or the rest of one that was begun. Returns whether it changed anything."""
+        """Carry out an action, or the rest of one whose request `begin` wrote; False: nothing to change.
+
+        Raises `MapperError`: `EngineRefusedError` for a refusal, `NotFinishedError` where the container needs
+        a `Restore`.
+        """
         with self._ignoring_gone_containers(action.container_id):
             match action:
                 case Restore():
@@ -94,18 +99,18 @@ class Endpoints:
         return False
 
     def unfinished(self, container_id: str) -> bool:
-        """Whether a reconnect of the container was begun and not ended: `Restore` comes first then."""
+        """Whether a change of the container's endpoint was interrupted: it needs a `Restore` first."""
         return self._journal.has(container_id)
 
     def prune(self, known: Collection[str]) -> None:
-        """Forget unfinished changes of all containers but the `known` ones."""
+        """Remove the notes of all containers but the `known` ones."""
         self._journal.prune(known)
 
     @contextmanager
     def _ignoring_gone_containers(self, container_id: str) -> Iterator[None]:
-        """A container that is gone needs nothing, and leaves nothing to finish.
+        """Suppress errors where the container is gone: then nothing is left to do or to finish.
 
-        The engine answers the same where it is the network that is gone: that is raised.
+        The engine answers 404 for a network that is gone, too: that is raised.
         """
         try:
             yield
@@ -117,8 +122,13 @@ class Endpoints:
     # --- connect ------------------------------------------------------------------------------------------
 
     def _connect(self, action: Connect, begun: PendingResponse | None) -> bool:
-        """Attach a container. Where the engine refuses that, nothing of it may be left behind."""
+        """Attach a container; undo a connect that was refused.
+
+        A refusal is no error where the user has attached the container already, or where the container has no
+        network namespace of its own. The create event shows neither.
+        """
         doing = f"connecting {action.container} to {action.network} at {action.address}"
+        settings = mapper_endpoint(action.address)
         try:
             if begun is not None:
                 with self._client.session(doing):
@@ -126,57 +136,53 @@ class Endpoints:
             else:
                 unfinished = Unfinished(action.network_id, action.network, None)
                 self._journal.write(action.container_id, unfinished)
-                self._client.connect(
-                    action.container_id, action.network_id, mapper_endpoint(action.address), doing
-                )
+                self._client.connect(action.container_id, action.network_id, settings, doing)
         except EngineRefusedError as refused:
-            # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)
-            left = endpoint_on_network(inspected, action.network_id, action.network)
-            if has_own_network(inspected["HostConfig"]["NetworkMode"]) and not (
-                left and is_attached(left, inspected)
-            ):
-                self._undo(action, refused)
+            endpoint = endpoint_on_network(inspected, action.network_id, action.network)
+            attached = endpoint is not None and is_attached(endpoint, inspected)
+            if has_own_network(inspected["HostConfig"]["NetworkMode"]) and not attached:
+                self._undo_refused(action, refused)
             self._journal.erase(action.container_id)
             return False
         self._journal.erase(action.container_id)
         return True
 
-    def _undo(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
-        """Leave nothing of a refused connect behind, and raise it; what cannot be undone yet stays noted."""
+    def _undo_refused(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
+        """Remove what a refused connect left, and raise the refusal. Where that fails, the note stays."""
         try:
             self._recovery.restore(Restore(action.container_id, action.container))
         except EngineRefusedError as error:
             refused.add_note(f"and {error}")
         raise refused
 
-    # --- reconnect, release -------------------------------------------------------------------------------
+    # --- reconnect ----------------------------------------------------------------------------------------
 
     def _reconnect(self, action: Reconnect) -> bool:
         inspected = self._client.inspect(action.container_id)
-        found = endpoint_on_network(inspected, action.network_id, action.network)
-        if found is None or has_address(found, inspected, action):
+        endpoint = endpoint_on_network(inspected, action.network_id, action.network)
+        if endpoint is None or has_address(endpoint, inspected, action):
             return False
-        old = user_settings(found, inspected)
-        if not self._keep_mac(action, found, inspected, old):
+        old = user_settings(endpoint, inspected)
+        if not self._add_mac(old, action, endpoint, inspected):
             return False
         self._replace_endpoint(action, inspected, old=old, new=moved_endpoint(old, action.address))
         return True
 
-    def _keep_mac(self, action: Reconnect, endpoint: Json, inspected: Json, old: dict[str, Any]) -> bool:
-        """Have `old` hold the MAC address that must not be lost; False: the move has to wait.
+    def _add_mac(self, settings: dict[str, Any], action: Reconnect, endpoint: Json, inspected: Json) -> bool:
+        """Add the MAC address to `settings` where the move must keep it; False where the move has to wait.
 
-        Raises `EngineRefusedError` where the user chose one and the engine would not keep it.
+        Raises `EngineRefusedError` where the user chose the MAC address and the engine cannot keep it.
         """
         api = self._client.api_version()
         mac = mac_of(endpoint, inspected, api)
         if mac.origin is MacOrigin.GENERATED:
             return True
         if mac.origin is MacOrigin.HIDDEN:
-            # While the container runs, these engines show what is needed. Others show it never.
+            # These engines show the MAC address while the container runs. Others never show whose it is.
             return not (self._client.supports(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
         if self._client.supports(CONNECT_KEEPS_MAC):
-            old[MAC] = mac.address
+            settings[MAC] = mac.address
         elif mac.origin is MacOrigin.CHOSEN:
             network = f"name={action.network},ip6={action.address},mac-address={mac.address}"
             raise EngineRefusedError(
@@ -193,45 +199,50 @@ class Endpoints:
             )
         return True
 
+    # --- release, vacate ----------------------------------------------------------------------------------
+
     def _release(self, action: Release | Vacate) -> bool:
+        """Give our address up: as the mark says, remove the endpoint or restore the user's settings."""
         inspected = self._client.inspect(action.container_id)
-        found = endpoint_on_network(inspected, action.network_id, action.network)
-        if found is None or not _is_still_to_be_released(found, inspected, action):
+        endpoint = endpoint_on_network(inspected, action.network_id, action.network)
+        if endpoint is None or not _is_still_due(action, endpoint, inspected):
             return False
-        mark = mark_of(found) or ""
+        mark = mark_of(endpoint) or ""
+        user = user_settings(endpoint, inspected)
         if mark.startswith(RESTORE_RUNNING):
-            users = user_settings(found, inspected)
-            left = without_addresses(found, IPV6)["IPAMConfig"]
-            new = temporary_endpoint({**users, "IPAMConfig": left}, users, RESTORE_RUNNING)
-            self._replace_endpoint(action, inspected, old=users, new=new)
+            addresses = without_addresses(endpoint, IPV6)["IPAMConfig"]
+            new = temporary_endpoint({**user, "IPAMConfig": addresses}, user, RESTORE_RUNNING)
+            self._replace_endpoint(action, inspected, old=user, new=new)
             return True
         if mark == ADDED:
             doing = f"taking {action.address} back from {action.container}"
             self._client.disconnect(action.container_id, action.network_id, doing)
             return True
         if mark.startswith(MOVED):
-            self._restore_original(action, inspected, user_settings(found, inspected))
+            self._restore_original(action, inspected, user)
             return True
         return False
 
-    def _restore_original(self, action: Release | Vacate, inspected: Json, old: Json) -> None:
+    def _restore_original(self, action: Release | Vacate, inspected: Json, moved: Json) -> None:
         try:
-            self._replace_endpoint(action, inspected, old=old, new=original_endpoint(old))
+            self._replace_endpoint(action, inspected, old=moved, new=original_endpoint(moved))
         except (GoneError, NotFinishedError):
             raise
         except EngineRefusedError:
-            # Another container may have the address that this one's user had asked for.
-            self._replace_endpoint(action, inspected, old=old, new=without_addresses(old, IPV6))
+            # Another container may have taken the user's IPv6 address meanwhile.
+            self._replace_endpoint(action, inspected, old=moved, new=without_addresses(moved, IPV6))
 
-    # --- from one endpoint to another ---------------------------------------------------------------------
+    # --- disconnect and connect ---------------------------------------------------------------------------
 
     def _replace_endpoint(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
-        """Replace an endpoint that has or is to have the user's settings `old` by `new`.
+        """Replace an endpoint by one with the settings `new`.
 
-        Where `new` is refused, `old` is put back, as far as the engine lets it, and the refusal raised.
+        `old`: all that the user set on the present endpoint, which may lack some of it. Where the engine
+        refuses `new`, the container is reattached with `old`, as far as the engine accepts that, and the
+        refusal is raised.
         """
-        where = new["IPAMConfig"].get(IPV6, "an address of the engine's choice")
-        doing = f"moving {action.container} on {action.network} to {where}"
+        address = new["IPAMConfig"].get(IPV6, "an address of the engine's choice")
+        doing = f"moving {action.container} on {action.network} to {address}"
         unfinished = Unfinished(action.network_id, action.network, old)
         self._journal.write(action.container_id, unfinished)
         try:
@@ -243,7 +254,7 @@ class Endpoints:
                 self._journal.erase(action.container_id)
                 raise
         except EngineUnavailableError:
-            # What was asked for may still be done: the note counts from now on (see `LATE_SECONDS`).
+            # The engine may still carry the call out: the note's age counts from now (see `LATE_SECONDS`).
             self._journal.write(action.container_id, unfinished)
             raise
         self._journal.erase(action.container_id)
@@ -251,7 +262,7 @@ class Endpoints:
     def _disconnect(
         self, action: EndpointChange, unfinished: Unfinished, inspected: Json, doing: str
     ) -> None:
-        """Begin an exchange. A refusal changes nothing: the user may have detached the container."""
+        """Disconnect the old endpoint. A refusal changes nothing: the user may have detached it meanwhile."""
         try:
             self._attachments.detach(action.container_id, unfinished, inspected, doing)
         except EngineRefusedError:
@@ -259,8 +270,8 @@ class Endpoints:
             raise
 
 
-def _is_still_to_be_released(endpoint: Json, inspected: Json, action: Release | Vacate) -> bool:
-    """Whether the container is in the state that the action was planned for."""
+def _is_still_due(action: Release | Vacate, endpoint: Json, inspected: Json) -> bool:
+    """Whether the container is still in the state that the action was planned for."""
     if isinstance(action, Release):
         return not inspected["State"]["Running"]
     return inspected["State"]["Running"] and ipv6(endpoint.get("GlobalIPv6Address")) == action.address

@@ -1,8 +1,10 @@
-"""Recovery: finishing a change of an endpoint that was begun and not ended."""
+"""Recovery: finishing a change of an endpoint that was cut off, by an error or by the process's death.
 
-from dockeripv6mapper.actions import (
-    Restore,
-)
+There are two traces of such a change: a note in the journal, and a temporary endpoint, whose mark holds what
+the user set. Either is enough; a reboot loses the journal.
+"""
+
+from dockeripv6mapper.actions import Restore
 from dockeripv6mapper.engine.attachments import Attachments
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import (
@@ -18,20 +20,17 @@ from dockeripv6mapper.engine.endpoint_settings import (
     without_mac,
 )
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.errors import (
-    EngineRefusedError,
-    NotFinishedError,
-)
+from dockeripv6mapper.errors import EngineRefusedError, NotFinishedError
 
 LATE_SECONDS = 5.0
-"""How long a call may still take effect after its answer was given up, or its caller died.
+"""How long a call may still take effect after the caller timed out or died.
 
-A disconnect that waits in a busy engine would else be made after the container was found attached.
+A busy engine queues a disconnect. A container that looks attached now may be detached after this look.
 """
 
 
 class Recovery:
-    """Finishes what was begun."""
+    """Finishes interrupted changes of endpoints. Until that is done, the container's note stays."""
 
     def __init__(self, client: Client, journal: Journal, attachments: Attachments) -> None:
         self._client = client
@@ -39,87 +38,89 @@ class Recovery:
         self._attachments = attachments
 
     def restore(self, action: Restore) -> bool:
-        """Finish what was begun on a container's endpoints, by whichever process.
+        """Finish the interrupted change of a container's endpoint; returns whether anything was done.
 
-        A container that is detached is attached again as it was. An endpoint that is there for a moment is
-        replaced by the user's own. The journal stays where that fails.
+        A detached container is attached again with the user's settings. A temporary endpoint is replaced by
+        one with the user's settings. Raises `NotFinishedError` where this has to be tried again,
+        `EngineRefusedError` where the engine refused some of the settings.
         """
         inspected = self._client.inspect(action.container_id)
         if (unfinished := self._journal.read(action.container_id)) is not None:
             return self._finish(action, unfinished, inspected)
-        for name, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
+        for network, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
             if endpoint and is_temporary(endpoint):
-                self._replace_temporary(action, name, endpoint, inspected)
+                self._replace_temporary(action, network, endpoint, inspected)
                 return True
         return False
 
-    def _replace_temporary(self, action: Restore, network: str, endpoint: Json, inspected: Json) -> None:
-        """Replace an endpoint that is there for a moment by what its user set.
-
-        Raises `EngineRefusedError` where the engine does not let it have all of that yet.
-        """
-        old = user_settings(endpoint, inspected)
-        unfinished = Unfinished(endpoint.get("NetworkID") or network, network, old)
-        self._journal.write(action.container_id, unfinished)
-        doing = f"restoring what the user of {action.container} set on {network}"
-        self._attachments.detach(action.container_id, unfinished, inspected, doing)
-        refused = self._attachments.reattach(action, unfinished, old, inspected)
-        self._journal.erase(action.container_id)
-        if refused is not None:
-            raise refused
-
     def _finish(self, action: Restore, unfinished: Unfinished, inspected: Json) -> bool:
-        """Finish what a note says; returns whether anything was done."""
-        found = endpoint_on_network(inspected, unfinished.network_id, unfinished.network)
-        if found is not None and is_attached(found, inspected):
-            if is_temporary(found):
-                self._replace_temporary(action, unfinished.network, found, inspected)
+        """Finish the change that the journal has a note of; returns whether anything was done."""
+        endpoint = endpoint_on_network(inspected, unfinished.network_id, unfinished.network)
+        if endpoint is not None and is_attached(endpoint, inspected):
+            if is_temporary(endpoint):
+                self._replace_temporary(action, unfinished.network, endpoint, inspected)
                 return True
-            if self._may_change_yet(action, unfinished, user_settings(found, inspected)):
+            if self._may_still_change(action, unfinished, user_settings(endpoint, inspected)):
                 return False
-            if done := unfinished.endpoint is None and is_added_at_any_address(found):
-                # Undo what `_remove_refused_connect` began.
-                doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
-                self._attachments.detach(action.container_id, unfinished, inspected, doing)
-        elif self._is_lost(unfinished):
+            if done := unfinished.endpoint is None and is_added_at_any_address(endpoint):
+                # The second half of `_remove_refused_connect`.
+                self._attachments.detach(
+                    action.container_id, unfinished, inspected, _undoing(action, unfinished)
+                )
+        elif self._is_obsolete(unfinished):
             done = False
         elif unfinished.endpoint is not None:
             self._attachments.reattach(action, unfinished, unfinished.endpoint, inspected)
             done = True
-        elif done := found is not None:
+        elif done := endpoint is not None:
             self._remove_refused_connect(action, unfinished)
         self._journal.erase(action.container_id)
         return done
 
-    def _is_lost(self, unfinished: Unfinished) -> bool:
-        """Whether nothing of the user's was on the endpoint, and its network is gone."""
-        if unfinished.endpoint is None or mark_of(unfinished.endpoint) != ADDED:
-            return False
-        return not self._is_there(unfinished.network_id, unfinished.network)
+    def _replace_temporary(self, action: Restore, network: str, endpoint: Json, inspected: Json) -> None:
+        """Replace a temporary endpoint by one with the user's settings.
 
-    def _may_change_yet(self, action: Restore, unfinished: Unfinished, settings: Json) -> bool:
-        """Whether an endpoint is as it was before the note was made, only just now."""
-        untouched = unfinished.endpoint is not None and without_mac(unfinished.endpoint) == settings
-        return untouched and self._journal.age(action.container_id) < LATE_SECONDS
+        Raises `EngineRefusedError` where the engine refuses some of them, still.
+        """
+        user = user_settings(endpoint, inspected)
+        unfinished = Unfinished(endpoint.get("NetworkID") or network, network, user)
+        self._journal.write(action.container_id, unfinished)
+        doing = f"restoring what the user of {action.container} set on {network}"
+        self._attachments.detach(action.container_id, unfinished, inspected, doing)
+        refused = self._attachments.reattach(action, unfinished, user, inspected)
+        self._journal.erase(action.container_id)
+        if refused is not None:
+            raise refused
 
     def _remove_refused_connect(self, action: Restore, unfinished: Unfinished) -> None:
-        """Remove what a refused connect leaves behind in a running container's configuration.
+        """Remove the configuration that a refused connect leaves in a running container.
 
-        The engine keeps the address that it has just refused, and the container could not be started
-        again; it calls the container not connected, so that only a connect that succeeds makes a
-        disconnect possible (seen on 20.10 and 28.5).
+        The engine refuses the address and keeps it in the configuration: the container's next start would
+        fail. Its disconnect answers that the container is not connected, so a connect must succeed first
+        (seen on 20.10 and 28.5).
         """
-        doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
+        doing = _undoing(action, unfinished)
         try:
             self._client.connect(action.container_id, unfinished.network_id, ADDED_AT_ANY_ADDRESS, doing)
             self._client.disconnect(action.container_id, unfinished.network_id, doing)
         except EngineRefusedError as error:
             raise NotFinishedError(str(error)) from error
 
-    def _is_there(self, *references: str) -> bool:
-        """Whether there is a network of such an ID or name."""
-        return any(
-            reference in (each.id, each.name)
-            for each in self._client.networks().items
-            for reference in references
+    def _is_obsolete(self, unfinished: Unfinished) -> bool:
+        """Whether the noted endpoint held no settings of the user's, and its network is gone."""
+        if unfinished.endpoint is None or mark_of(unfinished.endpoint) != ADDED:
+            return False
+        references = (unfinished.network_id, unfinished.network)
+        return not any(
+            each.id in references or each.name in references for each in self._client.networks().items
         )
+
+    def _may_still_change(self, action: Restore, unfinished: Unfinished, settings: Json) -> bool:
+        """Whether the endpoint is unchanged, and the noted disconnect may still take effect."""
+        unchanged = unfinished.endpoint is not None and without_mac(unfinished.endpoint) == settings
+        return unchanged and self._journal.age(action.container_id) < LATE_SECONDS
+
+
+def _undoing(action: Restore, unfinished: Unfinished) -> str:
+    """The beginning of an error's message."""
+    return f"undoing a refused connect of container {action.container} to {unfinished.network}"

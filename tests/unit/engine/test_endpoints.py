@@ -223,7 +223,7 @@ def test_a_container_that_cannot_be_attached_at_all_stays_noted(
 ) -> None:
     """With everything that its user set, for the next try."""
     wire.refusals = dict.fromkeys(range(1, 20), REFUSED)
-    with pytest.raises(NotFinishedError, match="putting container mon_container back on he_ipv6"):
+    with pytest.raises(NotFinishedError, match="reattaching container mon_container to he_ipv6"):
         endpoints.apply(MOVE)
     assert noted(journal) == USERS
 

@@ -83,7 +83,7 @@ def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
 def test_of_a_hostile_images_labels_a_few_are_kept_and_shortened() -> None:
     """They are only good for a warning."""
     hostile = {f"ipv6.mapper.{'x' * 10_000}{number}": "y" * 10_000 for number in range(1000)}
-    kept = translate.relevant({**hostile, "ipv6.mapper.network": "he_ipv6"})
+    kept = translate.relevant_labels({**hostile, "ipv6.mapper.network": "he_ipv6"})
     assert kept["ipv6.mapper.network"] == "he_ipv6"
     assert len(kept) <= 11
     assert sum(map(len, [*kept, *kept.values()])) < 5000
