@@ -105,7 +105,7 @@ def test_identity_is_the_name_without_what_a_recreation_changes(
 def test_labels_that_repeat_the_images_do_not_count() -> None:
     """Only what differs from the image's own value was said by the user."""
     given = {labels.NETWORK: "he_ipv6", labels.SUFFIX: "5"}
-    assert labels.of_the_user(given, {labels.NETWORK: "he_ipv6", labels.SUFFIX: "6"}) == {labels.SUFFIX: "5"}
+    assert labels.user_labels(given, {labels.NETWORK: "he_ipv6", labels.SUFFIX: "6"}) == {labels.SUFFIX: "5"}
 
 
 def test_an_unknown_label_names_the_nearest_known_one() -> None:
