@@ -1,7 +1,7 @@
 """Attachments: the connect and disconnect calls of which a change of an endpoint consists.
 
-Each order of calls here is safe against a refusal and against the death of the process: what the user set is
-in the journal, or in the mark of a temporary endpoint. The caller writes the journal.
+A refusal or the death of the process between two calls loses no settings: they are in the journal, or in the
+mark of a temporary endpoint. The caller writes the journal.
 """
 
 import logging
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 class Attachments:
     """Attaches and detaches containers that have a note in the journal (`unfinished`).
 
-    `inspected` is the container's inspection from before the change. `doing` begins the message of what is
-    raised: `GoneError`, `EngineRefusedError`, `EngineUnavailableError`.
+    `inspected` is the container's inspection from before the change. `doing` begins the message of each
+    error. Raises `GoneError`, `EngineRefusedError`, `EngineUnavailableError`.
     """
 
     def __init__(self, client: Client) -> None:

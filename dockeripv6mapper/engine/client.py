@@ -114,7 +114,7 @@ class Client:
         if (path := self.socket_path) is None:
             return
         with (
-            translated_errors("speaking to the engine", self._label),
+            translated_errors("connecting to the engine", self._label),
             socket.socket(socket.AF_UNIX) as connection,
         ):
             connection.setblocking(False)
@@ -122,17 +122,17 @@ class Client:
 
     def ping(self) -> None:
         """Raise `MapperError` where the engine cannot be used."""
-        with self.session("speaking to the engine") as api:
+        with self.session("connecting to the engine") as api:
             api.ping()
 
     def api_version(self) -> ApiVersion:
         """The version of the API that is spoken with the engine. Raises `MapperError`."""
-        with self.session("speaking to the engine") as api:
+        with self.session("connecting to the engine") as api:
             return parse_version(api.api_version)
 
     def supports(self, version: ApiVersion) -> bool:
         """Whether the engine offers this version of the API, tested or not. Raises `MapperError`."""
-        with self.session("speaking to the engine"):
+        with self.session("connecting to the engine"):
             return self._range is not None and version in self._range
 
     def snapshot(self) -> Snapshot:
@@ -200,8 +200,8 @@ class Client:
         """Attach a container to a network; `endpoint` is an `EndpointSettings` of the API.
 
         Not by the library's own method, which knows only some fields of the endpoint. `doing` begins the
-        message of what is raised: `GoneError`, `EngineRefusedError`, `MapperError`. `api`: another
-        version of the API, for a field that the usual one lacks; the engine must offer it.
+        message of each error. `api`: a version of the API other than the usual one, for a field that this
+        lacks; the engine must offer it. Raises `GoneError`, `EngineRefusedError`, `MapperError`.
         """
         body = {"Container": container_id, "EndpointConfig": endpoint}
         self._post(f"/networks/{network_id}/connect", body, doing, version=api)
@@ -257,7 +257,7 @@ class Client:
 
     @contextmanager
     def session(self, doing: str) -> Iterator[docker.APIClient]:
-        """Yield Docker's client, connected; what it raises becomes a `MapperError`, which `doing` begins."""
+        """Yield Docker's client, connected. Its errors become `MapperError`; `doing` begins their message."""
         try:
             with translated_errors(doing, self._label):
                 yield self._connected()

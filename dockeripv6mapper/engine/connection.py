@@ -102,7 +102,7 @@ def _set_up_pools(api: requests.Session, timeouts: Timeouts) -> None:
 
 
 def offered_versions(docker_host: str | None, timeouts: Timeouts) -> ApiRange:
-    """Ask the engine which versions of the API it offers. Raises what Docker's library and parsing raise."""
+    """Request the offered versions of the API. Raises `TRANSPORT_ERRORS` and `PARSE_ERRORS`."""
     with closing(docker_api(docker_host, NEWEST_TESTED_API, timeouts)) as api:
         return _range(api.version(api_version=False))
 

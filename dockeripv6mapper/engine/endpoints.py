@@ -149,7 +149,10 @@ class Endpoints:
         return True
 
     def _undo_refused(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
-        """Remove what a refused connect left, and raise the refusal. Where that fails, the note stays."""
+        """Remove the configuration that a refused connect left, then raise the refusal.
+
+        The note stays where the removal fails.
+        """
         try:
             self._recovery.restore(Restore(action.container_id, action.container))
         except EngineRefusedError as error:
@@ -179,7 +182,7 @@ class Endpoints:
         if mac.origin is MacOrigin.GENERATED:
             return True
         if mac.origin is MacOrigin.HIDDEN:
-            # These engines show the MAC address while the container runs. Others never show whose it is.
+            # Wait for the start with these engines. Others do not show it of a running one either.
             return not (self._client.supports(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
         if self._client.supports(CONNECT_KEEPS_MAC):
             settings[MAC] = mac.address
@@ -224,6 +227,7 @@ class Endpoints:
         return False
 
     def _restore_original(self, action: Release | Vacate, inspected: Json, moved: Json) -> None:
+        """Replace a moved endpoint by one with the user's own address, or with one of the engine's choice."""
         try:
             self._replace_endpoint(action, inspected, old=moved, new=original_endpoint(moved))
         except (GoneError, NotFinishedError):
@@ -237,9 +241,8 @@ class Endpoints:
     def _replace_endpoint(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
         """Replace an endpoint by one with the settings `new`.
 
-        `old`: all that the user set on the present endpoint, which may lack some of it. Where the engine
-        refuses `new`, the container is reattached with `old`, as far as the engine accepts that, and the
-        refusal is raised.
+        `old`: the settings to reattach the container with where the engine refuses `new`; the refusal is
+        raised then. A temporary endpoint has them in its mark.
         """
         address = new["IPAMConfig"].get(IPV6, "an address of the engine's choice")
         doing = f"moving {action.container} on {action.network} to {address}"

@@ -13,7 +13,7 @@ from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 T = TypeVar("T")
 
 MAX_CAUSE_CHARACTERS = 80
-"""Of the text that says what is wrong with an item: parts of it come from the engine."""
+"""Of the cause of a fault: parts of it come from the engine, and may have any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Listed(Generic[T]):
 
 
 def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T]) -> Listed[T]:
-    """Read each item of a list from the engine. `kind` is what an item is: `container`, `network`.
+    """Read each item of a list from the engine. `kind` names one item: `container`, `network`.
 
     Raises `TypeError` where the answer is not a list.
     """

@@ -1,7 +1,7 @@
 """Recovery: finishing a change of an endpoint that was cut off, by an error or by the process's death.
 
-There are two traces of such a change: a note in the journal, and a temporary endpoint, whose mark holds what
-the user set. Either is enough; a reboot loses the journal.
+There are two traces of such a change: a note in the journal, and a temporary endpoint, whose mark holds the
+user's settings. Either is enough. A reboot loses the journal.
 """
 
 from dockeripv6mapper.actions import Restore

@@ -34,7 +34,7 @@ def counting_labels(container: Container, facts: Facts, settings: Settings) -> l
 
 
 def image_is_gone(container: Container, facts: Facts, settings: Settings) -> bool:
-    """Whether the image was removed, so that the container's labels cannot be told from the image's."""
+    """Whether the image was removed, so that the container's own labels cannot be determined."""
     if settings.trust_image_labels:
         return False
     return container.image in facts.images and facts.images[container.image] is None
