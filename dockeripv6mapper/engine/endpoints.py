@@ -182,7 +182,8 @@ class Endpoints:
         if mac.origin is MacOrigin.GENERATED:
             return True
         if mac.origin is MacOrigin.HIDDEN:
-            # Wait for the start with these engines. Others do not show it of a running one either.
+            # Wait for the start with these engines: they show the origin while the container runs.
+            # The others do not, so that waiting would be in vain.
             return not (self._client.supports(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
         if self._client.supports(CONNECT_KEEPS_MAC):
             settings[MAC] = mac.address

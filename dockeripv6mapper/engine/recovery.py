@@ -25,7 +25,7 @@ from dockeripv6mapper.errors import EngineRefusedError, NotFinishedError
 LATE_SECONDS = 5.0
 """How long a call may still take effect after the caller timed out or died.
 
-A busy engine queues a disconnect. A container that looks attached now may be detached after this look.
+A busy engine delays a disconnect: a container that is attached in an inspection may be detached after it.
 """
 
 
@@ -62,25 +62,29 @@ class Recovery:
                 return True
             if self._may_still_change(action, unfinished, user_settings(endpoint, inspected)):
                 return False
-            if done := unfinished.endpoint is None and is_added_at_any_address(endpoint):
-                # The second half of `_remove_refused_connect`.
-                self._attachments.detach(
-                    action.container_id, unfinished, inspected, _undoing(action, unfinished)
-                )
+            done = unfinished.endpoint is None and is_added_at_any_address(endpoint)
+            if done:
+                # `_remove_refused_connect` was cut off between its two calls.
+                doing = _undoing(action, unfinished)
+                self._attachments.detach(action.container_id, unfinished, inspected, doing)
         elif self._is_obsolete(unfinished):
             done = False
         elif unfinished.endpoint is not None:
+            # A move was cut off between disconnect and connect.
             self._attachments.reattach(action, unfinished, unfinished.endpoint, inspected)
             done = True
-        elif done := endpoint is not None:
-            self._remove_refused_connect(action, unfinished)
+        else:
+            # A connect was refused, or not even requested.
+            done = endpoint is not None
+            if done:
+                self._remove_refused_connect(action, unfinished)
         self._journal.erase(action.container_id)
         return done
 
     def _replace_temporary(self, action: Restore, network: str, endpoint: Json, inspected: Json) -> None:
         """Replace a temporary endpoint by one with the user's settings.
 
-        Raises `EngineRefusedError` where the engine refuses some of them, still.
+        Raises `EngineRefusedError` where the engine still refuses some of them.
         """
         user = user_settings(endpoint, inspected)
         unfinished = Unfinished(endpoint.get("NetworkID") or network, network, user)
