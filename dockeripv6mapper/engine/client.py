@@ -1,7 +1,7 @@
 """The engine's client: one method for each API call that the mapper makes.
 
 Connects when it is first used. Every exception of Docker's library and of the sockets below it leaves this
-module as a `MapperError`. The calls are put to use in `endpoints`, `events` and `inspection`.
+module as a `MapperError`. The calls are put to use in `endpoints`, `events` and `config`.
 """
 
 import json
