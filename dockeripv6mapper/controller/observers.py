@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # The command line needs only the names of these classes.
-    from dockeripv6mapper.mapping.progress import Tally
+    from dockeripv6mapper.mapping.state import Tally
 
 
 class ServiceManager:

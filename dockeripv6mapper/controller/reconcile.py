@@ -40,8 +40,8 @@ from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.image_labels import labels_of_the_image
 from dockeripv6mapper.mapping.planner import Plan, plan
-from dockeripv6mapper.mapping.progress import Tally, tally
 from dockeripv6mapper.mapping.spared import NOTHING, spared
+from dockeripv6mapper.mapping.state import Tally, tally
 from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, MarkWanted
 from dockeripv6mapper.settings import Settings
 

@@ -30,8 +30,8 @@ from dockeripv6mapper.controller.workqueue import (
 )
 from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Cache
 from dockeripv6mapper.engine.client import Snapshot
-from dockeripv6mapper.engine.endpoints import LATE_SECONDS
 from dockeripv6mapper.engine.listed import Listed
+from dockeripv6mapper.engine.recovery import LATE_SECONDS
 from dockeripv6mapper.errors import EngineRefusedError, MapperError, NotFinishedError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.model import Container, Endpoint, Network

@@ -1,4 +1,8 @@
-"""Attachments: a container is detached and attached again, in steps of which none loses what its user set."""
+"""Attachments: the connect and disconnect calls of which a change of an endpoint consists.
+
+A refusal or the death of the process between two calls loses no settings: they are in the journal, or in the
+mark of a temporary endpoint. The caller writes the journal.
+"""
 
 import logging
 
@@ -9,11 +13,11 @@ from dockeripv6mapper.engine.endpoint_settings import (
     IPV6,
     MAC,
     Json,
-    asks_for_both,
-    for_a_moment,
     mark_of,
     only_ipv6,
-    without,
+    requests_both_families,
+    temporary_endpoint,
+    without_addresses,
 )
 from dockeripv6mapper.engine.journal import Unfinished
 from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC
@@ -24,7 +28,11 @@ log = logging.getLogger(__name__)
 
 
 class Attachments:
-    """Attaches containers for which there is a note in the journal."""
+    """Attaches and detaches containers that have a note in the journal (`unfinished`).
+
+    `inspected` is the container's inspection from before the change. `doing` begins the message of each
+    error. Raises `GoneError`, `EngineRefusedError`, `EngineUnavailableError`.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -34,56 +42,51 @@ class Attachments:
     ) -> None:
         """Attach a detached container with `settings`.
 
-        A connect of a running container that is refused for its IPv6 address burns the IPv4 address that came
-        with it until the engine restarts (seen on 20.10 and 28.5). So the IPv6 address is tried alone first.
+        Where a connect of a running container is refused for its IPv6 address, the engine leaks the IPv4
+        address of the same request: it stays allocated until the engine restarts (seen on 20.10 and 28.5).
+        So a temporary endpoint tries the IPv6 address alone first.
         """
-        if inspected["State"]["Running"] and asks_for_both(settings):
-            alone = for_a_moment(only_ipv6(settings), unfinished.endpoint or {})
-            self._connect_with(container_id, unfinished, alone, inspected, doing)
+        if inspected["State"]["Running"] and requests_both_families(settings):
+            temporary = temporary_endpoint(only_ipv6(settings), unfinished.endpoint or {})
+            self._connect(container_id, unfinished, temporary, inspected, doing)
             self.detach(container_id, unfinished, inspected, doing)
-        self._connect_with(container_id, unfinished, settings, inspected, doing)
+        self._connect(container_id, unfinished, settings, inspected, doing)
 
     def detach(self, container_id: str, unfinished: Unfinished, inspected: Json, doing: str) -> None:
-        """Detach a container; a stopped one knows a network that is gone by the name or ID it was told."""
-        made_by_id = unfinished.network_id in (inspected["NetworkSettings"]["Networks"] or {})
-        reference = unfinished.network_id if made_by_id else _reference(unfinished, inspected)
-        self._client.disconnect(container_id, reference, doing)
+        """Detach a container.
 
-    def _connect_with(
-        self, container_id: str, unfinished: Unfinished, settings: Json, inspected: Json, doing: str
-    ) -> None:
-        """Connect to the network, or to the one that the user has made by its name meanwhile."""
-        api = CONNECT_KEEPS_MAC if MAC in settings and self._client.offers(CONNECT_KEEPS_MAC) else None
-        try:
-            reference = _reference(unfinished, inspected)
-            self._client.connect(container_id, reference, settings, doing, api=api)
-        except GoneError:
-            self._client.connect(container_id, unfinished.network, settings, doing, api=api)
-
-    def put_back(
-        self, action: EndpointChange | Restore, unfinished: Unfinished, old: Json, inspected: Json
-    ) -> EngineRefusedError | None:
-        """Attach a detached container as it was, or with as much of that as the engine lets it have.
-
-        Another container may have taken an address meanwhile: being attached matters more than where. Returns
-        why it is not as it was; what the user set is in the endpoint's mark then. Raises `NotFinishedError`.
+        A stopped container lists an endpoint on a network that is gone under the name or ID by which it was
+        connected, and only that detaches it.
         """
-        doing = f"putting container {action.container} back on {unfinished.network}"
+        made_by_id = unfinished.network_id in (inspected["NetworkSettings"]["Networks"] or {})
+        network = unfinished.network_id if made_by_id else _network_reference(unfinished, inspected)
+        self._client.disconnect(container_id, network, doing)
+
+    def reattach(
+        self, action: EndpointChange | Restore, unfinished: Unfinished, user: Json, inspected: Json
+    ) -> EngineRefusedError | None:
+        """Attach a detached container with the `user` settings, or with as many as the engine accepts.
+
+        Another container may have taken an address meanwhile. To be attached matters more than at which
+        address. Returns the refusal where settings are missing: the endpoint is temporary then, and its mark
+        holds them all. Raises `NotFinishedError` where the container stays detached.
+        """
+        doing = f"reattaching container {action.container} to {unfinished.network}"
         try:
-            self.attach(action.container_id, unfinished, old, inspected, doing)
+            self.attach(action.container_id, unfinished, user, inspected, doing)
         except EngineRefusedError as error:
             refused = error
         else:
             return None
         for families in ((IPV6,), (IPV4,), (IPV4, IPV6)):
-            settings = without(old, *families)
-            # An IPv6 address of ours was never the user's: nothing is to be restored then.
-            complete = settings == old or (families == (IPV6,) and mark_of(old) is not None)
+            settings = without_addresses(user, *families)
+            # On an endpoint of ours, the IPv6 address was not the user's: without it nothing is missing.
+            complete = settings == user or (families == (IPV6,) and mark_of(user) is not None)
             try:
-                self._connect_with(
+                self._connect(
                     action.container_id,
                     unfinished,
-                    settings if complete else for_a_moment(settings, old, RESTORE_RUNNING),
+                    settings if complete else temporary_endpoint(settings, user, RESTORE_RUNNING),
                     inspected,
                     doing,
                 )
@@ -94,11 +97,22 @@ class Attachments:
                 return None if complete else refused
         raise NotFinishedError(str(refused)) from refused
 
+    def _connect(
+        self, container_id: str, unfinished: Unfinished, settings: Json, inspected: Json, doing: str
+    ) -> None:
+        """Connect to the network, or to a new network of its name where the user has made it anew."""
+        api = CONNECT_KEEPS_MAC if MAC in settings and self._client.supports(CONNECT_KEEPS_MAC) else None
+        try:
+            network = _network_reference(unfinished, inspected)
+            self._client.connect(container_id, network, settings, doing, api=api)
+        except GoneError:
+            self._client.connect(container_id, unfinished.network, settings, doing, api=api)
 
-def _reference(unfinished: Unfinished, inspected: Json) -> str:
-    """How the engine is told which network is meant: by its ID, since two may have one name.
 
-    For a stopped container by its name: the engine connects it to whatever it is told without looking, and
-    with the ID of a network that is gone it could never be started again (seen on 20.10 and 28.5).
+def _network_reference(unfinished: Unfinished, inspected: Json) -> str:
+    """The network as an API call names it: by its ID, since two networks may have one name.
+
+    For a stopped container by its name. The engine does not check the network of a stopped container, and one
+    that was connected to a gone network's ID could never be started again (seen on 20.10 and 28.5).
     """
     return unfinished.network_id if inspected["State"]["Running"] else unfinished.network

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.endpoint_settings import kept
+from dockeripv6mapper.engine.endpoint_settings import user_settings
 from dockeripv6mapper.engine.listed import read_list
 from dockeripv6mapper.engine.translate import has_ipv4
 from dockeripv6mapper.engine_config import (
@@ -31,7 +31,7 @@ Json = Mapping[str, Any]
 def engine_info(client: Client) -> EngineInfo:
     """The engine's version, API, firewall backend and PID. Raises `MapperError`."""
     version = client.api_version()
-    with client.speaking("asking the engine about itself") as api:
+    with client.session("asking the engine about itself") as api:
         return engine_from_info(api.info(), version, peer_process(client.socket_path))
 
 
@@ -40,7 +40,7 @@ def network_configs(client: Client) -> Mapping[str, NetworkConfig]:
 
     Networks that `docker network create` alone cannot recreate are left out.
     """
-    with client.speaking("listing networks") as api:
+    with client.session("listing networks") as api:
         listed = read_list(api.networks(), "network", _listed_config)
     return {network_id: config for network_id, config in listed.items if config is not None}
 
@@ -51,11 +51,11 @@ def _listed_config(item: Mapping[str, Any]) -> tuple[str, NetworkConfig | None]:
 
 def container_configs(client: Client) -> Mapping[str, ContainerConfig]:
     """How each container is attached to its networks, by its ID. Raises `MapperError`."""
-    with client.speaking("listing containers") as api:
+    with client.session("listing containers") as api:
         ids = [item["Id"] for item in api.containers(all=True)]
     configs = {}
     for container_id in ids:
-        with suppress(GoneError), client.speaking(f"inspecting container {container_id}") as api:
+        with suppress(GoneError), client.session(f"inspecting container {container_id}") as api:
             configs[container_id] = container_config_from_inspection(api.inspect_container(container_id))
     return configs
 
@@ -109,7 +109,7 @@ def container_config_from_inspection(inspected: Json) -> ContainerConfig:
     return ContainerConfig(
         auto_remove=bool((inspected.get("HostConfig") or {}).get("AutoRemove")),
         endpoints={
-            network: _endpoint_config(kept(endpoint, inspected))
+            network: _endpoint_config(user_settings(endpoint, inspected))
             for network, endpoint in endpoints.items()
             if endpoint
         },

@@ -1,13 +1,18 @@
-"""Endpoint settings: the API's `EndpointSettings`, inspected and to attach a container with. Pure.
+"""Endpoint settings: the API's `EndpointSettings`, as an inspection shows it and as a connect takes it. Pure.
 
-What the user set on an endpoint is carried through a move and back. Every endpoint that we make carries a
-mark among its driver options, which the engine keeps and the network drivers ignore:
+A change of an endpoint's address is a disconnect and a connect, so all that the user set must be read from
+the old endpoint and given to the new one. Every endpoint that the mapper makes carries a mark among its
+driver options, which the engine keeps and the network drivers ignore:
 
-    added             the endpoint is ours altogether
-    moved:ADDRESS     the user's endpoint at our address; the user's own IPv6 address follows, if any, and
-                      after a comma the MAC address that was kept
-    restore:JSON      an endpoint for a moment, with less than the user set; the user's settings follow
-    restore-running:JSON  the same where the engine refused the rest
+    added                 the mapper attached the container; nothing on this endpoint is the user's
+    moved:ADDRESS,MAC     the user attached the container, and the mapper moved the endpoint to our address;
+                          ADDRESS: the IPv6 address that the user asked for, or nothing; `,MAC` only where a
+                          MAC address was carried over
+    restore:JSON          a temporary endpoint, which lacks some of the user's settings; JSON: all of them
+    restore-running:JSON  the same, where the engine refused the rest: only a running container may be given
+                          it, since a stopped one might not start with it
+
+The marks are a format: endpoints that carry them outlive the daemon.
 """
 
 import json
@@ -24,84 +29,62 @@ ADDED = "added"
 
 IPV4, IPV6, MAC = "IPv4Address", "IPv6Address", "MacAddress"
 
-KEPT_FIELDS = ("Links", "DriverOpts", "GwPriority")
-"""What an `EndpointSettings` says of the user's wishes, besides addresses and aliases."""
+USER_FIELDS = ("Links", "DriverOpts", "GwPriority")
+"""Fields of an `EndpointSettings` that the user sets, besides addresses and aliases."""
 
 
-def kept(endpoint: Json, inspected: Json) -> dict[str, Any]:
-    """What the user set on an endpoint, as the API takes it, the MAC address left aside.
-
-    Of an endpoint for a moment: what its mark says. The container's short ID is left out of the aliases: the
-    engine adds it. An empty address is left out: some engines show one where none was asked for.
-    """
-    if (noted := noted_settings(endpoint)) is not None:
-        return noted
-    settings = {field: endpoint[field] for field in KEPT_FIELDS if endpoint.get(field)}
-    if is_for_a_moment(endpoint):
-        settings["DriverOpts"] = {key: each for key, each in settings["DriverOpts"].items() if key != MARK}
-    asked = {key: value for key, value in (endpoint.get("IPAMConfig") or {}).items() if value}
-    if asked:
-        settings["IPAMConfig"] = asked
-    short_id = inspected["Id"][:SHORT_ID_DIGITS]
-    if aliases := [alias for alias in endpoint.get("Aliases") or () if alias != short_id]:
-        settings["Aliases"] = aliases
-    return settings
+# --- to connect with --------------------------------------------------------------------------------------
 
 
-def added(address: object) -> dict[str, Any]:
-    """An endpoint that is ours altogether."""
+def mapper_endpoint(address: object) -> dict[str, Any]:
+    """An endpoint that the mapper adds, at our address."""
     return {"IPAMConfig": {IPV6: str(address)}, "DriverOpts": {MARK: ADDED}}
 
 
-ADDED_SOMEWHERE = {"DriverOpts": {MARK: ADDED}}
-"""The same at an address of the engine's choice: only to be disconnected again."""
+ADDED_AT_ANY_ADDRESS = {"DriverOpts": {MARK: ADDED}}
+"""An endpoint that the mapper adds only to remove it again, at an address of the engine's choice."""
 
 
-def is_added_somewhere(endpoint: Json) -> bool:
-    """Whether an endpoint was made by `ADDED_SOMEWHERE`."""
-    return mark_of(endpoint) == ADDED and not (endpoint.get("IPAMConfig") or {}).get(IPV6)
-
-
-def moved(old: Json, address: object) -> dict[str, Any]:
-    """`old` at our address, marked with the address that the user asked for, if any."""
-    addresses = dict(old.get("IPAMConfig") or {})
-    options = dict(old.get("DriverOpts") or {})
-    mac = f",{old[MAC]}" if MAC in old else ""
+def moved_endpoint(settings: Json, address: object) -> dict[str, Any]:
+    """The user's `settings` at our address, with a mark that names the user's own IPv6 address, if any."""
+    addresses = dict(settings.get("IPAMConfig") or {})
+    options = dict(settings.get("DriverOpts") or {})
+    mac = f",{settings[MAC]}" if MAC in settings else ""
     options.setdefault(MARK, f"{MOVED}{addresses.get(IPV6, '')}{mac}")
     return {
-        **old,
+        **settings,
         "IPAMConfig": {**addresses, IPV6: str(address)},
         "DriverOpts": options,
     }
 
 
-def unmoved(old: Json) -> dict[str, Any]:
-    """`old`, an endpoint that `moved` made, as it was before."""
-    options = dict(old.get("DriverOpts") or {})
-    users_address, _, mac = options.pop(MARK, MOVED).removeprefix(MOVED).partition(",")
-    settings = {**without(old, IPV6), "DriverOpts": options}
-    if users_address:
-        settings["IPAMConfig"] = {**settings["IPAMConfig"], IPV6: users_address}
+def original_endpoint(moved: Json) -> dict[str, Any]:
+    """The user's settings, from which `moved_endpoint` made `moved`."""
+    options = dict(moved.get("DriverOpts") or {})
+    user_address, _, mac = options.pop(MARK, MOVED).removeprefix(MOVED).partition(",")
+    settings = {**without_addresses(moved, IPV6), "DriverOpts": options}
+    if user_address:
+        settings["IPAMConfig"] = {**settings["IPAMConfig"], IPV6: user_address}
     if mac:
         settings[MAC] = mac
     return settings
 
 
-def without(old: Json, *families: str) -> dict[str, Any]:
-    """`old` at addresses of the engine's choice in these `families`, `IPV4` or `IPV6`."""
-    addresses = {key: value for key, value in (old.get("IPAMConfig") or {}).items() if key not in families}
-    return {**old, "IPAMConfig": addresses}
-
-
-def without_mac(old: Json) -> dict[str, Any]:
-    """`old` without its MAC address, as `kept` has it."""
-    return {key: value for key, value in old.items() if key != MAC}
-
-
-def for_a_moment(settings: Json, users: Json, mark: str = RESTORE) -> dict[str, Any]:
-    """`settings`, marked as an endpoint that lasts only until it can have all of the user's settings."""
+def temporary_endpoint(settings: Json, user: Json, mark: str = RESTORE) -> dict[str, Any]:
+    """`settings`, marked as a temporary endpoint, to be replaced by one with all of the `user` settings."""
     options = {key: value for key, value in (settings.get("DriverOpts") or {}).items() if key != MARK}
-    return {**settings, "DriverOpts": {**options, MARK: mark + json.dumps(users)}}
+    return {**settings, "DriverOpts": {**options, MARK: mark + json.dumps(user)}}
+
+
+def without_addresses(settings: Json, *families: str) -> dict[str, Any]:
+    """`settings` that leave the addresses of these families (`IPV4`, `IPV6`) to the engine."""
+    addresses = settings.get("IPAMConfig") or {}
+    return {**settings, "IPAMConfig": {key: each for key, each in addresses.items() if key not in families}}
+
+
+def without_mac(settings: Json) -> dict[str, Any]:
+    """`settings` without their MAC address, as `user_settings` returns them."""
+    return {key: value for key, value in settings.items() if key != MAC}
 
 
 def only_ipv6(settings: Json) -> dict[str, Any]:
@@ -109,53 +92,82 @@ def only_ipv6(settings: Json) -> dict[str, Any]:
     return {"IPAMConfig": {IPV6: settings["IPAMConfig"][IPV6]}}
 
 
-def asks_for_both(settings: Json) -> bool:
+def requests_both_families(settings: Json) -> bool:
     """Whether settings ask for an IPv4 and an IPv6 address."""
     return {IPV4, IPV6} <= (settings.get("IPAMConfig") or {}).keys()
 
 
+# --- inspected --------------------------------------------------------------------------------------------
+
+
+def user_settings(endpoint: Json, inspected: Json) -> dict[str, Any]:
+    """The settings of an endpoint that the user chose, without the MAC address; a connect takes them.
+
+    Of a temporary endpoint they are in its mark. Of another endpoint of ours they include our address and
+    mark: a connect with them makes the same endpoint again. The container's short ID is left out of the
+    aliases: the engine adds it. Empty addresses are left out: some engines show one where none was requested.
+    """
+    if (in_mark := settings_in_mark(endpoint)) is not None:
+        return in_mark
+    settings = {field: endpoint[field] for field in USER_FIELDS if endpoint.get(field)}
+    if is_temporary(endpoint):
+        settings["DriverOpts"] = {key: each for key, each in settings["DriverOpts"].items() if key != MARK}
+    if addresses := {key: each for key, each in (endpoint.get("IPAMConfig") or {}).items() if each}:
+        settings["IPAMConfig"] = addresses
+    short_id = inspected["Id"][:SHORT_ID_DIGITS]
+    if aliases := [alias for alias in endpoint.get("Aliases") or () if alias != short_id]:
+        settings["Aliases"] = aliases
+    return settings
+
+
 def mark_of(endpoint: Json) -> str | None:
-    """Our mark on an endpoint; None: the endpoint is its user's."""
+    """The mapper's mark on an endpoint; None: the endpoint is the user's."""
     mark = (endpoint.get("DriverOpts") or {}).get(MARK)
     return None if mark is None else str(mark)
 
 
-def is_for_a_moment(endpoint: Json) -> bool:
-    """Whether an endpoint has less than its user set."""
+def settings_in_mark(endpoint: Json) -> dict[str, Any] | None:
+    """The user's settings from a temporary endpoint's mark; None: not temporary, or the mark is broken."""
+    if not is_temporary(endpoint):
+        return None
+    try:
+        settings = json.loads((mark_of(endpoint) or "").partition(":")[2])
+    except ValueError:
+        return None
+    return settings if isinstance(settings, dict) else None
+
+
+def is_temporary(endpoint: Json) -> bool:
+    """Whether an endpoint lacks some of the user's settings, which its mark holds."""
     return (mark_of(endpoint) or "").startswith((RESTORE, RESTORE_RUNNING))
 
 
-def on_network(inspected: Json, network_id: str, network: str) -> Json | None:
-    """The endpoint on a network, or what a stopped container has of an earlier one of that name.
+def is_added_at_any_address(endpoint: Json) -> bool:
+    """Whether an endpoint was made by `ADDED_AT_ANY_ADDRESS`."""
+    return mark_of(endpoint) == ADDED and not (endpoint.get("IPAMConfig") or {}).get(IPV6)
 
-    Of a network that is gone it may have two: one of its name, and one that was made by its ID.
+
+def endpoint_on_network(inspected: Json, network_id: str, network: str) -> Json | None:
+    """The container's endpoint on a network; of a stopped container also one on an earlier network so named.
+
+    A stopped container may have two endpoints on a network that is gone: one listed under the network's
+    name, and one that was made by its ID and is listed under that.
     """
     endpoints: Mapping[str, Json] = inspected["NetworkSettings"]["Networks"] or {}
-    of_id = (each for each in endpoints.values() if each and each.get("NetworkID") == network_id)
-    return endpoints.get(network_id) or next(of_id, None) or endpoints.get(network) or None
+    by_id_field = (each for each in endpoints.values() if each and each.get("NetworkID") == network_id)
+    return endpoints.get(network_id) or next(by_id_field, None) or endpoints.get(network) or None
 
 
 def has_address(endpoint: Json, inspected: Json, action: Reconnect) -> bool:
-    """Whether the endpoint is at the address already, so that a move would only be an outage."""
-    if is_for_a_moment(endpoint):
+    """Whether the endpoint is at the wanted address already, so that a move would only be an outage."""
+    if is_temporary(endpoint):
         return False
     requested = ipv6((endpoint.get("IPAMConfig") or {}).get(IPV6))
     running = inspected["State"]["Running"]
-    has = ipv6(endpoint.get("GlobalIPv6Address")) if running else requested
-    return requested == has == action.address and endpoint.get("NetworkID") in ("", action.network_id)
+    actual = ipv6(endpoint.get("GlobalIPv6Address")) if running else requested
+    return requested == actual == action.address and endpoint.get("NetworkID") in ("", action.network_id)
 
 
 def is_attached(endpoint: Json, inspected: Json) -> bool:
-    """Whether an endpoint is more than configuration, where the container runs."""
+    """Whether the endpoint exists: of a running container, the configuration alone does not count."""
     return bool(endpoint.get("EndpointID")) or not inspected["State"]["Running"]
-
-
-def noted_settings(endpoint: Json) -> dict[str, Any] | None:
-    """The user's settings in the mark of an endpoint for a moment; None: there is none that can be read."""
-    if not is_for_a_moment(endpoint):
-        return None
-    try:
-        noted = json.loads((mark_of(endpoint) or "").partition(":")[2])
-    except ValueError:
-        return None
-    return noted if isinstance(noted, dict) else None

@@ -1,8 +1,9 @@
-"""Endpoints: attaching containers to networks at an address, and taking that back.
+"""Endpoints: attaching containers to networks at an address, moving endpoints, giving addresses up.
 
-Every step leaves the container no worse than before it, also where the process dies right after it. What the
-user set on an endpoint is at any time in one of three places: on the endpoint itself, in the mark of an
-endpoint that is there for a moment, or, while there is none, in a note on disk (see `journal`).
+The API cannot change an endpoint's address: a move is a disconnect and a connect. Each step leaves the
+container no worse than it was, also where the process dies right after it. At any time, all that the user set
+on an endpoint is in one of three places: the endpoint itself, the mark of a temporary endpoint (see
+`endpoint_settings`), or, while there is no endpoint, a note on disk (see `journal`).
 """
 
 import logging
@@ -23,27 +24,24 @@ from dockeripv6mapper.engine.attachments import Attachments
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoint_settings import (
     ADDED,
-    ADDED_SOMEWHERE,
     IPV6,
     MAC,
     Json,
-    added,
-    for_a_moment,
+    endpoint_on_network,
     has_address,
-    is_added_somewhere,
     is_attached,
-    is_for_a_moment,
-    kept,
+    mapper_endpoint,
     mark_of,
-    moved,
-    on_network,
-    unmoved,
-    without,
-    without_mac,
+    moved_endpoint,
+    original_endpoint,
+    temporary_endpoint,
+    user_settings,
+    without_addresses,
 )
 from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.engine.mac_addresses import CONNECT_KEEPS_MAC, MAC_IS_RANDOM, MacOrigin, mac_of
+from dockeripv6mapper.engine.recovery import Recovery
 from dockeripv6mapper.engine.translate import MOVED, RESTORE_RUNNING, ipv6
 from dockeripv6mapper.errors import (
     EngineRefusedError,
@@ -56,41 +54,42 @@ from dockeripv6mapper.mapping.networks import has_own_network
 
 log = logging.getLogger(__name__)
 
-LATE_SECONDS = 5.0
-"""How long a call may still take effect after its answer was given up, or its caller died.
-
-A disconnect that waits in a busy engine would else be made after the container was found attached.
-"""
-
 
 class Endpoints:
-    """The engine's endpoints."""
+    """Carries out the actions on containers' endpoints."""
 
     def __init__(self, client: Client, journal: Journal) -> None:
         self._client = client
         self._journal = journal
         self._attachments = Attachments(client)
+        self._recovery = Recovery(client, journal, self._attachments)
 
     def begin(self, action: EndpointAction) -> PendingResponse | None:
-        """Write the request of a connect, where that takes no waiting: the container's start may follow.
+        """Write the request of a connect without waiting, since the container's start may follow at once.
 
-        `apply` awaits the answer. None: `apply` does everything.
+        `apply` awaits the answer. None: nothing was requested, and `apply` does everything.
         """
         if not isinstance(action, Connect):
             return None
         try:
             self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
-            return self._client.send_connect(action.container_id, action.network_id, added(action.address))
+            return self._client.send_connect(
+                action.container_id, action.network_id, mapper_endpoint(action.address)
+            )
         except (MapperError, OSError) as error:
             log.debug("leaving the request to a worker: %s: %s", action, error)
             return None
 
     def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
-        """Carry out an action, or the rest of one that was begun. Returns whether it changed anything."""
-        with self._forgetting_the_gone(action.container_id):
+        """Carry out an action, or the rest of one whose request `begin` wrote; False: nothing to change.
+
+        Raises `MapperError`: `EngineRefusedError` for a refusal, `NotFinishedError` where the container needs
+        a `Restore`.
+        """
+        with self._ignoring_gone_containers(action.container_id):
             match action:
                 case Restore():
-                    return self._restore(action)
+                    return self._recovery.restore(action)
                 case Release() | Vacate():
                     return self._release(action)
                 case Reconnect():
@@ -100,18 +99,18 @@ class Endpoints:
         return False
 
     def unfinished(self, container_id: str) -> bool:
-        """Whether a reconnect of the container was begun and not ended: `Restore` comes first then."""
+        """Whether a change of the container's endpoint was interrupted: it needs a `Restore` first."""
         return self._journal.has(container_id)
 
     def prune(self, known: Collection[str]) -> None:
-        """Forget unfinished changes of all containers but the `known` ones."""
+        """Remove the notes of all containers but the `known` ones."""
         self._journal.prune(known)
 
     @contextmanager
-    def _forgetting_the_gone(self, container_id: str) -> Iterator[None]:
-        """A container that is gone needs nothing, and leaves nothing to finish.
+    def _ignoring_gone_containers(self, container_id: str) -> Iterator[None]:
+        """Suppress errors where the container is gone: then nothing is left to do or to finish.
 
-        The engine answers the same where it is the network that is gone: that is raised.
+        The engine answers 404 for a network that is gone, too: that is raised.
         """
         try:
             yield
@@ -123,78 +122,71 @@ class Endpoints:
     # --- connect ------------------------------------------------------------------------------------------
 
     def _connect(self, action: Connect, begun: PendingResponse | None) -> bool:
-        """Attach a container. Where the engine refuses that, nothing of it may be left behind."""
+        """Attach a container; undo a connect that was refused.
+
+        A refusal is no error where the user has attached the container already, or where the container has no
+        network namespace of its own. The create event shows neither.
+        """
         doing = f"connecting {action.container} to {action.network} at {action.address}"
+        settings = mapper_endpoint(action.address)
         try:
             if begun is not None:
-                with self._client.speaking(doing):
+                with self._client.session(doing):
                     begun.result(doing)
             else:
                 unfinished = Unfinished(action.network_id, action.network, None)
                 self._journal.write(action.container_id, unfinished)
-                self._client.connect(action.container_id, action.network_id, added(action.address), doing)
+                self._client.connect(action.container_id, action.network_id, settings, doing)
         except EngineRefusedError as refused:
-            # The create event does not say what a container was attached to by its user, nor how.
             inspected = self._client.inspect(action.container_id)
-            left = on_network(inspected, action.network_id, action.network)
-            if has_own_network(inspected["HostConfig"]["NetworkMode"]) and not (
-                left and is_attached(left, inspected)
-            ):
-                self._undo(action, refused)
+            endpoint = endpoint_on_network(inspected, action.network_id, action.network)
+            attached = endpoint is not None and is_attached(endpoint, inspected)
+            if has_own_network(inspected["HostConfig"]["NetworkMode"]) and not attached:
+                self._undo_refused(action, refused)
             self._journal.erase(action.container_id)
             return False
         self._journal.erase(action.container_id)
         return True
 
-    def _undo(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
-        """Leave nothing of a refused connect behind, and raise it; what cannot be undone yet stays noted."""
+    def _undo_refused(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
+        """Remove the configuration that a refused connect left, then raise the refusal.
+
+        The note stays where the removal fails.
+        """
         try:
-            self._restore(Restore(action.container_id, action.container))
+            self._recovery.restore(Restore(action.container_id, action.container))
         except EngineRefusedError as error:
             refused.add_note(f"and {error}")
         raise refused
 
-    def _remove_leftover(self, action: Restore, unfinished: Unfinished) -> None:
-        """Remove what a refused connect leaves behind in a running container's configuration.
-
-        The engine keeps the address that it has just refused, and the container could not be started
-        again; it calls the container not connected, so that only a connect that succeeds makes a
-        disconnect possible (seen on 20.10 and 28.5).
-        """
-        doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
-        try:
-            self._client.connect(action.container_id, unfinished.network_id, ADDED_SOMEWHERE, doing)
-            self._client.disconnect(action.container_id, unfinished.network_id, doing)
-        except EngineRefusedError as error:
-            raise NotFinishedError(str(error)) from error
-
-    # --- reconnect, release -------------------------------------------------------------------------------
+    # --- reconnect ----------------------------------------------------------------------------------------
 
     def _reconnect(self, action: Reconnect) -> bool:
         inspected = self._client.inspect(action.container_id)
-        found = on_network(inspected, action.network_id, action.network)
-        if found is None or has_address(found, inspected, action):
+        endpoint = endpoint_on_network(inspected, action.network_id, action.network)
+        if endpoint is None or has_address(endpoint, inspected, action):
             return False
-        old = kept(found, inspected)
-        if not self._keep_mac(action, found, inspected, old):
+        old = user_settings(endpoint, inspected)
+        if not self._add_mac(old, action, endpoint, inspected):
             return False
-        self._exchange(action, inspected, old=old, new=moved(old, action.address))
+        self._replace_endpoint(action, inspected, old=old, new=moved_endpoint(old, action.address))
         return True
 
-    def _keep_mac(self, action: Reconnect, endpoint: Json, inspected: Json, old: dict[str, Any]) -> bool:
-        """Have `old` hold the MAC address that must not be lost; False: the move has to wait.
+    def _add_mac(self, settings: dict[str, Any], action: Reconnect, endpoint: Json, inspected: Json) -> bool:
+        """Add the MAC address to `settings` where the move must keep it; False where the move has to wait.
 
-        Raises `EngineRefusedError` where the user chose one and the engine would not keep it.
+        Raises `EngineRefusedError` where the user chose the MAC address and the engine cannot keep it.
         """
         api = self._client.api_version()
         mac = mac_of(endpoint, inspected, api)
         if mac.origin is MacOrigin.GENERATED:
             return True
         if mac.origin is MacOrigin.HIDDEN:
-            # While the container runs, these engines show what is needed. Others show it never.
-            return not (self._client.offers(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
-        if self._client.offers(CONNECT_KEEPS_MAC):
-            old[MAC] = mac.address
+            # Wait for the start with these engines: they show the origin while the container runs.
+            # The others do not, so that waiting would be in vain.
+            return not (self._client.supports(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
+        if self._client.supports(CONNECT_KEEPS_MAC):
+            settings[MAC] = mac.address
         elif mac.origin is MacOrigin.CHOSEN:
             network = f"name={action.network},ip6={action.address},mac-address={mac.address}"
             raise EngineRefusedError(
@@ -211,148 +203,79 @@ class Endpoints:
             )
         return True
 
+    # --- release, vacate ----------------------------------------------------------------------------------
+
     def _release(self, action: Release | Vacate) -> bool:
+        """Give our address up: as the mark says, remove the endpoint or restore the user's settings."""
         inspected = self._client.inspect(action.container_id)
-        found = on_network(inspected, action.network_id, action.network)
-        if found is None or not _is_still_to_be_released(found, inspected, action):
+        endpoint = endpoint_on_network(inspected, action.network_id, action.network)
+        if endpoint is None or not _is_still_due(action, endpoint, inspected):
             return False
-        mark = mark_of(found) or ""
+        mark = mark_of(endpoint) or ""
+        user = user_settings(endpoint, inspected)
         if mark.startswith(RESTORE_RUNNING):
-            users = kept(found, inspected)
-            left = without(found, IPV6)["IPAMConfig"]
-            new = for_a_moment({**users, "IPAMConfig": left}, users, RESTORE_RUNNING)
-            self._exchange(action, inspected, old=users, new=new)
+            addresses = without_addresses(endpoint, IPV6)["IPAMConfig"]
+            new = temporary_endpoint({**user, "IPAMConfig": addresses}, user, RESTORE_RUNNING)
+            self._replace_endpoint(action, inspected, old=user, new=new)
             return True
         if mark == ADDED:
             doing = f"taking {action.address} back from {action.container}"
             self._client.disconnect(action.container_id, action.network_id, doing)
             return True
         if mark.startswith(MOVED):
-            self._unmove(action, inspected, kept(found, inspected))
+            self._restore_original(action, inspected, user)
             return True
         return False
 
-    def _is_there(self, *references: str) -> bool:
-        """Whether there is a network of such an ID or name."""
-        return any(
-            reference in (each.id, each.name)
-            for each in self._client.networks().items
-            for reference in references
-        )
-
-    def _unmove(self, action: Release | Vacate, inspected: Json, old: Json) -> None:
+    def _restore_original(self, action: Release | Vacate, inspected: Json, moved: Json) -> None:
+        """Replace a moved endpoint by one with the user's own address, or with one of the engine's choice."""
         try:
-            self._exchange(action, inspected, old=old, new=unmoved(old))
+            self._replace_endpoint(action, inspected, old=moved, new=original_endpoint(moved))
         except (GoneError, NotFinishedError):
             raise
         except EngineRefusedError:
-            # Another container may have the address that this one's user had asked for.
-            self._exchange(action, inspected, old=old, new=without(old, IPV6))
+            # Another container may have taken the user's IPv6 address meanwhile.
+            self._replace_endpoint(action, inspected, old=moved, new=without_addresses(moved, IPV6))
 
-    # --- from one endpoint to another ---------------------------------------------------------------------
+    # --- disconnect and connect ---------------------------------------------------------------------------
 
-    def _exchange(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
-        """Replace an endpoint that has or is to have the user's settings `old` by `new`.
+    def _replace_endpoint(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
+        """Replace an endpoint by one with the settings `new`.
 
-        Where `new` is refused, `old` is put back, as far as the engine lets it, and the refusal raised.
+        `old`: the settings to reattach the container with where the engine refuses `new`; the refusal is
+        raised then. A temporary endpoint has them in its mark.
         """
-        where = new["IPAMConfig"].get(IPV6, "an address of the engine's choice")
-        doing = f"moving {action.container} on {action.network} to {where}"
+        address = new["IPAMConfig"].get(IPV6, "an address of the engine's choice")
+        doing = f"moving {action.container} on {action.network} to {address}"
         unfinished = Unfinished(action.network_id, action.network, old)
         self._journal.write(action.container_id, unfinished)
         try:
-            self._disconnect_first(action, unfinished, inspected, doing)
+            self._disconnect(action, unfinished, inspected, doing)
             try:
                 self._attachments.attach(action.container_id, unfinished, new, inspected, doing)
             except EngineRefusedError:
-                self._attachments.put_back(action, unfinished, old, inspected)
+                self._attachments.reattach(action, unfinished, old, inspected)
                 self._journal.erase(action.container_id)
                 raise
         except EngineUnavailableError:
-            # What was asked for may still be done: the note counts from now on (see `LATE_SECONDS`).
+            # The engine may still carry the call out: the note's age counts from now (see `LATE_SECONDS`).
             self._journal.write(action.container_id, unfinished)
             raise
         self._journal.erase(action.container_id)
 
-    def _disconnect_first(
+    def _disconnect(
         self, action: EndpointChange, unfinished: Unfinished, inspected: Json, doing: str
     ) -> None:
-        """Begin an exchange. A refusal changes nothing: the user may have detached the container."""
+        """Disconnect the old endpoint. A refusal changes nothing: the user may have detached it meanwhile."""
         try:
             self._attachments.detach(action.container_id, unfinished, inspected, doing)
         except EngineRefusedError:
             self._journal.erase(action.container_id)
             raise
 
-    # --- finish what was begun ----------------------------------------------------------------------------
 
-    def _restore(self, action: Restore) -> bool:
-        """Finish what was begun on a container's endpoints, by whichever process.
-
-        A container that is detached is attached again as it was. An endpoint that is there for a moment is
-        replaced by the user's own. The journal stays where that fails.
-        """
-        inspected = self._client.inspect(action.container_id)
-        if (unfinished := self._journal.read(action.container_id)) is not None:
-            return self._finish(action, unfinished, inspected)
-        for name, endpoint in (inspected["NetworkSettings"]["Networks"] or {}).items():
-            if endpoint and is_for_a_moment(endpoint):
-                self._replace_by_users(action, name, endpoint, inspected)
-                return True
-        return False
-
-    def _replace_by_users(self, action: Restore, network: str, endpoint: Json, inspected: Json) -> None:
-        """Replace an endpoint that is there for a moment by what its user set.
-
-        Raises `EngineRefusedError` where the engine does not let it have all of that yet.
-        """
-        old = kept(endpoint, inspected)
-        unfinished = Unfinished(endpoint.get("NetworkID") or network, network, old)
-        self._journal.write(action.container_id, unfinished)
-        doing = f"restoring what the user of {action.container} set on {network}"
-        self._attachments.detach(action.container_id, unfinished, inspected, doing)
-        refused = self._attachments.put_back(action, unfinished, old, inspected)
-        self._journal.erase(action.container_id)
-        if refused is not None:
-            raise refused
-
-    def _finish(self, action: Restore, unfinished: Unfinished, inspected: Json) -> bool:
-        """Finish what a note says; returns whether anything was done."""
-        found = on_network(inspected, unfinished.network_id, unfinished.network)
-        if found is not None and is_attached(found, inspected):
-            if is_for_a_moment(found):
-                self._replace_by_users(action, unfinished.network, found, inspected)
-                return True
-            if self._may_change_yet(action, unfinished, kept(found, inspected)):
-                return False
-            if done := unfinished.endpoint is None and is_added_somewhere(found):
-                # Undo what `_remove_leftover` began.
-                doing = f"undoing a refused connect of container {action.container} to {unfinished.network}"
-                self._attachments.detach(action.container_id, unfinished, inspected, doing)
-        elif self._is_lost(unfinished):
-            done = False
-        elif unfinished.endpoint is not None:
-            self._attachments.put_back(action, unfinished, unfinished.endpoint, inspected)
-            done = True
-        elif done := found is not None:
-            self._remove_leftover(action, unfinished)
-        self._journal.erase(action.container_id)
-        return done
-
-    def _is_lost(self, unfinished: Unfinished) -> bool:
-        """Whether nothing of the user's was on the endpoint, and its network is gone."""
-        if unfinished.endpoint is None or mark_of(unfinished.endpoint) != ADDED:
-            return False
-        return not self._is_there(unfinished.network_id, unfinished.network)
-
-    def _may_change_yet(self, action: Restore, unfinished: Unfinished, settings: Json) -> bool:
-        """Whether an endpoint is as it was before the note was made, only just now."""
-        untouched = unfinished.endpoint is not None and without_mac(unfinished.endpoint) == settings
-        return untouched and self._journal.age(action.container_id) < LATE_SECONDS
-
-
-def _is_still_to_be_released(endpoint: Json, inspected: Json, action: Release | Vacate) -> bool:
-    """Whether the container is in the state that the action was planned for."""
+def _is_still_due(action: Release | Vacate, endpoint: Json, inspected: Json) -> bool:
+    """Whether the container is still in the state that the action was planned for."""
     if isinstance(action, Release):
         return not inspected["State"]["Running"]
     return inspected["State"]["Running"] and ipv6(endpoint.get("GlobalIPv6Address")) == action.address

@@ -1,4 +1,4 @@
-"""Errors: what Docker's library or the sockets below it raise, and answers that cannot be read, as ours."""
+"""Errors: exceptions of Docker's library, of sockets and of parsing → `dockeripv6mapper.errors`."""
 
 import os
 import pwd
@@ -20,28 +20,39 @@ from dockeripv6mapper.errors import (
     PermissionMissingError,
 )
 
-MISREAD = (LookupError, TypeError, ValueError, AttributeError)
-"""What comes of taking an answer for what the API says it is, where it is not."""
-BROKEN = (DockerException, StreamParseError, requests.RequestException, HTTPError, HTTPException, OSError)
-"""What the library and the sockets raise."""
+PARSE_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
+"""Raised by reading an answer that is not as the API documents it."""
+TRANSPORT_ERRORS = (
+    DockerException,
+    StreamParseError,
+    requests.RequestException,
+    HTTPError,
+    HTTPException,
+    OSError,
+)
+"""Raised by Docker's library, the HTTP libraries below it, and sockets."""
 
 
 @contextmanager
-def as_ours(doing: str, engine: str) -> Iterator[None]:
-    """Turn what goes wrong in a call to `engine`, or in reading its answer, into our errors."""
+def translated_errors(doing: str, engine: str) -> Iterator[None]:
+    """Translate the exceptions of a call to `engine`, and of reading its answer, into ours.
+
+    `doing` begins the message: `listing networks`.
+    """
     try:
         yield
     except NotFound as error:
         raise GoneError(f"{doing}: {error.explanation or error}") from error
     except APIError as error:
         raise EngineRefusedError(f"{doing}: {error.explanation or error}") from error
-    except (*BROKEN, *MISREAD) as error:
+    except (*TRANSPORT_ERRORS, *PARSE_ERRORS) as error:
         raise _unavailable(f"{doing} at {engine}", error) from error
 
 
 def _unavailable(doing: str, error: Exception) -> MapperError:
+    """Our error for a call to which the engine sent no usable answer."""
     causes = list(_causes(error))
-    cause = next((each for each in causes if _is_systems(each)), None)
+    cause = next((each for each in causes if _has_errno(each)), None)
     if isinstance(cause, PermissionError):
         return PermissionMissingError(
             f"{doing}: permission denied on the engine's socket",
@@ -49,34 +60,34 @@ def _unavailable(doing: str, error: Exception) -> MapperError:
         )
     if any(isinstance(each, TimeoutError | HTTPTimeoutError) for each in causes):
         return NoAnswerError(f"{doing}: the engine does not answer")
-    if cause is None and isinstance(error, (*MISREAD, StreamParseError)):
+    if cause is None and isinstance(error, (*PARSE_ERRORS, StreamParseError)):
         return NoAnswerError(f"{doing}: the engine's answer cannot be read: {error!r}")
-    said = cause.strerror if isinstance(cause, OSError) else error
-    return EngineUnavailableError(f"{doing}: {said}", hint="systemctl start docker")
+    text = cause.strerror if isinstance(cause, OSError) else error
+    return EngineUnavailableError(f"{doing}: {text}", hint="systemctl start docker")
 
 
 def _user() -> str:
-    """Who this process runs as; by number where the machine knows no name."""
+    """The user that this process runs as: the name, or the number where the system has no name for it."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
 
 
-def _is_systems(error: BaseException) -> bool:
-    """Whether it is the operating system's, which libraries wrap a few times."""
+def _has_errno(error: BaseException) -> bool:
+    """Whether the operating system raised it. `requests` derives its own exceptions from `OSError`, too."""
     return (
         isinstance(error, OSError) and not isinstance(error, requests.RequestException) and bool(error.errno)
     )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that are inside it."""
+    """An exception and all that it wraps: libraries put the original into `args`, cause or context."""
     pending: list[object] = [error]
-    seen: set[int] = set()
+    visited: set[int] = set()
     while pending:
         each = pending.pop(0)
-        if isinstance(each, BaseException) and id(each) not in seen:
-            seen.add(id(each))
+        if isinstance(each, BaseException) and id(each) not in visited:
+            visited.add(id(each))
             yield each
             pending += [*each.args, each.__cause__, each.__context__]

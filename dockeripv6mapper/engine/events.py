@@ -15,7 +15,7 @@ from typing import Any
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.engine.client import Client, Events
-from dockeripv6mapper.engine.errors import BROKEN, MISREAD
+from dockeripv6mapper.engine.errors import PARSE_ERRORS, TRANSPORT_ERRORS
 from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import Container
@@ -119,7 +119,7 @@ def _translated(event: Mapping[str, Any]) -> EventMessage | None:
     """As `translate`; None also for an event that cannot be read: the next ones can."""
     try:
         return translate(event)
-    except MISREAD as error:
+    except PARSE_ERRORS as error:
         log.warning("ignoring an event that cannot be read: %r: %.200r", error, event)
         return None
 
@@ -148,7 +148,7 @@ class EventReader:
         try:
             if (stream := self._stream) is not None:
                 stream.close()
-        except (*BROKEN, *MISREAD) as error:
+        except (*TRANSPORT_ERRORS, *PARSE_ERRORS) as error:
             # It is just ending by itself, and the library finds no socket to close.
             log.debug("ending the event stream: %r", error)
 
@@ -185,5 +185,5 @@ class EventReader:
                 self._deliver(message)
 
     def _events(self, stream: Events) -> Iterator[Mapping[str, Any]]:
-        with self._client.speaking("reading events"):
+        with self._client.session("reading events"):
             yield from stream

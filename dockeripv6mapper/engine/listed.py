@@ -1,41 +1,41 @@
-"""Lists of the engine, of which some items may be unreadable.
+"""Lists from the engine, some items of which may be unreadable.
 
-An item that cannot be read is unknown. It is never taken for gone, so its ID is kept, with what is wrong.
+An item that cannot be read is unknown, and is never assumed to be gone: its ID is kept, with the fault.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from dockeripv6mapper.engine.errors import MISREAD
+from dockeripv6mapper.engine.errors import PARSE_ERRORS
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 
 T = TypeVar("T")
 
-CAUSE_CHARACTERS = 80
-"""Of what is wrong with an item: the text may be anything."""
+MAX_CAUSE_CHARACTERS = 80
+"""Of the cause of a fault: parts of it come from the engine, and may have any length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[T]):
-    """One answer of the engine to a question for all containers, or for all networks."""
+    """The engine's answer to a request for all containers, all networks or all images."""
 
     items: tuple[T, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """What cannot be read, as a sentence for people; by the item's ID."""
+    """A sentence for each item that cannot be read, by the item's ID."""
     nameless: str | None = None
-    """The same of the first item that has not even an ID."""
+    """A sentence for the first item that has no readable ID either; None: there is no such item."""
 
     @property
     def faults(self) -> Mapping[str, str]:
-        """All that cannot be read, by the item's ID; "" stands for those without one."""
+        """The sentences of `unreadable` and `nameless` by the item's ID; "" for the items without one."""
         return {**self.unreadable, **({} if self.nameless is None else {"": self.nameless})}
 
 
 def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T]) -> Listed[T]:
-    """Read each item of a list of the engine's. `kind` is what an item is: `container`, `network`.
+    """Read each item of a list from the engine. `kind` names one item: `container`, `network`.
 
-    Raises `TypeError` where the answer is no list at all.
+    Raises `TypeError` where the answer is not a list.
     """
     if not isinstance(answer, list):
         raise TypeError(f"expected a list, got {type(answer).__name__}")
@@ -45,23 +45,23 @@ def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T])
     for item in answer:
         try:
             items.append(read(item))
-        except MISREAD as error:
-            what = f"the engine's list of {kind}s: {{}} cannot be read: {_cause(error)}"
+        except PARSE_ERRORS as error:
+            fault = f"the engine's list of {kind}s: {{}} cannot be read: {_cause(error)}"
             if item_id := _id(item):
-                unreadable[item_id] = what.format(f"{kind} {ascii(item_id[:SHORT_ID_DIGITS])[1:-1]}")
+                unreadable[item_id] = fault.format(f"{kind} {ascii(item_id[:SHORT_ID_DIGITS])[1:-1]}")
             else:
-                nameless = nameless or what.format(f"a {kind} without an ID")
+                nameless = nameless or fault.format(f"a {kind} without an ID")
     return Listed(tuple(items), unreadable, nameless)
 
 
 def _id(item: object) -> str | None:
-    """The item's ID, if it has one that is text."""
-    found = item.get("Id") if isinstance(item, Mapping) else None
-    return found if isinstance(found, str) and found else None
+    """The item's ID; None where it has none that is text."""
+    item_id = item.get("Id") if isinstance(item, Mapping) else None
+    return item_id if isinstance(item_id, str) and item_id else None
 
 
 def _cause(error: Exception) -> str:
-    """What is wrong, for people: the engine's text may be in it, so it is escaped and shortened."""
+    """The error as text, escaped and shortened: it may contain any text of the engine's."""
     if isinstance(error, KeyError):
-        return f"it has no {ascii(error.args[0])[1:-1]}"[:CAUSE_CHARACTERS]
-    return ascii(f"{error}")[1:-1][:CAUSE_CHARACTERS]
+        return f"it has no {ascii(error.args[0])[1:-1]}"[:MAX_CAUSE_CHARACTERS]
+    return ascii(f"{error}")[1:-1][:MAX_CAUSE_CHARACTERS]

@@ -1,6 +1,7 @@
-"""MAC addresses: whether an endpoint's was chosen by its user, as far as the API shows. Pure.
+"""MAC addresses: whether the user chose an endpoint's MAC address, as far as the API shows. Pure.
 
-A move makes the endpoint anew, and before API 1.54 no connect can give it a MAC address.
+A move is a disconnect and a connect. Before API 1.54 a connect cannot set the MAC address, so that a chosen
+one would be lost.
 """
 
 from collections.abc import Mapping
@@ -9,32 +10,34 @@ from enum import Enum, auto
 from ipaddress import IPv4Address
 from typing import Any
 
-from dockeripv6mapper.engine.endpoint_settings import MAC, mark_of, noted_settings
+from dockeripv6mapper.engine.endpoint_settings import MAC, mark_of, settings_in_mark
 from dockeripv6mapper.engine.translate import MOVED
 
 Json = Mapping[str, Any]
 
 MAC_BELONGS_TO_ENDPOINT = (1, 44)
-"""API of engine 25. Earlier, the MAC address is the container's, and the engine applies it itself."""
+"""API of engine 25. Before, the MAC address belongs to the container, and the engine applies it itself."""
 MAC_IS_RANDOM = (1, 48)
-"""API of engine 28, which generates MAC addresses at random. Earlier ones are made of the IPv4 address."""
+"""API of engine 28, which generates MAC addresses at random. Before, they are derived from IPv4 addresses."""
 CONFIG_HIDES_MAC = (1, 52)
-"""API since which `Config.MacAddress`, the one chosen for the container's first network, is not shown."""
+"""API that no longer shows `Config.MacAddress`, the one chosen for the container's first network."""
 CONNECT_KEEPS_MAC = (1, 54)
-"""API of engine 29.3, since which a connect takes a MAC address (moby #52040)."""
+"""API of engine 29.3, the first whose connect takes a MAC address (moby #52040)."""
 IPV4_MAC_PREFIX = bytes((0x02, 0x42))
-"""First bytes of a MAC address that is made of an IPv4 address."""
+"""First bytes of a MAC address that is derived from an IPv4 address, whose four bytes follow."""
 
 
 class MacOrigin(Enum):
     """Where an endpoint's MAC address comes from, as far as the API shows."""
 
     GENERATED = auto()
+    """By the engine, or there is none."""
     CHOSEN = auto()
+    """By the user."""
     UNKNOWN = auto()
-    """The same field shows a chosen and a generated address while the container runs (moby #48168)."""
+    """A running container shows chosen and generated addresses in the same field (moby #48168)."""
     HIDDEN = auto()
-    """A stopped container's endpoint does not show its MAC address."""
+    """A stopped container shows no MAC address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +49,46 @@ class Mac:
 
 
 def mac_of(endpoint: Json, inspected: Json, api: tuple[int, int]) -> Mac:
-    """An endpoint's MAC address, as an inspection by this version of the API shows it.
+    """An endpoint's MAC address, from an inspection by this version of the API.
 
-    Of an endpoint that carries our mark: what the mark says. A created container's endpoint shows a chosen
-    address only, a running one's any, a stopped one's none.
+    An endpoint that carries our mark has it in the mark. Else it depends on the container's state: a created
+    container shows only a chosen address, a running one any address, a stopped one none.
     """
     if api < MAC_BELONGS_TO_ENDPOINT:
         return Mac(MacOrigin.GENERATED)
     if (mark := mark_of(endpoint)) is not None:
-        noted = noted_settings(endpoint) or {}
-        return _if_any(mark.partition(",")[2] if mark.startswith(MOVED) else str(noted.get(MAC) or ""))
+        return _chosen(_mac_in_mark(mark, endpoint))
     if api < CONFIG_HIDES_MAC and endpoint is _first_endpoint(inspected):
-        return _if_any(inspected["Config"].get(MAC) or "")
-    shown = endpoint.get(MAC) or ""
+        return _chosen(inspected["Config"].get(MAC) or "")
+    mac = endpoint.get(MAC) or ""
     if inspected["State"]["Status"] == "created":
-        return _if_any(shown)
-    if not shown:
-        # An endpoint of the driver ipvlan never has one of its own.
+        return _chosen(mac)
+    if not mac:
+        # An endpoint of the driver ipvlan never has a MAC address of its own.
         return Mac(MacOrigin.GENERATED if inspected["State"]["Running"] else MacOrigin.HIDDEN)
-    return Mac(_origin(shown, endpoint.get("IPAddress") or "", api), shown)
+    return Mac(_origin(mac, endpoint.get("IPAddress") or "", api), mac)
 
 
-def _if_any(chosen: str) -> Mac:
-    return Mac(MacOrigin.CHOSEN if chosen else MacOrigin.GENERATED, chosen)
+def _mac_in_mark(mark: str, endpoint: Json) -> str:
+    """The MAC address that a move carried over; "" for none."""
+    if mark.startswith(MOVED):
+        return mark.partition(",")[2]
+    return str((settings_in_mark(endpoint) or {}).get(MAC) or "")
+
+
+def _chosen(mac: str) -> Mac:
+    """A MAC address that the user chose; "": the user chose none, so the engine generates one."""
+    return Mac(MacOrigin.CHOSEN if mac else MacOrigin.GENERATED, mac)
 
 
 def _origin(mac: str, ipv4: str, api: tuple[int, int]) -> MacOrigin:
-    """Where the MAC address of a running container comes from."""
+    """Where the MAC address of a running container's endpoint, with this IPv4 address, comes from."""
     try:
         octets = bytes.fromhex(mac.replace(":", ""))
-        made_of_ipv4 = bool(ipv4) and octets == IPV4_MAC_PREFIX + IPv4Address(ipv4).packed
+        is_derived = bool(ipv4) and octets == IPV4_MAC_PREFIX + IPv4Address(ipv4).packed
     except ValueError:
         return MacOrigin.UNKNOWN
-    if made_of_ipv4:
+    if is_derived:
         return MacOrigin.GENERATED
     return MacOrigin.CHOSEN if api < MAC_IS_RANDOM else MacOrigin.UNKNOWN
 

@@ -1,7 +1,7 @@
-"""The engine's JSON → `model`. Pure; fields as in Docker Engine API 1.41 to 1.51.
+"""The engine's JSON → `model`. Pure. Fields as in Docker Engine API 1.41 to 1.51.
 
-A field that every engine sends has to be there. Where it is missing, its value is unknown: reading it as
-empty would take a container off its network.
+A field that every engine sends is required. Where it is missing, the value is unknown and the function raises
+one of `PARSE_ERRORS`: read as empty, it would take a container off its network.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,36 +21,37 @@ Json = Mapping[str, Any]
 MARK = "ipv6.mapper.endpoint"
 """Driver option of an endpoint whose address the mapper requested (see `endpoint_settings`)."""
 MOVED = "moved:"
-"""Beginning of the mark of an endpoint of its user's that was moved to our address."""
+"""Beginning of the mark of a user's endpoint that was moved to our address."""
 RESTORE = "restore:"
-"""Beginning of the mark of an endpoint that is there for a moment, with less than its user set."""
+"""Beginning of the mark of a temporary endpoint, which lacks some of the user's settings."""
 RESTORE_RUNNING = "restore-running:"
-"""The same where the engine refused the rest: only a running container may be given it."""
+"""The same, where the engine refused the other settings: only a running container may be given them."""
 
 BRIDGE_OPTION = "com.docker.network.bridge.name"
-"""Names a network's bridge. Where it is missing, the engine does: `br-` and the network's short ID."""
+"""A network option: the name of its bridge. By default it is `br-` and the network's short ID."""
 GATEWAY_MODE_OPTION = "com.docker.network.bridge.gateway_mode_ipv6"
 FILTERS_BY_GATEWAY_MODE = (1, 48)
-"""API of engine 28, since which a gateway mode decides what comes in; older engines ignore the option."""
+"""API of engine 28, the first that filters inbound packets by gateway mode; older ones ignore the option."""
 
 RUNNING = ("running", "paused")
-"""States of a container in which it has its addresses."""
+"""States of a container in which its endpoints have their addresses."""
 IN_TRANSITION = ("restarting", "removing", "dead")
-"""States of a container in which the engine does half of what it is asked, or undoes it."""
+"""States of a container in which the engine may carry a call out only in part, or undo it."""
 STATES = (*RUNNING, *IN_TRANSITION, "created", "exited")
 """All states of a container (moby `container.ContainerState`)."""
 
-UNKNOWN_LABELS_KEPT = 10
-LABEL_CHARACTERS_KEPT = 200
-"""Of the mapper's labels that are not known, as many and as much as is worth a warning."""
+MAX_UNKNOWN_LABELS = 10
+MAX_LABEL_CHARACTERS = 200
+"""Of unknown `ipv6.mapper.*` labels, which are kept only for a warning."""
 
 LATEST = ":latest"
 NO_NAME = "<none>"
-"""Stands in an image's names where there is none."""
+"""Placeholder of the engine for an image's missing name."""
 
 NANOSECONDS = 10**9
-SECONDS = len("2006-01-02T15:04:05")
-"""Of the engine's times, which go on with a fraction and `Z`."""
+"""In a second."""
+TIMESTAMP_LENGTH = len("2006-01-02T15:04:05")
+"""Characters of the engine's times up to the seconds; a fraction and `Z` follow."""
 
 
 def container_from_list(item: Json) -> Container:
@@ -59,7 +60,7 @@ def container_from_list(item: Json) -> Container:
     return Container(
         id=item["Id"],
         name=_own_name(item["Names"] or ()),
-        labels=relevant(item["Labels"] or {}),
+        labels=relevant_labels(item["Labels"] or {}),
         image=item["ImageID"],
         created=item["Created"],
         running=state in RUNNING,
@@ -74,12 +75,12 @@ def container_from_list(item: Json) -> Container:
 
 
 def container_from_inspection(inspected: Json) -> Container:
-    """An answer of `GET /containers/{id}/json`, which also shows whose the endpoints' addresses are."""
-    state, created = _state(inspected["State"]["Status"]), inspected["Created"][:SECONDS]
+    """An answer of `GET /containers/{id}/json`. Unlike a list, it shows the marks of the endpoints."""
+    state, created = _state(inspected["State"]["Status"]), inspected["Created"][:TIMESTAMP_LENGTH]
     return Container(
         id=inspected["Id"],
         name=inspected["Name"].removeprefix("/"),
-        labels=relevant(inspected["Config"]["Labels"] or {}),
+        labels=relevant_labels(inspected["Config"]["Labels"] or {}),
         image=inspected["Image"],
         created=int(datetime.fromisoformat(created).replace(tzinfo=UTC).timestamp()),
         running=state in RUNNING,
@@ -94,11 +95,11 @@ def container_from_inspection(inspected: Json) -> Container:
 
 
 def container_from_event(container_id: str, attributes: Mapping[str, str], time_nano: int) -> Container:
-    """What a create event tells of a container that nobody has listed yet."""
+    """A new container, from its create event, which shows neither endpoints nor network mode."""
     return Container(
         id=container_id,
         name=attributes.get("name", ""),
-        labels=relevant(attributes),
+        labels=relevant_labels(attributes),
         image=attributes.get("image", ""),
         created=time_nano // NANOSECONDS,
         running=False,
@@ -106,16 +107,17 @@ def container_from_event(container_id: str, attributes: Mapping[str, str], time_
 
 
 def endpoint(network: str, settings: Json) -> Endpoint:
-    """An `EndpointSettings` of a list or an inspection."""
+    """An `EndpointSettings` from a list or an inspection, without its mark."""
     return Endpoint(
         network=network,
         network_id=settings["NetworkID"] or "",
-        address=_own_address(settings["GlobalIPv6Address"]),
-        requested=_own_address((settings["IPAMConfig"] or {}).get("IPv6Address")),
+        address=_container_address(settings["GlobalIPv6Address"]),
+        requested=_container_address((settings["IPAMConfig"] or {}).get("IPv6Address")),
     )
 
 
 def _with_mark(endpoint: Endpoint, mark: str | None) -> Endpoint:
+    """The endpoint with the facts that our mark shows (its format: see `endpoint_settings`)."""
     text = mark or ""
     return replace(
         endpoint,
@@ -127,7 +129,7 @@ def _with_mark(endpoint: Endpoint, mark: str | None) -> Endpoint:
 
 
 def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
-    """An item of `GET /networks`, as an engine of this API version means it."""
+    """An item of `GET /networks`, from an engine that speaks this version of the API."""
     configs = [each for each in item["IPAM"]["Config"] or () if each and ":" in each["Subnet"]]
     options = item["Options"] or {}
     subnets = tuple(IPv6Network(each["Subnet"], strict=False) for each in configs)
@@ -145,7 +147,7 @@ def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
         bridge=_bridge(item, options),
         ipv4=has_ipv4(item),
         gateway_mode=_gateway_mode(item, api_version),
-        labels=relevant(item["Labels"] or {}),
+        labels=relevant_labels(item["Labels"] or {}),
     )
 
 
@@ -155,13 +157,13 @@ def has_ipv4(item: Json) -> bool:
 
 
 def image_from_list(item: Json) -> dict[str, dict[str, str]]:
-    """An item of `GET /images/json`: the labels that matter, by the image's ID and by each of its names.
+    """An item of `GET /images/json`: the relevant labels, by the image's ID and by each of its names.
 
-    A name without a tag means the tag `latest`, and is known as both. Other ways to write a name, as
-    with `docker.io/` before it, are not. A missing `Labels` is an error: the image may have labels, and its
-    containers could then open ports that no user asked for.
+    An image with the tag `latest` is listed with and without it. Other spellings of a name, such as
+    `docker.io/` in front, are not listed. A missing `Labels` is an error: the image may have labels, and they
+    would count as the user's, so that its containers could open ports.
     """
-    labels = relevant(item["Labels"] or {})
+    labels = relevant_labels(item["Labels"] or {})
     names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
     images = {item["Id"]: labels}
     images |= {name: labels for name in names if NO_NAME not in name}
@@ -169,19 +171,22 @@ def image_from_list(item: Json) -> dict[str, dict[str, str]]:
 
 
 def image_labels_from_inspection(inspected: Json) -> dict[str, str]:
-    """An answer of `GET /images/{name}/json`; engine 29 leaves labels out where there are none."""
-    return relevant((inspected["Config"] or {}).get("Labels") or {})
+    """An answer of `GET /images/{name}/json`. Engine 29 omits the field where there are no labels."""
+    return relevant_labels((inspected["Config"] or {}).get("Labels") or {})
 
 
-def relevant(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels that matter to the mapper: the rest can be any amount of text."""
+def relevant_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels that the mapper reads. Others are dropped, since they may be any amount of text."""
     known = {label: labels[label] for label in KNOWN if label in labels}
     unknown = (label for label in labels if label.startswith(PREFIX) and label not in known)
-    return known | {label[:LABEL_CHARACTERS_KEPT]: "" for label in islice(unknown, UNKNOWN_LABELS_KEPT)}
+    return known | {label[:MAX_LABEL_CHARACTERS]: "" for label in islice(unknown, MAX_UNKNOWN_LABELS)}
 
 
 def ipv6(text: str | None) -> IPv6Address | None:
-    """An address of the engine's, which writes "" for none, and may add the prefix length."""
+    """An address as the engine writes it: "" for none, with or without a prefix length.
+
+    None also for text that is not an IPv6 address.
+    """
     if not text:
         return None
     try:
@@ -190,35 +195,37 @@ def ipv6(text: str | None) -> IPv6Address | None:
         return None
 
 
-def _own_address(text: str | None) -> IPv6Address | None:
-    """As `ipv6`, of a container: one that cannot be read is unknown, and not none. Raises `ValueError`."""
+def _container_address(text: str | None) -> IPv6Address | None:
+    """As `ipv6`, but raises `ValueError` for other text: the container has an address, which is unknown."""
     return IPv6Address(text.partition("/")[0]) if text else None
 
 
 def _state(text: str) -> str:
-    """A container's state. Raises `ValueError` for one that is not known: it may be running."""
+    """A container's state. Raises `ValueError` for an unknown one: the container may be running."""
     if text not in STATES:
         raise ValueError(f"unknown state {text!r}")
     return text
 
 
 def _own_name(names: Iterable[str]) -> str:
-    """The container's name; the others, `/other/alias`, are legacy links to it."""
+    """The container's own name, without the slash. Names like `/other/alias` are legacy links to it."""
     return next((name[1:] for name in names if name.count("/") == 1), "")
 
 
 def _gateway(config: Json, subnet: IPv6Network) -> IPv6Address:
-    """The subnet's gateway; one that the engine chose is not listed."""
+    """The subnet's gateway. The engine does not list one that it chose itself."""
     return ipv6(config.get("Gateway")) or default_gateway(subnet)
 
 
 def _bridge(network: Json, options: Mapping[str, str]) -> str | None:
+    """The name of the network's bridge on the host; None for other drivers."""
     if network.get("Driver") != "bridge":
         return None
     return options.get(BRIDGE_OPTION) or f"{BRIDGE_PREFIX}{network['Id'][:SHORT_ID_DIGITS]}"
 
 
 def _gateway_mode(network: Json, api_version: tuple[int, int]) -> str | None:
+    """The network's gateway mode for IPv6; None where the driver or the engine has none."""
     if network.get("Driver") != "bridge" or api_version < FILTERS_BY_GATEWAY_MODE:
         return None
     return (network.get("Options") or {}).get(GATEWAY_MODE_OPTION) or "nat"
@@ -226,6 +233,6 @@ def _gateway_mode(network: Json, api_version: tuple[int, int]) -> str | None:
 
 def _auxiliary(configs: Iterable[Json]) -> Iterable[IPv6Address]:
     for config in configs:
-        # The API says AuxiliaryAddresses, the engine's answer AuxAddress.
-        named = config.get("AuxAddress") or config.get("AuxiliaryAddresses") or {}
-        yield from (address for text in named.values() if (address := ipv6(text)))
+        # The API's documentation calls it AuxiliaryAddresses, the engine's answers AuxAddress.
+        addresses = config.get("AuxAddress") or config.get("AuxiliaryAddresses") or {}
+        yield from (address for text in addresses.values() if (address := ipv6(text)))

@@ -1,7 +1,7 @@
 """Addresses: from an identity or a suffix and a subnet to one IPv6 address, or to a refusal.
 
-These rules are a contract: an address that was published in DNS must be the same for ever. Which networks
-exist, and who holds which address, is decided in `desired`.
+These rules are a contract: an address that was published in DNS must never change. Which networks exist is
+decided in `desired`, which container holds an address in `claims`.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ MD5_BITS = 128
 MD5_24_HEXTETS = 3
 """Hextets of the `md5-24` suffix, one digest byte in each (the original program's layout)."""
 WIDE_MOST_BITS = 64
-"""Most bits of a `wide` suffix: an interface identifier (RFC 4291 §2.5.1)."""
+"""Most bits of a `wide` suffix: the length of an interface identifier (RFC 4291 §2.5.1)."""
 
 
 def hashed_suffix(identity: str, subnet: IPv6Network, scheme: Scheme) -> int:
@@ -33,18 +33,19 @@ def hashed_suffix(identity: str, subnet: IPv6Network, scheme: Scheme) -> int:
 
 
 def hash_bits(subnet: IPv6Network, scheme: Scheme) -> int:
-    """How many bits of a digest make an address there: two to their power is how many there are."""
+    """Bits of the digest in an address of this subnet, so that names can hash to 2**bits addresses."""
     if _is_wide(subnet, scheme):
         return min(ADDRESS_BITS - subnet.prefixlen, WIDE_MOST_BITS)
     return MD5_24_HEXTETS * 8
 
 
 def _is_wide(subnet: IPv6Network, scheme: Scheme) -> bool:
+    """Whether addresses follow the scheme `wide`: by choice, or since there are fewer than 48 host bits."""
     return scheme is Scheme.WIDE or ADDRESS_BITS - subnet.prefixlen < MD5_24_HEXTETS * 16
 
 
 def suffix_text(suffix: int) -> str:
-    """`suffix` as its hextets, the way a label gives it: `3d:7a:30`."""
+    """`suffix` in hextets, as in a label: `3d:7a:30`."""
     hextets = [f"{suffix & 0xFFFF:x}"]
     while suffix := suffix >> 16:
         hextets.append(f"{suffix & 0xFFFF:x}")
@@ -54,8 +55,8 @@ def suffix_text(suffix: int) -> str:
 def place(suffix: int, subnet: IPv6Network) -> IPv6Address:
     """Right-align `suffix` in `subnet`.
 
-    Raises `RefusedError(SUFFIX_TOO_WIDE)` where the suffix has a bit set inside the prefix: it is never
-    truncated, since two suffixes that differ only there would become one address.
+    Raises `RefusedError(SUFFIX_TOO_WIDE)` where the suffix has a bit set inside the prefix. It is never
+    truncated: two suffixes that differ only in those bits would get the same address.
     """
     host_bits = ADDRESS_BITS - subnet.prefixlen
     if suffix >> host_bits:
@@ -67,15 +68,15 @@ def place(suffix: int, subnet: IPv6Network) -> IPv6Address:
 
 
 def default_gateway(subnet: IPv6Network) -> IPv6Address:
-    """The gateway of a subnet for which the user named none: the engine takes the first address."""
+    """The gateway of a subnet for which the user set none: the engine takes the first address."""
     return subnet[min(1, subnet.num_addresses - 1)]
 
 
 def check_network(address: IPv6Address, subnet: IPv6Network, network: Network) -> None:
-    """Refuse what the network keeps for itself.
+    """Raise `RefusedError` for an address that the network reserves.
 
-    The subnet-router anycast address is every router's of the link (RFC 4291 §2.6.1), so one proxied
-    entry for it would take the subnet's traffic. Raises `RefusedError`.
+    Every router on the link has the subnet-router anycast address (RFC 4291 §2.6.1): a proxy entry for it
+    would attract the traffic of others.
     """
     if address == subnet.network_address:
         raise _reserved(
@@ -88,12 +89,12 @@ def check_network(address: IPv6Address, subnet: IPv6Network, network: Network) -
 
 
 def check_host(address: IPv6Address, host: Host) -> None:
-    """Refuse what would take an address from the host itself or from its routers. Raises `RefusedError`."""
+    """Raise `RefusedError` for an address of the host or of one of its routers."""
     if address in host.addresses:
         raise _reserved(Reason.HOST_ADDRESS, address, "an address of the host itself")
     if address in host.next_hops:
         raise _reserved(Reason.NEXT_HOP, address, "a next hop of the host's routes")
 
 
-def _reserved(reason: Reason, address: IPv6Address, what: str) -> RefusedError:
-    return RefusedError(reason, f"{address} is {what}", address)
+def _reserved(reason: Reason, address: IPv6Address, role: str) -> RefusedError:
+    return RefusedError(reason, f"{address} is {role}", address)

@@ -1,4 +1,8 @@
-"""Image labels: which of a container's labels were said by its user. An image must not expose itself."""
+"""Image labels: which of a container's labels count.
+
+The engine shows an image's labels among its containers' labels. A label counts only where its value is not
+the image's own, since an image must not expose its containers (unless `--trust-image-labels` is set).
+"""
 
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.facts import Facts
@@ -7,11 +11,15 @@ from dockeripv6mapper.settings import ProxyMode, Settings
 
 
 class ImageUnknownError(Exception):
-    """The image's labels have to be known first."""
+    """The image's own labels are not known yet."""
 
 
 def counting_labels(container: Container, facts: Facts, settings: Settings) -> labels.Labels:
-    """The container's labels as far as they count. Raises `RefusedError`, `ImageUnknownError`."""
+    """The container's labels that count.
+
+    Raises `ImageUnknownError` where the image's labels have to be read first, `RefusedError(IMAGE_GONE)`
+    where the image was removed, so that they cannot be read any more.
+    """
     if settings.trust_image_labels:
         return container.labels
     if container.image not in facts.images:
@@ -22,21 +30,21 @@ def counting_labels(container: Container, facts: Facts, settings: Settings) -> l
             f"image {container.image} was removed, so its own labels cannot be told from the container's: "
             "recreate the container, or run the mapper with --trust-image-labels",
         )
-    return labels.of_the_user(container.labels, image_labels)
+    return labels.user_labels(container.labels, image_labels)
 
 
 def image_is_gone(container: Container, facts: Facts, settings: Settings) -> bool:
-    """Whether it is not known any more which of the container's labels are its image's own."""
+    """Whether the image was removed, so that the container's own labels cannot be determined."""
     if settings.trust_image_labels:
         return False
     return container.image in facts.images and facts.images[container.image] is None
 
 
 def marked_endpoint(container: Container, network: Network, facts: Facts) -> Endpoint | None:
-    """The endpoint that shows that the container was mapped to `network` while its image was there.
+    """The container's endpoint on `network`, where it carries the mapper's mark, or may carry it.
 
-    It carries the mapper's mark, which only a call to the engine can set, and no image; or it may carry it,
-    which is not known yet.
+    The mark shows that the container was mapped while its image existed: an image cannot set it, only an API
+    call can. A list does not show marks; an inspection is needed to know.
     """
     endpoint = facts.networks.endpoint(container, network.id, network.name)
     if endpoint is None or endpoint.ours is False:
@@ -45,33 +53,34 @@ def marked_endpoint(container: Container, network: Network, facts: Facts) -> End
 
 
 def labels_of_the_image(container: Container, facts: Facts, settings: Settings) -> list[str]:
-    """The mapper's labels that do not count, since they merely repeat what the image brought along."""
+    """The container's `ipv6.mapper.*` labels that do not count, since their values are the image's own."""
     image_labels = facts.images.get(container.image)
     if settings.trust_image_labels or not image_labels:
         return []
-    ours = {label for label in container.labels if label.startswith(labels.PREFIX)}
-    return sorted(ours - labels.of_the_user(container.labels, image_labels).keys())
+    mapper_labels = {label for label in container.labels if label.startswith(labels.PREFIX)}
+    return sorted(mapper_labels - labels.user_labels(container.labels, image_labels).keys())
 
 
 def effective_mode(container: Container, facts: Facts, settings: Settings) -> ProxyMode | None:
-    """The daemon's mode, or what the container's own label makes of it; OFF while that is not known.
+    """The proxy mode for one container: the daemon's, which the container's own label may override.
 
-    None: it is not known any more, since the image is gone and its label may be the image's own. What is
-    proxied already stays so then, and nothing else is.
+    OFF where the label is invalid, or the image's labels are not known yet. None where the label would change
+    the mode, but may come from an image that was removed: then existing proxy entries stay, and none
+    is added.
     """
     if labels.PROXY not in container.labels:
         return settings.proxy
     if image_is_gone(container, facts, settings):
-        by_label = _mode_by(container.labels, settings)
-        return by_label if by_label is settings.proxy else None
+        overridden = _overridden_mode(container.labels, settings)
+        return overridden if overridden is settings.proxy else None
     try:
-        return _mode_by(counting_labels(container, facts, settings), settings)
+        return _overridden_mode(counting_labels(container, facts, settings), settings)
     except (RefusedError, ImageUnknownError):
         return ProxyMode.OFF
 
 
-def _mode_by(given: labels.Labels, settings: Settings) -> ProxyMode:
-    """The daemon's mode, or what the labels that count make of it."""
+def _overridden_mode(given: labels.Labels, settings: Settings) -> ProxyMode:
+    """The daemon's proxy mode, overridden by the label in `given`, if any."""
     try:
         override = labels.proxy_override(given)
     except RefusedError:

@@ -1,6 +1,6 @@
-"""Labels and names: what a container or a network asks of the mapper.
+"""Labels: what a container's or a network's labels ask for, and the identity in a container's name.
 
-Every value is untrusted text. Which of it can be granted is decided in `desired`.
+Every value is untrusted text. Whether a request is granted is decided in `desired`.
 """
 
 import difflib
@@ -29,7 +29,7 @@ SWARM_TASK_ID = "com.docker.swarm.task.id"
 COMPOSE_PROJECT = "com.docker.compose.project"
 
 KNOWN = (*CONTAINER_LABELS, *NETWORK_LABELS, SWARM_TASK_ID, COMPOSE_PROJECT)
-"""The labels that say anything here; of any other, an inventory need not keep the value."""
+"""The labels whose values are read."""
 
 _SUFFIX = re.compile(r"(?:::)?([0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,7})")
 _COMPOSE_RECREATED = re.compile(r"[0-9a-f]{12}_(?P<name>.+)", re.DOTALL)
@@ -39,19 +39,20 @@ _SHOWN_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a container's labels ask for."""
+    """A container's request for an address."""
 
     network: str
+    """A name or an ID."""
     suffix: int | None
-    """The host part as a number; None: from the identity."""
+    """The host part as a number; None: derived from the identity."""
 
 
 def identity(name: str, labels: Labels) -> str:
-    """The string that is hashed: the container's name, without what changes at a recreation.
+    """The string that is hashed: the container's name, without the parts that change at a recreation.
 
-    A Swarm task `service.slot.taskid` is `service.slot`. What Compose calls `<12 hex>_<name>` while it
-    replaces `<name>` is `<name>`; only where Compose's own label is there, since the same name given by
-    hand is a name like any other.
+    A Swarm task `service.slot.taskid` is `service.slot`. Compose names a container `<12 hex>_<name>` while
+    that replaces `<name>`: its identity is `<name>`. This needs Compose's own label, since a user may choose
+    such a name as well.
     """
     task = labels.get(SWARM_TASK_ID)
     if task and name.endswith(f".{task}"):
@@ -61,20 +62,20 @@ def identity(name: str, labels: Labels) -> str:
     return name
 
 
-def of_the_user(labels: Labels, image_labels: Labels) -> dict[str, str]:
-    """The labels without those that merely repeat the image's own.
+def user_labels(labels: Labels, image_labels: Labels) -> dict[str, str]:
+    """The labels whose value is not the image's own.
 
-    The engine merges an image's labels into its containers', so whoever publishes an image could
-    otherwise expose it on somebody else's host, or choose which address it gets.
+    The engine merges an image's labels into those of its containers. If these counted, the publisher of an
+    image could expose its containers on any host, or choose their addresses.
     """
     return {label: value for label, value in labels.items() if image_labels.get(label) != value}
 
 
 def request(labels: Labels) -> Request | None:
-    """What `labels` ask for; None where they name no network.
+    """The request that `labels` make; None where they name no network.
 
-    Raises `RefusedError(INVALID_LABEL)` where any value cannot be understood: the whole of it is refused
-    then, since half of what was asked for may be the dangerous half.
+    Raises `RefusedError(INVALID_LABEL)` where any value is invalid. Then all of the request is refused: the
+    invalid part may be the one that makes the rest safe.
     """
     proxy_override(labels)
     if (network := labels.get(NETWORK)) is None:
@@ -86,7 +87,7 @@ def request(labels: Labels) -> Request | None:
 
 
 def proxy_override(labels: Labels) -> bool | None:
-    """The container's own word on proxying; None: not said.
+    """Whether the container's address is to be proxied; None: the label is not set.
 
     Raises `RefusedError(INVALID_LABEL)`.
     """
@@ -98,7 +99,7 @@ def proxy_override(labels: Labels) -> bool | None:
 
 
 def parse_suffix(text: str) -> int:
-    """`ab:cd:56`, `5`, `::a:1`: 1 to 8 hextets, right-aligned, as one number.
+    """`ab:cd:56`, `5`, `::a:1` → a number: 1 to 8 hextets, right-aligned.
 
     Raises `RefusedError(INVALID_LABEL)`.
     """
@@ -111,7 +112,7 @@ def parse_suffix(text: str) -> int:
 
 
 def scheme(labels: Labels, default: Scheme) -> Scheme:
-    """The scheme of a network with these labels. Raises `RefusedError(INVALID_LABEL)`."""
+    """The address scheme of a network with these labels. Raises `RefusedError(INVALID_LABEL)`."""
     if (text := labels.get(SCHEME)) is None:
         return default
     try:
@@ -122,7 +123,7 @@ def scheme(labels: Labels, default: Scheme) -> Scheme:
 
 
 def oddities(labels: Labels, known: tuple[str, ...]) -> list[str]:
-    """A sentence for each of the mapper's labels that does nothing: a misspelt one, one without a network."""
+    """A warning for each `ipv6.mapper.*` label without effect: not among `known`, or without a network."""
     sentences = []
     for label in sorted(labels):
         if not label.startswith(PREFIX) or label in known:
@@ -130,22 +131,22 @@ def oddities(labels: Labels, known: tuple[str, ...]) -> list[str]:
         nearest = difflib.get_close_matches(label, known, n=1, cutoff=0.0)
         meant = f"; did you mean {nearest[0]}?" if nearest else ""
         sentences.append(f"label {shown(label)} is not known{meant}")
-    lonely = (label for label in (SUFFIX, PORTS) if label in labels and label in known)
     if NETWORK not in labels:
-        sentences += [f"label {label} does nothing without {NETWORK}" for label in lonely]
+        without_network = (label for label in (SUFFIX, PORTS) if label in labels and label in known)
+        sentences += [f"label {label} does nothing without {NETWORK}" for label in without_network]
     return sentences
 
 
 def shown(text: str) -> str:
-    """`text` as it may stand in a log line: quoted, escaped and not too long, whatever it holds."""
+    """Untrusted `text` for a log line: quoted, escaped and shortened."""
     return ascii(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
 
 
 def plain(text: str) -> str:
-    """`text` unquoted where it can stand in a line as it is, else as `shown` has it."""
+    """`text` without quotes where it is printable and short, else as `shown` writes it."""
     return text if text.isprintable() and len(text) <= _SHOWN_CHARACTERS else shown(text)
 
 
 def invalid(label: str, value: str, expected: str) -> RefusedError:
-    """The error for a value, or one item of it, that cannot be understood."""
+    """The error for an invalid value, or for one invalid item of it."""
     return RefusedError(Reason.INVALID_LABEL, f"label {label}={shown(value)}: expected {expected}")

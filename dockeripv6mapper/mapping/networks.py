@@ -1,4 +1,4 @@
-"""Networks: which one a label means, and what follows from its kind."""
+"""Networks: which network a label names, and what follows from the network's driver."""
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
@@ -7,10 +7,10 @@ from dockeripv6mapper.mapping.labels import shown
 from dockeripv6mapper.model import Container, Endpoint, Network, Reason, RefusedError
 
 SHORT_ID_DIGITS = 12
-"""Digits of an ID as `docker network ls` prints it; fewer are not taken for an ID."""
+"""Digits of an ID as `docker network ls` prints it. A shorter text is never matched against IDs."""
 
 NAT = "nat"
-"""The gateway mode of a bridge network for which none was named, since engine 28."""
+"""The default gateway mode of a bridge network, since engine 28."""
 BRIDGE_PREFIX = "br-"
 PREDEFINED_BRIDGES = ("docker0", "docker_gwbridge")
 
@@ -18,11 +18,11 @@ CREATE_HINT = "docker network create --ipv6 --subnet PREFIX::/80"
 
 
 class Networks:
-    """All networks of the engine, found by name or ID."""
+    """All networks of the engine, by name and by ID."""
 
     def __init__(self, networks: Iterable[Network] = (), *, complete: bool = True) -> None:
         self.complete = complete
-        """Whether there are no others, which the engine has and which could not be read."""
+        """Whether these are all; False where the engine has networks that could not be read."""
         self._by_id = {network.id: network for network in networks}
         self._by_name: dict[str, list[Network]] = {}
         for network in self._by_id.values():
@@ -32,38 +32,40 @@ class Networks:
         return iter(self._by_id.values())
 
     def find(self, reference: str) -> Network:
-        """The network that `reference` names, in the engine's own order: ID, name, the ID's beginning.
+        """The network that `reference` names. Looked up as the engine does: ID, name, beginning of the ID.
 
-        Raises `RefusedError` where there is none or more than one.
+        Raises `RefusedError` where no network matches, or more than one.
         """
         if network := self._by_id.get(reference):
             return network
-        found = self._by_name.get(reference, [])
-        if not found and len(reference) >= SHORT_ID_DIGITS:
-            found = [network for network in self if network.id.startswith(reference)]
-        if not found:
+        matches = self._by_name.get(reference, [])
+        if not matches and len(reference) >= SHORT_ID_DIGITS:
+            matches = [network for network in self if network.id.startswith(reference)]
+        if not matches:
             raise RefusedError(Reason.NETWORK_NOT_FOUND, f"there is no network {shown(reference)}")
-        if len(found) > 1:
+        if len(matches) > 1:
             raise RefusedError(
-                Reason.NETWORK_AMBIGUOUS, f"{len(found)} networks are called {shown(reference)}"
+                Reason.NETWORK_AMBIGUOUS, f"{len(matches)} networks are called {shown(reference)}"
             )
-        return found[0]
+        return matches[0]
 
     def get(self, network_id: str) -> Network | None:
-        """The network of an ID."""
+        """The network with this ID; None: there is none."""
         return self._by_id.get(network_id)
 
     def of(self, endpoint: Endpoint) -> Network | None:
-        """The network that an endpoint is on; None where it is gone, or its name not unique."""
+        """The network that an endpoint is on; None where that is gone, or where its name is ambiguous."""
         if endpoint.network_id:
             return self._by_id.get(endpoint.network_id)
-        named = self._by_name.get(endpoint.network, [])
-        return named[0] if len(named) == 1 else self._by_id.get(endpoint.network)
+        # Before the container's first start, the engine lists only the network's name.
+        matches = self._by_name.get(endpoint.network, [])
+        return matches[0] if len(matches) == 1 else self._by_id.get(endpoint.network)
 
     def endpoint(self, container: Container, network_id: str, name: str) -> Endpoint | None:
         """The container's endpoint on a network, if it has one.
 
-        A stopped container's may be on an earlier network of that name: what its user chose stands there.
+        A stopped container may have its endpoint on an earlier network of this name, which is gone. That one
+        is returned, too: it holds the user's settings.
         """
         for endpoint in container.endpoints:
             network = self.of(endpoint)
@@ -73,7 +75,7 @@ class Networks:
 
 
 def mapped_subnet(network: Network) -> IPv6Network:
-    """The subnet that addresses are placed in: the first IPv6 one. Raises `RefusedError`."""
+    """The subnet in which addresses are placed: the network's first IPv6 subnet. Raises `RefusedError`."""
     if network.default_bridge:
         raise RefusedError(
             Reason.NETWORK_PREDEFINED,
@@ -88,9 +90,10 @@ def mapped_subnet(network: Network) -> IPv6Network:
 
 
 def needs_proxy(network: Network) -> bool:
-    """Whether the network's addresses are behind the host rather than on the uplink's link already.
+    """Whether the network's addresses are routed by the host, so that the uplink needs proxy entries.
 
-    A bridge and ipvlan in its layer 3 modes route; macvlan and ipvlan L2 answer for themselves.
+    A bridge and ipvlan in its layer 3 modes are routed. Containers on macvlan and ipvlan L2 are on the
+    uplink's link and answer Neighbour Discovery themselves.
     """
     if network.driver == "bridge":
         return not network.internal
@@ -98,12 +101,12 @@ def needs_proxy(network: Network) -> bool:
 
 
 def is_named_by_engine(link: str) -> bool:
-    """Whether a link has a name that an engine gives to bridges: `br-` and an ID, or a predefined one."""
+    """Whether a link has a name as engines give to bridges: `br-` and an ID, or a predefined name."""
     return is_called_by_an_id(link) or link in PREDEFINED_BRIDGES
 
 
 def is_called_by_an_id(link: str) -> bool:
-    """Whether a link is called as an engine calls a network's bridge that nobody named: `br-` and an ID."""
+    """Whether a link has the default name of a network's bridge: `br-` and a short ID."""
     digits = link.removeprefix(BRIDGE_PREFIX)
     return digits != link and len(digits) == SHORT_ID_DIGITS and set(digits) <= set("0123456789abcdef")
 
@@ -114,9 +117,9 @@ def has_own_network(mode: str) -> bool:
 
 
 def check_connectable(container: Container) -> None:
-    """Refuse a container that shares somebody else's network namespace, or has none of its own.
+    """Raise `RefusedError` for a container without a network namespace of its own.
 
-    Raises `RefusedError`.
+    It shares the host's or another container's, or has only a loopback (`--network none`).
     """
     mode = container.network_mode or ""
     if not has_own_network(mode):

@@ -1,7 +1,6 @@
-"""Ports: what `ipv6.mapper.ports` asks to be opened.
+"""Ports: the label `ipv6.mapper.ports` → openings.
 
-Untrusted text as any label. One item that cannot be understood refuses the whole of it: what is open must
-be exactly what its writer meant.
+The label is untrusted text. One invalid item refuses all of it: only what the writer meant may be open.
 """
 
 import re
@@ -10,14 +9,14 @@ from ipaddress import IPv6Address
 from itertools import groupby
 
 from dockeripv6mapper.mapping.labels import PORTS, invalid
-from dockeripv6mapper.model import Opening, RefusedError
+from dockeripv6mapper.model import Opening
 
 ALL = "all"
 PROTOCOLS = ("tcp", "udp", "sctp")
-"""Transport protocols with ports that nft's `th dport` and the engine both know."""
+"""Transport protocols with ports that both nft's `th dport` and the engine know."""
 LAST_PORT = 65535
 MOST_ITEMS = 100
-"""Items of one label; each may be a range, so that more is a mistake or an attack."""
+"""Most items of one label. Each may be a range, so that more are a mistake or an attack."""
 
 _ITEM = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?(?:/(?P<protocol>[a-z]+))?")
 
@@ -25,19 +24,18 @@ _ITEM = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?(?:/(?P<prot
 def parse_ports(text: str, address: IPv6Address) -> tuple[Opening, ...]:
     """`80/tcp,443,53/udp,8000-8100/tcp` or `all`, as openings of `address` that do not overlap, in order.
 
-    `tcp` where no protocol is named. Raises `RefusedError(INVALID_LABEL)`, which names the first item that
-    cannot be understood.
+    The default protocol is `tcp`. Raises `RefusedError(INVALID_LABEL)`, which names the first invalid item.
     """
     if text.strip().lower() == ALL:
         return tuple(Opening(address, protocol, 1, LAST_PORT) for protocol in sorted(PROTOCOLS))
     items = text.split(",")
     if len(items) > MOST_ITEMS:
         raise invalid(PORTS, text, f"at most {MOST_ITEMS} items, not {len(items)}")
-    return merged(_parse_item(item, address) for item in items)
+    return merge(_parse_item(item, address) for item in items)
 
 
-def merged(openings: Iterable[Opening]) -> tuple[Opening, ...]:
-    """The same ports with no two openings that overlap or touch, in order: as an interval set wants them."""
+def merge(openings: Iterable[Opening]) -> tuple[Opening, ...]:
+    """The same ports, sorted, without openings that overlap or touch: an nft interval set refuses those."""
     result: list[Opening] = []
     for (address, protocol), group in groupby(
         sorted(openings), key=lambda each: (each.address, each.protocol)
@@ -56,16 +54,12 @@ def merged(openings: Iterable[Opening]) -> tuple[Opening, ...]:
 def _parse_item(item: str, address: IPv6Address) -> Opening:
     match = _ITEM.fullmatch(item.strip().lower())
     if match is None:
-        raise _bad(item, "a port or a range, as in 80, 80/tcp or 8000-8100/udp")
+        raise invalid(PORTS, item, "a port or a range, as in 80, 80/tcp or 8000-8100/udp")
     first = int(match["first"])
     last = int(match["last"] or first)
     protocol = match["protocol"] or PROTOCOLS[0]
     if protocol not in PROTOCOLS:
-        raise _bad(item, f"one of the protocols {', '.join(PROTOCOLS)}")
+        raise invalid(PORTS, item, f"one of the protocols {', '.join(PROTOCOLS)}")
     if not 1 <= first <= last <= LAST_PORT:
-        raise _bad(item, f"ports from 1 to {LAST_PORT}, the lower one first")
+        raise invalid(PORTS, item, f"ports from 1 to {LAST_PORT}, the lower one first")
     return Opening(address, protocol, first, last)
-
-
-def _bad(item: str, expected: str) -> RefusedError:
-    return invalid(PORTS, item, expected)

@@ -1,9 +1,9 @@
 """Sysctls below `net/ipv6`: which values routing and proxying need, and in which order they must be set.
 
-A host that forwards takes router advertisements only on links whose `accept_ra` is 2, and the kernel deletes
-the default routes of the others at the moment when forwarding is switched on (`rt6_purge_dflt_routers` in
-`net/ipv6/route.c`). So `accept_ra` comes first, on every link and not on uplinks alone: the engine switches
-forwarding on by itself when its first IPv6 network is made.
+A host that forwards accepts router advertisements only on links whose `accept_ra` is 2. When forwarding is
+switched on, the kernel deletes the default routes that it learnt on other links (`rt6_purge_dflt_routers` in
+`net/ipv6/route.c`). So `accept_ra` is set first, and on every link that may receive router advertisements,
+not only on uplinks: the engine switches forwarding on by itself when its first IPv6 network is created.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,21 +19,24 @@ from dockeripv6mapper.settings import ProxyMode, Settings
 
 FORWARDING = "conf/all/forwarding"
 DEFAULT = "default"
-"""The link whose values a new link begins with."""
+"""The pseudo-link whose values a new link inherits."""
 
 Wanted = tuple[str, str, str | None]
-"""Key, value, and the one value from which it is changed; None: from any."""
+"""Key, wanted value, and the only value that is replaced by it; None: any value is replaced."""
 
 
 def accept_ra(link: str) -> str:
-    """The key that says whether a link takes router advertisements: 0 no, 1 unless forwarding, 2 always."""
+    """The key of a link's `accept_ra`: 0 never, 1 unless the host forwards, 2 always."""
     return f"conf/{link}/accept_ra"
 
 
 def advertised_links(facts: Facts) -> tuple[str, ...]:
-    """The links on which a router may advertise: not those of the engine, whose containers would be one."""
+    """The links that may receive router advertisements.
+
+    Not the engine's bridges and their ports: a container there could pose as a router.
+    """
     bridges = {network.bridge for network in facts.networks}
-    engines = {
+    engine_links = {
         link.index
         for link in facts.host.links.values()
         if link.name in bridges or is_named_by_engine(link.name)
@@ -41,7 +44,7 @@ def advertised_links(facts: Facts) -> tuple[str, ...]:
     return tuple(
         link.name
         for link in facts.host.links.values()
-        if link.index not in engines and link.master not in engines and not link.loopback
+        if link.index not in engine_links and link.master not in engine_links and not link.loopback
     )
 
 
@@ -50,29 +53,31 @@ def wanted_sysctls(
 ) -> tuple[Wanted, ...]:
     """The sysctls that are needed, in the order in which they must be set.
 
-    `advertised`: the links on which a router may advertise. `links`: the uplinks. `routing`: some container
-    is reached through this host. `conf/all/proxy_ndp` besides the link's own makes the kernel answer unicast
-    reachability probes, and `proxy_delay` is what the first packet waits for. The kernel answers for a proxy
-    entry only where its link forwards, too.
+    `advertised`: the links that may receive router advertisements. `links`: the uplinks. `routing`: some
+    container is reached through this host.
+
+    - `conf/LINK/forwarding`: the kernel answers for a proxy entry only where its link forwards as well.
+    - `conf/all/proxy_ndp`: with it, besides the link's own, the kernel answers unicast reachability probes.
+    - `proxy_delay`: the kernel delays its answer by up to this value, and with it the first packet.
     """
     wanted: list[Wanted] = [(accept_ra(name), "2", "1") for name in (*advertised, DEFAULT)]
-    asking = tuple(link for link in links if link.neighbour_discovery) if proxying else ()
+    proxy_links = tuple(link for link in links if link.neighbour_discovery) if proxying else ()
     if routing:
         wanted.append((FORWARDING, "1", None))
-        wanted += [(f"conf/{link.name}/forwarding", "1", None) for link in asking]
-    if asking:
+        wanted += [(f"conf/{link.name}/forwarding", "1", None) for link in proxy_links]
+    if proxy_links:
         wanted.append(("conf/all/proxy_ndp", "1", None))
-    for link in asking:
+    for link in proxy_links:
         wanted.append((f"conf/{link.name}/proxy_ndp", "1", None))
         wanted.append((f"neigh/{link.name}/proxy_delay", "0", None))
     return tuple(wanted)
 
 
 def plan_sysctls(wanted: Iterable[Wanted], current: MappingOf[str, str | None]) -> tuple[SysctlChange, ...]:
-    """The changes from the values of now, in the order of `wanted`.
+    """The changes from the `current` values to the wanted ones, in the order of `wanted`.
 
-    Where forwarding is switched on for the host, the kernel switches it on for each link
-    (`addrconf_forward_change` in `net/ipv6/addrconf.c`).
+    A link's own `forwarding` is left out where the host's is switched on: the kernel sets it on every link
+    then (`addrconf_forward_change` in `net/ipv6/addrconf.c`).
     """
     changes = [
         SysctlChange(key, current.get(key), value)
@@ -85,7 +90,7 @@ def plan_sysctls(wanted: Iterable[Wanted], current: MappingOf[str, str | None]) 
 
 
 def sysctls_for(desired: Desired, facts: Facts, settings: Settings) -> tuple[Wanted, ...]:
-    """The sysctls that are wanted for all of `facts`: see `wanted_sysctls`."""
+    """The sysctls that all containers of `facts` need together: see `wanted_sysctls`."""
     return wanted_sysctls(
         advertised_links(facts),
         all_uplinks(facts, settings),
@@ -95,16 +100,16 @@ def sysctls_for(desired: Desired, facts: Facts, settings: Settings) -> tuple[Wan
 
 
 def sysctl_keys(facts: Facts, settings: Settings) -> tuple[str, ...]:
-    """All keys that a plan may depend upon."""
+    """The keys of all sysctls that a plan may need."""
     links = all_uplinks(facts, settings)
     wanted = wanted_sysctls(advertised_links(facts), links, routing=True, proxying=True)
     return tuple(key for key, *_ in wanted)
 
 
 def routes_lost(facts: Facts) -> Iterator[str]:
-    """The links that take no router advertisements since the host forwards, where there is no default route.
+    """The links on which the host may have lost its default route to forwarding; none while it has a route.
 
-    What was learnt from an advertisement there, a default route among it, is gone.
+    They ignore router advertisements since forwarding was switched on, and the routes learnt there are gone.
     """
     if facts.sysctls.get(FORWARDING) == "1" and not facts.host.default_route_links:
         yield from (name for name in advertised_links(facts) if facts.sysctls.get(accept_ra(name)) == "1")

@@ -43,7 +43,7 @@ def names(rows: Iterable["Row"]) -> Names:
     """The mapped containers' addresses by name, sorted; names that are equal in lower case are left out."""
     # Imported here for the same reason.
     from dockeripv6mapper.mapping.labels import shown  # noqa: PLC0415
-    from dockeripv6mapper.mapping.progress import State  # noqa: PLC0415
+    from dockeripv6mapper.mapping.state import State  # noqa: PLC0415
 
     addresses: dict[str, IPv6Address] = {}
     left_out: list[str] = []

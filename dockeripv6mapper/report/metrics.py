@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from dockeripv6mapper import __version__
 from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.mapping.progress import Tally
+from dockeripv6mapper.mapping.state import Tally
 
 PREFIX = "dockeripv6mapper"
 PASS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)

@@ -16,7 +16,7 @@ from rich.tree import Tree
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.progress import State, actual_address, state
+from dockeripv6mapper.mapping.state import State, actual_address, state
 from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal, RefusedError
 from dockeripv6mapper.model import Mapping as Wanted
 

@@ -51,7 +51,7 @@ client = Client(sys.argv[1], Timeouts(idle=1, interval=1, probes=2))
 stream = client.events()
 print("subscribed", flush=True)
 try:
-    with client.speaking("reading events"):
+    with client.session("reading events"):
         for event in stream:
             print(event["Type"], flush=True)
 except Exception as error:

@@ -52,7 +52,7 @@ class FakeEngine(Client):
     def api_version(self) -> tuple[int, int]:
         return min(self.release.api, NEWEST_TESTED_API)
 
-    def offers(self, version: tuple[int, int]) -> bool:
+    def supports(self, version: tuple[int, int]) -> bool:
         return version <= self.release.api
 
     def snapshot(self) -> Snapshot:

@@ -11,7 +11,7 @@ from typing import Self
 
 import docker
 
-from dockeripv6mapper.engine.endpoints import LATE_SECONDS
+from dockeripv6mapper.engine.recovery import LATE_SECONDS
 from tests.lab.chaos.faults import SILENT, Faults
 from tests.lab.chaos.ledger import Ledger
 from tests.lab.chaos.observer import Observer

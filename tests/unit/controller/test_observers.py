@@ -11,7 +11,7 @@ from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
 from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.events import Change, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError
-from dockeripv6mapper.mapping.progress import State, Tally
+from dockeripv6mapper.mapping.state import State, Tally
 from dockeripv6mapper.model import Reason
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint

@@ -12,7 +12,7 @@ from dockeripv6mapper.controller.queue import HostChanged, ResyncNow
 from dockeripv6mapper.controller.timers import Report, RetryHost, Timers, Verify
 from dockeripv6mapper.engine.events import Change, StreamLost, Subscribed
 from dockeripv6mapper.errors import EngineUnavailableError
-from dockeripv6mapper.mapping.progress import Tally
+from dockeripv6mapper.mapping.state import Tally
 from dockeripv6mapper.model import ProxyEntry
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint

@@ -1,4 +1,4 @@
-"""Fixtures: an engine of ours on a local socket, and what is used with it."""
+"""Fixtures: a fake engine on a local socket, its client and a journal."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,23 +10,23 @@ from dockeripv6mapper.engine.http import Timeouts
 from dockeripv6mapper.engine.journal import Journal
 from tests.unit.engine.wire import Wire
 
-IMPATIENT = Timeouts(question=0.2, change=0.2)
+SHORT_TIMEOUTS = Timeouts(question=0.2, change=0.2)
 
 
 @pytest.fixture
 def wire(tmp_path: Path) -> Iterator[Wire]:
-    """An engine of ours."""
+    """A fake engine."""
     with Wire(tmp_path / "docker.sock") as wire:
         yield wire
 
 
 @pytest.fixture
 def client(wire: Wire) -> Client:
-    """Its client, which does not wait long."""
-    return Client(wire.url, IMPATIENT)
+    """Its client, with short timeouts."""
+    return Client(wire.url, SHORT_TIMEOUTS)
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """A journal in which nothing stands."""
+    """An empty journal."""
     return Journal(tmp_path / "state")

@@ -1,12 +1,12 @@
-"""What the user set on an endpoint is carried over; the calls themselves are tested on real engines."""
+"""Endpoint settings: what is read from an inspection. The calls themselves are tested on real engines."""
 
-from dockeripv6mapper.engine.endpoint_settings import kept, on_network
+from dockeripv6mapper.engine.endpoint_settings import endpoint_on_network, user_settings
 
 FULL_ID = "2842547631d19e5ab6117708ced8812d8ed5e532f2d1907cfbb54270967a8caf"
 
 
-def test_everything_that_the_user_set_is_kept() -> None:
-    """Addresses, aliases, links, driver options and priority; operational data is left out."""
+def test_user_settings_are_all_that_the_user_set() -> None:
+    """Addresses, aliases, links, driver options and priority; without operational data."""
     endpoint = {
         "IPAMConfig": {"IPv4Address": "10.9.0.77"},
         "Links": ["aa:lnk"],
@@ -17,7 +17,7 @@ def test_everything_that_the_user_set_is_kept() -> None:
         "EndpointID": "9055",
         "GlobalIPv6Address": "2001:db8::3",
     }
-    assert kept(endpoint, {"Id": FULL_ID}) == {
+    assert user_settings(endpoint, {"Id": FULL_ID}) == {
         "IPAMConfig": {"IPv4Address": "10.9.0.77"},
         "Links": ["aa:lnk"],
         "Aliases": ["al1"],
@@ -26,10 +26,10 @@ def test_everything_that_the_user_set_is_kept() -> None:
     }
 
 
-def test_an_endpoint_that_was_made_by_a_networks_id_is_told_from_the_users_on_that_network() -> None:
-    """A stopped container may have both, where the network went between the two."""
+def test_of_two_endpoints_on_a_network_the_one_listed_under_its_id_is_found() -> None:
+    """A stopped container may have two where its network was removed: ours by ID, the user's by name."""
     users, ours = {"NetworkID": "net-id", "Aliases": ["al1"]}, {"NetworkID": "", "DriverOpts": {"a": "b"}}
     inspected = {"NetworkSettings": {"Networks": {"he_ipv6": users, "net-id": ours}}}
-    assert on_network(inspected, "net-id", "net-id") == ours
-    assert on_network(inspected, "another", "he_ipv6") == users
-    assert on_network(inspected, "another", "other") is None
+    assert endpoint_on_network(inspected, "net-id", "net-id") == ours
+    assert endpoint_on_network(inspected, "another", "he_ipv6") == users
+    assert endpoint_on_network(inspected, "another", "other") is None

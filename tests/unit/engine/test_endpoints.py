@@ -1,6 +1,7 @@
-"""Endpoint changes, call by call, as they come over the wire.
+"""Endpoint changes: which connects and disconnects the engine receives, and in which order.
 
-Each test's engine shows one container on `he_ipv6`, and refuses or swallows the calls that the test names.
+Each test's engine shows one container on `he_ipv6`, and refuses or leaves unanswered the calls that the test
+names.
 """
 
 import json
@@ -16,8 +17,9 @@ import pytest
 
 from dockeripv6mapper.actions import Connect, Reconnect, Release, Restore, Vacate
 from dockeripv6mapper.engine.client import Client
-from dockeripv6mapper.engine.endpoints import LATE_SECONDS, Endpoints
+from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal, Unfinished
+from dockeripv6mapper.engine.recovery import LATE_SECONDS
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
@@ -54,14 +56,14 @@ GONE = answer(404, json.dumps({"message": "no such thing"}))
 
 @pytest.fixture
 def endpoints(wire: Wire, client: Client, journal: Journal) -> Endpoints:
-    """The endpoints of a running container that its user attached, with a journal in which nothing stands."""
+    """The endpoints of a running container that its user attached, with an empty journal."""
     wire.state = RUNNING
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **USERS}}
     return Endpoints(client, journal)
 
 
 def steps(wire: Wire) -> list[str]:
-    """The verbs of the changes that were asked for."""
+    """`connect` or `disconnect` for each change that the engine received."""
     return [change.verb for change in wire.changes]
 
 
@@ -77,8 +79,8 @@ def mark_of(wire: Wire, number: int) -> str:
     return str(wire.changes[number].endpoint["DriverOpts"]["ipv6.mapper.endpoint"])
 
 
-def noted(journal: Journal) -> Mapping[str, Any] | None:
-    """What the journal has for the container."""
+def note_of(journal: Journal) -> Mapping[str, Any] | None:
+    """The settings in the container's note in the journal; None: no note, or no settings."""
     unfinished = journal.read(CONTAINER)
     return unfinished.endpoint if unfinished else None
 
@@ -91,26 +93,26 @@ def at(address: IPv6Address, settings: Mapping[str, Any] = USERS) -> dict[str, A
 # --- a move -----------------------------------------------------------------------------------------------
 
 
-def test_a_move_tries_the_ipv6_address_alone_before_it_asks_for_both(
+def test_a_move_requests_the_ipv6_address_alone_before_both_addresses(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """A refused connect with an IPv4 address would burn that until the engine restarts."""
+    """The engine leaks the IPv4 address of a refused connect until it restarts."""
     assert endpoints.apply(MOVE)
     assert steps(wire) == ["disconnect", "connect", "disconnect", "connect"]
     assert wire.changes[1].endpoint["IPAMConfig"] == {"IPv6Address": str(NEW)}
     assert settings_of(wire, 3) == at(NEW)
     assert mark_of(wire, 3) == "moved:"
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
-def test_the_endpoint_between_two_steps_says_what_the_user_set(endpoints: Endpoints, wire: Wire) -> None:
-    """A process that finds it knows that it is no endpoint of the user's, and what to make of it."""
+def test_the_temporary_endpoint_of_a_move_holds_the_users_settings(endpoints: Endpoints, wire: Wire) -> None:
+    """After a crash, the next process learns from the mark that it is temporary, and what replaces it."""
     endpoints.apply(MOVE)
     assert json.loads(mark_of(wire, 1).partition(":")[2]) == USERS
 
 
 def test_a_move_without_an_ipv4_address_needs_one_connect(endpoints: Endpoints, wire: Wire) -> None:
-    """There is nothing to burn. Some engines show an address that nobody asked for as ""."""
+    """No IPv4 address can leak. Some engines show an address that was not requested as ""."""
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **USERS, "IPAMConfig": {"IPv4Address": ""}}}
     endpoints.apply(MOVE)
     assert steps(wire) == ["disconnect", "connect"]
@@ -118,35 +120,35 @@ def test_a_move_without_an_ipv4_address_needs_one_connect(endpoints: Endpoints, 
 
 
 def test_a_stopped_container_is_moved_by_one_connect(endpoints: Endpoints, wire: Wire) -> None:
-    """Nothing is allocated before its start, so that nothing can be refused."""
+    """The engine allocates addresses at the start only, so that it refuses none."""
     wire.state = STOPPED
     endpoints.apply(MOVE)
     assert steps(wire) == ["disconnect", "connect"]
     assert settings_of(wire, 1) == at(NEW)
 
 
-def test_a_container_that_its_user_detached_meanwhile_stays_detached(
+def test_a_container_that_its_user_detaches_during_a_move_stays_detached(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """The first disconnect is refused then, and nothing was changed that would have to be put back."""
+    """The first disconnect is refused, and nothing has been changed that needs recovery."""
     wire.refusals = {0: answer(500, json.dumps({"message": "is not connected to network he_ipv6"}))}
     with pytest.raises(EngineRefusedError, match="is not connected"):
         endpoints.apply(MOVE)
     assert steps(wire) == ["disconnect"]
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
-def test_an_endpoint_for_a_moment_is_moved_with_what_its_user_set(endpoints: Endpoints, wire: Wire) -> None:
-    """Though it is at the address already: it has nothing of the user's."""
+def test_a_temporary_endpoint_is_moved_with_the_users_settings(endpoints: Endpoints, wire: Wire) -> None:
+    """Also where it is at the wanted address already, since it lacks the user's settings."""
     mark = {"ipv6.mapper.endpoint": "restore:" + json.dumps(USERS)}
-    moment = {"IPAMConfig": {"IPv6Address": str(NEW)}, "GlobalIPv6Address": str(NEW), "DriverOpts": mark}
-    wire.inspected = {"he_ipv6": {**OPERATIONAL, **moment}}
+    temporary = {"IPAMConfig": {"IPv6Address": str(NEW)}, "GlobalIPv6Address": str(NEW), "DriverOpts": mark}
+    wire.inspected = {"he_ipv6": {**OPERATIONAL, **temporary}}
     assert endpoints.apply(MOVE)
     assert settings_of(wire, 3) == at(NEW)
     assert mark_of(wire, 3) == "moved:"
 
 
-def test_an_endpoint_at_the_address_is_left_alone(endpoints: Endpoints, wire: Wire) -> None:
+def test_an_endpoint_at_the_wanted_address_is_not_moved(endpoints: Endpoints, wire: Wire) -> None:
     """A move would only be an outage."""
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(NEW), "GlobalIPv6Address": str(NEW)}}
     assert not endpoints.apply(MOVE)
@@ -157,21 +159,21 @@ def test_an_endpoint_at_the_address_is_left_alone(endpoints: Endpoints, wire: Wi
 
 
 @pytest.mark.parametrize("refused", [1, 3], ids=["ipv6-alone", "both"])
-def test_a_refused_move_puts_back_what_the_user_had_set(
+def test_after_a_refused_move_the_container_is_reattached_with_the_users_settings(
     endpoints: Endpoints, wire: Wire, journal: Journal, refused: int
 ) -> None:
-    """Whichever connect is refused; the refusal is raised all the same."""
+    """After a refusal of either connect; and the refusal is raised."""
     wire.refusals = {refused: REFUSED}
     with pytest.raises(
         EngineRefusedError, match=r"moving mon_container on he_ipv6 .*: Address already in use"
     ):
         endpoints.apply(MOVE)
     assert wire.changes[-1].endpoint == USERS
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
-def test_what_is_put_back_is_tried_in_two_steps_too(endpoints: Endpoints, wire: Wire) -> None:
-    """The user's own IPv6 address may be another container's by now."""
+def test_a_reattachment_requests_the_ipv6_address_alone_first(endpoints: Endpoints, wire: Wire) -> None:
+    """Another container may have taken the user's IPv6 address meanwhile."""
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(OLD)}}
     wire.refusals = {1: REFUSED}
     with pytest.raises(EngineRefusedError):
@@ -181,21 +183,21 @@ def test_what_is_put_back_is_tried_in_two_steps_too(endpoints: Endpoints, wire: 
     assert wire.changes[4].endpoint == at(OLD)
 
 
-def test_what_cannot_be_put_back_whole_keeps_the_rest_and_says_what_it_lacks(
+def test_a_reattachment_without_a_refused_address_is_marked_as_temporary(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """Being attached matters more than where; the mark lets a later move give back all of it."""
+    """The container is attached at least, and the mark lets a later restore apply all settings."""
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(OLD)}}
     wire.refusals = {1: REFUSED, 2: REFUSED}
     with pytest.raises(EngineRefusedError):
         endpoints.apply(MOVE)
     assert settings_of(wire, -1) == USERS
     assert json.loads(mark_of(wire, -1).partition(":")[2]) == at(OLD)
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
-def test_a_taken_ipv4_address_does_not_cost_the_ipv6_address(endpoints: Endpoints, wire: Wire) -> None:
-    """Where all but the IPv4 address can be had, all but that is put back."""
+def test_a_refused_ipv4_address_does_not_cost_the_ipv6_address(endpoints: Endpoints, wire: Wire) -> None:
+    """The container is reattached with all settings but the IPv4 address."""
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(OLD)}}
     wire.refusals = {1: REFUSED, 4: REFUSED, 5: REFUSED}
     with pytest.raises(EngineRefusedError):
@@ -204,10 +206,8 @@ def test_a_taken_ipv4_address_does_not_cost_the_ipv6_address(endpoints: Endpoint
     assert settings_of(wire, -1)["Aliases"] == ["foo"]
 
 
-def test_an_address_of_ours_that_cannot_be_put_back_leaves_nothing_to_restore(
-    endpoints: Endpoints, wire: Wire
-) -> None:
-    """It was never the user's: all that the user set is there."""
+def test_a_reattachment_without_our_own_address_is_not_temporary(endpoints: Endpoints, wire: Wire) -> None:
+    """The address was never the user's: no setting of the user's is missing."""
     options = {"com.example": "x", "ipv6.mapper.endpoint": "moved:"}
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(OLD), "DriverOpts": options}}
     wire.refusals = {1: REFUSED, 2: REFUSED}
@@ -217,24 +217,24 @@ def test_an_address_of_ours_that_cannot_be_put_back_leaves_nothing_to_restore(
     assert mark_of(wire, -1) == "moved:"
 
 
-def test_a_container_that_cannot_be_attached_at_all_stays_noted(
+def test_a_container_that_cannot_be_reattached_keeps_its_note(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """With everything that its user set, for the next try."""
+    """With all of the user's settings, for the next attempt."""
     wire.refusals = dict.fromkeys(range(1, 20), REFUSED)
-    with pytest.raises(NotFinishedError, match="putting container mon_container back on he_ipv6"):
+    with pytest.raises(NotFinishedError, match="reattaching container mon_container to he_ipv6"):
         endpoints.apply(MOVE)
-    assert noted(journal) == USERS
+    assert note_of(journal) == USERS
 
 
-def test_a_network_that_is_gone_keeps_the_note_of_the_move(
+def test_a_move_on_a_network_that_is_gone_keeps_its_note(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """The user may make it again by its name, and finds what was set on it."""
+    """The user may create a network of this name again: the container is attached to it as before."""
     wire.refusals = dict.fromkeys(range(1, 20), GONE)
     with pytest.raises(EngineRefusedError):
         endpoints.apply(MOVE)
-    assert noted(journal) == USERS
+    assert note_of(journal) == USERS
     wire.refusals = {len(wire.changes): GONE}
     wire.inspected = {}
     assert endpoints.apply(RESTORE)
@@ -242,46 +242,48 @@ def test_a_network_that_is_gone_keeps_the_note_of_the_move(
     assert wire.changes[-1].endpoint == USERS
 
 
-def test_a_container_that_is_gone_leaves_no_note(endpoints: Endpoints, wire: Wire, journal: Journal) -> None:
-    """There is nothing to put back, and no error in that."""
+def test_the_note_of_a_container_that_is_gone_is_erased(
+    endpoints: Endpoints, wire: Wire, journal: Journal
+) -> None:
+    """Nothing needs recovery, and that is not an error."""
     journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", USERS))
     wire.spoils = {f"/containers/{CONTAINER}/json": GONE}
     assert not endpoints.apply(RESTORE)
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
-# --- a death ----------------------------------------------------------------------------------------------
+# --- recovery after a crash -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("last", range(4))
-def test_a_death_at_any_call_of_a_move_leaves_a_note_of_what_the_user_set(
+def test_a_move_cut_off_at_any_call_leaves_a_note_of_the_users_settings(
     endpoints: Endpoints, wire: Wire, journal: Journal, last: int
 ) -> None:
-    """Or an answer that never came: the next process cannot tell."""
+    """A missing answer leaves the same state as a crash during that call."""
     wire.refusals = {last: HANG}
     with pytest.raises(EngineUnavailableError):
         endpoints.apply(MOVE)
     assert len(wire.changes) == last + 1
-    assert noted(journal) == USERS
+    assert note_of(journal) == USERS
 
 
-def test_a_detached_container_gets_back_all_that_its_user_set(
+def test_a_detached_container_is_reattached_with_all_of_the_users_settings(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """By whichever process comes next."""
+    """From the note, which another process may have written."""
     journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", at(OLD)))
     wire.inspected = {}
     assert endpoints.apply(RESTORE)
     assert steps(wire) == ["connect", "disconnect", "connect"]
     assert wire.changes[-1].endpoint == at(OLD)
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
 @pytest.mark.parametrize("with_note", [True, False])
-def test_an_endpoint_for_a_moment_is_not_taken_for_the_users(
+def test_a_temporary_endpoint_is_replaced_by_one_with_the_users_settings(
     endpoints: Endpoints, wire: Wire, journal: Journal, *, with_note: bool
 ) -> None:
-    """It is replaced by what its mark says, also without the note, which a reboot loses."""
+    """From its mark, also without a note, which a reboot loses."""
     if with_note:
         journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", USERS))
     mark = {"ipv6.mapper.endpoint": "restore:" + json.dumps(USERS)}
@@ -289,13 +291,13 @@ def test_an_endpoint_for_a_moment_is_not_taken_for_the_users(
     assert endpoints.apply(RESTORE)
     assert steps(wire) == ["disconnect", "connect"]
     assert wire.changes[-1].endpoint == USERS
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
-def test_a_restored_endpoint_that_still_lacks_something_is_a_refusal(
+def test_a_restored_endpoint_that_still_lacks_settings_raises_the_refusal(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """Each try detaches the container for a moment: they must not go on for ever."""
+    """Not `NotFinishedError`: each attempt detaches the container, so attempts must come to an end."""
     mark = {"ipv6.mapper.endpoint": "restore:" + json.dumps(at(OLD))}
     wire.inspected = {"he_ipv6": {**OPERATIONAL, "DriverOpts": mark}}
     wire.refusals = {1: REFUSED}
@@ -303,35 +305,35 @@ def test_a_restored_endpoint_that_still_lacks_something_is_a_refusal(
         endpoints.apply(RESTORE)
     assert not isinstance(refused.value, NotFinishedError)
     assert json.loads(mark_of(wire, -1).partition(":")[2]) == at(OLD)
-    assert noted(journal) is None
+    assert note_of(journal) is None
 
 
-def test_a_move_that_was_not_begun_yet_is_looked_at_again(
+def test_the_note_of_an_unchanged_endpoint_is_erased_only_after_a_while(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """The disconnect of a process that died may still wait in a busy engine: the note stays until then."""
+    """A busy engine may still carry out the disconnect of the process that died."""
     journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", USERS))
     assert not endpoints.apply(RESTORE)
-    assert noted(journal) == USERS
+    assert note_of(journal) == USERS
     long_ago = time.time() - LATE_SECONDS
     os.utime(journal.directory / f"{CONTAINER}.json", (long_ago, long_ago), follow_symlinks=False)
     assert not endpoints.apply(RESTORE)
-    assert (wire.changes, noted(journal)) == ([], None)
+    assert (wire.changes, note_of(journal)) == ([], None)
 
 
-def test_an_endpoint_that_the_user_made_meanwhile_stays(
+def test_an_endpoint_that_the_user_has_made_anew_stays(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """It is what the user wants now, whatever the note says."""
+    """Its settings are newer than those in the note, which is erased."""
     journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", at(OLD, {**USERS, "Aliases": ["other"]})))
     assert not endpoints.apply(RESTORE)
-    assert (wire.changes, noted(journal)) == ([], None)
+    assert (wire.changes, note_of(journal)) == ([], None)
 
 
-def test_a_note_that_cannot_be_read_is_set_aside(
+def test_an_unreadable_note_is_moved_aside_with_one_warning(
     endpoints: Endpoints, wire: Wire, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With one warning: it must not keep the container from being mapped for good."""
+    """Else it would keep the container from being mapped for ever."""
     journal.prepare()
     note = journal.directory / f"{CONTAINER}.json"
     note.write_text('{"network_id": 5}')
@@ -344,18 +346,18 @@ def test_a_note_that_cannot_be_read_is_set_aside(
 
 # --- a connect --------------------------------------------------------------------------------------------
 
-LEFTOVER = {
+REFUSED_CONFIGURATION = {
     **OPERATIONAL,
     "IPAMConfig": {"IPv6Address": str(NEW)},
     **dict.fromkeys(("EndpointID", "NetworkID", "GlobalIPv6Address"), ""),
 }
-"""What a refused connect leaves in the configuration."""
+"""The endpoint that the engine leaves in a container's configuration after a refused connect."""
 CONNECT = Connect(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW)
 
 
 def test_a_refused_connect_leaves_no_address_in_the_configuration(endpoints: Endpoints, wire: Wire) -> None:
-    """The engine keeps what it refuses, and a disconnect takes a connect that succeeds."""
-    wire.inspected = {"he_ipv6": LEFTOVER}
+    """The engine keeps the address; only after a connect that succeeds can it be disconnected."""
+    wire.inspected = {"he_ipv6": REFUSED_CONFIGURATION}
     wire.refusals = {0: REFUSED}
     with pytest.raises(EngineRefusedError, match=r"connecting mon_container to he_ipv6 at 2001:db8::5"):
         endpoints.apply(CONNECT)
@@ -364,12 +366,12 @@ def test_a_refused_connect_leaves_no_address_in_the_configuration(endpoints: End
     assert not endpoints.unfinished(CONTAINER)
 
 
-def test_what_a_refused_connect_left_is_removed_by_the_next_process(
+def test_the_configuration_of_a_refused_connect_is_removed_by_the_next_process(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """Where the one that connected died before it could; and it stays noted while that fails."""
+    """Where the first process died before it could; and the note stays while that fails."""
     journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", None))
-    wire.inspected = {"he_ipv6": LEFTOVER}
+    wire.inspected = {"he_ipv6": REFUSED_CONFIGURATION}
     wire.refusals = {0: REFUSED}
     with pytest.raises(NotFinishedError):
         endpoints.apply(RESTORE)
@@ -379,17 +381,15 @@ def test_what_a_refused_connect_left_is_removed_by_the_next_process(
     assert not endpoints.unfinished(CONTAINER)
 
 
-def test_a_connect_is_noted_before_it_is_asked_for(
-    endpoints: Endpoints, wire: Wire, journal: Journal
-) -> None:
-    """The process may die before it hears of a refusal."""
+def test_a_connect_is_noted_before_its_request(endpoints: Endpoints, wire: Wire, journal: Journal) -> None:
+    """The process may die before it reads the refusal."""
     wire.refusals = {0: HANG}
     with suppress(MapperError):
         endpoints.apply(CONNECT)
     assert journal.read(CONTAINER) == Unfinished("net-id", "he_ipv6", None)
 
 
-# --- taking an address back -------------------------------------------------------------------------------
+# --- giving an address up ---------------------------------------------------------------------------------
 
 RELEASE = Release(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW)
 VACATE = Vacate(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW)
@@ -399,10 +399,10 @@ VACATE = Vacate(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW)
     ("mark", "verbs"),
     [("added", ["disconnect"]), ("moved:", ["disconnect", "connect"]), (None, []), ("restore:{}", [])],
 )
-def test_only_an_endpoint_of_ours_is_taken_back(
+def test_an_address_is_released_as_the_endpoints_mark_says(
     endpoints: Endpoints, wire: Wire, mark: str | None, verbs: list[str]
 ) -> None:
-    """What the user attached is put back as it was, and stays where it carries no mark."""
+    """Ours is removed, a moved one gets the user's settings, one without a mark stays."""
     options = {} if mark is None else {"ipv6.mapper.endpoint": mark}
     wire.state = STOPPED
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(NEW), "DriverOpts": options}}
@@ -412,10 +412,10 @@ def test_only_an_endpoint_of_ours_is_taken_back(
         assert wire.changes[1].endpoint == {**USERS, "DriverOpts": {}}
 
 
-def test_an_endpoint_for_a_moment_gives_up_its_addresses_and_keeps_its_mark(
+def test_a_temporary_endpoint_is_released_from_its_address_and_keeps_its_mark(
     endpoints: Endpoints, wire: Wire
 ) -> None:
-    """What the user set is given back when the container runs, where the engine can refuse it."""
+    """The user's settings wait until the container runs, when the engine can refuse them."""
     wire.state = STOPPED
     mark = {"ipv6.mapper.endpoint": "restore-running:" + json.dumps(at(OLD))}
     wire.inspected = {"he_ipv6": {**OPERATIONAL, "IPAMConfig": {"IPv6Address": str(NEW)}, "DriverOpts": mark}}
@@ -424,10 +424,10 @@ def test_an_endpoint_for_a_moment_gives_up_its_addresses_and_keeps_its_mark(
     assert json.loads(mark_of(wire, -1).partition(":")[2]) == at(OLD)
 
 
-def test_a_connect_that_was_to_be_undone_is_undone_by_the_next_process(
+def test_the_undoing_of_a_refused_connect_is_finished_by_the_next_process(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """The container is on the network for a moment then, at an address that nobody asked for."""
+    """It was cut off while the container was attached at an address of the engine's choice."""
     journal.write(CONTAINER, Unfinished("net-id", "he_ipv6", None))
     wire.inspected = {"he_ipv6": {**OPERATIONAL, "DriverOpts": {"ipv6.mapper.endpoint": "added"}}}
     assert endpoints.apply(RESTORE)
@@ -435,10 +435,10 @@ def test_a_connect_that_was_to_be_undone_is_undone_by_the_next_process(
     assert not endpoints.unfinished(CONTAINER)
 
 
-def test_an_endpoint_that_was_made_by_the_id_of_a_network_that_is_gone_is_removed_by_that(
+def test_an_endpoint_made_by_the_id_of_a_network_that_is_gone_is_removed_by_that_id(
     endpoints: Endpoints, wire: Wire, journal: Journal
 ) -> None:
-    """A stopped container with one could not be started."""
+    """A stopped container with such an endpoint could not be started."""
     wire.state = STOPPED
     ours = {"IPAMConfig": None, "NetworkID": "", "DriverOpts": {"ipv6.mapper.endpoint": "added"}}
     wire.inspected = {"net-id": {**OPERATIONAL, **ours}}
@@ -448,10 +448,10 @@ def test_an_endpoint_that_was_made_by_the_id_of_a_network_that_is_gone_is_remove
     assert not journal.has(CONTAINER)
 
 
-def test_a_users_endpoint_on_a_network_that_is_gone_is_given_back_by_name(
+def test_a_moved_endpoint_on_a_network_that_is_gone_is_reattached_by_the_networks_name(
     endpoints: Endpoints, wire: Wire
 ) -> None:
-    """The engine would take the ID of a network that is gone, and never start the container again."""
+    """The engine would accept the ID of a gone network, and never start the container again."""
     wire.state = STOPPED
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(NEW), "DriverOpts": {"ipv6.mapper.endpoint": "moved:"}}}
     assert endpoints.apply(Release(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW))
@@ -462,8 +462,8 @@ def test_a_users_endpoint_on_a_network_that_is_gone_is_given_back_by_name(
     assert "IPv6Address" not in wire.changes[1].endpoint["IPAMConfig"]
 
 
-def test_a_container_that_gives_its_address_up_gets_the_users_back(endpoints: Endpoints, wire: Wire) -> None:
-    """The address that the user asked for stands in the mark."""
+def test_a_vacated_endpoint_gets_the_users_address_from_its_mark(endpoints: Endpoints, wire: Wire) -> None:
+    """The mark is removed: the endpoint is the user's again."""
     options = {"ipv6.mapper.endpoint": f"moved:{OLD}"}
     wire.inspected = {
         "he_ipv6": {**OPERATIONAL, **at(NEW), "GlobalIPv6Address": str(NEW), "DriverOpts": options}
@@ -472,10 +472,10 @@ def test_a_container_that_gives_its_address_up_gets_the_users_back(endpoints: En
     assert wire.changes[-1].endpoint == {**at(OLD), "DriverOpts": {}}
 
 
-def test_a_users_address_that_another_container_has_does_not_stop_it(
+def test_our_address_is_given_up_also_where_the_users_address_is_refused(
     endpoints: Endpoints, wire: Wire
 ) -> None:
-    """The address of ours is given up all the same, and the endpoint stays marked as moved."""
+    """Another container may have it. The endpoint stays marked as moved."""
     options = {"ipv6.mapper.endpoint": f"moved:{OLD}"}
     wire.inspected = {
         "he_ipv6": {**OPERATIONAL, **at(NEW), "GlobalIPv6Address": str(NEW), "DriverOpts": options}
@@ -497,7 +497,7 @@ OF_IPV4 = "02:42:ac:1e:00:32"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What an engine shows of an endpoint's MAC address."""
+    """How an engine shows an endpoint's MAC address."""
 
     version: str
     state: Mapping[str, object]
@@ -505,10 +505,10 @@ class Shown:
     first: bool = False
     """Whether the container was created on this network."""
     config: str = ""
-    """The container's own MAC address, by its configuration."""
+    """The MAC address in the container's configuration."""
 
     def show(self, wire: Wire) -> None:
-        """Have the engine show that."""
+        """Set the test's engine up to show it."""
         wire.version, wire.state = self.version, dict(self.state)
         wire.network_mode = "he_ipv6" if self.first else "other"
         wire.config = {"MacAddress": self.config} if self.config else {}
@@ -527,10 +527,10 @@ class Shown:
     ],
     ids=str,
 )
-def test_an_endpoint_is_not_moved_that_would_lose_a_chosen_mac_address(
+def test_a_move_that_would_lose_a_chosen_mac_address_is_refused(
     endpoints: Endpoints, wire: Wire, shown: Shown
 ) -> None:
-    """On any of the container's networks; engines from API 1.44 on give a connected endpoint another."""
+    """On any of the container's networks. From API 1.44 on, a connect sets another MAC address."""
     shown.show(wire)
     with pytest.raises(EngineRefusedError, match=f"would not keep the MAC address {CHOSEN}"):
         endpoints.apply(MOVE)
@@ -549,19 +549,17 @@ def test_an_endpoint_is_not_moved_that_would_lose_a_chosen_mac_address(
     ],
     ids=str,
 )
-def test_an_endpoint_is_moved_whose_mac_address_is_the_engines(
+def test_an_endpoint_with_a_generated_mac_address_is_moved(
     endpoints: Endpoints, wire: Wire, shown: Shown
 ) -> None:
-    """Made of the IPv4 address before engine 28, random since; of the container as a whole before 25."""
+    """Derived from the IPv4 address before engine 28, random since; before 25 it is the container's."""
     shown.show(wire)
     assert endpoints.apply(MOVE)
     assert "MacAddress" not in wire.changes[-1].endpoint
 
 
-def test_a_mac_address_is_kept_where_the_engine_lets_a_connect_keep_it(
-    endpoints: Endpoints, wire: Wire
-) -> None:
-    """From API 1.54 on, spoken for this call; a generated one is kept as well, since none is told from it."""
+def test_a_move_keeps_the_mac_address_where_a_connect_can_set_it(endpoints: Endpoints, wire: Wire) -> None:
+    """From API 1.54 on, used for this call. A generated one is kept, too: it looks like a chosen one."""
     Shown("1.56", RUNNING, CHOSEN).show(wire)
     assert endpoints.apply(MOVE)
     assert wire.changes[-1].endpoint["MacAddress"] == CHOSEN
@@ -569,19 +567,19 @@ def test_a_mac_address_is_kept_where_the_engine_lets_a_connect_keep_it(
 
 
 @pytest.mark.parametrize("version", ["1.45", "1.56"])
-def test_a_move_waits_for_the_container_to_run_where_its_mac_address_shows_only_then(
+def test_a_move_waits_for_the_start_where_a_stopped_container_hides_its_mac_address(
     endpoints: Endpoints, wire: Wire, version: str
 ) -> None:
-    """A stopped container's endpoint shows no MAC address, chosen or not."""
+    """A stopped container shows no MAC address, chosen or generated."""
     Shown(version, STOPPED, "").show(wire)
     assert not endpoints.apply(MOVE)
     assert wire.changes == []
 
 
-def test_a_mac_address_that_was_kept_is_put_back_with_the_users_address(
+def test_a_released_endpoint_gets_the_users_mac_address_from_its_mark(
     endpoints: Endpoints, wire: Wire
 ) -> None:
-    """It stands in the mark, since a stopped container does not show it."""
+    """A stopped container does not show it elsewhere."""
     wire.version, wire.state = "1.56", STOPPED
     options = {"ipv6.mapper.endpoint": f"moved:{OLD},{CHOSEN}"}
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(NEW), "MacAddress": "", "DriverOpts": options}}

@@ -1,4 +1,4 @@
-"""An engine that misbehaves: every failure is one of ours, and what may be half done stays in the journal."""
+"""An engine that misbehaves: each error becomes a `MapperError`, and an interrupted change stays noted."""
 
 import threading
 from collections.abc import Callable
@@ -62,9 +62,9 @@ UNREADABLE = {
 ALL = {**REFUSALS, **OTHER_REFUSALS, **BROKEN, **UNREADABLE, "hangs": HANG}
 
 
-def listened(client: Client) -> list[object]:
+def read_events(client: Client) -> list[object]:
     """All events of a stream that ends."""
-    with client.speaking("reading events"), closing(client.events()) as stream:
+    with client.session("reading events"), closing(client.events()) as stream:
         return list(stream)
 
 
@@ -76,7 +76,7 @@ CALLS: dict[str, tuple[str, Callable[[Client], object]]] = {
     "images": ("/images/json", Client.images),
     "container": ("/6ba2/json", lambda client: client.container("6ba2")),
     "image": ("/nginx/json", lambda client: client.image_labels("nginx")),
-    "events": ("/events", listened),
+    "events": ("/events", read_events),
     "connect": ("/connect", lambda client: client.connect("6ba2", "net", {}, "connecting")),
     "disconnect": ("/disconnect", lambda client: client.disconnect("6ba2", "net", "disconnecting")),
     "info": ("/info", config.engine_info),
@@ -86,7 +86,7 @@ CALLS: dict[str, tuple[str, Callable[[Client], object]]] = {
 
 
 def attempt(call: Callable[[], object]) -> MapperError | None:
-    """What a call raises of ours; anything else fails the test."""
+    """The `MapperError` that a call raises; any other exception fails the test."""
     try:
         call()
     except MapperError as error:
@@ -102,10 +102,10 @@ def attempt(call: Callable[[], object]) -> MapperError | None:
         for name, fault in ALL.items()
     ],
 )
-def test_whatever_the_engine_does_leaves_the_adapter_as_ours(
+def test_no_exception_but_mapper_error_leaves_the_client(
     wire: Wire, client: Client, end: str, call: Callable[[Client], object], fault: bytes
 ) -> None:
-    """No exception of a library's, nor one of a translation; and the next call is made as if nothing were."""
+    """None of a library and none of parsing; and the next call succeeds."""
     wire.spoils = {end: fault}
     attempt(lambda: call(client))
     wire.spoils = {}
@@ -121,10 +121,10 @@ def test_whatever_the_engine_does_leaves_the_adapter_as_ours(
         ({key: UNREADABLE[key] for key in ("answers {", "answers 5", "answers {}")}, NoAnswerError),
     ],
 )
-def test_kinds_of_failure_are_told_apart(
+def test_each_kind_of_failure_has_its_own_error(
     wire: Wire, client: Client, faults: dict[str, bytes], kind: type[MapperError]
 ) -> None:
-    """A refusal, an engine that is away, and one that gives no answer to a single call."""
+    """A refusal, an engine that is unreachable, a call without a readable answer."""
     for fault in faults.values():
         wire.spoils = {"/6ba2/json": fault}
         error = attempt(lambda: client.container("6ba2"))
@@ -133,43 +133,43 @@ def test_kinds_of_failure_are_told_apart(
 
 @pytest.mark.parametrize("fault", [*BROKEN.values(), HANG], ids=[*BROKEN, "hangs"])
 @pytest.mark.parametrize("call", ["/connect", "/disconnect"])
-def test_what_may_be_half_done_stays_in_the_journal(
+def test_a_change_without_an_answer_stays_in_the_journal(
     wire: Wire, client: Client, journal: Journal, call: str, fault: bytes
 ) -> None:
-    """Whether the engine did what it was asked is not known: the next try begins by finding out."""
+    """The engine may have carried the call out: the next attempt has to look first."""
     wire.spoils = {call: fault}
     if call == "/connect":
         action: EndpointAction = CONNECT
     else:
-        wire.inspected = attached()
+        wire.inspected = endpoint_elsewhere()
         action = Reconnect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
     error = attempt(lambda: Endpoints(client, journal).apply(action))
     assert isinstance(error, EngineUnavailableError)
     assert journal.has("6ba2")
 
 
-def attached() -> dict[str, object]:
+def endpoint_elsewhere() -> dict[str, object]:
     """An endpoint at another address, as an inspection shows it."""
     unset = dict.fromkeys(("Links", "Aliases", "DriverOpts", "GlobalIPv6Address"))
-    asked = {"NetworkID": HE_IPV6_ID, "IPAMConfig": {"IPv6Address": "2001:db8::5"}}
-    return {HE_IPV6: {**unset, **asked}}
+    requested = {"NetworkID": HE_IPV6_ID, "IPAMConfig": {"IPv6Address": "2001:db8::5"}}
+    return {HE_IPV6: {**unset, **requested}}
 
 
 @pytest.mark.parametrize("fault", REFUSALS.values(), ids=REFUSALS.keys())
 def test_a_refused_connect_leaves_nothing_in_the_journal(
     wire: Wire, client: Client, journal: Journal, fault: bytes
 ) -> None:
-    """It left nothing behind, as an inspection shows."""
+    """An inspection shows that there is nothing to undo."""
     wire.spoils = {"/connect": fault}
     assert isinstance(attempt(lambda: Endpoints(client, journal).apply(CONNECT)), EngineRefusedError)
     assert not journal.has("6ba2")
 
 
 @pytest.mark.parametrize("fault", ALL.values(), ids=ALL.keys())
-def test_an_inspection_that_fails_keeps_what_was_begun_in_the_journal(
+def test_a_failed_inspection_keeps_the_note_in_the_journal(
     wire: Wire, client: Client, journal: Journal, fault: bytes
 ) -> None:
-    """To finish it, one has to know how things are."""
+    """The change cannot be finished without knowing the container's endpoints."""
     journal.write("6ba2", Unfinished(HE_IPV6_ID, HE_IPV6, None))
     wire.spoils = {"/6ba2/json": fault}
     assert isinstance(attempt(lambda: Endpoints(client, journal).apply(Restore("6ba2", "x"))), MapperError)
@@ -180,7 +180,7 @@ def test_an_inspection_that_fails_keeps_what_was_begun_in_the_journal(
 def test_a_connect_without_an_answer_keeps_its_note(
     wire: Wire, client: Client, journal: Journal, fault: bytes
 ) -> None:
-    """Whether it was done is not known."""
+    """The engine may have carried it out. The error is a `MapperError`."""
     wire.spoils = {"/connect": fault}
     error = attempt(lambda: Endpoints(client, journal).apply(CONNECT))
     assert isinstance(error, EngineUnavailableError)
@@ -189,35 +189,35 @@ def test_a_connect_without_an_answer_keeps_its_note(
 
 
 @pytest.mark.parametrize("fault", {**REFUSALS, **OTHER_REFUSALS, **BROKEN, **UNREADABLE}.values())
-def test_a_stream_that_cannot_be_read_is_subscribed_to_again(
+def test_an_unreadable_event_stream_is_subscribed_to_again(
     wire: Wire, client: Client, fault: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thread outlives it; every loss is told with an error of ours."""
+    """The thread survives, and reports each loss with a `MapperError`."""
     monkeypatch.setattr("dockeripv6mapper.engine.events.LONGEST_RETRY_SECONDS", 0.01)
     wire.spoils = {"/events": fault}
-    heard: list[EventMessage] = []
-    reader = EventReader(client, heard.append)
+    messages: list[EventMessage] = []
+    reader = EventReader(client, messages.append)
     reader.start()
     try:
-        eventually(lambda: len([each for each in heard if isinstance(each, StreamLost)]) > 1)
+        eventually(lambda: len([each for each in messages if isinstance(each, StreamLost)]) > 1)
         begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         wire.spoils = {"/events": begin + chunk(b"5") + chunk(b'{"Type": "container", "Actor": 7}')}
         wire.spoils["/events"] += chunk(b'{"Type": "container", "Action": "die", "Actor": {"ID": "6ba2"}}')
-        eventually(lambda: ContainerChanged("6ba2", Change.DIED) in heard)
+        eventually(lambda: ContainerChanged("6ba2", Change.DIED) in messages)
     finally:
         reader.stop()
-    losses = [each.error for each in heard if isinstance(each, StreamLost)]
+    losses = [each.error for each in messages if isinstance(each, StreamLost)]
     assert all(isinstance(each, MapperError) for each in losses), losses
-    assert Subscribed() in heard
+    assert Subscribed() in messages
 
 
 def chunk(body: bytes) -> bytes:
-    """A line of an answer without a length."""
+    """A line of an answer with chunked transfer encoding."""
     return f"{len(body) + 1:x}\r\n".encode() + body + b"\n\r\n"
 
 
 def test_a_reader_that_has_stopped_delivers_nothing_more(wire: Wire, client: Client) -> None:
-    """Its thread is gone, and may be stopped again."""
+    """Its thread has ended, and a second stop does nothing."""
     wire.spoils = {"/events": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"}
     reader = EventReader(client, lambda _: None)
     reader.start()

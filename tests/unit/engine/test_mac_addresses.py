@@ -1,4 +1,4 @@
-"""Whose MAC address an endpoint has, by its mark alone; by all else it shows, see `test_endpoints`."""
+"""MAC addresses from an endpoint's mark. Those from other fields are tested in `test_endpoints`."""
 
 import pytest
 
@@ -19,7 +19,7 @@ CHOSEN = "02:00:00:00:00:0a"
         ('restore:{"Aliases": ["a", "b"', ""),
     ],
 )
-def test_a_mark_says_which_mac_address_was_chosen(mark: str, mac: str) -> None:
-    """A mark that cannot be read says of none: what follows its first comma is no address."""
+def test_a_mark_holds_the_chosen_mac_address(mark: str, mac: str) -> None:
+    """An unreadable mark holds none: the text after its first comma is not an address."""
     origin = MacOrigin.CHOSEN if mac else MacOrigin.GENERATED
     assert mac_of({"DriverOpts": {MARK: mark}}, {}, (1, 51)) == Mac(origin, mac)

@@ -1,4 +1,4 @@
-"""The engine's JSON, as the two engines of the lab were seen to send it."""
+"""The engine's JSON → `model`. The JSON is as the two engines of the lab send it."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -48,8 +48,8 @@ NETWORK: dict[str, Any] = {
 }
 
 
-def test_a_listed_container_keeps_what_matters() -> None:
-    """Its own name among aliases, the labels that matter, an endpoint for each network."""
+def test_a_listed_container_has_its_name_labels_and_endpoints() -> None:
+    """Its own name among aliases, the relevant labels, an endpoint for each network."""
     container = translate.container_from_list(CONTAINER)
     assert container.name == "mon_container"
     assert container.labels == {"ipv6.mapper.network": "he_ipv6", "com.docker.swarm.task.id": "t"}
@@ -61,8 +61,8 @@ def test_a_listed_container_keeps_what_matters() -> None:
     )
 
 
-def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
-    """The other shape of the same facts; only an inspection shows driver options."""
+def test_an_inspected_container_equals_a_listed_one_but_for_its_marks() -> None:
+    """The same facts in another shape. Only an inspection shows driver options."""
     networks = deepcopy(CONTAINER["NetworkSettings"]["Networks"])
     networks["he_ipv6"]["DriverOpts"] = {translate.MARK: "added"}
     inspected = {
@@ -75,36 +75,37 @@ def test_an_inspected_container_is_as_a_listed_one_with_its_marks() -> None:
         "HostConfig": CONTAINER["HostConfig"],
         "NetworkSettings": {"Networks": networks},
     }
-    seen, listed = translate.container_from_inspection(inspected), translate.container_from_list(CONTAINER)
-    assert [each.ours for each in seen.endpoints] == [False, True]
-    assert replace(seen, endpoints=()) == replace(listed, endpoints=())
+    by_inspection = translate.container_from_inspection(inspected)
+    by_list = translate.container_from_list(CONTAINER)
+    assert [each.ours for each in by_inspection.endpoints] == [False, True]
+    assert replace(by_inspection, endpoints=()) == replace(by_list, endpoints=())
 
 
-def test_of_a_hostile_images_labels_a_few_are_kept_and_shortened() -> None:
-    """They are only good for a warning."""
+def test_only_a_few_unknown_labels_are_kept_and_shortened() -> None:
+    """A hostile image may have any number. They are kept only for a warning."""
     hostile = {f"ipv6.mapper.{'x' * 10_000}{number}": "y" * 10_000 for number in range(1000)}
-    kept = translate.relevant({**hostile, "ipv6.mapper.network": "he_ipv6"})
-    assert kept["ipv6.mapper.network"] == "he_ipv6"
-    assert len(kept) <= 11
-    assert sum(map(len, [*kept, *kept.values()])) < 5000
+    labels = translate.relevant_labels({**hostile, "ipv6.mapper.network": "he_ipv6"})
+    assert labels["ipv6.mapper.network"] == "he_ipv6"
+    assert len(labels) <= 11
+    assert sum(map(len, [*labels, *labels.values()])) < 5000
 
 
 @pytest.mark.parametrize("state", ["restarting", "removing", "dead"])
-def test_a_state_in_which_the_engine_is_busy_is_neither_running_nor_stopped(state: str) -> None:
-    """It takes no action well then."""
+def test_a_container_that_restarts_or_is_removed_is_in_transition(state: str) -> None:
+    """The engine may carry out only part of an action then."""
     container = translate.container_from_list({**CONTAINER, "State": state})
     assert container.in_transition
     assert not container.running
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])
-def test_a_paused_container_runs(state: str) -> None:
-    """It has its addresses, and its neighbours go on asking for them."""
+def test_a_paused_container_counts_as_running(state: str) -> None:
+    """It has its addresses, and its neighbours go on soliciting them."""
     assert translate.container_from_list({**CONTAINER, "State": state}).running
 
 
 def test_a_create_event_makes_a_container_that_does_not_run() -> None:
-    """Name, labels and image stand in the event's attributes."""
+    """Name, labels and image are in the event's attributes."""
     attributes = {"name": "web", "image": "nginx:1", "ipv6.mapper.network": "he_ipv6"}
     container = translate.container_from_event("6ba2", attributes, 1732473593_500000000)
     assert (container.name, container.image, container.created) == ("web", "nginx:1", 1732473593)
@@ -117,29 +118,29 @@ def network(config: list[dict[str, object]]) -> Network:
     return translate.network_from_list({**NETWORK, "IPAM": {"Config": config}}, (1, 41))
 
 
-def test_ipv6_may_come_first_second_or_alone_in_the_ipam_list() -> None:
-    """Engine 20.10 lists IPv4 first, 28 IPv6, and a network may have no IPv4 at all."""
+def test_the_ipv6_subnet_is_found_at_any_place_of_the_ipam_list() -> None:
+    """Engine 20.10 lists IPv4 first, 28 IPv6 first. A network may have no IPv4 subnet."""
     ipv4: dict[str, object] = {"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}
     ipv6: dict[str, object] = {"Subnet": "2001:db8::/80"}
     for config in ([ipv4, ipv6], [ipv6, ipv4], [ipv6]):
         assert network(config).subnets == (IPv6Network("2001:db8::/80"),)
 
 
-def test_a_gateway_that_the_engine_chose_is_the_first_address() -> None:
-    """It takes that, and does not list it."""
+def test_an_unlisted_gateway_is_the_first_address() -> None:
+    """The engine takes that address where the user sets none, and does not list it."""
     assert network([{"Subnet": "2001:db8::/80"}]).gateways == {IPv6Address("2001:db8::1")}
 
 
-def test_a_gateway_that_the_user_named_and_auxiliary_addresses_are_kept() -> None:
-    """With or without a prefix length, as the engine likes."""
+def test_a_listed_gateway_and_auxiliary_addresses_are_read() -> None:
+    """With or without a prefix length: the engine writes both."""
     config: dict[str, object] = {
         "Subnet": "2001:db8::/80",
         "Gateway": "2001:db8::fe/80",
         "AuxAddress": {"printer": "2001:db8::a"},
     }
-    found = network([config])
-    assert found.gateways == {IPv6Address("2001:db8::fe")}
-    assert found.auxiliary == {IPv6Address("2001:db8::a")}
+    translated = network([config])
+    assert translated.gateways == {IPv6Address("2001:db8::fe")}
+    assert translated.auxiliary == {IPv6Address("2001:db8::a")}
 
 
 @pytest.mark.parametrize(
@@ -151,21 +152,21 @@ def test_a_gateway_that_the_user_named_and_auxiliary_addresses_are_kept() -> Non
         ((1, 9), {}, None),
     ],
 )
-def test_a_gateway_mode_means_something_since_engine_28(
+def test_a_network_has_a_gateway_mode_only_since_engine_28(
     api_version: tuple[int, int], options: dict[str, str], mode: str | None
 ) -> None:
-    """Older engines accept the option and ignore it; 1.9 is older than 1.48."""
+    """Older engines accept the option and ignore it. 1.9 is older than 1.48."""
     item = {**NETWORK, "Options": options}
     assert translate.network_from_list(item, api_version).gateway_mode == mode
 
 
-def test_the_smallest_subnets_do_not_trip_the_gateway_rule() -> None:
-    """A /128 has no first address besides its only one."""
+def test_the_gateway_of_a_128_subnet_is_its_only_address() -> None:
+    """There is no first address after the network's own."""
     assert network([{"Subnet": "2001:db8::5/128"}]).gateways == {IPv6Address("2001:db8::5")}
 
 
-def test_an_image_is_known_by_its_id_and_by_each_name_that_a_container_may_be_made_from() -> None:
-    """A tag `latest` may be left out; engine 20.10 lists what has no name as `<none>`."""
+def test_an_image_is_listed_by_its_id_and_by_each_of_its_names() -> None:
+    """With and without the tag `latest`. Engine 20.10 lists a missing name as `<none>`."""
     labels = {"ipv6.mapper.network": "he_ipv6"}
     named = {"Id": "1", "RepoTags": ["nginx:latest", "host:5000/web:1"], "Labels": {**labels, "other": "x"}}
     names = ("1", "nginx:latest", "nginx", "host:5000/web:1")

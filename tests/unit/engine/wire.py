@@ -1,6 +1,6 @@
-"""The wire: a local socket that answers as an engine does, but for the calls that it is told to spoil.
+"""A fake engine on a local socket. It answers some calls wrongly, where a test says so.
 
-An engine that misbehaves cannot be had otherwise. What a real one answers is tested on the real ones.
+Real engines do not misbehave on demand. What they answer is tested in the lab.
 """
 
 import json
@@ -24,7 +24,7 @@ INSPECTED = {
     "NetworkSettings": {"Networks": {}},
 }
 SINGLE = {"_ping": "OK", "info": {}}
-"""What is answered, by the end of the path; else an inspection to `…/json` of one, and else an empty list."""
+"""Answers by the last part of the path. Other paths are answered with an inspection or a list."""
 
 NETWORK = {
     "Id": "net-id",
@@ -39,13 +39,13 @@ NETWORK = {
 """The one network that is listed."""
 
 HANG = b""
-"""In place of an answer: there is none, until the test ends."""
+"""In place of an answer: send none until the test ends."""
 
 
 def answer(status: int, body: str, *, length: int | None = None, last: bool = True) -> bytes:
-    """An answer as it goes over the wire, by default the last on its connection.
+    """The bytes of an HTTP answer; `last`: the connection is closed after it.
 
-    With a `length` that the body does not have, it is cut short.
+    A `length` above the body's makes an answer that is cut short.
     """
     size = len(body) if length is None else length
     fields = f"Content-Type: application/json\r\nContent-Length: {size}\r\n"
@@ -55,7 +55,7 @@ def answer(status: int, body: str, *, length: int | None = None, last: bool = Tr
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A connect or a disconnect, as it came over the wire."""
+    """A connect or a disconnect that the engine received."""
 
     path: str
     body: Mapping[str, Any]
@@ -67,12 +67,12 @@ class Change:
 
     @property
     def network(self) -> str:
-        """How the network was named."""
+        """The network's name or ID, as the call gave it."""
         return self.path.split("/")[-2]
 
     @property
     def version(self) -> str:
-        """The version of the API that it was made in: `1.41`."""
+        """The version of the API that the call used: `1.41`."""
         return self.path.split("/")[1].removeprefix("v")
 
     @property
@@ -83,33 +83,36 @@ class Change:
 
 
 class Wire:
-    """Answers at `path`; what it `spoils`, by the end of a request's path, it answers so, and hangs up."""
+    """A fake engine that listens at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._listener = socket.socket(socket.AF_UNIX)
-        self._lines: list[socket.socket] = []
+        self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._ended = threading.Event()
         self.spoils: dict[str, bytes] = {}
+        """Wrong answers, by the end of the request's path. The connection is closed after one."""
         self.inspected: dict[str, object] = {}
         """The endpoints that an inspection shows, by network."""
         self.state: dict[str, object] = {"Status": "created", "Running": False}
-        """What an inspection shows as the container's state."""
+        """The container's state in an inspection."""
         self.config: dict[str, str] = {}
-        """What it shows as the container's configuration, besides labels."""
+        """The container's configuration in an inspection, besides labels."""
         self.network_mode = "bridge"
         """The network that the container was created on."""
         self.version = "1.41"
+        """The newest version of the API that is offered."""
         self.asked: list[str] = []
+        """The path of each request."""
         self.changes: list[Change] = []
-        """Every connect and disconnect that arrived."""
+        """Every connect and disconnect that was received."""
         self.refusals: dict[int, bytes] = {}
-        """What the n-th of `changes`, from 0, is answered in place of success."""
+        """Answers to the n-th of `changes`, from 0, in place of success."""
 
     @property
     def url(self) -> str:
-        """What a client is told as its engine."""
+        """The engine's address for a client."""
         return f"unix://{self._path}"
 
     def __enter__(self) -> Self:
@@ -130,10 +133,10 @@ class Wire:
         self._listener.close()
 
     def hang_up(self) -> None:
-        """End every connection that there is."""
-        for line in self._lines:
+        """Close all connections."""
+        for connection in self._connections:
             with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _start(self, thread: threading.Thread) -> None:
         self._threads.append(thread)
@@ -142,12 +145,12 @@ class Wire:
     def _accept(self) -> None:
         with suppress(OSError):
             while not self._ended.is_set():
-                line, _ = self._listener.accept()
-                self._lines.append(line)
-                self._start(threading.Thread(target=self._serve, args=(line,)))
+                connection, _ = self._listener.accept()
+                self._connections.append(connection)
+                self._start(threading.Thread(target=self._serve, args=(connection,)))
 
-    def _serve(self, line: socket.socket) -> None:
-        with line, line.makefile("rb") as requests, suppress(OSError):
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as requests, suppress(OSError):
             while request := requests.readline():
                 length = 0
                 while header := requests.readline().strip():
@@ -156,18 +159,18 @@ class Wire:
                 body = requests.read(length)
                 path = request.split()[1].decode().partition("?")[0]
                 self.asked.append(path)
-                spoilt = next((each for end, each in self.spoils.items() if path.endswith(end)), None)
+                wrong_answer = next((each for end, each in self.spoils.items() if path.endswith(end)), None)
                 if path.endswith(("/connect", "/disconnect")):
                     self.changes.append(Change(path, json.loads(body)))
-                    spoilt = self.refusals.get(len(self.changes) - 1, spoilt)
-                if spoilt is not None:
-                    line.sendall(spoilt)
-                    if spoilt == HANG:
+                    wrong_answer = self.refusals.get(len(self.changes) - 1, wrong_answer)
+                if wrong_answer is not None:
+                    connection.sendall(wrong_answer)
+                    if wrong_answer == HANG:
                         self._ended.wait(timeout=60)
                     return
-                line.sendall(answer(200, json.dumps(self._good(path)), last=False))
+                connection.sendall(answer(200, json.dumps(self._right_answer(path)), last=False))
 
-    def _good(self, path: str) -> object:
+    def _right_answer(self, path: str) -> object:
         end = path.rpartition("/")[2]
         if end == "networks":
             return [NETWORK]

@@ -1,4 +1,4 @@
-"""The address contract, in literal values: none of these may ever change."""
+"""The address contract, in literal values, none of which may ever change."""
 
 from ipaddress import IPv6Address, IPv6Network
 
@@ -32,14 +32,14 @@ from tests.unit import builders
     ],
 )
 def test_the_address_of_an_identity(identity: str, subnet: str, scheme: Scheme, address: str) -> None:
-    """Hash and placement are fixed for ever."""
+    """Hash and placement never change."""
     network = IPv6Network(subnet)
     suffix = addressing.hashed_suffix(identity, network, scheme)
     assert addressing.place(suffix, network) == IPv6Address(address)
 
 
 def test_names_that_differ_after_a_dot_have_different_addresses() -> None:
-    """The older program cut dotted names, which made these two one."""
+    """The older program cut dotted names, so that both had one address."""
     subnet = IPv6Network("2001:db8::/64")
     com = addressing.hashed_suffix("www.example.com", subnet, Scheme.MD5_24)
     org = addressing.hashed_suffix("www.example.org", subnet, Scheme.MD5_24)
@@ -47,7 +47,7 @@ def test_names_that_differ_after_a_dot_have_different_addresses() -> None:
 
 
 def test_a_suffix_that_does_not_fit_is_refused() -> None:
-    """It is never truncated: two suffixes could become one address."""
+    """It is never truncated: two suffixes could get one address."""
     with pytest.raises(RefusedError) as caught:
         addressing.place(0xAB_00CD_0056, IPv6Network("2001:db8::/112"))
     assert caught.value.refusal.reason is Reason.SUFFIX_TOO_WIDE
@@ -67,25 +67,25 @@ def test_a_suffix_that_just_fits_is_placed() -> None:
         ("2001:470:b080:103:1::a", Reason.AUXILIARY),
     ],
 )
-def test_what_the_network_keeps_for_itself_is_refused(address: str, reason: Reason) -> None:
-    """Anycast, gateway and auxiliary addresses are nobody's to have, each for a reason of its own."""
+def test_an_address_that_the_network_reserves_is_refused(address: str, reason: Reason) -> None:
+    """The subnet-router anycast, gateway and auxiliary addresses, each with its own reason."""
     network = builders.network(auxiliary=frozenset({IPv6Address("2001:470:b080:103:1::a")}))
     with pytest.raises(RefusedError) as caught:
         addressing.check_network(IPv6Address(address), builders.SUBNET, network)
     assert caught.value.refusal.reason is reason
 
 
-def test_what_the_host_and_its_routers_have_is_refused() -> None:
-    """Answering for them would cut the host off."""
-    ours, router = IPv6Address("2001:db8::2"), IPv6Address("2001:db8::1")
-    host = builders.host(addresses=frozenset({ours}), next_hops=frozenset({router}))
-    for address, reason in ((ours, Reason.HOST_ADDRESS), (router, Reason.NEXT_HOP)):
+def test_an_address_of_the_host_or_of_a_router_is_refused() -> None:
+    """A proxy entry for it would cut the host off."""
+    own, router = IPv6Address("2001:db8::2"), IPv6Address("2001:db8::1")
+    host = builders.host(addresses=frozenset({own}), next_hops=frozenset({router}))
+    for address, reason in ((own, Reason.HOST_ADDRESS), (router, Reason.NEXT_HOP)):
         with pytest.raises(RefusedError) as caught:
             addressing.check_host(address, host)
         assert caught.value.refusal.reason is reason
 
 
 @pytest.mark.parametrize(("suffix", "text"), [(0, "0"), (5, "5"), (0x3D_007A_0030, "3d:7a:30")])
-def test_a_suffix_is_written_as_a_label_gives_it(suffix: int, text: str) -> None:
-    """What is printed can be pasted into a label."""
+def test_a_suffix_is_printed_as_in_a_label(suffix: int, text: str) -> None:
+    """So that it can be pasted into one."""
     assert addressing.suffix_text(suffix) == text

@@ -1,4 +1,4 @@
-"""What labels and names say."""
+"""Labels and identities."""
 
 import pytest
 
@@ -21,8 +21,8 @@ TASK = "m1f3k1b0v6q8e2n9x7c5z4a0d"
         ("0", 0),
     ],
 )
-def test_a_suffix_is_right_aligned_hextets(text: str, suffix: int) -> None:
-    """One to eight hextets in any case, with or without a leading ::, are one number."""
+def test_a_suffix_is_one_number_of_right_aligned_hextets(text: str, suffix: int) -> None:
+    """One to eight hextets, in upper or lower case, with or without a leading ::."""
     assert labels.parse_suffix(text) == suffix
 
 
@@ -46,8 +46,8 @@ def test_a_suffix_is_right_aligned_hextets(text: str, suffix: int) -> None:
         "a b",
     ],
 )
-def test_what_is_not_hextets_is_refused(text: str) -> None:
-    """Anything that is not one to eight hextets is refused, and the refusal names the label."""
+def test_a_suffix_that_is_not_hextets_is_refused(text: str) -> None:
+    """The refusal names the label."""
     with pytest.raises(RefusedError) as caught:
         labels.parse_suffix(text)
     assert caught.value.refusal.reason is Reason.INVALID_LABEL
@@ -55,25 +55,25 @@ def test_what_is_not_hextets_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), (" TRUE ", True)])
-def test_proxy_is_true_or_false(text: str, value: bool) -> None:
-    """The override is read in any case."""
+def test_the_proxy_label_is_true_or_false(text: str, value: bool) -> None:
+    """In upper or lower case."""
     assert labels.proxy_override({labels.PROXY: text}) is value
 
 
-def test_an_unreadable_proxy_label_refuses_the_whole_request() -> None:
-    """Half of a request is not granted: the other half may be what made it safe."""
+def test_an_invalid_proxy_label_refuses_the_whole_request() -> None:
+    """The invalid part may be the one that makes the rest safe."""
     with pytest.raises(RefusedError):
         labels.request({labels.NETWORK: "he_ipv6", labels.PROXY: "nope"})
 
 
-def test_no_network_label_asks_for_nothing() -> None:
-    """Without the network label there is no request."""
+def test_without_a_network_label_there_is_no_request() -> None:
+    """A suffix alone requests no address."""
     assert labels.request({labels.SUFFIX: "5"}) is None
 
 
 @pytest.mark.parametrize("value", ["", "   "])
-def test_an_empty_network_is_refused(value: str) -> None:
-    """A label that is there and empty is a mistake that its writer wants to hear of."""
+def test_an_empty_network_label_is_refused(value: str) -> None:
+    """It is a mistake, which the user wants to see in `status`."""
     with pytest.raises(RefusedError):
         labels.request({labels.NETWORK: value})
 
@@ -95,52 +95,52 @@ def test_an_empty_network_is_refused(value: str) -> None:
         ("0123456789ab_", {labels.COMPOSE_PROJECT: "shop"}, "0123456789ab_"),
     ],
 )
-def test_identity_is_the_name_without_what_a_recreation_changes(
+def test_the_identity_is_the_name_without_the_parts_that_a_recreation_changes(
     name: str, other: dict[str, str], identity: str
 ) -> None:
-    """Swarm's task ID and Compose's temporary prefix are not part of it; dots are."""
+    """Without Swarm's task ID and Compose's temporary prefix; with all else, dots included."""
     assert labels.identity(name, other) == identity
 
 
-def test_labels_that_repeat_the_images_do_not_count() -> None:
-    """Only what differs from the image's own value was said by the user."""
+def test_labels_with_the_images_own_value_are_not_the_users() -> None:
+    """A label whose value differs from the image's was set by the user."""
     given = {labels.NETWORK: "he_ipv6", labels.SUFFIX: "5"}
-    assert labels.of_the_user(given, {labels.NETWORK: "he_ipv6", labels.SUFFIX: "6"}) == {labels.SUFFIX: "5"}
+    assert labels.user_labels(given, {labels.NETWORK: "he_ipv6", labels.SUFFIX: "6"}) == {labels.SUFFIX: "5"}
 
 
-def test_an_unknown_label_names_the_nearest_known_one() -> None:
-    """A misspelt label is answered with what was probably meant."""
+def test_the_warning_of_an_unknown_label_names_the_nearest_known_one() -> None:
+    """It is probably a misspelt label."""
     (sentence,) = labels.oddities({"ipv6.mapper.netwrok": "x"}, labels.CONTAINER_LABELS)
     assert "'ipv6.mapper.netwrok'" in sentence
     assert "did you mean ipv6.mapper.network?" in sentence
 
 
 @pytest.mark.parametrize("label", [labels.SUFFIX, labels.PORTS])
-def test_a_label_that_needs_a_network_is_remarked_upon_without_one(label: str) -> None:
-    """It would do nothing, silently."""
+def test_a_label_that_needs_a_network_label_is_a_warning_without_one(label: str) -> None:
+    """Else it would be ignored silently."""
     (sentence,) = labels.oddities({label: "5"}, labels.CONTAINER_LABELS)
     assert labels.NETWORK in sentence
 
 
-def test_known_labels_and_other_peoples_are_not_remarked_upon() -> None:
-    """What is in order, or not the mapper's, is passed over."""
+def test_known_labels_and_those_of_other_programs_are_no_warning() -> None:
+    """Only labels that begin with `ipv6.mapper.` are checked."""
     assert not labels.oddities({labels.NETWORK: "x", "com.example": "y"}, labels.CONTAINER_LABELS)
 
 
 def test_a_networks_scheme_label_comes_before_the_option() -> None:
-    """The network's own word decides; without it, the daemon's option."""
+    """The daemon's option applies to networks without the label."""
     assert labels.scheme({labels.SCHEME: "WIDE"}, Scheme.MD5_24) is Scheme.WIDE
     assert labels.scheme({}, Scheme.WIDE) is Scheme.WIDE
 
 
 def test_an_unknown_scheme_is_refused() -> None:
-    """An address that was computed by a guess would have to change later."""
+    """An address computed by a guessed scheme would have to change later."""
     with pytest.raises(RefusedError):
         labels.scheme({labels.SCHEME: "sha1"}, Scheme.MD5_24)
 
 
 def test_untrusted_text_is_shown_escaped_and_short() -> None:
-    """A value cannot forge a log line, or fill the log."""
+    """A label's value can neither forge a log line nor flood the log."""
     assert "\n" not in labels.shown("a\nERROR all is lost")
     assert "\x1b" not in labels.shown("\x1b[31m")
     assert len(labels.shown("x" * 10_000)) < 100

@@ -1,4 +1,4 @@
-"""What `ipv6.mapper.ports` opens: exactly what its writer meant, or nothing."""
+"""The label `ipv6.mapper.ports`: it opens exactly the ports that its writer meant, or none."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from dockeripv6mapper.model import Opening, Reason, RefusedError
 from tests.unit.builders import MON_CONTAINER
 
 
-def opened(text: str) -> list[tuple[str, int, int]]:
-    """The openings of a label's value, without the address."""
+def parse(text: str) -> list[tuple[str, int, int]]:
+    """The openings of a label's value, as protocol, first and last port."""
     openings = parse_ports(text, MON_CONTAINER)
     assert all(opening.address == MON_CONTAINER for opening in openings)
     return [(opening.protocol, opening.first, opening.last) for opening in openings]
@@ -31,8 +31,8 @@ def opened(text: str) -> list[tuple[str, int, int]]:
 def test_items_become_ranges_that_neither_overlap_nor_touch(
     text: str, openings: list[tuple[str, int, int]]
 ) -> None:
-    """`tcp` where no protocol is named; an interval set takes no overlaps."""
-    assert opened(text) == openings
+    """The default protocol is `tcp`. An nft interval set refuses overlaps."""
+    assert parse(text) == openings
 
 
 @pytest.mark.parametrize(
@@ -53,22 +53,22 @@ def test_items_become_ranges_that_neither_overlap_nor_touch(
         ("999999", "'999999'"),
     ],
 )
-def test_an_item_that_cannot_be_understood_is_named(text: str, item: str) -> None:
-    """None of the label's ports is opened then."""
+def test_an_invalid_item_refuses_the_label_and_is_named(text: str, item: str) -> None:
+    """None of the label's ports is opened."""
     with pytest.raises(RefusedError) as caught:
         parse_ports(text, MON_CONTAINER)
     assert caught.value.refusal.reason is Reason.INVALID_LABEL
     assert f"ipv6.mapper.ports={item}" in caught.value.refusal.detail
 
 
-def test_thousands_of_items_are_refused() -> None:
-    """Whoever means that many means a range."""
-    assert opened(",".join(map(str, range(1, 2 * MOST_ITEMS, 2))))
+def test_too_many_items_are_refused() -> None:
+    """So many ports are written as a range."""
+    assert parse(",".join(map(str, range(1, 2 * MOST_ITEMS, 2))))
     with pytest.raises(RefusedError, match="at most"):
         parse_ports(",".join(map(str, range(1, 5000))), MON_CONTAINER)
 
 
-def test_an_opening_is_shown_as_a_label_gives_it() -> None:
+def test_an_opening_is_printed_as_in_a_label() -> None:
     """Port or range, and protocol."""
     assert str(Opening(MON_CONTAINER, "tcp", 80, 80)) == f"80/tcp of {MON_CONTAINER}"
     assert str(Opening(MON_CONTAINER, "udp", 8000, 8100)) == f"8000-8100/udp of {MON_CONTAINER}"

@@ -1,4 +1,4 @@
-"""Which sysctls are needed, and in which order: a host must not lose its own default route to a mapping."""
+"""Sysctls: which are needed, and in which order. No mapping may cost the host its own default route."""
 
 from dataclasses import replace
 
@@ -27,12 +27,12 @@ BOND_PORT = Link("eth2", 13, neighbour_discovery=True, master=99)
 
 
 def host(*links: Link, default: tuple[str, ...] = ()) -> Host:
-    """A host with these links, of which some have a default route."""
+    """A host with these links; `default`: the names of those with a default route."""
     return Host(links={link.name: link for link in links}, default_route_links=default)
 
 
 def test_accept_ra_is_set_on_every_link_before_forwarding() -> None:
-    """Else the host would stop taking router advertisements, and lose its own default route."""
+    """Else the host would ignore router advertisements, and lose its own default route."""
     wanted = wanted_sysctls(["eth0", "eth1"], [builders.UPLINK], routing=True, proxying=True)
     assert [key for key, *_ in wanted] == [
         "conf/eth0/accept_ra",
@@ -48,7 +48,7 @@ def test_accept_ra_is_set_on_every_link_before_forwarding() -> None:
 
 @pytest.mark.parametrize(("now", "changed"), [("0", False), ("1", True), ("2", False)])
 def test_accept_ra_is_changed_only_from_one(now: str, changed: bool) -> None:
-    """A host that accepts none (0) is left so."""
+    """A link on which it is 0, for never, stays so."""
     wanted = [("conf/eth0/accept_ra", "2", "1")]
     assert bool(plan_sysctls(wanted, {"conf/eth0/accept_ra": now})) is changed
 
@@ -56,24 +56,24 @@ def test_accept_ra_is_changed_only_from_one(now: str, changed: bool) -> None:
 @pytest.mark.parametrize(
     ("all_links", "changed"), [("0", "conf/all/forwarding"), ("1", "conf/eth0/forwarding")]
 )
-def test_the_uplinks_own_forwarding_is_set_where_the_hosts_does_not_set_it(
+def test_an_uplinks_own_forwarding_is_set_only_where_the_hosts_is_on_already(
     all_links: str, changed: str
 ) -> None:
-    """Some hosts have it off for one link and on for all others, and the kernel does not answer there."""
+    """Where a link does not forward, the kernel does not answer for its proxy entries."""
     wanted = wanted_sysctls([], [builders.UPLINK], routing=True, proxying=True)
     current: dict[str, str | None] = {key: value for key, value, _ in wanted}
     current |= {"conf/all/forwarding": all_links, "conf/eth0/forwarding": "0"}
     assert [each.key for each in plan_sysctls(wanted, current)] == [changed]
 
 
-def test_a_tunnel_needs_forwarding_and_no_proxying() -> None:
-    """Nobody asks for neighbours on a point-to-point link."""
+def test_a_tunnel_needs_forwarding_and_no_proxy_ndp() -> None:
+    """There is no Neighbour Discovery on a point-to-point link."""
     wanted = wanted_sysctls([], [builders.TUNNEL], routing=True, proxying=True)
     assert [key for key, *_ in wanted] == ["conf/default/accept_ra", "conf/all/forwarding"]
 
 
-def test_the_engines_links_take_no_router_advertisements() -> None:
-    """A container on them could be the router; a port of a bond's or of another bridge's may have one."""
+def test_accept_ra_is_left_alone_on_the_engines_bridges_and_their_ports() -> None:
+    """A container there could pose as a router. A port of a bond or of another bridge may have a real one."""
     given = facts(
         networks=(network(bridge="mapped0"),),
         of_host=host(LOOPBACK, builders.UPLINK, OTHER, BRIDGE, NAMED_BRIDGE, VETH, BOND_PORT),
@@ -82,7 +82,7 @@ def test_the_engines_links_take_no_router_advertisements() -> None:
 
 
 def test_forwarding_is_needed_only_where_a_container_is_reached_through_the_host() -> None:
-    """The engine comes first then, and closes what it has to close."""
+    """By then the engine has switched it on, and has set the policy of its FORWARD chain."""
     assert not needs_forwarding(facts())
     assert not needs_forwarding(facts(container()))
     assert not needs_forwarding(facts(container(network="he_ipv6"), networks=(network(driver="macvlan"),)))
@@ -97,8 +97,8 @@ def needs_forwarding(given: Facts) -> bool:
     return "conf/all/forwarding" in [key for key, *_ in sysctls_for(desired, given, settings)]
 
 
-def test_a_link_is_named_whose_default_route_went_when_forwarding_was_switched_on() -> None:
-    """It is no host without an uplink, but one whose uplink has to be mended."""
+def test_a_link_that_lost_its_default_route_to_forwarding_is_named() -> None:
+    """It is an uplink that needs repair. This host is not one without an uplink."""
     current = {"conf/all/forwarding": "1", "conf/eth0/accept_ra": "1", "conf/eth1/accept_ra": "0"}
     given = replace(facts(of_host=host(builders.UPLINK, OTHER)), sysctls=current)
     assert list(routes_lost(given)) == ["eth0"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockeripv6mapper.mapping.progress import State
+from dockeripv6mapper.mapping.state import State
 from dockeripv6mapper.report import exports
 from dockeripv6mapper.report.exports import NameFormat
 from dockeripv6mapper.report.status import Row

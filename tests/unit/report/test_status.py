@@ -7,7 +7,7 @@ from rich.console import Console
 
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.progress import State
+from dockeripv6mapper.mapping.state import State
 from dockeripv6mapper.model import Container, Opening, ProxyEntry, Reason
 from dockeripv6mapper.report import status
 from dockeripv6mapper.settings import Settings

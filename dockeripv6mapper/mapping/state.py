@@ -1,7 +1,6 @@
-"""Progress: how far each labelled container's mapping has come, and how many have come how far."""
+"""State: whether each labelled container is mapped, pending or refused, and how many are."""
 
 from collections import Counter
-from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,11 +13,14 @@ from dockeripv6mapper.model import Container, Decision, Mapping, Reason, Refusal
 
 
 class State(Enum):
-    """How far a container's mapping has come."""
+    """The state of a labelled container, as `status` prints it."""
 
     MAPPED = "mapped"
+    """It has the wanted address, or will have it at its start."""
     PENDING = "pending"
+    """It waits for its connect, for more facts, or for another container of its identity."""
     REFUSED = "refused"
+    """It cannot be mapped, for a reason that a user can remove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +28,23 @@ class Tally:
     """The labelled containers, counted."""
 
     mappings: MappingOf[tuple[State, str], int] = field(default_factory=dict)
-    """By state and network; the network is empty where the label names none that there is."""
+    """By state and network; the network is empty where the label names one that does not exist."""
     refusals: MappingOf[Reason, int] = field(default_factory=dict)
     proxy_entries: int = 0
-    """Those that carry our mark."""
+    """On the host, with our mark."""
 
     def __str__(self) -> str:
-        states = Counter[State]()
+        totals = Counter[State]()
         for (state, _), count in self.mappings.items():
-            states[state] += count
-        counts = ", ".join(f"{states[state]} {state.value}" for state in State)
+            totals[state] += count
+        counts = ", ".join(f"{totals[state]} {state.value}" for state in State)
         return f"{counts}; {self.proxy_entries} proxy entries"
 
 
 def tally(facts: Facts, desired: Desired, proxy_entries: int) -> Tally:
-    """Count the containers that name a network.
+    """Count the containers whose labels name a network.
 
-    A network is named only where the engine has it: what labels say is anybody's, and there is no end to it.
+    By networks that exist: the names in labels are untrusted text, and could be any number of metric series.
     """
     mappings = Counter[tuple[State, str]]()
     refusals = Counter[Reason]()
@@ -57,28 +59,25 @@ def tally(facts: Facts, desired: Desired, proxy_entries: int) -> Tally:
 
 
 def state(container: Container, decision: Decision) -> State:
-    """How far the mapping of a container has come that names a network."""
+    """The state of a container whose labels name a network."""
     if isinstance(decision, Refusal):
         return State.REFUSED if decision.reason.is_fault else State.PENDING
     if not isinstance(decision, Mapping):
         return State.PENDING
     wanted = decision.address
-    configured = any(each.requested == wanted for each in container.endpoints)
-    there = actual_address(container, wanted) == wanted or (configured and not container.running)
-    return State.MAPPED if there else State.PENDING
+    is_configured = any(each.requested == wanted for each in container.endpoints)
+    is_mapped = actual_address(container, wanted) == wanted or (is_configured and not container.running)
+    return State.MAPPED if is_mapped else State.PENDING
 
 
 def actual_address(container: Container, wanted: IPv6Address | None) -> IPv6Address | None:
-    """The wanted address if the container has it, else another global one of its own, if it has any."""
-    return next(_addresses(container, wanted), None)
-
-
-def _addresses(container: Container, wanted: IPv6Address | None) -> Iterator[IPv6Address]:
+    """The wanted address where the container has it; else its first global address; None: it has none."""
     addresses = [each.address for each in container.endpoints if each.address is not None]
-    yield from sorted(addresses, key=lambda address: address != wanted)
+    return wanted if wanted in addresses else next(iter(addresses), None)
 
 
 def _network(container: Container, decision: Decision, facts: Facts) -> str:
+    """The name of the network that the container's label names; "" where there is no such network."""
     if isinstance(decision, Mapping):
         return decision.network
     try:
