@@ -150,7 +150,7 @@ def _ping(client: Client, container_ids: Iterable[str], journal: Journal) -> Non
     except EngineUnavailableError as error:
         names = ", ".join(container_id[:SHORT_ID_DIGITS] for container_id in container_ids)
         raise MapperError(
-            f"finishing the interrupted change of container {names}: {error}; {journal.directory} is kept for that",
+            f"finishing the interrupted change of container {names}: {error}; keeping {journal.directory}",
             hint=f"{error.hint} && {RUN_AGAIN}" if error.hint else RUN_AGAIN,
         ) from error
 

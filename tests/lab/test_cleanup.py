@@ -223,7 +223,7 @@ def test_cleanup_reconnects_a_container_left_detached_by_a_killed_daemon(host: H
     done = run_command(host, "cleanup")
     assert done.returncode == 1
     assert f"finishing the interrupted change of container {container_id[:12]}: " in done.stderr
-    assert f"{journal.directory} is kept for that" in done.stderr
+    assert f"keeping {journal.directory}" in done.stderr
     assert "try: systemctl start docker && DockerIPV6Mapper.py cleanup" in done.stderr
     assert journal.has(container_id)
     host.engine.start()
