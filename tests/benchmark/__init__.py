@@ -14,4 +14,6 @@ command_line   what a command takes
 report         outcomes as a table and as JSON
 plots          outcomes as PNG
 __main__       python -m tests.benchmark [ROW …]
+trace          the modules that a container passes through in the daemon: python -m tests.benchmark.trace
+profiler       in front of the daemon: records the calls of its functions
 """
