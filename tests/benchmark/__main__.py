@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tests.benchmark.outcomes import Outcome
+from tests.benchmark.environment import Stage
+from tests.benchmark.measurements import Outcome
 from tests.benchmark.plots import write_plots
 from tests.benchmark.report import describe, table, write_json
 from tests.benchmark.rows import ROWS
-from tests.benchmark.stage import Stage
 from tests.lab.__main__ import Engines
 from tests.lab.prerequisites import missing
 from tests.lab.topology import Lab

@@ -7,8 +7,8 @@ from functools import partial
 
 import docker
 
-from tests.benchmark.outcomes import Outcome, at_most
-from tests.benchmark.stage import Condition, Stage, address_of, prepare, probe
+from tests.benchmark.environment import Condition, Stage, address_of, prepare, probe
+from tests.benchmark.measurements import Outcome, at_most
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
 

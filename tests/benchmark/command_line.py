@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from tests.benchmark.outcomes import Outcome, at_most
-from tests.benchmark.stage import Stage
+from tests.benchmark.environment import Stage
+from tests.benchmark.measurements import Outcome, at_most
 
 PROGRAM = ("-m", "dockeripv6mapper")
 LEAST = ("-c", "import typer, rich; typer.run(lambda name: None)")

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tests.benchmark.outcomes import Limit, Outcome, share_of
-from tests.benchmark.stage import Stage, address_of
-from tests.benchmark.ways import COMPOSE_UP, CREATE_AND_START, DOCKER_RUN, Way, in_swarm
+from tests.benchmark.environment import Stage, address_of
+from tests.benchmark.measurements import Limit, Outcome, share_of
+from tests.benchmark.start_methods import COMPOSE_UP, CREATE_AND_START, DOCKER_RUN, Way, in_swarm
 from tests.lab.hosts import Host
 from tests.lab.swarm import Swarm
 from tests.lab.waiting import eventually

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv6Address
 
-from tests.benchmark.outcomes import Outcome, at_most, share_of
-from tests.benchmark.stage import (
+from tests.benchmark.environment import (
     NANOSECONDS_PER_MS,
     Condition,
     Stage,
@@ -20,6 +19,7 @@ from tests.benchmark.stage import (
     prepare,
     probe,
 )
+from tests.benchmark.measurements import Outcome, at_most, share_of
 from tests.lab.containers import LABEL, wait_until_mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from tests.benchmark.outcomes import Outcome
+from tests.benchmark.measurements import Outcome
 
 LATENCY = "start event → first echo reply at the router"
 PASSES = "full pass that changes nothing, CPU time"

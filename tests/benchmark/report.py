@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from tests.benchmark.outcomes import Outcome, Statistic
+from tests.benchmark.measurements import Outcome, Statistic
 
 VERDICTS = {True: "[green]pass", False: "[bold red]fail", None: ""}
 

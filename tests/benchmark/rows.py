@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.benchmark import bursts, command_line, first_process, latency, scale
-from tests.benchmark.outcomes import Outcome
-from tests.benchmark.stage import Stage
+from tests.benchmark.environment import Stage
+from tests.benchmark.measurements import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 import docker
 
 from tests.benchmark.bursts import LABELS
-from tests.benchmark.outcomes import Limit, Outcome, Statistic, at_most
-from tests.benchmark.stage import Condition, Stage, address_of
+from tests.benchmark.environment import Condition, Stage, address_of
+from tests.benchmark.measurements import Limit, Outcome, Statistic, at_most
 from tests.lab.containers import LABEL, MAPPER_PROTOCOL
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
@@ -79,7 +79,7 @@ def filling(stage: Stage, n: int) -> Iterator[Outcome]:
     """The kernel's table filled from empty, against iproute2's own program."""
     host = stage.hosts[0]
     count = BRIEF_SIZES[-1] if stage.brief else SIZES[-1]
-    argv = (sys.executable, "-m", "tests.benchmark.filling", str(count), UPLINK)
+    argv = (sys.executable, "-m", "tests.benchmark.proxy_table", str(count), UPLINK)
 
     def ratio() -> float:
         ours, theirs = map(float, host.namespace.run(*argv).stdout.split())
@@ -93,7 +93,7 @@ def lifetimes(stage: Stage, _n: int) -> Iterator[Outcome]:
     """Memory after many containers that came and went, against memory after a tenth of them."""
     host = stage.hosts[0]
     count = BRIEF_LIFETIMES if stage.brief else LIFETIMES
-    argv = (sys.executable, "-m", "tests.benchmark.lifetimes", str(count), UPLINK)
+    argv = (sys.executable, "-m", "tests.benchmark.churn", str(count), UPLINK)
     early, late = json.loads(host.namespace.run(*argv, timeout=600).stdout)
     condition = f"{count} lifetimes, fake engine"
     yield Outcome("resident memory", condition, "MB", (late,))
@@ -123,7 +123,7 @@ def _has_entries(host: Host, count: int) -> bool:
 
 
 def _standing(host: Host, size: int, *engine: str) -> dict[str, tuple[float, ...]]:
-    argv = (sys.executable, "-m", "tests.benchmark.standing", str(size), UPLINK, *engine)
+    argv = (sys.executable, "-m", "tests.benchmark.full_pass", str(size), UPLINK, *engine)
     found: dict[str, list[float]] = json.loads(host.namespace.run(*argv, timeout=600).stdout)
     return {what: tuple(values) for what, values in found.items()}
 

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmark.environment import address_suffix, prepare
 from tests.benchmark.profiler import SOCKET, Call, read
-from tests.benchmark.stage import address_suffix, prepare
 from tests.lab.__main__ import Engines
 from tests.lab.containers import LABEL, endpoints_of, wait_until_mapped
 from tests.lab.engines import IMAGE

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from tests.benchmark.environment import Stage
 from tests.benchmark.report import table
 from tests.benchmark.rows import ROWS, Row
-from tests.benchmark.stage import Stage
 from tests.lab.engines import Flavour
 from tests.lab.topology import Lab
 

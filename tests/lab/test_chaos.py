@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lab.chaos.stage import Stage
+from tests.lab.chaos.runner import Stage
 from tests.lab.chaos.steps import draw
 from tests.lab.hosts import Host
 from tests.lab.topology import Lab

@@ -15,8 +15,8 @@ from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event,
 from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.model import Network
-from tests.property.fake_boxes import RELEASES, Box, Gift, Plug, Release, attach_to, inspected, listed
-from tests.property.trouble import Ambush
+from tests.property.fake_containers import RELEASES, Box, Gift, Plug, Release, attach_to, inspected, listed
+from tests.property.fault_injection import Ambush
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, IMAGE, SUBNET
 

@@ -25,12 +25,12 @@ from dockeripv6mapper.mapping.networks import Networks
 from dockeripv6mapper.mapping.planner import ProxyPlan, plan
 from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
-from tests.property.daemon_by_hand import SETTINGS, Daemon
 from tests.property.deadlock import waits_in_vain
-from tests.property.fake_boxes import RELEASES, Box, Release
+from tests.property.fake_containers import RELEASES, Box, Release
 from tests.property.fake_engine import OTHER, FakeEngine, gift
-from tests.property.gifts import losses, unfinished_marks
-from tests.property.trouble import Ambush, Death, Trouble
+from tests.property.fault_injection import Ambush, Death, Trouble
+from tests.property.simulated_daemon import SETTINGS, Daemon
+from tests.property.user_settings import losses, unfinished_marks
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6
 from tests.unit.controller.world import World

@@ -13,10 +13,10 @@ import pytest
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.translate import MARK
 from dockeripv6mapper.errors import EngineRefusedError
-from tests.property.fake_boxes import RELEASES, Box, Release
+from tests.property.fake_containers import RELEASES, Box, Release
 from tests.property.fake_engine import FakeEngine
-from tests.property.gifts import RESTORE, losses, unfinished_marks
-from tests.property.situations import (
+from tests.property.fault_injection import Ambush, Death, Trouble
+from tests.property.scenarios import (
     ADDRESS,
     NAME,
     OTHER_NAME,
@@ -26,7 +26,7 @@ from tests.property.situations import (
     Scene,
     Situation,
 )
-from tests.property.trouble import Ambush, Death, Trouble
+from tests.property.user_settings import RESTORE, losses, unfinished_marks
 from tests.unit.builders import HE_IPV6
 
 CASES = [

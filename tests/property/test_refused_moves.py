@@ -18,9 +18,9 @@ from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
 from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
-from tests.property.daemon_by_hand import Daemon
-from tests.property.fake_boxes import Box
+from tests.property.fake_containers import Box
 from tests.property.fake_engine import FakeEngine, gift
+from tests.property.simulated_daemon import Daemon
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6
 from tests.unit.controller.world import World

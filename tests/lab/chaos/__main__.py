@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
+from tests.lab.chaos.runner import Broken, Stage
 from tests.lab.chaos.shrink import shrink
-from tests.lab.chaos.stage import Broken, Stage
 from tests.lab.chaos.steps import Step, draw
 from tests.lab.engines import Flavour
 from tests.lab.prerequisites import missing

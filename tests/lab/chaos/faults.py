@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from ipaddress import IPv6Interface
 
-from tests.lab.chaos.ledger import Ledger
 from tests.lab.chaos.steps import Fault
+from tests.lab.chaos.user_settings import Ledger
 from tests.lab.hosts import KERNEL_DEFAULTS, UPLINK, Host
 from tests.lab.namespaces import Namespace
 from tests.lab.router import BRIDGE

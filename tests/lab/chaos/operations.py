@@ -7,7 +7,6 @@ from ipaddress import IPv4Network, IPv6Network
 import docker
 from docker.errors import NotFound
 
-from tests.lab.chaos.ledger import Attachment, Given, Ledger
 from tests.lab.chaos.steps import (
     BETWEEN_NAMES,
     HELD_SUFFIX,
@@ -24,6 +23,7 @@ from tests.lab.chaos.steps import (
     Verb,
     Wishes,
 )
+from tests.lab.chaos.user_settings import Attachment, Given, Ledger
 from tests.lab.commands import CommandError
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host

@@ -21,8 +21,8 @@ from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.model import Container, Host, Link, Mapping, Network, Reason, Refusal
 from dockeripv6mapper.settings import Settings
 from tests.lab import hosts
-from tests.lab.chaos.ledger import Ledger
 from tests.lab.chaos.steps import UNMAPPED
+from tests.lab.chaos.user_settings import Ledger
 from tests.lab.containers import MAPPER_PROTOCOL
 
 SETTINGS = Settings()

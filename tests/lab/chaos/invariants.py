@@ -11,7 +11,7 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from tests.lab.chaos.ledger import Ledger
+from tests.lab.chaos.user_settings import Ledger
 from tests.lab.commands import CommandError
 from tests.lab.containers import MAPPER_PROTOCOL
 from tests.lab.hosts import Host

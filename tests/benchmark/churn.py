@@ -1,6 +1,6 @@
 """A controller through many lifetimes of containers: run as a program in a host's namespace.
 
-python -m tests.benchmark.lifetimes COUNT LINK
+python -m tests.benchmark.churn COUNT LINK
 
 Prints, as JSON, the memory of the process in MB after a tenth of COUNT lifetimes and after all of them.
 Each container is created, connected, started, proxied, dies and is removed, some at a time; the engine is
@@ -27,7 +27,7 @@ from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.report.metrics import Metrics
 from dockeripv6mapper.settings import FirewallMode, Settings
-from tests.benchmark.standing import IMAGE, NETWORK, NEVER, container, resident_mb
+from tests.benchmark.full_pass import IMAGE, NETWORK, NEVER, container, resident_mb
 from tests.lab.waiting import eventually
 
 AT_A_TIME = 10

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dockeripv6mapper.engine.translate import MARK
-from tests.property.fake_boxes import Box, Gift, Plug
+from tests.property.fake_containers import Box, Gift, Plug
 from tests.property.fake_engine import FakeEngine
 
 RESTORE = "restore"

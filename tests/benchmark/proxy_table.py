@@ -1,6 +1,6 @@
 """Filling the kernel's table of proxy entries, ours against iproute2's: run in a host's namespace.
 
-python -m tests.benchmark.filling COUNT LINK
+python -m tests.benchmark.proxy_table COUNT LINK
 
 Prints two times in seconds: ours, and that of `ip -6 -batch`.
 """

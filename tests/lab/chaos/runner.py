@@ -13,12 +13,12 @@ import docker
 
 from dockeripv6mapper.engine.recovery import LATE_SECONDS
 from tests.lab.chaos.faults import SILENT, Faults
-from tests.lab.chaos.ledger import Ledger
-from tests.lab.chaos.observer import Observer
+from tests.lab.chaos.invariants import Observer
 from tests.lab.chaos.operations import Operations
 from tests.lab.chaos.oracle import Oracle
 from tests.lab.chaos.relay import Relay, Trap
 from tests.lab.chaos.steps import Fault, ForeignEntry, KillDaemon, KillDaemonAt, KillDaemonInMove, Pause, Step
+from tests.lab.chaos.user_settings import Ledger
 from tests.lab.commands import CommandError
 from tests.lab.containers import EMPTY_PLAN, plan_of
 from tests.lab.hosts import UPLINK, Host

@@ -9,9 +9,9 @@ from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release
 from dockeripv6mapper.controller.workqueue import TakeSnapshot
 from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
-from tests.property.daemon_by_hand import Daemon
-from tests.property.fake_boxes import Box
+from tests.property.fake_containers import Box
 from tests.property.fake_engine import IPV4, OTHER, FakeEngine, gift
+from tests.property.simulated_daemon import Daemon
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, SUBNET
 from tests.unit.controller.world import World

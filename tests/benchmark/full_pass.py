@@ -1,6 +1,6 @@
 """A controller as it stands with many containers: run as a program in a host's namespace.
 
-python -m tests.benchmark.standing COUNT LINK [ENGINE]
+python -m tests.benchmark.full_pass COUNT LINK [ENGINE]
 
 Prints, as JSON, what one full pass takes that changes nothing, in ms of wall and of CPU time, and how
 much memory the process has then. With the URL of an engine, what that lists is observed; without, COUNT
