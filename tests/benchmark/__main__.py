@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tests.benchmark.environment import Stage
-from tests.benchmark.measurements import Outcome
+from tests.benchmark.environment import Environment
+from tests.benchmark.measurements import Measurement
 from tests.benchmark.plots import write_plots
 from tests.benchmark.report import describe, table, write_json
 from tests.benchmark.rows import ROWS
@@ -42,22 +42,22 @@ def main(
     if lack := missing():
         console.print(f"the benchmark needs {lack}: run tests/bench as root, which installs it")
         raise typer.Exit(1)
-    outcomes: list[Outcome] = []
+    measurements: list[Measurement] = []
     with Lab(*engine.flavours, purpose="bench", progress=console.print) as lab:
         machine = describe_machine(lab)
         console.print(machine)
         for name in names:
-            stage = Stage(lab, tuple(lab.hosts), partial(console.print, f"{name}:"))
-            for outcome in ROWS[name].measure(stage, repetitions or ROWS[name].repetitions):
-                outcomes.append(outcome)
-                console.print(f"  {describe(outcome)}")
-    console.print(table(outcomes))
+            environment = Environment(lab, tuple(lab.hosts), partial(console.print, f"{name}:"))
+            for measurement in ROWS[name].measure(environment, repetitions or ROWS[name].repetitions):
+                measurements.append(measurement)
+                console.print(f"  {describe(measurement)}")
+    console.print(table(measurements))
     console.print(machine)
     if plots is not None:
-        write_plots(plots, outcomes)
+        write_plots(plots, measurements)
     if json is not None:
-        write_json(json, machine, outcomes)
-    raise typer.Exit(1 if any(each.passed is False for each in outcomes) else 0)
+        write_json(json, machine, measurements)
+    raise typer.Exit(1 if any(each.passed is False for each in measurements) else 0)
 
 
 def describe_machine(lab: Lab) -> str:

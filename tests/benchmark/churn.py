@@ -27,7 +27,7 @@ from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.model import Container, Endpoint, Network
 from dockeripv6mapper.report.metrics import Metrics
 from dockeripv6mapper.settings import FirewallMode, Settings
-from tests.benchmark.full_pass import IMAGE, NETWORK, NEVER, container, resident_mb
+from tests.benchmark.full_pass import IMAGE, NETWORK, NEVER, container, resident_megabytes
 from tests.lab.waiting import eventually
 
 AT_A_TIME = 10
@@ -37,7 +37,7 @@ STEP = 0.002
 """Seconds between two looks whether a step is done."""
 
 
-class Engine:
+class FakeEngine:
     """An engine whose containers come and go."""
 
     def __init__(self) -> None:
@@ -96,13 +96,13 @@ class Engine:
         self.there[container_id] = replace(found, running=False, endpoints=endpoints)
 
 
-class Lives:
+class ContainerChurn:
     """Leads containers through their lives, in front of a controller."""
 
-    def __init__(self, engine: Engine, controller: Controller, kernel: Kernel) -> None:
+    def __init__(self, engine: FakeEngine, controller: Controller, kernel: Kernel) -> None:
         self._engine, self._controller, self._kernel = engine, controller, kernel
 
-    def lead(self, numbers: range) -> None:
+    def run_batch(self, numbers: range) -> None:
         """Lead some of them from creation to removal."""
         ids = []
         for number in numbers:
@@ -122,7 +122,7 @@ class Lives:
         self._tell(ids, Change.DESTROYED)
         eventually(lambda: self._entries() == 0, every=STEP)
 
-    def look_at_everything(self) -> None:
+    def full_pass(self) -> None:
         """Have a full pass made."""
         before = self._engine.snapshots
         self._controller.post(ResyncNow())
@@ -138,14 +138,14 @@ class Lives:
 
 
 @contextmanager
-def alive(link: str) -> Iterator[Lives]:
+def running_controller(link: str) -> Iterator[ContainerChurn]:
     """A controller at work, with metrics as they are counted."""
     with tempfile.TemporaryDirectory() as directory:
         state_dir = Path(directory)
         settings = Settings(
             uplinks=(link,), sysctl=False, firewall=FirewallMode.OFF, resync=NEVER, state_dir=state_dir
         )
-        engine, kernel, seen = Engine(), Kernel(state_dir), Kernel(state_dir)
+        engine, kernel, seen = FakeEngine(), Kernel(state_dir), Kernel(state_dir)
         controller = Controller(
             engine,
             engine,
@@ -157,7 +157,7 @@ def alive(link: str) -> Iterator[Lives]:
         thread.start()
         controller.post(Subscribed())
         try:
-            yield Lives(engine, controller, seen)
+            yield ContainerChurn(engine, controller, seen)
         finally:
             controller.post(Stop())
             thread.join()
@@ -168,13 +168,13 @@ def alive(link: str) -> Iterator[Lives]:
 def main(count: str, link: str) -> None:
     """Lead so many lives, and print the two sizes."""
     total, sizes = int(count), []
-    with alive(link) as lives:
+    with running_controller(link) as churn:
         for begin in range(0, total, AT_A_TIME):
             if begin % PASS_EVERY == 0:
-                lives.look_at_everything()
-            lives.lead(range(begin, begin + AT_A_TIME))
+                churn.full_pass()
+            churn.run_batch(range(begin, begin + AT_A_TIME))
             if begin + AT_A_TIME in (total // 10, total):
-                sizes.append(resident_mb())
+                sizes.append(resident_megabytes())
     json.dump(sizes, sys.stdout)
 
 

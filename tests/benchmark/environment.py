@@ -56,12 +56,12 @@ class Condition:
     """Whether every core is kept busy by somebody else, at the priority of any process."""
 
     @property
-    def usual(self) -> bool:
+    def standard(self) -> bool:
         """Whether it is the one that the targets are for."""
         return self.nice == UNIT_NICE and not self.loaded
 
     @contextmanager
-    def played(self) -> Iterator[None]:
+    def under_load(self) -> Iterator[None]:
         """The machine busy for as long as the context lasts, if that is what is asked for."""
         if not self.loaded:
             yield
@@ -83,13 +83,13 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Environment:
     """Where all rows play."""
 
     lab: Lab
     hosts: tuple[Host, ...]
     say: Callable[[str], None] = lambda _: None
-    brief: bool = False
+    smoke_test: bool = False
     """Whether it is only to be seen that each row can be measured: the usual condition, without warm-up."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -106,15 +106,15 @@ class Stage:
         """Every host at the unit's priority on a quiet machine, then at none, then under load."""
         for host in self.hosts:
             yield Condition(host)
-            if not self.brief:
+            if not self.smoke_test:
                 yield Condition(host, nice=0)
                 yield Condition(host, loaded=True)
 
     def repeat(self, measure: Callable[[], T], n: int, condition: Condition | None = None) -> tuple[T, ...]:
         """The values of `n` repetitions, after some that do not count; of fewer where it is unusual."""
-        if condition is not None and not condition.usual:
+        if condition is not None and not condition.standard:
             n = max(2, n // VARIATION)
-        warm_up = 0 if self.brief else WARM_UP
+        warm_up = 0 if self.smoke_test else WARM_UP
         return tuple([measure() for _ in range(warm_up + n)][warm_up:])
 
     @contextmanager
@@ -129,7 +129,7 @@ class Stage:
             state = ("--state-dir", stack.enter_context(TemporaryDirectory(dir=IN_MEMORY)))
             mapper = stack.enter_context(Mapper(condition.host, *state, level=level, wrapper=wrapper))
             wait_until_mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
-            stack.enter_context(condition.played())
+            stack.enter_context(condition.under_load())
             yield mapper
 
 

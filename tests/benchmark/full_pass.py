@@ -49,7 +49,7 @@ NEVER = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class FakeEngine:
     """An engine that lists what it was given, and has nothing asked of it."""
 
     listed: Snapshot
@@ -76,7 +76,7 @@ class Engine:
         return next((each for each in self.listed.containers.items if each.id == container_id), None)
 
 
-class NoEndpoints:
+class UnusedEndpoints:
     """Endpoints that are right as they are."""
 
     def begin(self, _action: EndpointAction) -> PendingResponse | None:
@@ -95,7 +95,7 @@ class NoEndpoints:
         """There is nothing to forget."""
 
 
-class FullPasses(Meter):
+class PassMeter(Meter):
     """Tells of each full pass that was made."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ def container(number: int) -> Container:
     )
 
 
-def resident_mb() -> float:
+def resident_megabytes() -> float:
     """How much memory this process has now (`VmRSS`, proc_pid_status(5))."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
@@ -131,7 +131,7 @@ def resident_mb() -> float:
 
 def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
     """Full passes after the first, each with its duration, its CPU time, and the memory after it."""
-    full_passes = FullPasses()
+    full_passes = PassMeter()
     with tempfile.TemporaryDirectory() as state_dir:
         settings = Settings(
             uplinks=(link,),
@@ -143,7 +143,7 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
         kernel = Kernel(settings.state_dir)
         controller = Controller(
             lists,
-            NoEndpoints(),
+            UnusedEndpoints(),
             kernel,
             settings,
             meter=full_passes,
@@ -159,7 +159,7 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
             full_passes.made.get()
             found["cpu"].append((time.process_time() - cpu) * MS)
             found["wall"].append((time.perf_counter() - began) * MS)
-            found["rss"].append(resident_mb())
+            found["rss"].append(resident_megabytes())
         controller.post(Stop())
         thread.join()
         kernel.remove_proxies([entry for entry, ours in kernel.observe().entries.items() if ours])
@@ -174,7 +174,7 @@ def main(count: str, link: str, *engine: str) -> None:
         lists = Client(engine[0])
     else:
         containers = tuple(map(container, range(int(count))))
-        lists = Engine(Snapshot(Listed(containers), Listed((NETWORK,))), {IMAGE: {}})
+        lists = FakeEngine(Snapshot(Listed(containers), Listed((NETWORK,))), {IMAGE: {}})
     json.dump(measure(lists, link), sys.stdout)
 
 

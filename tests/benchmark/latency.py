@@ -12,14 +12,14 @@ from ipaddress import IPv6Address
 from tests.benchmark.environment import (
     NANOSECONDS_PER_MS,
     Condition,
-    Stage,
+    Environment,
     address_of,
     address_suffix,
     event_time,
     prepare,
     probe,
 )
-from tests.benchmark.measurements import Outcome, at_most, share_of
+from tests.benchmark.measurements import Measurement, at_most, share_at_least
 from tests.lab.containers import LABEL, wait_until_mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
@@ -30,20 +30,22 @@ WRITTEN = r"connecting {name} to .*: request written at (?P<seconds>[\d.]+)"
 ANSWERED = r"connecting {name} to .*: answer read after (?P<ms>[\d.]+) ms"
 
 
-def start_to_echo(stage: Stage, n: int) -> Iterator[Outcome]:
+def start_to_echo(environment: Environment, n: int) -> Iterator[Measurement]:
     """From the start event to the first answered ping of a router that has been asking for a while."""
-    for condition in stage.conditions():
-        with stage.mapper(condition):
-            values = stage.repeat(partial(_start_to_echo, stage, condition), n, condition)
-        limits = at_most(4, 10) if condition.usual else ()
-        yield Outcome("start event → first echo reply at the router", str(condition), "ms", values, limits)
+    for condition in environment.conditions():
+        with environment.mapper(condition):
+            values = environment.repeat(partial(_start_to_echo, environment, condition), n, condition)
+        limits = at_most(4, 10) if condition.standard else ()
+        yield Measurement(
+            "start event → first echo reply at the router", str(condition), "ms", values, limits
+        )
 
 
-def _start_to_echo(stage: Stage, condition: Condition) -> float:
-    host, name = condition.host, stage.name()
+def _start_to_echo(environment: Environment, condition: Condition) -> float:
+    host, name = condition.host, environment.name()
     address, began = address_of(host, name), time.time()
     host.engine.docker("create", "--name", name, *LABEL, IMAGE)
-    with probe(stage.router.namespace, "echo", str(address)) as echoed:
+    with probe(environment.router.namespace, "echo", str(address)) as echoed:
         host.engine.docker("start", name)
         replied = echoed()
     started = event_time(host, name, "start", began)
@@ -51,26 +53,30 @@ def _start_to_echo(stage: Stage, condition: Condition) -> float:
     return (replied - started) / NANOSECONDS_PER_MS
 
 
-def late_connect(stage: Stage, n: int) -> Iterator[Outcome]:
+def late_connect(environment: Environment, n: int) -> Iterator[Measurement]:
     """The same where the start won the race, without the engine's own part, which the daemon says."""
-    for condition in stage.conditions():
-        with stage.mapper(condition, level="--debug") as mapper:
-            late = stage.repeat(partial(_late_connect, stage, condition.host, mapper), n, condition)
+    for condition in environment.conditions():
+        with environment.mapper(condition, level="--debug") as mapper:
+            late = environment.repeat(
+                partial(_late_connect, environment, condition.host, mapper), n, condition
+            )
         beyond, own = zip(*late, strict=True)
-        limits = at_most(3) if condition.usual else ()
-        yield Outcome("engine's own connect of a running container", str(condition), "ms", own)
-        yield Outcome("late connect → first echo reply, beyond that", str(condition), "ms", beyond, limits)
+        limits = at_most(3) if condition.standard else ()
+        yield Measurement("engine's own connect of a running container", str(condition), "ms", own)
+        yield Measurement(
+            "late connect → first echo reply, beyond that", str(condition), "ms", beyond, limits
+        )
 
 
-def _late_connect(stage: Stage, host: Host, mapper: Mapper) -> tuple[float, float]:
+def _late_connect(environment: Environment, host: Host, mapper: Mapper) -> tuple[float, float]:
     """The daemon is stopped for the start, and then goes on where it was.
 
     What passes until the first echo reply beside the engine's answer, and until that answer.
     """
-    name = stage.name()
+    name = environment.name()
     os.kill(mapper.pid, signal.SIGSTOP)
     host.engine.docker("run", "-d", "--name", name, *LABEL, IMAGE)
-    with probe(stage.router.namespace, "echo", str(address_of(host, name))) as echoed:
+    with probe(environment.router.namespace, "echo", str(address_of(host, name))) as echoed:
         began = time.time_ns()
         os.kill(mapper.pid, signal.SIGCONT)
         took = (echoed() - began) / NANOSECONDS_PER_MS
@@ -79,47 +85,49 @@ def _late_connect(stage: Stage, host: Host, mapper: Mapper) -> tuple[float, floa
     return took - own, own
 
 
-def first_packet(stage: Stage, n: int) -> Iterator[Outcome]:
+def first_packet(environment: Environment, n: int) -> Iterator[Measurement]:
     """Three pings by a router that has forgotten everybody."""
-    for condition in stage.conditions():
-        with stage.mapper(condition):
+    for condition in environment.conditions():
+        with environment.mapper(condition):
             address = address_of(condition.host, "holder")
-            eventually(partial(stage.router.ping, address))
-            pings = stage.repeat(partial(_first_packet, stage, address), n, condition)
-        first = at_most(1) if condition.usual else ()
-        all_three = share_of(100) if condition.usual else ()
+            eventually(partial(environment.router.ping, address))
+            pings = environment.repeat(partial(_first_packet, environment, address), n, condition)
+        first = at_most(1) if condition.standard else ()
+        all_three = share_at_least(100) if condition.standard else ()
         times, received = zip(*pings, strict=True)
-        yield Outcome("first ping by a router that knows nobody", str(condition), "ms", times, first)
-        yield Outcome("of its first three, those answered", str(condition), "%", received, all_three)
+        yield Measurement("first ping by a router that knows nobody", str(condition), "ms", times, first)
+        yield Measurement("of its first three, those answered", str(condition), "%", received, all_three)
 
 
-def _first_packet(stage: Stage, address: IPv6Address) -> tuple[float, float]:
+def _first_packet(environment: Environment, address: IPv6Address) -> tuple[float, float]:
     """How long the first answer took, and the share of answers."""
-    stage.router.flush_neighbours()
+    environment.router.flush_neighbours()
     argv = ("ping", "-6", "-n", "-i", "0.2", "-c", "3", "-W", "2", str(address))
-    told = stage.router.namespace.run(*argv, check=False).stdout
+    told = environment.router.namespace.run(*argv, check=False).stdout
     times = [float(each) for each in re.findall(r"time=([\d.]+) ms", told)]
     return times[0] if times else math.inf, 100 * len(times) / 3
 
 
-def event_to_request(stage: Stage, n: int) -> Iterator[Outcome]:
+def event_to_request(environment: Environment, n: int) -> Iterator[Measurement]:
     """From the create event's `timeNano` to the connect request, written; the daemon says it itself.
 
     The engine's own part of that is what passes until a reader has the event who does nothing else.
     """
-    for condition in stage.conditions():
+    for condition in environment.conditions():
         prepare(condition.host)
-        with condition.played():
-            own = stage.repeat(partial(_event_delivery, stage, condition), n, condition)
-        yield Outcome("create event → it can be read, the engine's own part", str(condition), "ms", own)
-        with stage.mapper(condition, level="--debug") as mapper:
-            values = stage.repeat(partial(_event_to_request, stage, condition, mapper), n, condition)
-        limits = at_most(0.6, 1.5) if condition.usual else ()
-        yield Outcome("create event → connect request written", str(condition), "ms", values, limits)
+        with condition.under_load():
+            own = environment.repeat(partial(_event_delivery, environment, condition), n, condition)
+        yield Measurement("create event → it can be read, the engine's own part", str(condition), "ms", own)
+        with environment.mapper(condition, level="--debug") as mapper:
+            values = environment.repeat(
+                partial(_event_to_request, environment, condition, mapper), n, condition
+            )
+        limits = at_most(0.6, 1.5) if condition.standard else ()
+        yield Measurement("create event → connect request written", str(condition), "ms", values, limits)
 
 
-def _event_delivery(stage: Stage, condition: Condition) -> float:
-    host, name = condition.host, stage.name()
+def _event_delivery(environment: Environment, condition: Condition) -> float:
+    host, name = condition.host, environment.name()
     began = time.time()
     with probe(host.namespace, "create", str(host.engine.socket), name, nice=condition.nice) as heard:
         host.engine.docker("create", "--name", name, *LABEL, IMAGE)
@@ -129,8 +137,8 @@ def _event_delivery(stage: Stage, condition: Condition) -> float:
     return (arrived - created) / NANOSECONDS_PER_MS
 
 
-def _event_to_request(stage: Stage, condition: Condition, mapper: Mapper) -> float:
-    host, name, began = condition.host, stage.name(), time.time()
+def _event_to_request(environment: Environment, condition: Condition, mapper: Mapper) -> float:
+    host, name, began = condition.host, environment.name(), time.time()
     host.engine.docker("create", "--name", name, *LABEL, IMAGE)
     written = mapper.wait_for_log(WRITTEN.format(name=re.escape(name)))
     created = event_time(host, name, "create", began)
@@ -138,17 +146,17 @@ def _event_to_request(stage: Stage, condition: Condition, mapper: Mapper) -> flo
     return float(written["seconds"]) * 1000 - created / NANOSECONDS_PER_MS
 
 
-def death_to_removal(stage: Stage, n: int) -> Iterator[Outcome]:
+def death_to_removal(environment: Environment, n: int) -> Iterator[Measurement]:
     """From the die event to the kernel without the proxy entry."""
-    for condition in stage.conditions():
-        with stage.mapper(condition):
-            values = stage.repeat(partial(_death_to_removal, stage, condition), n, condition)
-        limits = at_most(3) if condition.usual else ()
-        yield Outcome("die event → proxy entry gone", str(condition), "ms", values, limits)
+    for condition in environment.conditions():
+        with environment.mapper(condition):
+            values = environment.repeat(partial(_death_to_removal, environment, condition), n, condition)
+        limits = at_most(3) if condition.standard else ()
+        yield Measurement("die event → proxy entry gone", str(condition), "ms", values, limits)
 
 
-def _death_to_removal(stage: Stage, condition: Condition) -> float:
-    host, name = condition.host, stage.name()
+def _death_to_removal(environment: Environment, condition: Condition) -> float:
+    host, name = condition.host, environment.name()
     host.engine.docker("run", "-d", "--name", name, *LABEL, IMAGE)
     address, began = wait_until_mapped(host, name, address_suffix(host, name)), time.time()
     with probe(host.namespace, "gone", str(address), UPLINK) as gone:

@@ -37,7 +37,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Measurement:
     """What one row measured of one thing, under one condition."""
 
     what: str
@@ -60,7 +60,7 @@ def at_most(median: float, p95: float | None = None) -> tuple[Limit, ...]:
     return limits if p95 is None else (*limits, Limit(Statistic.P95, p95))
 
 
-def share_of(per_cent: float) -> tuple[Limit, ...]:
+def share_at_least(per_cent: float) -> tuple[Limit, ...]:
     """The limit of a share."""
     return (Limit(Statistic.MEAN, per_cent, at_least=True),)
 

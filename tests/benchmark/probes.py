@@ -24,14 +24,14 @@ ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0x1D6, 1)
 ECHO_REPLY_TYPE = 129
 READ_BYTES = 65536
 PERIOD_SECONDS = 0.001
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 """How long an answer is waited for: whatever is measured takes less."""
 
 
 def await_echo(*addresses: str) -> int:
     """When the last of `addresses` answers for the first time; they are asked in turn, one a millisecond."""
     silent = deque(map(IPv6Address, addresses))
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     last = 0
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
         print("ready", flush=True)
@@ -58,7 +58,7 @@ def await_echo(*addresses: str) -> int:
     return last
 
 
-def await_end(address: str, link: str) -> int:
+def await_removal(address: str, link: str) -> int:
     """When the proxy entry of `address` is gone."""
     neighbours = ProxyNeighbours()
     entry = ProxyNeighbour(IPv6Address(address), socket.if_nametoindex(link))
@@ -82,7 +82,7 @@ def await_create(path: str, name: str) -> int:
     raise EOFError(f"{path} ended its events")
 
 
-PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_end, "create": await_create}
+PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_removal, "create": await_create}
 
 if __name__ == "__main__":
     print(PROBES[sys.argv[1]](*sys.argv[2:]), flush=True)

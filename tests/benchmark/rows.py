@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.benchmark import bursts, command_line, first_process, latency, scale
-from tests.benchmark.environment import Stage
-from tests.benchmark.measurements import Outcome
+from tests.benchmark.environment import Environment
+from tests.benchmark.measurements import Measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One thing to measure."""
 
-    measure: Callable[[Stage, int], Iterator[Outcome]]
+    measure: Callable[[Environment, int], Iterator[Measurement]]
     """Plays on a stage, so many repetitions of it; an outcome for each condition."""
     repetitions: int
     """For `idle`, how many containers there are."""
@@ -29,10 +29,10 @@ ROWS: Mapping[str, Row] = {
     "death-to-removal": Row(latency.death_to_removal, 40),
     "first-packet": Row(latency.first_packet, 40),
     "burst": Row(bursts.burst, 5),
-    "filling": Row(scale.filling, 5),
+    "filling": Row(scale.fill_proxy_table, 5),
     "listed-passes": Row(scale.listed_passes, 1),
     "fake-passes": Row(scale.fake_passes, 1),
-    "lifetimes": Row(scale.lifetimes, 1),
+    "lifetimes": Row(scale.memory_growth, 1),
     "idle": Row(scale.idle, 100),
     "commands": Row(command_line.commands, 10),
 }

@@ -17,7 +17,7 @@ FIRST_PROCESS = (
 )
 """Says at once what addresses there are, which may be none, without starting another process first."""
 
-TIME_ENOUGH = 0.02
+CREATE_TO_START_SECONDS = 0.02
 """Seconds between create and start in which every container is to get its address."""
 
 COMPOSE_FILE = f"""
@@ -39,7 +39,7 @@ class Started(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class StartMethod:
     """How a container is started, and removed again with others."""
 
     what: str
@@ -55,7 +55,7 @@ def _run(host: Host, name: str) -> Started:
 
 def _create_then_start(host: Host, name: str) -> Started:
     host.engine.docker("create", "--name", name, *LABEL, IMAGE, *FIRST_PROCESS)
-    time.sleep(TIME_ENOUGH)  # what is measured is how it is with so much time between
+    time.sleep(CREATE_TO_START_SECONDS)  # what is measured is how it is with so much time between
     host.engine.docker("start", name)
     return Started(name, name)
 
@@ -81,7 +81,7 @@ def _compose_down(host: Host, projects: Sequence[str]) -> None:
         _compose(host, project, "down", "--timeout", "0")
 
 
-def in_swarm(swarm: Swarm) -> Way:
+def in_swarm(swarm: Swarm) -> StartMethod:
     """A service of one task, which is placed on the host."""
 
     def create_service(host: Host, service: str) -> Started:
@@ -94,9 +94,9 @@ def in_swarm(swarm: Swarm) -> Way:
     def remove(_host: Host, services: Sequence[str]) -> None:
         swarm.manager.engine.docker("service", "rm", *services)
 
-    return Way("Swarm task", create_service, remove)
+    return StartMethod("Swarm task", create_service, remove)
 
 
-DOCKER_RUN = Way("docker run -d", _run, _remove)
-CREATE_AND_START = Way("docker create, 20 ms, docker start", _create_then_start, _remove)
-COMPOSE_UP = Way("docker compose up", _compose_up, _compose_down)
+DOCKER_RUN = StartMethod("docker run -d", _run, _remove)
+CREATE_AND_START = StartMethod("docker create, 20 ms, docker start", _create_then_start, _remove)
+COMPOSE_UP = StartMethod("docker compose up", _compose_up, _compose_down)

@@ -5,7 +5,7 @@ from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Container, Endpoint, Refusal
 
 
-def waits_in_vain(container: Container, facts: Facts, desired: Desired) -> bool:
+def is_deadlocked(container: Container, facts: Facts, desired: Desired) -> bool:
     """Whether the way from holder to holder comes back, and one of them has its address from the mapper."""
     each, seen, from_us = container, set[str](), False
     while each.id not in seen and (held := holder(each, facts, desired)) is not None:

@@ -61,7 +61,7 @@ RELEASES = {
 
 
 @dataclass(slots=True)
-class Plug:
+class FakeEndpoint:
     """An endpoint of a container: its configuration, and what it has while the container runs."""
 
     asked: dict[str, Any]
@@ -90,7 +90,7 @@ class Plug:
 
 
 @dataclass(frozen=True, slots=True)
-class Gift:
+class EndpointSettings:
     """What a container's user asked for on one network."""
 
     network_id: str
@@ -98,7 +98,7 @@ class Gift:
 
 
 @dataclass(slots=True)
-class Box:
+class FakeContainer:
     """A container as the engine keeps it."""
 
     id: str
@@ -109,14 +109,14 @@ class Box:
     """The network that it was created on."""
     mac: str = ""
     """The MAC address that it was created with."""
-    given: dict[str, Gift] = field(default_factory=dict)
+    given: dict[str, EndpointSettings] = field(default_factory=dict)
     """What its user asked for, by the network's name."""
     running: bool = False
     has_run: bool = False
-    networks: dict[str, Plug] = field(default_factory=dict)
+    networks: dict[str, FakeEndpoint] = field(default_factory=dict)
 
 
-def inspected(box: Box, release: Release) -> dict[str, Any]:
+def inspected(box: FakeContainer, release: Release) -> dict[str, Any]:
     """`GET /containers/{id}/json`."""
     status = "running" if box.running else "exited" if box.has_run else "created"
     # API 1.52 no longer shows it, which the mapper does not speak.
@@ -135,7 +135,7 @@ def inspected(box: Box, release: Release) -> dict[str, Any]:
     }
 
 
-def listed(box: Box, release: Release) -> dict[str, Any]:
+def listed(box: FakeContainer, release: Release) -> dict[str, Any]:
     """An item of `GET /containers/json`, which does not show driver options."""
     shown = inspected(box, release)
     for endpoint in shown["NetworkSettings"]["Networks"].values():
@@ -150,7 +150,7 @@ def listed(box: Box, release: Release) -> dict[str, Any]:
     }
 
 
-def _shown(plug: Plug, box: Box, release: Release) -> dict[str, Any]:
+def _shown(plug: FakeEndpoint, box: FakeContainer, release: Release) -> dict[str, Any]:
     """One endpoint. The chosen MAC address of one that was attached once, and is not now, is not shown."""
     configured_mac = plug.asked.get("MacAddress") or plug.chosen_mac
     addresses = plug.asked.get("IPAMConfig")
@@ -173,7 +173,7 @@ def _shown(plug: Plug, box: Box, release: Release) -> dict[str, Any]:
     }
 
 
-def attach_to(plug: Plug, network: Network, ipv4: str, ipv6: str, mac: str) -> None:
+def attach_to(plug: FakeEndpoint, network: Network, ipv4: str, ipv6: str, mac: str) -> None:
     """Give an endpoint what it has while its container runs."""
     plug.ipv4, plug.ipv6, plug.mac = ipv4, ipv6, mac
     plug.network_id, plug.has_run = network.id, True

@@ -15,8 +15,17 @@ from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event,
 from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.model import Network
-from tests.property.fake_containers import RELEASES, Box, Gift, Plug, Release, attach_to, inspected, listed
-from tests.property.fault_injection import Ambush
+from tests.property.fake_containers import (
+    RELEASES,
+    EndpointSettings,
+    FakeContainer,
+    FakeEndpoint,
+    Release,
+    attach_to,
+    inspected,
+    listed,
+)
+from tests.property.fault_injection import FaultInjection
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, IMAGE, SUBNET
 
@@ -35,15 +44,15 @@ class FakeEngine(Client):
 
     def __init__(self, release: Release = RELEASES["20.10"]) -> None:
         self.release = release
-        self.boxes: dict[str, Box] = {}
+        self.boxes: dict[str, FakeContainer] = {}
         self.there = {
             HE_IPV6: builders.network(network_id="network-0", ipv4=True),
             OTHER: builders.network(OTHER, subnet=None, ipv4=True),
         }
-        self.told: list[EventMessage] = []
-        self.ambush: Ambush | None = None
+        self.pending_events: list[EventMessage] = []
+        self.injection: FaultInjection | None = None
         """What happens to a call of the daemon."""
-        self._burned: set[str] = set()
+        self._leaked_ipv4: set[str] = set()
         """IPv4 addresses that the engine holds for an endpoint that it refused."""
         self._serial = self._macs = 0
 
@@ -86,7 +95,7 @@ class FakeEngine(Client):
             box = self._box(container_id)
             if not box.running and not self._is_there(network_id):
                 # The engine takes a stopped container's word for it (20.10, 28.5): it could not be started.
-                box.networks[network_id] = Plug(dict(endpoint))
+                box.networks[network_id] = FakeEndpoint(dict(endpoint))
                 return
             self._connect(box, self._network(network_id), endpoint, doing, refused=refused)
 
@@ -102,24 +111,24 @@ class FakeEngine(Client):
 
     def create(
         self, name: str, labels: Mapping[str, str], on: Mapping[str, Json] | None = None, mac: str = ""
-    ) -> Box:
+    ) -> FakeContainer:
         """`docker create`, on the networks of `on` with these settings, and with `--mac-address`."""
         self._check_free(name)
         self._serial += 1
         on = {network: settings for network, settings in (on or {}).items() if network in self.there}
-        box = Box(f"container-{self._serial}", name, self._serial, labels, mac=mac)
+        box = FakeContainer(f"container-{self._serial}", name, self._serial, labels, mac=mac)
         for network, settings in on.items():
             is_first = not box.networks
             box.mode = network if is_first else box.mode
             wanted = {**settings, **({"MacAddress": mac} if mac and is_first else {})}
-            box.given[network] = Gift(self.there[network].id, wanted)
+            box.given[network] = EndpointSettings(self.there[network].id, wanted)
             chosen = "" if self.release.mac_is_the_containers else wanted.get("MacAddress", "")
-            box.networks[network] = Plug(dict(settings), chosen)
+            box.networks[network] = FakeEndpoint(dict(settings), chosen)
         self.boxes[box.id] = box
         self._tell(box, Change.CREATED)
         return box
 
-    def start(self, box: Box) -> None:
+    def start(self, box: FakeContainer) -> None:
         """`docker start`. Raises `EngineRefusedError`; the container is as it was then."""
         if box.running:
             return
@@ -133,7 +142,7 @@ class FakeEngine(Client):
         self._tell(box, Change.ATTACHED)
         self._tell(box, Change.STARTED)
 
-    def stop(self, box: Box) -> None:
+    def stop(self, box: FakeContainer) -> None:
         """`docker stop`, or a death."""
         if box.running:
             box.running = False
@@ -141,25 +150,25 @@ class FakeEngine(Client):
             self._tell(box, Change.DETACHED)
             self._tell(box, Change.DIED)
 
-    def remove(self, box: Box) -> None:
+    def remove(self, box: FakeContainer) -> None:
         """`docker rm -f`."""
         self.stop(box)
         del self.boxes[box.id]
         self._tell(box, Change.DESTROYED)
 
-    def rename(self, box: Box, name: str) -> None:
+    def rename(self, box: FakeContainer, name: str) -> None:
         """`docker rename`."""
         self._check_free(name)
         box.name = name
         self._tell(box, Change.OTHER)
 
-    def plug(self, box: Box, settings: Json, network: str = HE_IPV6) -> None:
+    def plug(self, box: FakeContainer, settings: Json, network: str = HE_IPV6) -> None:
         """`docker network connect`."""
         if network in self.there and network not in box.networks:
             self._connect(box, self.there[network], settings, "plugging")
-            box.given[network] = Gift(self.there[network].id, settings)
+            box.given[network] = EndpointSettings(self.there[network].id, settings)
 
-    def unplug(self, box: Box, network: str = HE_IPV6) -> None:
+    def unplug(self, box: FakeContainer, network: str = HE_IPV6) -> None:
         """`docker network disconnect`."""
         if network in box.networks:
             self._disconnect(box, network, "unplugging")
@@ -173,7 +182,7 @@ class FakeEngine(Client):
         self.there.pop(HE_IPV6, None)
         if anew:
             self.there[HE_IPV6] = builders.network(network_id=f"network-{self._serial}", ipv4=True)
-        self.told.append(NetworksChanged())
+        self.pending_events.append(NetworksChanged())
 
     def restart(self, *, live: bool) -> None:
         """Restart of the engine; running containers are stopped unless `live`. Nobody hears any of it.
@@ -185,24 +194,26 @@ class FakeEngine(Client):
                 self.stop(box)
             elif box.running:
                 box.networks = {name: plug for name, plug in box.networks.items() if plug.attached}
-        self._burned.clear()
-        self.told[:] = [Subscribed()]
+        self._leaked_ipv4.clear()
+        self.pending_events[:] = [Subscribed()]
 
-    def is_burned(self, box: Box) -> bool:
+    def has_leaked_address(self, box: FakeContainer) -> bool:
         """Whether the engine holds an IPv4 address of the container's for an endpoint that it refused."""
-        settings = [gift.settings for gift in box.given.values()]
-        return any((each.get("IPAMConfig") or {}).get("IPv4Address") in self._burned for each in settings)
+        settings = [all_settings.settings for all_settings in box.given.values()]
+        return any(
+            (each.get("IPAMConfig") or {}).get("IPv4Address") in self._leaked_ipv4 for each in settings
+        )
 
     # --- inside -------------------------------------------------------------------------------------------
 
     def _answer(self, doing: str, call: Callable[[], T], refuse: Callable[[], None] = lambda: None) -> T:
-        return self.ambush.carry_out(doing, call, refuse) if self.ambush else call()
+        return self.injection.carry_out(doing, call, refuse) if self.injection else call()
 
     def _connect(
-        self, box: Box, network: Network, endpoint: Json, doing: str, *, refused: bool = False
+        self, box: FakeContainer, network: Network, endpoint: Json, doing: str, *, refused: bool = False
     ) -> None:
         chosen = endpoint.get("MacAddress", "") if self.release.connect_sets_mac else ""
-        there, plug = box.networks.get(network.name), Plug(dict(endpoint), chosen)
+        there, plug = box.networks.get(network.name), FakeEndpoint(dict(endpoint), chosen)
         if not box.running:
             if not refused:
                 box.networks.setdefault(network.name, plug)
@@ -215,7 +226,7 @@ class FakeEngine(Client):
             box.networks[network.name] = plug
             self._tell(box, Change.ATTACHED)
 
-    def _disconnect(self, box: Box, network_id: str, doing: str) -> None:
+    def _disconnect(self, box: FakeContainer, network_id: str, doing: str) -> None:
         found = (each.name for each in self.there.values() if network_id in (each.id, each.name))
         name = next(found, network_id)
         if name not in box.networks or (box.running and not box.networks[name].attached):
@@ -224,16 +235,18 @@ class FakeEngine(Client):
         if box.running:
             self._tell(box, Change.DETACHED)
 
-    def _tell(self, box: Box, change: Change) -> None:
+    def _tell(self, box: FakeContainer, change: Change) -> None:
         attributes = {**box.labels, "name": box.name, "image": IMAGE}
         created = container_from_event(box.id, attributes, box.created * NANOSECONDS)
-        self.told.append(ContainerChanged(box.id, change, created if change is Change.CREATED else None))
+        self.pending_events.append(
+            ContainerChanged(box.id, change, created if change is Change.CREATED else None)
+        )
 
     def _check_free(self, name: str) -> None:
         if any(box.name == name for box in self.boxes.values()):
             raise EngineRefusedError(f"the name {name} is taken")
 
-    def _box(self, container_id: str) -> Box:
+    def _box(self, container_id: str) -> FakeContainer:
         if container_id not in self.boxes:
             raise GoneError(f"no container {container_id}")
         return self.boxes[container_id]
@@ -247,7 +260,9 @@ class FakeEngine(Client):
                 return network
         raise GoneError(f"no network {reference}")
 
-    def _attach(self, box: Box, plug: Plug, network: Network, doing: str, *, refused: bool = False) -> None:
+    def _attach(
+        self, box: FakeContainer, plug: FakeEndpoint, network: Network, doing: str, *, refused: bool = False
+    ) -> None:
         """Attach a running or starting container.
 
         An IPv6 address that is refused burns the IPv4 address that was requested with it until the engine
@@ -255,17 +270,17 @@ class FakeEngine(Client):
         """
         plugs = [each for other in self.boxes.values() for each in other.networks.values() if each.attached]
         ipv4, ipv6 = plug.requested("IPv4Address"), plug.requested("IPv6Address")
-        if ipv4 in self._burned | {each.ipv4 for each in plugs}:
+        if ipv4 in self._leaked_ipv4 | {each.ipv4 for each in plugs}:
             raise EngineRefusedError(f"{doing}: address {ipv4} already in use")
         if refused or (ipv6 and ipv6 in {each.ipv6 for each in plugs}):
-            self._burned |= {ipv4} - {""}
+            self._leaked_ipv4 |= {ipv4} - {""}
             raise EngineRefusedError(f"{doing}: address {ipv6} already in use")
-        ipv4 = ipv4 or self._free(IPV4[network.name], self._burned | {each.ipv4 for each in plugs})
+        ipv4 = ipv4 or self._free(IPV4[network.name], self._leaked_ipv4 | {each.ipv4 for each in plugs})
         if network.ipv6:
             ipv6 = ipv6 or self._free(SUBNET, {each.ipv6 for each in plugs})
         attach_to(plug, network, ipv4, ipv6, self._mac(box, plug, network, ipv4))
 
-    def _mac(self, box: Box, plug: Plug, network: Network, ipv4: str) -> str:
+    def _mac(self, box: FakeContainer, plug: FakeEndpoint, network: Network, ipv4: str) -> str:
         if self.release.mac_is_the_containers and box.mac and box.mode == network.name:
             return box.mac
         if plug.chosen_mac:
@@ -281,7 +296,7 @@ class FakeEngine(Client):
         return next(address for number in numbers if (address := str(subnet[number])) not in taken)
 
 
-def gift(serial: int, at: IPv6Address | None = None) -> dict[str, Any]:
+def all_settings(serial: int, at: IPv6Address | None = None) -> dict[str, Any]:
     """All that a user can set on an endpoint; the IPv4 address is one of its own for each `serial`."""
     addresses = {"IPv4Address": str(IPV4[HE_IPV6][100 + serial])}
     return {
@@ -293,6 +308,6 @@ def gift(serial: int, at: IPv6Address | None = None) -> dict[str, Any]:
     }
 
 
-def _detach(box: Box) -> None:
+def _detach(box: FakeContainer) -> None:
     for plug in box.networks.values():
         plug.detach()

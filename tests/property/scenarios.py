@@ -9,9 +9,9 @@ from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release
 from dockeripv6mapper.controller.workqueue import TakeSnapshot
 from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
-from tests.property.fake_containers import Box
-from tests.property.fake_engine import IPV4, OTHER, FakeEngine, gift
-from tests.property.simulated_daemon import Daemon
+from tests.property.fake_containers import FakeContainer
+from tests.property.fake_engine import IPV4, OTHER, FakeEngine, all_settings
+from tests.property.simulated_daemon import SimulatedDaemon
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, SUBNET
 from tests.unit.controller.world import World
@@ -34,10 +34,10 @@ NOT_KEPT_BY_CONNECT = frozenset({"26.1", "28.5"})
 """Releases on which the MAC address that a container was created with can be known, and not be kept."""
 
 
-class Scene:
+class SimulatedHost:
     """An engine, and the daemon of a host, which may be another one later."""
 
-    box: Box
+    box: FakeContainer
     """The container that the daemon is about to act upon."""
 
     def __init__(self, engine: FakeEngine, state_dir: Path) -> None:
@@ -45,23 +45,23 @@ class Scene:
         self.refused_starts: list[str] = []
         self.daemon = self.new_daemon()
 
-    def new_daemon(self) -> Daemon:
+    def new_daemon(self) -> SimulatedDaemon:
         """Start the daemon anew: it hears of nothing that was before."""
-        self.engine.told.clear()
-        self.daemon = Daemon(self.engine, self._kernel, self.state_dir)
+        self.engine.pending_events.clear()
+        self.daemon = SimulatedDaemon(self.engine, self._kernel, self.state_dir)
         return self.daemon
 
-    def labelled(self, name: str = NAME, /, **networks: dict[str, Any]) -> Box:
+    def labelled(self, name: str = NAME, /, **networks: dict[str, Any]) -> FakeContainer:
         """A container that is to be mapped, created on these networks."""
         return self.engine.create(name, LABEL, networks)
 
-    def running(self, name: str = NAME, /, **networks: dict[str, Any]) -> Box:
+    def running(self, name: str = NAME, /, **networks: dict[str, Any]) -> FakeContainer:
         """The same, started."""
         box = self.labelled(name, **networks)
         self.engine.start(box)
         return box
 
-    def stranger(self, settings: dict[str, Any], name: str = "stranger") -> Box:
+    def stranger(self, settings: dict[str, Any], name: str = "stranger") -> FakeContainer:
         """A container that asks for nothing of the mapper, started."""
         box = self.engine.create(name, {}, {HE_IPV6: settings})
         self.engine.start(box)
@@ -75,130 +75,132 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class Scenario:
     """A container `a`, and what the daemon is about to do."""
 
     name: str
-    prepare: Callable[[Scene], object]
+    prepare: Callable[[SimulatedHost], object]
     action: type[EndpointAction]
-    unseen: Callable[[Scene], None] = lambda _: None
+    unseen: Callable[[SimulatedHost], None] = lambda _: None
     """What happens when that is decided, and the daemon does not hear of it."""
     mapped: bool = True
     """Whether `a` ends at its address."""
     releases: frozenset[str] = frozenset({"20.10", "26.1", "28.5", "29.1", "29.7"})
 
 
-def _stopped(scene: Scene) -> None:
-    box = scene.running(he_ipv6=gift(1))
-    scene.engine.stop(box)
+def _stopped(host: SimulatedHost) -> None:
+    box = host.running(he_ipv6=all_settings(1))
+    host.engine.stop(box)
 
 
-def _held(**networks: dict[str, Any]) -> Callable[[Scene], None]:
+def _held(**networks: dict[str, Any]) -> Callable[[SimulatedHost], None]:
     """`a`, mapped and stopped; another holds its address now."""
 
-    def prepare(scene: Scene) -> None:
-        box = scene.running(**networks)
-        scene.daemon.settle()
-        scene.engine.stop(box)
-        scene.stranger({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
+    def prepare(host: SimulatedHost) -> None:
+        box = host.running(**networks)
+        host.daemon.settle()
+        host.engine.stop(box)
+        host.stranger({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
 
     return prepare
 
 
-def _swapped(first: dict[str, Any], second: dict[str, Any]) -> Callable[[Scene], None]:
+def _swapped(first: dict[str, Any], second: dict[str, Any]) -> Callable[[SimulatedHost], None]:
     """Two containers, mapped, whose names were swapped: one must make way."""
 
-    def prepare(scene: Scene) -> None:
-        boxes = [scene.running(OTHER_NAME, **first), scene.running(NAME, **second)]
-        scene.daemon.settle()
+    def prepare(host: SimulatedHost) -> None:
+        boxes = [host.running(OTHER_NAME, **first), host.running(NAME, **second)]
+        host.daemon.settle()
         for box, name in zip((*boxes, boxes[0]), ("between-names", OTHER_NAME, NAME), strict=True):
-            scene.engine.rename(box, name)
+            host.engine.rename(box, name)
 
     return prepare
 
 
-def _with_mac(*, running: bool, **networks: dict[str, Any]) -> Callable[[Scene], None]:
-    def prepare(scene: Scene) -> None:
-        box = scene.engine.create(NAME, LABEL, networks, MAC)
+def _with_mac(*, running: bool, **networks: dict[str, Any]) -> Callable[[SimulatedHost], None]:
+    def prepare(host: SimulatedHost) -> None:
+        box = host.engine.create(NAME, LABEL, networks, MAC)
         if running:
-            scene.engine.start(box)
+            host.engine.start(box)
 
     return prepare
 
 
-def _stopped_with_mac(scene: Scene) -> None:
-    box = scene.engine.create(NAME, LABEL, {HE_IPV6: gift(1)}, MAC)
-    scene.engine.start(box)
-    scene.engine.stop(box)
+def _stopped_with_mac(host: SimulatedHost) -> None:
+    box = host.engine.create(NAME, LABEL, {HE_IPV6: all_settings(1)}, MAC)
+    host.engine.start(box)
+    host.engine.stop(box)
 
 
-def _in_the_way(scene: Scene) -> None:
-    scene.stranger({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
-    scene.engine.told.clear()
+def _in_the_way(host: SimulatedHost) -> None:
+    host.stranger({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
+    host.engine.pending_events.clear()
 
 
-def _mapped_elsewhere(scene: Scene) -> None:
-    scene.running(other=ELSEWHERE)
+def _mapped_elsewhere(host: SimulatedHost) -> None:
+    host.running(other=ELSEWHERE)
 
 
-def _moved(scene: Scene) -> None:
-    scene.running(he_ipv6=gift(1))
+def _moved(host: SimulatedHost) -> None:
+    host.running(he_ipv6=all_settings(1))
 
 
-SECOND_MAC = {**gift(1), "MacAddress": MAC}
+SECOND_MAC = {**all_settings(1), "MacAddress": MAC}
 
-SITUATIONS = (
-    Situation("connect created", lambda scene: scene.labelled(other=ELSEWHERE), Connect),
-    Situation("connect running", _mapped_elsewhere, Connect),
-    Situation("connect refused", _mapped_elsewhere, Connect, _in_the_way, mapped=False),
-    Situation("move created", lambda scene: scene.labelled(he_ipv6=gift(1)), Reconnect),
-    Situation("move stopped", _stopped, Reconnect),
-    Situation("move running", _moved, Reconnect),
-    Situation("move refused", _moved, Reconnect, _in_the_way, mapped=False),
-    Situation(
+SCENARIOS = (
+    Scenario("connect created", lambda host: host.labelled(other=ELSEWHERE), Connect),
+    Scenario("connect running", _mapped_elsewhere, Connect),
+    Scenario("connect refused", _mapped_elsewhere, Connect, _in_the_way, mapped=False),
+    Scenario("move created", lambda host: host.labelled(he_ipv6=all_settings(1)), Reconnect),
+    Scenario("move stopped", _stopped, Reconnect),
+    Scenario("move running", _moved, Reconnect),
+    Scenario("move refused", _moved, Reconnect, _in_the_way, mapped=False),
+    Scenario(
         "move from the user's address",
-        lambda scene: scene.running(he_ipv6=gift(1, USERS_ADDRESS)),
+        lambda host: host.running(he_ipv6=all_settings(1, USERS_ADDRESS)),
         Reconnect,
     ),
-    Situation(
+    Scenario(
         "move on the second network",
-        lambda scene: scene.running(other=ELSEWHERE, he_ipv6=gift(1)),
+        lambda host: host.running(other=ELSEWHERE, he_ipv6=all_settings(1)),
         Reconnect,
     ),
-    Situation(
+    Scenario(
         "move with a MAC address",
-        _with_mac(running=True, he_ipv6=gift(1)),
+        _with_mac(running=True, he_ipv6=all_settings(1)),
         Reconnect,
         releases=frozenset({"20.10", "29.7"}),
     ),
-    Situation(
+    Scenario(
         "move stopped with a MAC address",
         _stopped_with_mac,
         Reconnect,
         releases=frozenset({"20.10", "29.7"}),
     ),
-    Situation(
+    Scenario(
         "move that would lose a MAC address",
-        _with_mac(running=True, he_ipv6=gift(1)),
+        _with_mac(running=True, he_ipv6=all_settings(1)),
         Reconnect,
         mapped=False,
         releases=NOT_KEPT_BY_CONNECT,
     ),
-    Situation(
+    Scenario(
         "move that would lose the second network's MAC address",
-        lambda scene: scene.labelled(other=ELSEWHERE, he_ipv6=SECOND_MAC),
+        lambda host: host.labelled(other=ELSEWHERE, he_ipv6=SECOND_MAC),
         Reconnect,
         mapped=False,
         releases=frozenset({"26.1"}),
     ),
-    Situation("release an added address", _held(other=ELSEWHERE), Release, mapped=False),
-    Situation("release a moved one", _held(he_ipv6=gift(1)), Release, mapped=False),
-    Situation("release to the user's address", _held(he_ipv6=gift(1, USERS_ADDRESS)), Release, mapped=False),
-    Situation("vacate added addresses", _swapped({"other": {}}, {"other": ELSEWHERE}), Vacate),
-    Situation("vacate moved ones", _swapped({HE_IPV6: gift(1)}, {HE_IPV6: gift(2)}), Vacate),
-    Situation(
+    Scenario("release an added address", _held(other=ELSEWHERE), Release, mapped=False),
+    Scenario("release a moved one", _held(he_ipv6=all_settings(1)), Release, mapped=False),
+    Scenario(
+        "release to the user's address", _held(he_ipv6=all_settings(1, USERS_ADDRESS)), Release, mapped=False
+    ),
+    Scenario("vacate added addresses", _swapped({"other": {}}, {"other": ELSEWHERE}), Vacate),
+    Scenario("vacate moved ones", _swapped({HE_IPV6: all_settings(1)}, {HE_IPV6: all_settings(2)}), Vacate),
+    Scenario(
         "vacate to the user's address",
-        _swapped({HE_IPV6: gift(1, SUBNET[0x78])}, {HE_IPV6: gift(2, USERS_ADDRESS)}),
+        _swapped({HE_IPV6: all_settings(1, SUBNET[0x78])}, {HE_IPV6: all_settings(2, USERS_ADDRESS)}),
         Vacate,
     ),
 )

@@ -28,7 +28,7 @@ TASKS_IN_A_ROUND = 200
 SETTINGS = Settings(resync=NEVER)
 
 
-class Hands(Workers[Job]):
+class ManualWorkers(Workers[Job]):
     """Workers that do nothing before they are told to."""
 
     def __init__(self, waiting: list[tuple[Job, Callable[[], Any]]]) -> None:
@@ -39,7 +39,7 @@ class Hands(Workers[Job]):
         self._waiting.append((job, call))
 
 
-class Daemon:
+class SimulatedDaemon:
     """The real controller and the real endpoints, with what their workers are to do and have done."""
 
     def __init__(self, engine: FakeEngine, kernel: World, state_dir: Path) -> None:
@@ -53,11 +53,11 @@ class Daemon:
         self._controller = Controller(
             *(engine, self.endpoints, kernel, SETTINGS),
             timers=self._timers,
-            employ=lambda _count, _deliver: Hands(self.waiting),
+            employ=lambda _count, _deliver: ManualWorkers(self.waiting),
         )
-        self.hear(Subscribed())
+        self.receive(Subscribed())
 
-    def hear(self, message: Message) -> None:
+    def receive(self, message: Message) -> None:
         """Take up one message."""
         self._controller.post(message)
         self._controller.turn()
@@ -95,7 +95,7 @@ class Daemon:
 
     def report(self, number: int) -> None:
         """Hear what one of the jobs brought, however long ago it was done."""
-        self.hear(self.finished.pop(number % len(self.finished)))
+        self.receive(self.finished.pop(number % len(self.finished)))
 
     def wait(self) -> None:
         """Let a while pass."""
@@ -112,8 +112,8 @@ class Daemon:
         """Hear and do all that is to be, in its order; or all but the actions."""
         for _ in range(ROUNDS if act else 1):
             for _ in range(TASKS_IN_A_ROUND):
-                if self._engine.told:
-                    self.hear(self._engine.told.pop(0))
+                if self._engine.pending_events:
+                    self.receive(self._engine.pending_events.pop(0))
                 elif self.finished:
                     self.report(0)
                 elif self.work(0, act=act):

@@ -25,12 +25,12 @@ from dockeripv6mapper.mapping.networks import Networks
 from dockeripv6mapper.mapping.planner import ProxyPlan, plan
 from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
-from tests.property.deadlock import waits_in_vain
-from tests.property.fake_containers import RELEASES, Box, Release
-from tests.property.fake_engine import OTHER, FakeEngine, gift
-from tests.property.fault_injection import Ambush, Death, Trouble
-from tests.property.simulated_daemon import SETTINGS, Daemon
-from tests.property.user_settings import losses, unfinished_marks
+from tests.property.deadlock import is_deadlocked
+from tests.property.fake_containers import RELEASES, FakeContainer, Release
+from tests.property.fake_engine import OTHER, FakeEngine, all_settings
+from tests.property.fault_injection import CallFault, FaultInjection, Killed
+from tests.property.simulated_daemon import SETTINGS, SimulatedDaemon
+from tests.property.user_settings import lost_settings, unfinished_marks
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6
 from tests.unit.controller.world import World
@@ -64,8 +64,8 @@ class Convergence(RuleBasedStateMachine):
         self.directory = TemporaryDirectory()
         self.daemon = self._new_daemon()
 
-    def _new_daemon(self) -> Daemon:
-        return Daemon(self.engine, self.kernel, Path(self.directory.name))
+    def _new_daemon(self) -> SimulatedDaemon:
+        return SimulatedDaemon(self.engine, self.kernel, Path(self.directory.name))
 
     @initialize(on=st.booleans(), act=st.booleans(), release=st.sampled_from(list(RELEASES.values())))
     def begin(self, on: bool, act: bool, release: Release) -> None:
@@ -77,7 +77,7 @@ class Convergence(RuleBasedStateMachine):
 
     def _gift(self, at: IPv6Address | None = None) -> dict[str, Any]:
         self.gifts += 1
-        return gift(self.gifts, at)
+        return all_settings(self.gifts, at)
 
     # --- the user -----------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class Convergence(RuleBasedStateMachine):
         """Somebody takes the address that the daemon is about to give to another."""
         action = one_of(self.daemon.actions, number)
         if isinstance(action, EndpointChange):
-            name = f"{SPARE}-{len(self.engine.told)}"
+            name = f"{SPARE}-{len(self.engine.pending_events)}"
             self.create(name=name, labels={}, on=True, also=False, at=action.address, run=True)
 
     @precondition(lambda self: self.engine.boxes)
@@ -159,19 +159,19 @@ class Convergence(RuleBasedStateMachine):
 
     # --- the news, and the daemon -------------------------------------------------------------------------
 
-    @precondition(lambda self: self.engine.told)
+    @precondition(lambda self: self.engine.pending_events)
     @rule(number=some, again=st.booleans())
-    def hear(self, number: int, again: bool) -> None:
-        message = one_of(self.engine.told, number)
+    def receive(self, number: int, again: bool) -> None:
+        message = one_of(self.engine.pending_events, number)
         if not again:
-            self.engine.told.remove(message)
-        self.daemon.hear(message)
+            self.engine.pending_events.remove(message)
+        self.daemon.receive(message)
 
-    @precondition(lambda self: self.engine.told)
+    @precondition(lambda self: self.engine.pending_events)
     @rule()
     def lose_all(self) -> None:
         """The stream of events is cut, and subscribed to again."""
-        self.engine.told[:] = [Subscribed()]
+        self.engine.pending_events[:] = [Subscribed()]
 
     @precondition(lambda self: self.daemon.waiting)
     @rule(number=some)
@@ -189,19 +189,19 @@ class Convergence(RuleBasedStateMachine):
 
     @rule()
     def ask_for_a_full_pass(self) -> None:
-        self.daemon.hear(ResyncNow())
+        self.daemon.receive(ResyncNow())
 
     @precondition(lambda self: self.daemon.waiting)
-    @rule(number=some, calls=st.integers(min_value=0, max_value=7), trouble=st.sampled_from(Trouble))
-    def get_into_trouble(self, number: int, calls: int, trouble: Trouble) -> None:
+    @rule(number=some, calls=st.integers(min_value=0, max_value=7), fault=st.sampled_from(CallFault))
+    def get_into_trouble(self, number: int, calls: int, fault: CallFault) -> None:
         """A call fails, or the daemon is killed at it and started again: then it hears of nothing before."""
-        self.engine.ambush = Ambush(calls, trouble)
+        self.engine.injection = FaultInjection(calls, fault)
         try:
             self.daemon.work(number)
-        except Death:
-            self.engine.told.clear()
+        except Killed:
+            self.engine.pending_events.clear()
             self.daemon = self._new_daemon()
-        self.engine.ambush = None
+        self.engine.injection = None
 
     @rule(act=st.booleans())
     def settle(self, act: bool) -> None:
@@ -213,20 +213,20 @@ class Convergence(RuleBasedStateMachine):
     @invariant()
     def nobody_loses_what_its_user_gave(self) -> None:
         for box in self.engine.boxes.values():
-            assert self.is_unfinished(box) or not losses(self.engine, box), box
+            assert self.is_unfinished(box) or not lost_settings(self.engine, box), box
 
-    def is_unfinished(self, box: Box) -> bool:
+    def is_unfinished(self, box: FakeContainer) -> bool:
         """Whether what its user set stands in a note or in a mark for the moment."""
         return self.daemon.endpoints.unfinished(box.id) or bool(unfinished_marks(box))
 
     def teardown(self) -> None:
         with self.directory:
-            while self.engine.told:
-                self.daemon.hear(self.engine.told.pop())
+            while self.engine.pending_events:
+                self.daemon.receive(self.engine.pending_events.pop())
             self.settle(act=True)
             self.daemon.full_pass()
             self.settle(act=True)
-            if any(map(self.engine.is_burned, self.engine.boxes.values())):
+            if any(map(self.engine.has_leaked_address, self.engine.boxes.values())):
                 # Before that, nobody can have such an address.
                 self.engine.restart(live=True)
                 self.settle(act=True)
@@ -236,7 +236,7 @@ class Convergence(RuleBasedStateMachine):
                 self.settle(act=True)
                 self.check()
 
-    def start(self, box: Box) -> None:
+    def start(self, box: FakeContainer) -> None:
         """Every container can be started, unless its user made that impossible.
 
         Or the engine did: a start that was refused for an IPv6 address cost the container its IPv4 address
@@ -250,9 +250,9 @@ class Convergence(RuleBasedStateMachine):
                 there.get(name) != each.network_id or "IPv6Address" in each.settings.get("IPAMConfig", {})
                 for name, each in box.given.items()
             )
-            assert any(of_user) or self.engine.is_burned(box), box
+            assert any(of_user) or self.engine.has_leaked_address(box), box
 
-    def waits_for_its_network(self, box: Box) -> bool:
+    def waits_for_its_network(self, box: FakeContainer) -> bool:
         """Whether a container cannot be put back before its user makes the network again."""
         there = {network.id for network in self.engine.networks().items}
         return any(each.network_id not in there for each in box.given.values())
@@ -286,10 +286,10 @@ class Convergence(RuleBasedStateMachine):
         for box in self.engine.boxes.values():
             if self.waits_for_its_network(box):
                 continue
-            assert not losses(self.engine, box), box
+            assert not lost_settings(self.engine, box), box
             assert not self.is_unfinished(box), box
         for container in facts.containers.values():
-            assert not waits_in_vain(container, facts, desired), facts
+            assert not is_deadlocked(container, facts, desired), facts
 
 
 def one_of(items: Iterable[T], number: int) -> T:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tests.lab.chaos.runner import Broken, Stage
+from tests.lab.chaos.runner import Failure, Runner
 from tests.lab.chaos.shrink import shrink
 from tests.lab.chaos.steps import Step, draw
 from tests.lab.engines import Flavour
@@ -23,12 +23,12 @@ Numbered = tuple[int, Step]
 """A step, and its number in the sequence of its seed."""
 
 
-def attempt(lab: Lab, numbered: Sequence[Numbered], log: Path) -> Broken | None:
+def attempt(lab: Lab, numbered: Sequence[Numbered], log: Path) -> Failure | None:
     """Carry out a sequence on a fresh stage; the daemon's log is kept in `log` where something broke."""
-    with Stage(lab, lab.hosts[0]) as stage:
-        broken = stage.play([step for _, step in numbered])
+    with Runner(lab, lab.hosts[0]) as runner:
+        broken = runner.run([step for _, step in numbered])
         if broken:
-            log.write_text(stage.mapper.log())
+            log.write_text(runner.mapper.log())
     return broken
 
 
@@ -76,7 +76,7 @@ def main(
     raise typer.Exit(1)
 
 
-def _say(broken: Broken, numbered: Sequence[Numbered]) -> None:
+def _say(broken: Failure, numbered: Sequence[Numbered]) -> None:
     typer.echo(f"broken after {broken.after} of {len(numbered)} steps:")
     for what in broken.what:
         typer.echo(f"  {what}")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Interface
 
 from tests.lab.chaos.steps import Fault
-from tests.lab.chaos.user_settings import Ledger
+from tests.lab.chaos.user_settings import UserSettings
 from tests.lab.hosts import KERNEL_DEFAULTS, UPLINK, Host
 from tests.lab.namespaces import Namespace
 from tests.lab.router import BRIDGE
@@ -31,11 +31,11 @@ SILENT = frozenset(
 """Faults that neither kernel nor engine tells of: only the next full pass finds them."""
 
 
-class Faults:
+class FaultInjector:
     """Brings faults upon one host of a lab, which has two links to the router while these last."""
 
-    def __init__(self, lab: Lab, host: Host, ledger: Ledger) -> None:
-        self._host, self._ledger = host, ledger
+    def __init__(self, lab: Lab, host: Host, user_settings: UserSettings) -> None:
+        self._host, self._user_settings = host, user_settings
         self._router: Namespace = lab.router.namespace
         self._number = lab.hosts.index(host) + 1
         self._default_on = UPLINK
@@ -48,16 +48,16 @@ class Faults:
         """Leave the host with one link, as it was."""
         self._ip("link", "del", SECOND_LINK)
         self._default_on = UPLINK
-        self._make_anew(UPLINK)
+        self._recreate(UPLINK)
 
-    def bring(self, fault: Fault) -> None:
+    def inject(self, fault: Fault) -> None:
         """Bring about a fault of links, routes, tables or engine; those of the daemon are not known here."""
         engine, run = self._host.engine, self._host.namespace.run
         ways: dict[Fault, Callable[[], object]] = {
             Fault.FLUSH_PROXIES: self._flush_proxies,
             Fault.LINK_DOWN: self._link_down,
             Fault.LINK_UP: self._link_up,
-            Fault.LINK_ANEW: lambda: self._make_anew(UPLINK),
+            Fault.RECREATE_LINK: lambda: self._recreate(UPLINK),
             Fault.IPV6_OFF: self._ipv6_off,
             Fault.IPV6_ON: self._ipv6_on,
             Fault.RESET_SYSCTLS: self._reset_sysctls,
@@ -97,7 +97,7 @@ class Faults:
     def _flush_proxies(self) -> None:
         for address, link in self._host.proxy_entries():
             self._ip("-6", "neigh", "del", "proxy", str(address), "dev", link)
-        self._ledger.entries.clear()
+        self._user_settings.entries.clear()
 
     def _move_route(self) -> None:
         before = self._default_on
@@ -105,7 +105,7 @@ class Faults:
         self._ip("-6", "route", "del", *DEFAULT_VIA, "dev", before)
         self._ip("-6", "route", "replace", *DEFAULT_VIA, "dev", self._default_on)
 
-    def _make_anew(self, link: str) -> None:
+    def _recreate(self, link: str) -> None:
         self._ip("link", "del", link)
         self._forget_entries(link)
         self._add_link(link)
@@ -125,7 +125,7 @@ class Faults:
 
     def _forget_entries(self, link: str) -> None:
         """The kernel itself drops every entry of a link that goes."""
-        self._ledger.entries = {entry for entry in self._ledger.entries if entry[1] != link}
+        self._user_settings.entries = {entry for entry in self._user_settings.entries if entry[1] != link}
 
     def _ip(self, *args: str) -> None:
         """Run `ip`; what a link in this state does not take, it does not take."""

@@ -11,7 +11,7 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from tests.lab.chaos.user_settings import Ledger
+from tests.lab.chaos.user_settings import UserSettings
 from tests.lab.commands import CommandError
 from tests.lab.containers import MAPPER_PROTOCOL
 from tests.lab.hosts import Host
@@ -25,14 +25,16 @@ TWO_HOLDERS_SECONDS = 1.0
 """A list is not taken at one instant: two that follow each other may both be in it."""
 
 
-class Observer:
+class InvariantMonitor:
     """A thread that watches one host. What did not hold stands in `broken`."""
 
-    def __init__(self, host: Host, api: docker.APIClient, ledger: Ledger, ended: Callable[[], bool]) -> None:
+    def __init__(
+        self, host: Host, api: docker.APIClient, user_settings: UserSettings, ended: Callable[[], bool]
+    ) -> None:
         """`ended`: whether the daemon has ended by itself."""
-        self._host, self._api, self._ledger, self._ended = host, api, ledger, ended
+        self._host, self._api, self._user_settings, self._ended = host, api, user_settings, ended
         self.broken: dict[str, None] = {}
-        self.excused = threading.Event()
+        self.suspended = threading.Event()
         """Set while the daemon cannot know what it would have to act upon."""
         self._since: dict[str, float] = {}
         self._stopping = threading.Event()
@@ -51,20 +53,20 @@ class Observer:
     def _watch(self) -> None:
         while not self._stopping.wait(EVERY_SECONDS):
             try:
-                complaints = dict(self._complaints())
+                violations = dict(self._current_violations())
             except (requests.RequestException, DockerException, CommandError):
                 # The engine is away, or the host's link: nothing can be said of this moment.
-                complaints = {}
-            if self.excused.is_set():
+                violations = {}
+            if self.suspended.is_set():
                 self._since.clear()
                 continue
             now = time.monotonic()
-            self._since = {what: self._since.get(what, now) for what in complaints}
+            self._since = {what: self._since.get(what, now) for what in violations}
             for what, since in self._since.items():
-                if now - since >= complaints[what]:
+                if now - since >= violations[what]:
                     self.broken[f"{what} (for {now - since:.1f} s)"] = None
 
-    def _complaints(self) -> Iterator[tuple[str, float]]:
+    def _current_violations(self) -> Iterator[tuple[str, float]]:
         """What is wrong at this moment, each with the seconds for which it may be."""
         if self._ended():
             yield "the daemon has ended by itself", 0.0
@@ -83,7 +85,7 @@ class Observer:
         networks = {network["Name"]: network["Id"] for network in self._api.networks()}
         for container in running:
             attached = set(container["NetworkSettings"]["Networks"])
-            for network in self._ledger.missing(container["Id"], attached, networks):
+            for network in self._user_settings.missing(container["Id"], attached, networks):
                 yield f"{container['Names'][0]} is not on {network}, which its user gave it", DETACHED_SECONDS
 
 

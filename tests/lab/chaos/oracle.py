@@ -21,8 +21,8 @@ from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.model import Container, Host, Link, Mapping, Network, Reason, Refusal
 from dockeripv6mapper.settings import Settings
 from tests.lab import hosts
-from tests.lab.chaos.steps import UNMAPPED
-from tests.lab.chaos.user_settings import Ledger
+from tests.lab.chaos.steps import NEVER_MAPPED
+from tests.lab.chaos.user_settings import UserSettings
 from tests.lab.containers import MAPPER_PROTOCOL
 
 SETTINGS = Settings()
@@ -32,8 +32,8 @@ SILENT_LINKS = {"LOOPBACK", "POINTOPOINT", "NOARP"}
 class Oracle:
     """Looks at one host, and knows what should be there."""
 
-    def __init__(self, host: hosts.Host, api: docker.APIClient, ledger: Ledger) -> None:
-        self._host, self._api, self._ledger = host, api, ledger
+    def __init__(self, host: hosts.Host, api: docker.APIClient, user_settings: UserSettings) -> None:
+        self._host, self._api, self._user_settings = host, api, user_settings
 
     def differences(self) -> list[str]:
         """Return what is not as it should be; nothing, where all is well."""
@@ -48,7 +48,7 @@ class Oracle:
         desired.update(facts, list(facts.containers))
         networks = {network.name: network.id for network in facts.networks}
         return [
-            *(each for shown in inspected for each in self._ledger.losses(shown, networks)),
+            *(each for shown in inspected for each in self._user_settings.lost_settings(shown, networks)),
             *(each for container in facts.containers.values() for each in _judge(container, facts, desired)),
             *(each for container in facts.containers.values() for each in self._untouched(container)),
             *self._entries(facts, desired),
@@ -88,10 +88,10 @@ class Oracle:
 
     def _untouched(self, container: Container) -> Iterator[str]:
         """Where its labels come to nothing, a container is on the networks that its user gave it alone."""
-        given = self._ledger.containers.get(container.id)
+        settings = self._user_settings.containers.get(container.id)
         attached = {each.network for each in container.endpoints}
-        if given is not None and given.asks in UNMAPPED and attached != given.networks.keys():
-            yield f"{container.name} is on {attached}, and its user gave it {set(given.networks)}"
+        if settings is not None and settings.labels in NEVER_MAPPED and attached != settings.networks.keys():
+            yield f"{container.name} is on {attached}, and its user gave it {set(settings.networks)}"
 
     def _entries(self, facts: Facts, desired: Desired) -> Iterator[str]:
         wanted = {
@@ -104,7 +104,7 @@ class Oracle:
             yield f"{address} is not proxied on {link}"
         for address, link in ours - wanted:
             yield f"{address} is proxied on {link}, and should not be"
-        for address, link in self._ledger.entries - (all_entries - ours):
+        for address, link in self._user_settings.entries - (all_entries - ours):
             yield f"somebody's entry for {address} on {link} is gone, or ours now"
 
 

@@ -16,25 +16,25 @@ CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Trap:
+class Interception:
     """What is done once, at one of the daemon's next calls."""
 
     calls: tuple[bytes, ...]
     """How the paths of the requests end, one after the other: `/connect`. It is done at the last of them."""
     after: bool
     """Once the engine has answered; else the engine never hears of the call."""
-    spring: Callable[[], None]
+    action: Callable[[], None]
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class Connection:
     """One connection of the daemon's, on both sides of the relay."""
 
     daemon: socket.socket
     engine: socket.socket
     events: bool = False
     """Whether it carries the event stream."""
-    trap: Trap | None = None
+    interception: Interception | None = None
     """To be sprung by the engine's next answer."""
 
     def cut(self) -> None:
@@ -50,11 +50,11 @@ class Relay:
     def __init__(self, path: Path, engine: Path) -> None:
         self._path, self._engine = path, engine
         self._listener = socket.socket(socket.AF_UNIX)
-        self._lines: set[Line] = set()
+        self._lines: set[Connection] = set()
         self._guard = threading.Lock()
-        self.deaf = False
+        self.drop_events = False
         """Whether events are swallowed."""
-        self._trap: Trap | None = None
+        self._interception: Interception | None = None
 
     @property
     def url(self) -> str:
@@ -83,16 +83,16 @@ class Relay:
         for line in lines:
             line.cut()
 
-    def set_trap(self, trap: Trap) -> None:
+    def intercept(self, interception: Interception) -> None:
         """Lay a trap, in the place of one that is laid already."""
         with self._guard:
-            self._trap = trap
+            self._interception = interception
 
-    def be_good(self) -> None:
+    def pass_everything(self) -> None:
         """From now on, carry everything, and lay no trap."""
-        self.deaf = False
+        self.drop_events = False
         with self._guard:
-            self._trap = None
+            self._interception = None
 
     def _accept(self) -> None:
         while True:
@@ -107,12 +107,12 @@ class Relay:
                 daemon.close()
                 engine.close()
                 continue
-            line = Line(daemon, engine)
+            line = Connection(daemon, engine)
             with self._guard:
                 self._lines.add(line)
             threading.Thread(target=self._carry, args=(line,), name="relay", daemon=True).start()
 
-    def _carry(self, line: Line) -> None:
+    def _carry(self, line: Connection) -> None:
         """Carry a connection both ways until either side ends it."""
         back = threading.Thread(target=self._pump, args=(line.engine, self._answer, line), daemon=True)
         back.start()
@@ -123,37 +123,43 @@ class Relay:
         with self._guard:
             self._lines.discard(line)
 
-    def _pump(self, source: socket.socket, carry: Callable[[Line, bytes], None], line: Line) -> None:
+    def _pump(
+        self, source: socket.socket, carry: Callable[[Connection, bytes], None], line: Connection
+    ) -> None:
         with suppress(OSError):
             while chunk := source.recv(CHUNK):
                 carry(line, chunk)
         line.cut()
 
-    def _request(self, line: Line, chunk: bytes) -> None:
+    def _request(self, line: Connection, chunk: bytes) -> None:
         path = chunk.partition(b" HTTP/")[0]
         if path.startswith(b"GET") and b"/events" in path:
             line.events = True
-        if (trap := self._caught(path)) is not None:
-            if not trap.after:
-                trap.spring()
+        if (interception := self._matching(path)) is not None:
+            if not interception.after:
+                interception.action()
                 line.cut()
                 return
-            line.trap = trap
+            line.interception = interception
         line.engine.sendall(chunk)
 
-    def _caught(self, path: bytes) -> Trap | None:
+    def _matching(self, path: bytes) -> Interception | None:
         """The trap that a request is caught in; no other will be."""
         with self._guard:
-            trap = self._trap
-            if trap is None or not (path.startswith(b"POST") and path.endswith(trap.calls[0])):
+            interception = self._interception
+            if interception is None or not (
+                path.startswith(b"POST") and path.endswith(interception.calls[0])
+            ):
                 return None
-            self._trap = replace(trap, calls=trap.calls[1:]) if len(trap.calls) > 1 else None
-            return trap if self._trap is None else None
+            self._interception = (
+                replace(interception, calls=interception.calls[1:]) if len(interception.calls) > 1 else None
+            )
+            return interception if self._interception is None else None
 
-    def _answer(self, line: Line, chunk: bytes) -> None:
-        trap, line.trap = line.trap, None
-        if trap is not None:
-            trap.spring()
+    def _answer(self, line: Connection, chunk: bytes) -> None:
+        interception, line.interception = line.interception, None
+        if interception is not None:
+            interception.action()
         # A subscription is answered all the same, else it would be no subscription.
-        if not (line.events and self.deaf) or chunk.startswith(b"HTTP/"):
+        if not (line.events and self.drop_events) or chunk.startswith(b"HTTP/"):
             line.daemon.sendall(chunk)

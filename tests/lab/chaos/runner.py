@@ -12,13 +12,21 @@ from typing import Self
 import docker
 
 from dockeripv6mapper.engine.recovery import LATE_SECONDS
-from tests.lab.chaos.faults import SILENT, Faults
-from tests.lab.chaos.invariants import Observer
+from tests.lab.chaos.faults import SILENT, FaultInjector
+from tests.lab.chaos.invariants import InvariantMonitor
 from tests.lab.chaos.operations import Operations
 from tests.lab.chaos.oracle import Oracle
-from tests.lab.chaos.relay import Relay, Trap
-from tests.lab.chaos.steps import Fault, ForeignEntry, KillDaemon, KillDaemonAt, KillDaemonInMove, Pause, Step
-from tests.lab.chaos.user_settings import Ledger
+from tests.lab.chaos.relay import Interception, Relay
+from tests.lab.chaos.steps import (
+    AddForeignEntry,
+    AwaitConvergence,
+    Fault,
+    KillDaemon,
+    KillDaemonAt,
+    KillDaemonInMove,
+    Step,
+)
+from tests.lab.chaos.user_settings import UserSettings
 from tests.lab.commands import CommandError
 from tests.lab.containers import EMPTY_PLAN, plan_of
 from tests.lab.hosts import UPLINK, Host
@@ -40,29 +48,29 @@ ALARMS = ("Traceback", "unexpected: ")
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class Failure:
     """What did not hold, and after how many steps of the sequence."""
 
     after: int
     what: tuple[str, ...]
 
 
-class Stage:
+class Runner:
     """A host with a daemon, made ready for a sequence and left as it was."""
 
     def __init__(self, lab: Lab, host: Host) -> None:
         self._host = host
-        self._ledger = Ledger()
+        self._user_settings = UserSettings()
         self._api = docker.APIClient(base_url=host.engine.url)
-        self._faults = Faults(lab, host, self._ledger)
-        self._operations = Operations(host, self._api, self._ledger)
-        self._oracle = Oracle(host, self._api, self._ledger)
-        self._observer = Observer(host, self._api, self._ledger, self._ended)
+        self._fault_injector = FaultInjector(lab, host, self._user_settings)
+        self._operations = Operations(host, self._api, self._user_settings)
+        self._oracle = Oracle(host, self._api, self._user_settings)
+        self._monitor = InvariantMonitor(host, self._api, self._user_settings, self._ended)
         self._relay = Relay(host.workdir / "relay.sock", host.engine.socket)
         options = ("--docker-host", self._relay.url, "--resync", str(RESYNC_SECONDS))
         self.mapper = Mapper(host, *options)
         self._killing = threading.Lock()
-        self._deadly = False
+        self._may_kill = False
         """Whether the daemon may be killed: not any more, once a pause has begun."""
         self._killed = False
         self._was_killed = False
@@ -72,65 +80,67 @@ class Stage:
         """How many times the log must say that the daemon is connected before it can be held to anything."""
         self._silent = False
         """Whether something happened since the last pause that only a full pass finds."""
-        self._teardown = ExitStack()
+        self._exit_stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.callback(self._api.close)
             self._host.reset()
             stack.callback(self._host.reset)
-            self._faults.set_up()
-            stack.callback(self._faults.take_down)
+            self._fault_injector.set_up()
+            stack.callback(self._fault_injector.take_down)
             self._operations.create_networks()
             stack.enter_context(self._relay)
             stack.enter_context(self.mapper)
-            stack.callback(self._wake)
-            stack.enter_context(self._observer)
-            self._teardown = stack.pop_all()
+            stack.callback(self._unblock)
+            stack.enter_context(self._monitor)
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._teardown.__exit__(kind, error, trace)
+        self._exit_stack.__exit__(kind, error, trace)
 
-    def play(self, steps: Sequence[Step]) -> Broken | None:
+    def run(self, steps: Sequence[Step]) -> Failure | None:
         """Carry out a sequence, and start at its end what can be started; returns what broke, if anything."""
-        wrong = self._pause()
+        wrong = self._await_convergence()
         for number, step in enumerate(steps, start=1):
             if not wrong:
                 self._carry_out(step)
-                wrong = self._pause() if step == Pause() else list(self._observer.broken)
+                wrong = (
+                    self._await_convergence() if step == AwaitConvergence() else list(self._monitor.broken)
+                )
             if wrong:
-                return Broken(number, tuple(wrong))
-        wrong = self._pause() or self._start_everything() or self._pause()
+                return Failure(number, tuple(wrong))
+        wrong = self._await_convergence() or self._start_everything() or self._await_convergence()
         wrong += [f"the log says {alarm!r}" for alarm in ALARMS if alarm in self.mapper.log()]
-        return Broken(len(steps), tuple(wrong)) if wrong else None
+        return Failure(len(steps), tuple(wrong)) if wrong else None
 
     def _carry_out(self, step: Step) -> None:
         match step:
-            case Pause():
+            case AwaitConvergence():
                 pass
             case KillDaemon(milliseconds):
-                self._expect_death()
+                self._allow_kill()
                 threading.Timer(milliseconds / 1000, self._kill).start()
             case KillDaemonAt(call, after):
-                self._expect_death()
-                self._relay.set_trap(Trap((f"/{call}".encode(),), after, self._kill))
+                self._allow_kill()
+                self._relay.intercept(Interception((f"/{call}".encode(),), after, self._kill))
             case KillDaemonInMove(call, after):
-                self._expect_death()
-                self._relay.set_trap(Trap(CALLS_OF_A_MOVE[:call], after, self._kill))
-            case ForeignEntry(suffix):
+                self._allow_kill()
+                self._relay.intercept(Interception(CALLS_OF_A_MOVE[:call], after, self._kill))
+            case AddForeignEntry(suffix):
                 self._make_entry(suffix)
             case Fault():
-                self._befall(step)
+                self._inject(step)
             case _:
                 self._operations.carry_out(step)
 
-    def _befall(self, fault: Fault) -> None:
+    def _inject(self, fault: Fault) -> None:
         self._silent |= fault in SILENT
         if fault is not Fault.FLUSH_PROXIES:
-            self._observer.excused.set()
+            self._monitor.suspended.set()
         match fault:
             case Fault.RESTART_DAEMON:
                 self._restart()
@@ -139,29 +149,29 @@ class Stage:
             case Fault.CUT_CONNECTIONS:
                 self._relay.cut()
             case Fault.LOSE_EVENTS:
-                self._relay.deaf = True
+                self._relay.drop_events = True
             case _:
-                self._faults.bring(fault)
+                self._fault_injector.inject(fault)
                 if fault in RESTARTS:
-                    self._ledger.engine_restarted()
+                    self._user_settings.engine_restarted()
 
     # --- the daemon ---------------------------------------------------------------------------------------
 
     def _ended(self) -> bool:
         return not self.mapper.running and not self._killed
 
-    def _expect_death(self) -> None:
-        self._observer.excused.set()
-        self._deadly = True
+    def _allow_kill(self) -> None:
+        self._monitor.suspended.set()
+        self._may_kill = True
 
     def _kill(self) -> None:
         with self._killing:
-            if self._deadly and self.mapper.running:
+            if self._may_kill and self.mapper.running:
                 self._killed = self._was_killed = True
                 self.mapper.kill()
 
     def _restart(self) -> None:
-        self._wake()
+        self._unblock()
         with self._killing:
             if self.mapper.running:
                 # One that has not come to its first line yet is ended by the signal itself.
@@ -180,17 +190,17 @@ class Stage:
                 os.kill(self.mapper.pid, signal.SIGSTOP)
                 self._frozen = True
 
-    def _wake(self) -> None:
+    def _unblock(self) -> None:
         """End all that keeps the daemon from its work."""
-        self._relay.be_good()
+        self._relay.pass_everything()
         with self._killing:
-            self._deadly = False
+            self._may_kill = False
             if self._frozen and self.mapper.running:
                 os.kill(self.mapper.pid, signal.SIGCONT)
             self._frozen = False
 
-    def _revive(self) -> None:
-        self._wake()
+    def _ensure_running(self) -> None:
+        self._unblock()
         with self._killing:
             if self._killed:
                 self._start()
@@ -201,10 +211,10 @@ class Stage:
 
     # --- the pauses ---------------------------------------------------------------------------------------
 
-    def _pause(self) -> list[str]:
+    def _await_convergence(self) -> list[str]:
         """Wait until all is as it should be; returns what is not."""
-        self._revive()
-        within = WITHIN_SECONDS + (RESYNC_SECONDS if self._silent or self._operations.untold else 0)
+        self._ensure_running()
+        within = WITHIN_SECONDS + (RESYNC_SECONDS if self._silent or self._operations.silent_change else 0)
         # A call of the process that was killed may be carried out until then.
         within += LATE_SECONDS if self._was_killed else 0
         try:
@@ -212,14 +222,14 @@ class Stage:
         except AssertionError:
             if differences := self._oracle.differences():
                 state = "runs" if self.mapper.running else "does not run"
-                return [f"the daemon {state}", *differences, *self._observer.broken]
+                return [f"the daemon {state}", *differences, *self._monitor.broken]
         try:
             eventually(lambda: self._still_planned() == [], within)
         except AssertionError:
             return [f"still planned: {each}" for each in self._still_planned()]
-        self._silent = self._operations.untold = self._was_killed = False
-        self._observer.excused.clear()
-        return [*self._observer.broken, *self._start_again(list(self._operations.unstartable))]
+        self._silent = self._operations.silent_change = self._was_killed = False
+        self._monitor.suspended.clear()
+        return [*self._monitor.broken, *self._start_again(list(self._operations.failed_starts))]
 
     def _still_planned(self) -> list[str]:
         plan = plan_of(self._host)
@@ -236,10 +246,10 @@ class Stage:
         """Start what is not kept from it by its own user; returns what could not be started."""
         wrong = []
         for container_id in container_ids:
-            self._operations.unstartable.pop(container_id, None)
-            if self._operations.is_to_be_startable(container_id):
+            self._operations.failed_starts.pop(container_id, None)
+            if self._operations.should_start(container_id):
                 self._operations.start(container_id)
-                if error := self._operations.unstartable.pop(container_id, None):
+                if error := self._operations.failed_starts.pop(container_id, None):
                     wrong.append(f"a container cannot be started: {error}")
         return wrong
 
@@ -251,4 +261,4 @@ class Stage:
                 self._host.add_proxy_entry(entry[0])
             except CommandError:  # the link is down
                 return
-            self._ledger.entries.add(entry)
+            self._user_settings.entries.add(entry)

@@ -26,7 +26,7 @@ FIRST_CHOSEN, CHOSEN = 50, 200
 T = TypeVar("T")
 
 
-class Asks(Enum):
+class MapperLabels(Enum):
     """What a container's labels ask for: what of them follows `ipv6.mapper.`, with spaces between."""
 
     NOTHING = ""
@@ -41,17 +41,17 @@ class Asks(Enum):
     @property
     def network(self) -> str | None:
         """The network on which the mapper may change the IPv6 address."""
-        if self in UNMAPPED:
+        if self in NEVER_MAPPED:
             return None
         return self.value.split()[0].removeprefix("network=")
 
 
-UNMAPPED = (Asks.NOTHING, Asks.NONSENSE, Asks.NOWHERE)
+NEVER_MAPPED = (MapperLabels.NOTHING, MapperLabels.NONSENSE, MapperLabels.NOWHERE)
 """Labels that come to nothing on any host: such a container is never touched."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class EndpointOptions:
     """What a user asks for on a network besides an IPv6 address."""
 
     ipv4: int | None = None
@@ -69,7 +69,7 @@ class Wishes:
         return " ".join(filter(None, (ipv4, *self.aliases, *self.links, *flags)))
 
 
-class Attached(Enum):
+class FirstNetwork(Enum):
     """What the user attaches a container to when it is made."""
 
     DEFAULT = "bridge"
@@ -85,21 +85,21 @@ class Attached(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Make:
+class CreateContainer:
     """`docker run -d` or `docker create`."""
 
     name: str
-    asks: Asks
-    attached: Attached
-    wishes: Wishes
+    labels: MapperLabels
+    attached: FirstNetwork
+    options: EndpointOptions
     run: bool
 
     def __str__(self) -> str:
-        labels, on = self.asks.value or "no labels", f"{self.attached.value} {self.wishes}".strip()
+        labels, on = self.labels.value or "no labels", f"{self.attached.value} {self.options}".strip()
         return f"{'run' if self.run else 'create'} {self.name} ({labels}; on {on})"
 
 
-class Verb(Enum):
+class Command(Enum):
     """What is done to a container: the arguments of `docker`, before its name."""
 
     START = ("start",)
@@ -112,14 +112,14 @@ class Verb(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Do:
+class ContainerCommand:
     """`docker VERB NAME`."""
 
-    verb: Verb
+    command: Command
     name: str
 
     def __str__(self) -> str:
-        return f"{' '.join(self.verb.value)} {self.name}"
+        return f"{' '.join(self.command.value)} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
+class SwapNames:
     """Two containers take each other's names."""
 
     name: str
@@ -145,40 +145,40 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True)
-class Plug:
+class ChangeConnection:
     """`docker network connect`, or `disconnect`."""
 
     name: str
     network: str
     connect: bool
-    wishes: Wishes
+    options: EndpointOptions
 
     def __str__(self) -> str:
-        verb = "connect" if self.connect else "disconnect"
-        return f"network {verb} {self.network} {self.name} {self.wishes}".strip()
+        command = "connect" if self.connect else "disconnect"
+        return f"network {command} {self.network} {self.name} {self.options}".strip()
 
 
-class Fate(Enum):
+class NetworkChange(Enum):
     """What becomes of a network. To remove one, its containers are stopped first."""
 
     CREATE = "create"
     REMOVE = "remove"
-    ANEW = "remove and create"
+    RECREATE = "remove and create"
 
 
 @dataclass(frozen=True, slots=True)
-class OfNetwork:
+class ChangeNetwork:
     """A network comes, goes, or is made anew with the same name."""
 
     network: str
-    fate: Fate
+    change: NetworkChange
 
     def __str__(self) -> str:
-        return f"network: {self.fate.value} {self.network}"
+        return f"network: {self.change.value} {self.network}"
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignEntry:
+class AddForeignEntry:
     """Somebody makes a proxy entry by hand, at an address that a container may want."""
 
     suffix: int
@@ -234,7 +234,7 @@ class Fault(Enum):
     FLUSH_PROXIES = "flush all proxy entries"
     LINK_DOWN = "uplink down"
     LINK_UP = "uplink up"
-    LINK_ANEW = "uplink removed and made anew"
+    RECREATE_LINK = "uplink removed and made anew"
     IPV6_OFF = "disable_ipv6=1 on the uplink"
     IPV6_ON = "disable_ipv6=0 on the uplink"
     RESET_SYSCTLS = "reset the sysctls"
@@ -247,7 +247,7 @@ class Fault(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class AwaitConvergence:
     """Wait until all is as it should be."""
 
     def __str__(self) -> str:
@@ -255,31 +255,48 @@ class Pause:
 
 
 Kill = KillDaemon | KillDaemonAt | KillDaemonInMove
-Step = Make | Do | Rename | Swap | Plug | OfNetwork | ForeignEntry | Kill | Fault | Pause
+Step = (
+    CreateContainer
+    | ContainerCommand
+    | Rename
+    | SwapNames
+    | ChangeConnection
+    | ChangeNetwork
+    | AddForeignEntry
+    | Kill
+    | Fault
+    | AwaitConvergence
+)
 
-RARE = frozenset({Fault.RESTART_ENGINE, Fault.RESTART_ENGINE_LIVE, Fault.KILL_ENGINE})
+SLOW_FAULTS = frozenset({Fault.RESTART_ENGINE, Fault.RESTART_ENGINE_LIVE, Fault.KILL_ENGINE})
 """Faults that take seconds, and leave few containers running."""
-MENDED_BY = {Fault.LINK_DOWN: Fault.LINK_UP, Fault.IPV6_OFF: Fault.IPV6_ON}
+REPAIRED_BY = {Fault.LINK_DOWN: Fault.LINK_UP, Fault.IPV6_OFF: Fault.IPV6_ON}
 
 KINDS = {"pause": 20, "make": 22, "do": 22, "name": 6, "plug": 7, "network": 3, "fault": 20}
-ASKS_WEIGHTS = dict.fromkeys(Asks, 1) | {Asks.NOTHING: 2, Asks.ADDRESS: 8, Asks.CONTENDED: 4}
-ATTACHED_WEIGHTS = dict.fromkeys(Attached, 1) | {Attached.DEFAULT: 5, Attached.MAPPED: 8}
-VERB_WEIGHTS = dict.fromkeys(Verb, 2) | {Verb.START: 5, Verb.RESTART: 3, Verb.REMOVE: 3}
-FAULT_WEIGHTS = {fault: 1 if fault in RARE else 4 for fault in Fault if fault not in MENDED_BY.values()}
+ASKS_WEIGHTS = dict.fromkeys(MapperLabels, 1) | {
+    MapperLabels.NOTHING: 2,
+    MapperLabels.ADDRESS: 8,
+    MapperLabels.CONTENDED: 4,
+}
+ATTACHED_WEIGHTS = dict.fromkeys(FirstNetwork, 1) | {FirstNetwork.DEFAULT: 5, FirstNetwork.MAPPED: 8}
+VERB_WEIGHTS = dict.fromkeys(Command, 2) | {Command.START: 5, Command.RESTART: 3, Command.REMOVE: 3}
+FAULT_WEIGHTS = {
+    fault: 1 if fault in SLOW_FAULTS else 4 for fault in Fault if fault not in REPAIRED_BY.values()
+}
 CALLS_OF_A_MOVE = 4
-WISHED = 0.6
+OPTION_PROBABILITY = 0.6
 """How likely each wish is."""
-MENDING = 0.4
+REPAIR_PROBABILITY = 0.4
 """How likely each step is to mend what is broken: a host without network or uplink has nothing to lose."""
 
 
 def draw(seed: int, count: int) -> list[Step]:
     """Return the sequence of a seed; a longer one begins with the shorter."""
-    drawing = Drawing(random.Random(seed))  # noqa: S311 - to be drawn again from the same seed, not to be secret
-    return [drawing.step() for _ in range(count)]
+    generator = StepGenerator(random.Random(seed))  # noqa: S311 - to be drawn again from the same seed, not to be secret
+    return [generator.step() for _ in range(count)]
 
 
-class Drawing:
+class StepGenerator:
     """Draws steps, with a rough idea of what is there, so that most of them find something to act upon."""
 
     def __init__(self, chance: random.Random) -> None:
@@ -288,7 +305,7 @@ class Drawing:
         """Of containers that should be there."""
         self._gone: list[str] = []
         """Networks that should not."""
-        self._faults: list[Fault] = []
+        self._fault_injector: list[Fault] = []
         """Faults that last until they are mended."""
         self._addresses = 0
         """How many IPv4 addresses were asked for: no two containers ask for one."""
@@ -299,15 +316,15 @@ class Drawing:
         """Return the next step."""
         if self._next:
             return self._next.pop(0)
-        if self._gone and self._chance.random() < MENDING:
-            return OfNetwork(self._gone.pop(), Fate.CREATE)
-        if self._faults and self._chance.random() < MENDING:
-            return MENDED_BY[self._faults.pop()]
+        if self._gone and self._chance.random() < REPAIR_PROBABILITY:
+            return ChangeNetwork(self._gone.pop(), NetworkChange.CREATE)
+        if self._fault_injector and self._chance.random() < REPAIR_PROBABILITY:
+            return REPAIRED_BY[self._fault_injector.pop()]
         kind = self._weighted(KINDS)
         if not self._names and kind in ("do", "name", "plug"):
             kind = "make"
         drawn: dict[str, Callable[[], Step]] = {
-            "pause": Pause,
+            "pause": AwaitConvergence,
             "make": self._make,
             "do": self._do,
             "name": self._name,
@@ -322,81 +339,90 @@ class Drawing:
             return self._do()
         name = self._chance.choice(free)
         self._names.add(name)
-        asks, attached = self._weighted(ASKS_WEIGHTS), self._weighted(ATTACHED_WEIGHTS)
-        return Make(name, asks, attached, self._wishes(), run=self._chance.random() < 0.75)
-
-    def _wishes(self) -> Wishes:
-        self._addresses += 1
-        return Wishes(
-            ipv4=FIRST_CHOSEN + self._addresses % CHOSEN if self._wished() else None,
-            aliases=("chosen",) if self._wished() else (),
-            links=("friend:buddy",) if self._wished() else (),
-            option=self._wished(),
-            mac=self._wished() and self._wished(),
+        labels, attached = self._weighted(ASKS_WEIGHTS), self._weighted(ATTACHED_WEIGHTS)
+        return CreateContainer(
+            name, labels, attached, self._endpoint_options(), run=self._chance.random() < 0.75
         )
 
-    def _wished(self) -> bool:
-        return self._chance.random() < WISHED
+    def _endpoint_options(self) -> EndpointOptions:
+        self._addresses += 1
+        return EndpointOptions(
+            ipv4=FIRST_CHOSEN + self._addresses % CHOSEN if self._wants_option() else None,
+            aliases=("chosen",) if self._wants_option() else (),
+            links=("friend:buddy",) if self._wants_option() else (),
+            option=self._wants_option(),
+            mac=self._wants_option() and self._wants_option(),
+        )
 
-    def _do(self) -> Do:
-        verb, name = self._weighted(VERB_WEIGHTS), self._someone()
-        if verb is Verb.REMOVE:
+    def _wants_option(self) -> bool:
+        return self._chance.random() < OPTION_PROBABILITY
+
+    def _do(self) -> ContainerCommand:
+        command, name = self._weighted(VERB_WEIGHTS), self._existing_name()
+        if command is Command.REMOVE:
             self._names.discard(name)
-        return Do(verb, name)
+        return ContainerCommand(command, name)
 
     def _name(self) -> Step:
-        name = self._someone()
+        name = self._existing_name()
         other = self._chance.choice([each for each in NAMES if each != name])
         if other in self._names:
-            return Swap(name, other)
+            return SwapNames(name, other)
         self._names = self._names - {name} | {other}
         return Rename(name, other)
 
-    def _plug(self) -> Plug:
-        name, network, connect = self._someone(), self._chance.choice(NETWORKS), self._even()
-        return Plug(name, network, connect, self._wishes() if connect else Wishes())
+    def _plug(self) -> ChangeConnection:
+        name, network, connect = self._existing_name(), self._chance.choice(NETWORKS), self._coin()
+        return ChangeConnection(
+            name, network, connect, self._endpoint_options() if connect else EndpointOptions()
+        )
 
-    def _network(self) -> OfNetwork:
-        network, fate = self._chance.choice(NETWORKS), self._chance.choice((Fate.REMOVE, Fate.ANEW))
-        if fate is Fate.REMOVE:
+    def _network(self) -> ChangeNetwork:
+        network, change = (
+            self._chance.choice(NETWORKS),
+            self._chance.choice((NetworkChange.REMOVE, NetworkChange.RECREATE)),
+        )
+        if change is NetworkChange.REMOVE:
             self._gone.append(network)
-        return OfNetwork(network, fate)
+        return ChangeNetwork(network, change)
 
     def _fault(self) -> Step:
         match self._weighted({"kill": 2, "kill at": 4, "kill in move": 8, "entry": 1, "other": 13}):
             case "kill":
                 return KillDaemon(self._chance.randrange(0, 500, 20))
             case "kill at":
-                return KillDaemonAt(self._chance.choice(("connect", "disconnect")), after=self._even())
+                return KillDaemonAt(self._chance.choice(("connect", "disconnect")), after=self._coin())
             case "kill in move":
                 return self._kill_in_move()
             case "entry":
-                return ForeignEntry(self._chance.choice((HELD_SUFFIX, 0xF0)))
+                return AddForeignEntry(self._chance.choice((HELD_SUFFIX, 0xF0)))
         fault = self._weighted(FAULT_WEIGHTS)
-        if fault in MENDED_BY:
-            self._faults.append(fault)
+        if fault in REPAIRED_BY:
+            self._fault_injector.append(fault)
         return fault
 
     def _kill_in_move(self) -> Step:
         """Begin with a running container that its user attached with all wishes: a new name has it moved."""
         name = self._chance.choice(NAMES)
         others = [each for each in NAMES if each not in self._names | {name}]
-        asks = self._chance.choice((Asks.ADDRESS, Asks.PORTS))
-        wishes = replace(self._wishes(), ipv4=FIRST_CHOSEN + self._addresses % CHOSEN, aliases=("chosen",))
+        labels = self._chance.choice((MapperLabels.ADDRESS, MapperLabels.PORTS))
+        options = replace(
+            self._endpoint_options(), ipv4=FIRST_CHOSEN + self._addresses % CHOSEN, aliases=("chosen",)
+        )
         new_name = self._chance.choice(others or [BETWEEN_NAMES])
         self._names = self._names - {name} | ({new_name} & set(NAMES))
         self._next = [
-            Make(name, asks, Attached.MAPPED, wishes, run=True),
-            Pause(),
-            KillDaemonInMove(self._chance.randint(1, CALLS_OF_A_MOVE), after=self._even()),
+            CreateContainer(name, labels, FirstNetwork.MAPPED, options, run=True),
+            AwaitConvergence(),
+            KillDaemonInMove(self._chance.randint(1, CALLS_OF_A_MOVE), after=self._coin()),
             Rename(name, new_name),
         ]
-        return Do(Verb.REMOVE, name)
+        return ContainerCommand(Command.REMOVE, name)
 
-    def _someone(self) -> str:
+    def _existing_name(self) -> str:
         return self._chance.choice(sorted(self._names))
 
-    def _even(self) -> bool:
+    def _coin(self) -> bool:
         return self._chance.random() < 0.5
 
     def _weighted(self, weights: dict[T, int]) -> T:
