@@ -20,7 +20,7 @@ from tests.lab.prerequisites import missing
 from tests.lab.topology import Lab
 
 PIPED_COLUMNS = 160
-"""Width of the table where nobody says how wide the terminal is."""
+"""Width of the table where the output is no terminal."""
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -35,7 +35,7 @@ def main(
     plots: Annotated[Path | None, typer.Option(metavar="DIRECTORY", help="write the plots there")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="write every value there")] = None,
 ) -> None:
-    """Measure the mapper on real engines; takes down all that it brings up."""
+    """Measure the mapper on real engines. The lab is removed at the end."""
     names = row or list(ROWS)
     if unknown := [name for name in names if name not in ROWS]:
         raise typer.BadParameter(f"no such row: {', '.join(unknown)}")
@@ -61,7 +61,7 @@ def main(
 
 
 def describe_machine(lab: Lab) -> str:
-    """What was measured on: date, cores, load, kernel, engines."""
+    """One line about the machine: date, cores, load, kernel, Python, engines."""
     engines = (host.engine.docker("version", "--format", "{{.Server.Version}}") for host in lab.hosts)
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {len(os.sched_getaffinity(0))} cores, "

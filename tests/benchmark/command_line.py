@@ -1,4 +1,4 @@
-"""What a command takes that needs neither engine nor kernel, against the libraries that it needs."""
+"""Run time of commands that need neither engine nor kernel, compared with importing their libraries."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.benchmark.measurements import Measurement, at_most
 
 PROGRAM = ("-m", "dockeripv6mapper")
 MINIMAL = ("-c", "import typer, rich; typer.run(lambda name: None)")
-"""A program of typer's with one argument that does nothing: what no program of typer's can be faster than."""
+"""A typer program with one argument that does nothing: the lower bound for any typer program."""
 COMMANDS = {
     "--help": (*PROGRAM, "--help"),
     "address": (*PROGRAM, "address", "nginx", "--subnet", "2001:db8:103::/64"),
@@ -21,19 +21,19 @@ LIBRARIES = ("-c", "import typer, rich")
 
 
 def commands(environment: Environment, n: int) -> Iterator[Measurement]:
-    """Wall time, each against an import right before it."""
+    """Wall time, divided by that of an import right afterwards."""
     for name, command in COMMANDS.items():
-        least = environment.repeat(partial(_ratio, MINIMAL_COMMANDS[name]), n)
-        yield Measurement(f"the least program of typer's like {name}, against the same", "", "ratio", least)
+        minimal = environment.repeat(partial(_ratio, MINIMAL_COMMANDS[name]), n)
+        yield Measurement(f"the least program of typer's like {name}, against the same", "", "ratio", minimal)
         ratios = environment.repeat(partial(_ratio, command), n)
         yield Measurement(f"{name}, against importing typer and rich", "", "ratio", ratios, at_most(1.5))
 
 
 def _ratio(command: tuple[str, ...]) -> float:
-    return _took(command) / _took(LIBRARIES)
+    return _seconds(command) / _seconds(LIBRARIES)
 
 
-def _took(argv: tuple[str, ...]) -> float:
+def _seconds(argv: tuple[str, ...]) -> float:
     began = time.perf_counter()
     subprocess.run((sys.executable, *argv), check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began

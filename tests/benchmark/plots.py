@@ -1,4 +1,4 @@
-"""Outcomes as plots: how soon a container is reached, and how a pass grows with the number of containers."""
+"""Plots: the distribution of start latency, and the cost of a full pass over the number of containers."""
 
 import re
 import statistics
@@ -15,19 +15,19 @@ DOTS_PER_INCH = 120
 
 
 def write_plots(directory: Path, measurements: Sequence[Measurement]) -> list[Path]:
-    """Write what can be drawn from `outcomes` as PNG; returns the files."""
-    written = []
-    latencies = [each for each in measurements if each.what == LATENCY]
+    """Draw the two plots, where `measurements` has their values, as PNG; returns the files."""
+    files = []
+    latencies = [each for each in measurements if each.name == LATENCY]
     if latencies:
-        written.append(_save(_distribution(latencies), directory / "latency.png"))
-    passes = [each for each in measurements if each.what == PASSES]
+        files.append(_save(_distribution(latencies), directory / "latency.png"))
+    passes = [each for each in measurements if each.name == PASSES]
     if passes:
-        written.append(_save(_growth(passes), directory / "passes.png"))
-    return written
+        files.append(_save(_growth(passes), directory / "passes.png"))
+    return files
 
 
 def _distribution(measurements: Sequence[Measurement]) -> Figure:
-    """The share of repetitions that were done by a time, one line for each condition."""
+    """The cumulative distribution of a latency, one line for each condition."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for each in measurements:
@@ -41,7 +41,7 @@ def _distribution(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _growth(measurements: Sequence[Measurement]) -> Figure:
-    """The median over the number of containers."""
+    """The median over the number of containers, which the condition begins with."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     medians = {_size(each): statistics.median(each.values) for each in measurements}
@@ -54,9 +54,9 @@ def _growth(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _size(measurement: Measurement) -> int:
-    found = re.match(r"\d+", measurement.condition)
-    assert found is not None
-    return int(found[0])
+    match = re.match(r"\d+", measurement.condition)
+    assert match is not None
+    return int(match[0])
 
 
 def _save(figure: Figure, path: Path) -> Path:

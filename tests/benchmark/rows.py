@@ -1,4 +1,4 @@
-"""The rows, in the order in which they are shown."""
+"""The rows, in the order in which they are run and shown."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from tests.benchmark.measurements import Measurement
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing to measure."""
+    """Something to measure."""
 
     measure: Callable[[Environment, int], Iterator[Measurement]]
-    """Plays on a stage, so many repetitions of it; an outcome for each condition."""
+    """Takes an environment and the number of repetitions; yields measurements for each condition."""
     repetitions: int
-    """For `idle`, how many containers there are."""
+    """For `idle`, the number of containers."""
 
 
 ROWS: Mapping[str, Row] = {

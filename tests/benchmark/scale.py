@@ -1,4 +1,4 @@
-"""Many containers that stand: what a pass over them takes, the kernel's table, memory; the mapper idle."""
+"""The cost of many mapped containers: full passes, memory, proxy entries, and an idle daemon."""
 
 import json
 import math
@@ -28,35 +28,35 @@ MEMORY_LIMITS = {0: at_most(55), 1_000: at_most(60), 10_000: at_most(100)}
 LISTED = 1_000
 SMOKE_LISTED = 4
 
-LIFETIMES = 10_000
-SMOKE_LIFETIMES = 100
+CHURN = 10_000
+SMOKE_CHURN = 100
 
 IDLE_SECONDS = 60
 SMOKE_IDLE_SECONDS = 1
-SETTLING_SECONDS = 50
-"""Before anything is idle: a bridge's port learns for 15 s before it forwards, and a pass looks at that."""
+WAIT_UNTIL_IDLE_SECONDS = 50
+"""A bridge port is in the learning state for 15 s; each change of its state causes a pass."""
 HEALTH = ("--health-cmd", "true", "--health-interval", "30s")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def fake_passes(environment: Environment, _n: int) -> Iterator[Measurement]:
-    """Full passes that change nothing, of containers that nobody has to run, and the memory for them."""
+    """Full passes that change nothing, with the containers of a fake engine, and the memory used."""
     host = environment.hosts[0]
     sizes = SMOKE_SIZES if environment.smoke_test else SIZES
-    found = {size: _full_pass_samples(host, size) for size in sizes}
-    for size, each in found.items():
+    samples = {size: _full_pass_samples(host, size) for size in sizes}
+    for size, each in samples.items():
         cpu, memory = PASS_LIMITS.get(size, ()), MEMORY_LIMITS.get(size, ())
         condition = f"{size} containers, fake engine"
         yield Measurement("full pass that changes nothing, CPU time", condition, "ms", each["cpu"], cpu)
         yield Measurement("resident memory", condition, "MB", each["rss"], memory)
     small, large = sizes[1], sizes[-1]
-    growth = math.log(statistics.median(found[large]["cpu"]) / statistics.median(found[small]["cpu"]))
+    growth = math.log(statistics.median(samples[large]["cpu"]) / statistics.median(samples[small]["cpu"]))
     exponent = growth / math.log(large / small)
     yield Measurement("exponent of its growth", f"{small} to {large}", "", (exponent,), at_most(1.1))
 
 
 def listed_passes(environment: Environment, _n: int) -> Iterator[Measurement]:
-    """Full passes that change nothing, over what an engine lists: containers created at their addresses."""
+    """Full passes that change nothing, with a real engine's list of containers that have their addresses."""
     count = SMOKE_LISTED if environment.smoke_test else LISTED
     for host in environment.hosts:
         host.reset()
@@ -67,16 +67,18 @@ def listed_passes(environment: Environment, _n: int) -> Iterator[Measurement]:
                 endpoint = api.create_endpoint_config(ipv6_address=str(address_of(host, name)))
                 networking = {"EndpointsConfig": {"he_ipv6": endpoint}}
                 api.create_container(IMAGE, name=name, labels=LABELS, networking_config=networking)
-        found = _full_pass_samples(host, count, host.engine.url)
+        samples = _full_pass_samples(host, count, host.engine.url)
         release = host.engine.flavour.release
         limits = at_most(50)
-        yield Measurement(f"full pass over a list of {count}, CPU time", release, "ms", found["cpu"], limits)
-        yield Measurement(f"full pass over a list of {count}", release, "ms", found["wall"])
+        yield Measurement(
+            f"full pass over a list of {count}, CPU time", release, "ms", samples["cpu"], limits
+        )
+        yield Measurement(f"full pass over a list of {count}", release, "ms", samples["wall"])
         host.reset()
 
 
 def fill_proxy_table(environment: Environment, n: int) -> Iterator[Measurement]:
-    """The kernel's table filled from empty, against iproute2's own program."""
+    """Many proxy entries added to an empty table, compared with iproute2."""
     host = environment.hosts[0]
     count = SMOKE_SIZES[-1] if environment.smoke_test else SIZES[-1]
     argv = (sys.executable, "-m", "tests.benchmark.proxy_table", str(count), UPLINK)
@@ -85,14 +87,14 @@ def fill_proxy_table(environment: Environment, n: int) -> Iterator[Measurement]:
         ours, theirs = map(float, host.namespace.run(*argv).stdout.split())
         return ours / theirs
 
-    what = f"{count} proxy entries from empty, against ip -6 -batch"
-    yield Measurement(what, "", "ratio", environment.repeat(ratio, n), at_most(1))
+    name = f"{count} proxy entries from empty, against ip -6 -batch"
+    yield Measurement(name, "", "ratio", environment.repeat(ratio, n), at_most(1))
 
 
 def memory_growth(environment: Environment, _n: int) -> Iterator[Measurement]:
-    """Memory after many containers that came and went, against memory after a tenth of them."""
+    """Memory after many containers came and went, compared with memory after a tenth of them."""
     host = environment.hosts[0]
-    count = SMOKE_LIFETIMES if environment.smoke_test else LIFETIMES
+    count = SMOKE_CHURN if environment.smoke_test else CHURN
     argv = (sys.executable, "-m", "tests.benchmark.churn", str(count), UPLINK)
     early, late = json.loads(host.namespace.run(*argv, timeout=600).stdout)
     condition = f"{count} lifetimes, fake engine"
@@ -104,7 +106,7 @@ def memory_growth(environment: Environment, _n: int) -> Iterator[Measurement]:
 
 
 def idle(environment: Environment, n: int) -> Iterator[Measurement]:
-    """CPU time with so many mapped containers, whose health is checked, while nothing happens."""
+    """CPU time with `n` mapped containers while no event concerns the mapper; health checks go on."""
     for host in environment.hosts:
         condition = Condition(host)
         seconds = SMOKE_IDLE_SECONDS if environment.smoke_test else IDLE_SECONDS
@@ -113,13 +115,13 @@ def idle(environment: Environment, n: int) -> Iterator[Measurement]:
                 host.engine.docker("run", "-d", "--name", environment.name(), *LABEL, *HEALTH, IMAGE)
             eventually(partial(_has_entries, host, n + 1))
             time.sleep(
-                SMOKE_IDLE_SECONDS if environment.smoke_test else SETTLING_SECONDS
-            )  # nothing tells its end
+                SMOKE_IDLE_SECONDS if environment.smoke_test else WAIT_UNTIL_IDLE_SECONDS
+            )  # nothing reports its end
             before = _cpu_seconds(mapper.pid)
-            time.sleep(seconds)  # what is measured is that nothing happens
+            time.sleep(seconds)  # the idle time that is measured
             used = 100 * (_cpu_seconds(mapper.pid) - before) / seconds
-        what = f"CPU, idle with {n} mapped containers, health checks on"
-        yield Measurement(what, str(condition), "% of a core", (used,), (Limit(Statistic.MEAN, 0.1),))
+        name = f"CPU, idle with {n} mapped containers, health checks on"
+        yield Measurement(name, str(condition), "% of a core", (used,), (Limit(Statistic.MEAN, 0.1),))
 
 
 def _has_entries(host: Host, count: int) -> bool:
@@ -128,8 +130,8 @@ def _has_entries(host: Host, count: int) -> bool:
 
 def _full_pass_samples(host: Host, size: int, *engine: str) -> dict[str, tuple[float, ...]]:
     argv = (sys.executable, "-m", "tests.benchmark.full_pass", str(size), UPLINK, *engine)
-    found: dict[str, list[float]] = json.loads(host.namespace.run(*argv, timeout=600).stdout)
-    return {what: tuple(values) for what, values in found.items()}
+    samples: dict[str, list[float]] = json.loads(host.namespace.run(*argv, timeout=600).stdout)
+    return {kind: tuple(values) for kind, values in samples.items()}
 
 
 def _cpu_seconds(pid: int) -> float:
