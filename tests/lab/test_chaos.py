@@ -3,7 +3,7 @@
 import pytest
 
 from tests.lab.chaos.runner import Runner
-from tests.lab.chaos.steps import draw
+from tests.lab.chaos.step_generator import draw
 from tests.lab.hosts import Host
 from tests.lab.topology import Lab
 

@@ -14,7 +14,8 @@ import typer
 
 from tests.lab.chaos.runner import Failure, Runner
 from tests.lab.chaos.shrink import shrink
-from tests.lab.chaos.steps import Step, draw
+from tests.lab.chaos.step_generator import draw
+from tests.lab.chaos.steps import Step
 from tests.lab.engines import Flavour
 from tests.lab.prerequisites import missing
 from tests.lab.topology import Lab
