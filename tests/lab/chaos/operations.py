@@ -1,4 +1,4 @@
-"""Operations: what a user does to containers and networks, as the `docker` command does it."""
+"""Operations of a user on containers and networks, by the `docker` command."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -28,8 +28,8 @@ from tests.lab.commands import CommandError
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
 
-SECOND_SUBNET = 0x100 << 48
-"""What the second network's subnet lies above the first one's, inside the router's /64 too."""
+SECOND_SUBNET_OFFSET = 0x100 << 48
+"""Added to the first network's subnet, it gives the second one's, inside the router's /64 too."""
 IPV4_SUBNETS = {"he_ipv6": IPv4Network("10.9.0.0/24"), "other": IPv4Network("10.10.0.0/24")}
 IN_USE = "ddress already in use"
 STARTING = (Command.START, Command.RESTART)
@@ -38,22 +38,22 @@ Operation = CreateContainer | ContainerCommand | Rename | SwapNames | ChangeConn
 
 
 class Operations:
-    """A user at work on one host, who remembers in `ledger` what was given to whom."""
+    """Runs a user's operations on one host, and records the user's settings."""
 
     def __init__(self, host: Host, api: docker.APIClient, user_settings: UserSettings) -> None:
         self._host, self._api, self._user_settings = host, api, user_settings
         self.failed_starts: dict[str, str] = {}
-        """IDs of containers that could not be started, with what the engine said."""
+        """The engine's error, for each container whose last start failed, by ID."""
         self.silent_change = False
-        """Whether something was done, since this was last reset, of which the engine sends no event."""
+        """Whether an operation caused no event. The runner resets it."""
 
     def carry_out(self, operation: Operation) -> None:
-        """Do it, as far as the engine lets a user do it."""
+        """Run an operation; the engine may refuse it."""
         match operation:
             case CreateContainer():
-                self._make(operation)
+                self._create(operation)
             case ContainerCommand(command, name):
-                self._do(command, name)
+                self._run(command, name)
             case Rename(name, to):
                 self._docker("rename", name, to)
             case SwapNames(name, other):
@@ -61,20 +61,20 @@ class Operations:
                     for old, new in ((name, BETWEEN_NAMES), (other, name), (BETWEEN_NAMES, other)):
                         self._docker("rename", old, new)
             case ChangeConnection():
-                self._plug(operation)
+                self._change_connection(operation)
             case ChangeNetwork(network, change):
-                self._of_network(network, change)
+                self._change_network(network, change)
 
     def start(self, container_id: str) -> None:
-        """Start a container, and note it where that fails."""
+        """Start a container, and record a failure."""
         self.failed_starts.pop(container_id, None)
-        self._note_start(container_id, self._docker("start", container_id))
+        self._record_start(container_id, self._docker("start", container_id))
 
-    def _note_start(self, container_id: str, error: str) -> None:
-        """Note what a start came to.
+    def _record_start(self, container_id: str, error: str) -> None:
+        """Record the result of a start; an empty `error` is a success.
 
-        One that is refused for an IPv6 address burns the IPv4 address that the user asked for: the engine
-        keeps it until it is restarted (seen on 20.10 and 28.5).
+        Where the engine refuses an IPv6 address, it leaks the requested IPv4 address: nothing can have that
+        before the engine restarts (seen on 20.10 and 28.5).
         """
         if error:
             self.failed_starts[container_id] = error
@@ -84,10 +84,10 @@ class Operations:
     def create_networks(self) -> None:
         """Create both networks."""
         for network in NETWORKS:
-            self._of_network(network, NetworkChange.CREATE)
+            self._change_network(network, NetworkChange.CREATE)
 
     def should_start(self, container_id: str) -> bool:
-        """Whether nothing that its user did keeps a container from being started."""
+        """Whether a stopped container must be able to start: its user's settings do not prevent it."""
         try:
             inspected = self._api.inspect_container(container_id)
         except NotFound:
@@ -99,38 +99,46 @@ class Operations:
             return False
         return not (settings.ipv4_leaked or inspected["State"]["Running"])
 
-    def _make(self, make: CreateContainer) -> None:
+    def _create(self, operation: CreateContainer) -> None:
         options = [
-            part for label in make.labels.value.split() for part in ("--label", f"ipv6.mapper.{label}")
+            part for label in operation.labels.value.split() for part in ("--label", f"ipv6.mapper.{label}")
         ]
-        settings = self._endpoint_settings(make)
-        options += self._run_options(make, settings)
-        command = ("run", "-d") if make.run else ("create",)
-        error = self._docker(*command, "--name", make.name, *options, IMAGE)
-        container_id = self._id(make.name)
+        settings = self._endpoint_settings(operation)
+        options += self._run_options(operation, settings)
+        command = ("run", "-d") if operation.start else ("create",)
+        error = self._docker(*command, "--name", operation.name, *options, IMAGE)
+        container_id = self._id(operation.name)
         if container_id is None or container_id in self._user_settings.containers:
-            return  # the name is taken, or the network gone
+            return  # the name is taken, or the network does not exist
         self._user_settings.containers[container_id] = ContainerSettings(
-            make.labels, {make.attached.network: settings}
+            operation.labels, {operation.first_network.network: settings}
         )
-        self._note_start(container_id, error)
+        self._record_start(container_id, error)
 
-    def _endpoint_settings(self, make: CreateContainer) -> EndpointSettings:
-        """What a user asks for in a `run`: on networks of the engine's own, nothing."""
-        network = make.attached.network
+    def _endpoint_settings(self, operation: CreateContainer) -> EndpointSettings:
+        """The settings of the first network, for `docker run`. Predefined networks take none."""
+        network = operation.first_network.network
         network_id = self._network_id(network) or ""
         if network not in NETWORKS:
             return EndpointSettings(network_id)
-        held = str(self._host.subnet[HELD_SUFFIX]) if make.attached is FirstNetwork.HELD else None
-        # Engine 28.5 has no way to keep it in a move.
-        keeps_mac = self._host.engine.flavour is Flavour.DISTRO or make.labels.network != network
-        mac = f"02:11:22:33:44:{make.options.ipv4 or 0:02x}" if make.options.mac and keeps_mac else None
-        return EndpointSettings(network_id, make.options, _ipv4(network, make.options), held, mac)
+        held = str(self._host.subnet[HELD_SUFFIX]) if operation.first_network is FirstNetwork.HELD else None
+        # Engine 28.5 cannot keep a MAC address in a move.
+        keeps_mac = self._host.engine.flavour is Flavour.DISTRO or operation.labels.network != network
+        mac = (
+            f"02:11:22:33:44:{operation.options.ipv4 or 0:02x}"
+            if operation.options.mac and keeps_mac
+            else None
+        )
+        return EndpointSettings(network_id, operation.options, _ipv4(network, operation.options), held, mac)
 
-    def _run_options(self, make: CreateContainer, settings: EndpointSettings) -> list[str]:
-        """The options of `docker run` that ask for an attachment."""
+    def _run_options(self, operation: CreateContainer, settings: EndpointSettings) -> list[str]:
+        """The network options of `docker run`."""
         option = [f"driver-opt={key}={value}" for key, value in OPTION.items() if settings.options.option]
-        named = ",".join((f"name={make.attached.network}", *option)) if option else make.attached.network
+        named = (
+            ",".join((f"name={operation.first_network.network}", *option))
+            if option
+            else operation.first_network.network
+        )
         return [
             *("--network", named),
             *_options("--network-alias", settings.options.aliases),
@@ -140,24 +148,24 @@ class Operations:
             *_options("--mac-address", [settings.mac] if settings.mac else ()),
         ]
 
-    def _do(self, command: Command, name: str) -> None:
+    def _run(self, command: Command, name: str) -> None:
         container_id = self._id(name)
         if container_id is None:
             return
         if command is Command.START:
             self.start(container_id)
         elif (error := self._docker(*command.value, container_id)) and command is Command.RESTART:
-            self._note_start(container_id, error)
+            self._record_start(container_id, error)
 
-    def _plug(self, plug: ChangeConnection) -> None:
-        container_id = self._id(plug.name)
+    def _change_connection(self, operation: ChangeConnection) -> None:
+        container_id = self._id(operation.name)
         if container_id is None:
             return
-        # Of a stopped container, engine 28.5 tells of neither, and 20.10 of no connect.
+        # For a stopped container, engine 28.5 sends neither event, and 20.10 none for a connect.
         self.silent_change |= not self._api.inspect_container(container_id)["State"]["Running"]
         settings = self._user_settings.containers[container_id].networks
-        if plug.connect:
-            asked, ipv4 = plug.options, _ipv4(plug.network, plug.options)
+        if operation.connect:
+            asked, ipv4 = operation.options, _ipv4(operation.network, operation.options)
             option = [f"{key}={value}" for key, value in OPTION.items() if asked.option]
             arguments = [
                 *_options("--alias", asked.aliases),
@@ -166,18 +174,20 @@ class Operations:
                 *_options("--driver-opt", option),
             ]
             attached = self._api.inspect_container(container_id)["NetworkSettings"]["Networks"]
-            # On the network already, a stopped container is left as it is without an error.
-            if not self._docker("network", "connect", *arguments, plug.network, container_id) and (
-                plug.network not in attached
+            # A connect of a stopped container that is on the network already succeeds and changes nothing.
+            if not self._docker("network", "connect", *arguments, operation.network, container_id) and (
+                operation.network not in attached
             ):
-                settings[plug.network] = EndpointSettings(self._network_id(plug.network) or "", asked, ipv4)
+                settings[operation.network] = EndpointSettings(
+                    self._network_id(operation.network) or "", asked, ipv4
+                )
         else:
-            # From now on it is no longer to be there, unless the mapper wants it.
-            before = settings.pop(plug.network, None)
-            if self._docker("network", "disconnect", plug.network, container_id) and before is not None:
-                settings[plug.network] = before
+            # Before the command: the monitor must not miss the endpoint meanwhile.
+            before = settings.pop(operation.network, None)
+            if self._docker("network", "disconnect", operation.network, container_id) and before is not None:
+                settings[operation.network] = before
 
-    def _of_network(self, network: str, change: NetworkChange) -> None:
+    def _change_network(self, network: str, change: NetworkChange) -> None:
         if change is not NetworkChange.CREATE:
             for container_id in self._attached(network):
                 self._docker("stop", "-t", "0", container_id)
@@ -185,7 +195,7 @@ class Operations:
         if change is not NetworkChange.REMOVE:
             subnet = self._host.subnet
             if network == "other":
-                subnet = IPv6Network((int(subnet.network_address) + SECOND_SUBNET, subnet.prefixlen))
+                subnet = IPv6Network((int(subnet.network_address) + SECOND_SUBNET_OFFSET, subnet.prefixlen))
             ipv4 = ("--subnet", str(IPV4_SUBNETS[network]))
             self._docker(*replace(self._host, subnet=subnet).network_command(network, *ipv4))
 
@@ -204,7 +214,7 @@ class Operations:
         return named.get(name)
 
     def _docker(self, *args: str) -> str:
-        """Run `docker`; returns what it said of its failure, if it failed."""
+        """Run `docker`; returns its error, or an empty text."""
         try:
             self._host.engine.docker(*args)
         except CommandError as error:
@@ -213,10 +223,10 @@ class Operations:
 
 
 def _ipv4(network: str, options: EndpointOptions) -> str | None:
-    """The IPv4 address that is asked for on a network."""
+    """The IPv4 address that is requested on a network."""
     return None if options.ipv4 is None else str(IPV4_SUBNETS[network][options.ipv4])
 
 
 def _options(name: str, values: Iterable[str]) -> list[str]:
-    """The same option with each of some values."""
+    """Repeat an option for each value."""
     return [part for value in values for part in (name, value)]

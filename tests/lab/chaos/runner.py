@@ -1,4 +1,4 @@
-"""The stage: a host, its daemon, and a sequence carried out on it until something breaks."""
+"""Runs a sequence of steps on a host with its daemon, until the first failure."""
 
 import os
 import signal
@@ -35,28 +35,27 @@ from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 RESYNC_SECONDS = 15.0
-"""Long enough that most of what is not heard of is not found by chance in time."""
-WITHIN_SECONDS = 5.0
-"""How soon all must be right after something of which engine or kernel tells; else one resync later."""
-STARTED_SECONDS = 30.0
-"""How long the daemon may take to start: an interpreter and its libraries, on a machine that is busy."""
+"""Period of the full passes. Long, so that a missed change is rarely repaired by a full pass in time."""
+CONVERGENCE_SECONDS = 5.0
+"""After a change that engine or kernel reports. After one that they do not, add one resync period."""
+DAEMON_START_SECONDS = 30.0
+"""Loading Python and the libraries takes long on a busy machine."""
 CONNECTED = "connected to the engine"
 CALLS_OF_A_MOVE = (b"/disconnect", b"/connect", b"/disconnect", b"/connect")
 RESTARTS = (Fault.RESTART_ENGINE, Fault.RESTART_ENGINE_LIVE, Fault.KILL_ENGINE)
-ALARMS = ("Traceback", "unexpected: ")
-"""What the daemon's log must never say."""
+FORBIDDEN_LOG_TEXTS = ("Traceback", "unexpected: ")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What did not hold, and after how many steps of the sequence."""
+    """The violations, and the number of steps before them."""
 
     after: int
-    what: tuple[str, ...]
+    violations: tuple[str, ...]
 
 
 class Runner:
-    """A host with a daemon, made ready for a sequence and left as it was."""
+    """A host with a daemon: prepared for a sequence on entry, reset on exit."""
 
     def __init__(self, lab: Lab, host: Host) -> None:
         self._host = host
@@ -65,21 +64,21 @@ class Runner:
         self._fault_injector = FaultInjector(lab, host, self._user_settings)
         self._operations = Operations(host, self._api, self._user_settings)
         self._oracle = Oracle(host, self._api, self._user_settings)
-        self._monitor = InvariantMonitor(host, self._api, self._user_settings, self._ended)
+        self._monitor = InvariantMonitor(host, self._api, self._user_settings, self._has_ended)
         self._relay = Relay(host.workdir / "relay.sock", host.engine.socket)
         options = ("--docker-host", self._relay.url, "--resync", str(RESYNC_SECONDS))
         self.mapper = Mapper(host, *options)
-        self._killing = threading.Lock()
+        self._daemon_lock = threading.Lock()
         self._may_kill = False
-        """Whether the daemon may be killed: not any more, once a pause has begun."""
+        """Whether the daemon may be killed. False during a convergence check."""
         self._killed = False
-        self._was_killed = False
-        """Whether it was killed since the last pause."""
+        self._killed_since_check = False
+        """Whether it was killed since the last convergence check."""
         self._frozen = False
         self._connections = 1
-        """How many times the log must say that the daemon is connected before it can be held to anything."""
+        """Number of `CONNECTED` lines in the log once the present daemon is connected to the engine."""
         self._silent = False
-        """Whether something happened since the last pause that only a full pass finds."""
+        """Whether a `SILENT` fault was injected since the last convergence check."""
         self._exit_stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -103,19 +102,21 @@ class Runner:
         self._exit_stack.__exit__(kind, error, trace)
 
     def run(self, steps: Sequence[Step]) -> Failure | None:
-        """Carry out a sequence, and start at its end what can be started; returns what broke, if anything."""
-        wrong = self._await_convergence()
+        """Run a sequence, then start every container that can start. Returns the first failure."""
+        violations = self._await_convergence()
         for number, step in enumerate(steps, start=1):
-            if not wrong:
+            if not violations:
                 self._carry_out(step)
-                wrong = (
-                    self._await_convergence() if step == AwaitConvergence() else list(self._monitor.broken)
+                violations = (
+                    self._await_convergence()
+                    if step == AwaitConvergence()
+                    else list(self._monitor.violations)
                 )
-            if wrong:
-                return Failure(number, tuple(wrong))
-        wrong = self._await_convergence() or self._start_everything() or self._await_convergence()
-        wrong += [f"the log says {alarm!r}" for alarm in ALARMS if alarm in self.mapper.log()]
-        return Failure(len(steps), tuple(wrong)) if wrong else None
+            if violations:
+                return Failure(number, tuple(violations))
+        violations = self._await_convergence() or self._start_everything() or self._await_convergence()
+        violations += [f"the log has {text!r}" for text in FORBIDDEN_LOG_TEXTS if text in self.mapper.log()]
+        return Failure(len(steps), tuple(violations)) if violations else None
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -131,7 +132,7 @@ class Runner:
                 self._allow_kill()
                 self._relay.intercept(Interception(CALLS_OF_A_MOVE[:call], after, self._kill))
             case AddForeignEntry(suffix):
-                self._make_entry(suffix)
+                self._add_foreign_entry(suffix)
             case Fault():
                 self._inject(step)
             case _:
@@ -157,7 +158,7 @@ class Runner:
 
     # --- the daemon ---------------------------------------------------------------------------------------
 
-    def _ended(self) -> bool:
+    def _has_ended(self) -> bool:
         return not self.mapper.running and not self._killed
 
     def _allow_kill(self) -> None:
@@ -165,16 +166,16 @@ class Runner:
         self._may_kill = True
 
     def _kill(self) -> None:
-        with self._killing:
+        with self._daemon_lock:
             if self._may_kill and self.mapper.running:
-                self._killed = self._was_killed = True
+                self._killed = self._killed_since_check = True
                 self.mapper.kill()
 
     def _restart(self) -> None:
         self._unblock()
-        with self._killing:
+        with self._daemon_lock:
             if self.mapper.running:
-                # One that has not come to its first line yet is ended by the signal itself.
+                # Before the daemon has installed its handlers, the signal itself ends the process.
                 code = self.mapper.stop()
                 assert code in (0, -signal.SIGTERM), f"exit code {code}:\n{self.mapper.log()}"
             self._start()
@@ -185,15 +186,15 @@ class Runner:
         self.mapper.start()
 
     def _freeze(self) -> None:
-        with self._killing:
+        with self._daemon_lock:
             if self.mapper.running:
                 os.kill(self.mapper.pid, signal.SIGSTOP)
                 self._frozen = True
 
     def _unblock(self) -> None:
-        """End all that keeps the daemon from its work."""
+        """End everything that keeps the daemon from working."""
         self._relay.pass_everything()
-        with self._killing:
+        with self._daemon_lock:
             self._may_kill = False
             if self._frozen and self.mapper.running:
                 os.kill(self.mapper.pid, signal.SIGCONT)
@@ -201,60 +202,60 @@ class Runner:
 
     def _ensure_running(self) -> None:
         self._unblock()
-        with self._killing:
+        with self._daemon_lock:
             if self._killed:
                 self._start()
-        eventually(self._is_connected, STARTED_SECONDS, every=0.2)
+        eventually(self._is_connected, DAEMON_START_SECONDS, every=0.2)
 
     def _is_connected(self) -> bool:
         return self.mapper.log().count(CONNECTED) >= self._connections
 
-    # --- the pauses ---------------------------------------------------------------------------------------
+    # --- convergence ---------------------------------------------------------------------------------------
 
     def _await_convergence(self) -> list[str]:
-        """Wait until all is as it should be; returns what is not."""
+        """Wait until the state is as expected; returns the differences that remain."""
         self._ensure_running()
-        within = WITHIN_SECONDS + (RESYNC_SECONDS if self._silent or self._operations.silent_change else 0)
-        # A call of the process that was killed may be carried out until then.
-        within += LATE_SECONDS if self._was_killed else 0
+        within = CONVERGENCE_SECONDS + (
+            RESYNC_SECONDS if self._silent or self._operations.silent_change else 0
+        )
+        # The engine may still carry out a call of the killed process until then.
+        within += LATE_SECONDS if self._killed_since_check else 0
         try:
             eventually(lambda: not self._oracle.differences(), within, every=0.1)
         except AssertionError:
             if differences := self._oracle.differences():
                 state = "runs" if self.mapper.running else "does not run"
-                return [f"the daemon {state}", *differences, *self._monitor.broken]
+                return [f"the daemon {state}", *differences, *self._monitor.violations]
         try:
-            eventually(lambda: self._still_planned() == [], within)
+            eventually(lambda: self._remaining_plan() == [], within)
         except AssertionError:
-            return [f"still planned: {each}" for each in self._still_planned()]
-        self._silent = self._operations.silent_change = self._was_killed = False
+            return [f"still planned: {each}" for each in self._remaining_plan()]
+        self._silent = self._operations.silent_change = self._killed_since_check = False
         self._monitor.suspended.clear()
-        return [*self._monitor.broken, *self._start_again(list(self._operations.failed_starts))]
+        return [*self._monitor.violations, *self._start_containers(list(self._operations.failed_starts))]
 
-    def _still_planned(self) -> list[str]:
+    def _remaining_plan(self) -> list[str]:
         plan = plan_of(self._host)
         return [
-            f"{what}: {plan[what]}"
-            for what in EMPTY_PLAN
-            if what != "refusals" and plan[what] != EMPTY_PLAN[what]
+            f"{key}: {plan[key]}" for key in EMPTY_PLAN if key != "refusals" and plan[key] != EMPTY_PLAN[key]
         ]
 
     def _start_everything(self) -> list[str]:
-        return self._start_again([each["Id"] for each in self._api.containers(all=True)])
+        return self._start_containers([each["Id"] for each in self._api.containers(all=True)])
 
-    def _start_again(self, container_ids: Sequence[str]) -> list[str]:
-        """Start what is not kept from it by its own user; returns what could not be started."""
-        wrong = []
+    def _start_containers(self, container_ids: Sequence[str]) -> list[str]:
+        """Start the containers whose user settings allow it; returns the failures."""
+        violations = []
         for container_id in container_ids:
             self._operations.failed_starts.pop(container_id, None)
             if self._operations.should_start(container_id):
                 self._operations.start(container_id)
                 if error := self._operations.failed_starts.pop(container_id, None):
-                    wrong.append(f"a container cannot be started: {error}")
-        return wrong
+                    violations.append(f"a container cannot be started: {error}")
+        return violations
 
-    def _make_entry(self, suffix: int) -> None:
-        """Make an entry as somebody else, where there is none: adding over one leaves it as it is."""
+    def _add_foreign_entry(self, suffix: int) -> None:
+        """Add a foreign proxy entry, unless there is an entry: adding it again would not make it foreign."""
         entry = self._host.subnet[suffix], UPLINK
         if entry not in self._host.proxy_entries():
             try:

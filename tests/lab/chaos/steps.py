@@ -1,26 +1,25 @@
-"""Steps: what a user does and what befalls a host, as plain data that is drawn from a seed.
+"""Steps of a chaos sequence, as plain data: operations of a user, faults, and convergence checks.
 
-A step can be carried out on a host in any state: what is not there it leaves alone. So any part of a
-sequence is a sequence too.
+A step can be run on a host in any state: it ignores what does not exist. So any subsequence can be run too.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
 NAMES = ("ann", "bob", "cat", "dan", "eve")
-"""As few as it takes for containers to come into each other's way."""
+"""Few, so that containers compete for names and addresses."""
 NETWORKS = ("he_ipv6", "other")
 BETWEEN_NAMES = "between-names"
-"""A name that a container has while it changes its own, or where no other is free."""
+"""A temporary name, for a swap of names, or where no other is free."""
 HELD_SUFFIX = 5
-"""The suffix that several label and attachment variants ask for."""
+"""The suffix that several variants of labels and of network options ask for."""
 
 OPTION = {"com.example.lab": "kept"}
-"""A driver option that no driver knows; the engine keeps it."""
+"""A driver option that no driver knows; the engine preserves it."""
 
 
 class MapperLabels(Enum):
-    """What a container's labels ask for: what of them follows `ipv6.mapper.`, with spaces between."""
+    """A container's labels, without the prefix `ipv6.mapper.`, separated by spaces."""
 
     NOTHING = ""
     ADDRESS = "network=he_ipv6"
@@ -40,21 +39,21 @@ class MapperLabels(Enum):
 
 
 NEVER_MAPPED = (MapperLabels.NOTHING, MapperLabels.NONSENSE, MapperLabels.NOWHERE)
-"""Labels that come to nothing on any host: such a container is never touched."""
+"""Labels that never lead to an address: the mapper must not touch such a container."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointOptions:
-    """What a user asks for on a network besides an IPv6 address."""
+    """A user's options for one network, without the IPv6 address."""
 
     ipv4: int | None = None
     """The host part of an IPv4 address."""
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     option: bool = False
-    """Whether `OPTION` is among them."""
+    """Whether the driver option `OPTION` is set."""
     mac: bool = False
-    """Whether a MAC address is, where the engine can keep it."""
+    """Whether a MAC address is set. Ignored where the engine cannot keep it in a move."""
 
     def __str__(self) -> str:
         ipv4 = f"--ip {self.ipv4}" if self.ipv4 else ""
@@ -63,7 +62,7 @@ class EndpointOptions:
 
 
 class FirstNetwork(Enum):
-    """What the user attaches a container to when it is made."""
+    """The network that a container is created on."""
 
     DEFAULT = "bridge"
     MAPPED = "he_ipv6"
@@ -83,17 +82,18 @@ class CreateContainer:
 
     name: str
     labels: MapperLabels
-    attached: FirstNetwork
+    first_network: FirstNetwork
     options: EndpointOptions
-    run: bool
+    start: bool
+    """Whether it is `docker run -d`."""
 
     def __str__(self) -> str:
-        labels, on = self.labels.value or "no labels", f"{self.attached.value} {self.options}".strip()
-        return f"{'run' if self.run else 'create'} {self.name} ({labels}; on {on})"
+        labels, on = self.labels.value or "no labels", f"{self.first_network.value} {self.options}".strip()
+        return f"{'run' if self.start else 'create'} {self.name} ({labels}; on {on})"
 
 
 class Command(Enum):
-    """What is done to a container: the arguments of `docker`, before its name."""
+    """A command on a container: the arguments of `docker`, without the container's name."""
 
     START = ("start",)
     STOP = ("stop", "-t", "0")
@@ -106,7 +106,7 @@ class Command(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerCommand:
-    """`docker VERB NAME`."""
+    """`docker COMMAND NAME`."""
 
     command: Command
     name: str
@@ -128,7 +128,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class SwapNames:
-    """Two containers take each other's names."""
+    """Two containers swap their names, by three renames."""
 
     name: str
     other: str
@@ -152,7 +152,7 @@ class ChangeConnection:
 
 
 class NetworkChange(Enum):
-    """What becomes of a network. To remove one, its containers are stopped first."""
+    """A change of a network. Before a removal, its containers are stopped."""
 
     CREATE = "create"
     REMOVE = "remove"
@@ -161,7 +161,7 @@ class NetworkChange(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeNetwork:
-    """A network comes, goes, or is made anew with the same name."""
+    """A network is created, removed, or recreated with the same name."""
 
     network: str
     change: NetworkChange
@@ -172,17 +172,17 @@ class ChangeNetwork:
 
 @dataclass(frozen=True, slots=True)
 class AddForeignEntry:
-    """Somebody makes a proxy entry by hand, at an address that a container may want."""
+    """Another program adds a proxy entry, for an address that a container may want."""
 
     suffix: int
 
     def __str__(self) -> str:
-        return f"somebody proxies suffix {self.suffix:x}"
+        return f"foreign proxy entry for suffix {self.suffix:x}"
 
 
 @dataclass(frozen=True, slots=True)
 class KillDaemon:
-    """`kill -9` of the daemon, so many milliseconds into what comes next."""
+    """`kill -9` of the daemon after some milliseconds; the next steps go on meanwhile."""
 
     milliseconds: int
 
@@ -192,7 +192,7 @@ class KillDaemon:
 
 @dataclass(frozen=True, slots=True)
 class KillDaemonAt:
-    """`kill -9` of the daemon at its next call of this kind: before the engine hears of it, or after."""
+    """`kill -9` of the daemon at its next call of this kind: before the engine gets it, or after."""
 
     call: str
     """`connect` or `disconnect`."""
@@ -204,10 +204,10 @@ class KillDaemonAt:
 
 @dataclass(frozen=True, slots=True)
 class KillDaemonInMove:
-    """`kill -9` of the daemon at a call of its next move: that begins with a disconnect."""
+    """`kill -9` of the daemon at one of the calls of its next move, which begins with a disconnect."""
 
     call: int
-    """1 and 3 are disconnects, 2 and 4 connects; a move that asks for one address family has two calls."""
+    """1 and 3 are disconnects, 2 and 4 connects. A move of one address family has two calls."""
     after: bool
 
     def __str__(self) -> str:
@@ -215,19 +215,19 @@ class KillDaemonInMove:
 
 
 class Fault(Enum):
-    """What befalls host, engine and daemon."""
+    """Faults of host, engine and daemon."""
 
     RESTART_DAEMON = "restart the daemon"
-    FREEZE_DAEMON = "freeze the daemon until the next pause"
+    FREEZE_DAEMON = "freeze the daemon until the next convergence check"
     RESTART_ENGINE = "restart the engine"
     RESTART_ENGINE_LIVE = "restart the engine with live-restore"
     KILL_ENGINE = "kill -9 the engine and start it"
     CUT_CONNECTIONS = "cut every connection of the daemon to the engine"
-    LOSE_EVENTS = "lose all events until the next pause"
+    LOSE_EVENTS = "lose all events until the next convergence check"
     FLUSH_PROXIES = "flush all proxy entries"
     LINK_DOWN = "uplink down"
     LINK_UP = "uplink up"
-    RECREATE_LINK = "uplink removed and made anew"
+    RECREATE_LINK = "remove and recreate the uplink"
     IPV6_OFF = "disable_ipv6=1 on the uplink"
     IPV6_ON = "disable_ipv6=0 on the uplink"
     RESET_SYSCTLS = "reset the sysctls"
@@ -241,10 +241,10 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AwaitConvergence:
-    """Wait until all is as it should be."""
+    """Wait until engine and kernel are in the expected state."""
 
     def __str__(self) -> str:
-        return "pause"
+        return "wait for convergence"
 
 
 Kill = KillDaemon | KillDaemonAt | KillDaemonInMove
