@@ -1,4 +1,4 @@
-"""Containers as the fake engine keeps them, and as it shows them: which release shows what."""
+"""Containers of the fake engine, and what each release of the engine shows of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ SHORT_ID_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release of the engine, as far as endpoints differ between releases. Seen on 20.10, 28.5 and 29.7."""
+    """How endpoints differ between releases of the engine. Seen on 20.10, 28.5 and 29.7."""
 
     name: str
     api: tuple[int, int]
@@ -24,12 +24,12 @@ class Release:
 
     @property
     def mac_is_the_containers(self) -> bool:
-        """Whether a MAC address is the container's; its first network's endpoint has it, however it came."""
+        """Whether a MAC address belongs to the container, and so to the endpoint on its first network."""
         return self.api < (1, 44)
 
     @property
     def makes_mac_of_ipv4(self) -> bool:
-        """Whether a MAC address that nobody chose is made of the IPv4 address; else it is random."""
+        """Whether a generated MAC address is derived from the IPv4 address; else it is random."""
         return self.api < (1, 48)
 
     @property
@@ -62,12 +62,12 @@ RELEASES = {
 
 @dataclass(slots=True)
 class FakeEndpoint:
-    """An endpoint of a container: its configuration, and what it has while the container runs."""
+    """An endpoint of a container: its configuration, and its addresses while the container runs."""
 
-    asked: dict[str, Any]
-    """`EndpointSettings` as they were requested."""
+    requested: dict[str, Any]
+    """`EndpointSettings` of the request."""
     chosen_mac: str = ""
-    """The MAC address that it will have at each start."""
+    """The MAC address that the endpoint gets at each start; "" for a generated one."""
     has_run: bool = False
     network_id: str = ""
     ipv4: str = ""
@@ -76,22 +76,22 @@ class FakeEndpoint:
 
     @property
     def attached(self) -> bool:
-        """Whether it is more than configuration."""
+        """Whether it has addresses, and is not configuration alone."""
         return bool(self.ipv4)
 
-    def requested(self, family: str) -> str:
+    def requested_address(self, family: str) -> str:
         """The address that was requested; "" for none."""
-        address: str = (self.asked.get("IPAMConfig") or {}).get(family) or ""
+        address: str = (self.requested.get("IPAMConfig") or {}).get(family) or ""
         return address
 
     def detach(self) -> None:
-        """Leave only the configuration."""
+        """Remove its addresses, and keep the configuration."""
         self.ipv4 = self.ipv6 = self.mac = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointSettings:
-    """What a container's user asked for on one network."""
+    """What a container's user set on one network."""
 
     network_id: str
     settings: Json
@@ -99,7 +99,7 @@ class EndpointSettings:
 
 @dataclass(slots=True)
 class FakeContainer:
-    """A container as the engine keeps it."""
+    """A container in the engine."""
 
     id: str
     name: str
@@ -109,71 +109,73 @@ class FakeContainer:
     """The network that it was created on."""
     mac: str = ""
     """The MAC address that it was created with."""
-    given: dict[str, EndpointSettings] = field(default_factory=dict)
-    """What its user asked for, by the network's name."""
+    user_settings: dict[str, EndpointSettings] = field(default_factory=dict)
+    """What its user set, by the network's name."""
     running: bool = False
     has_run: bool = False
     networks: dict[str, FakeEndpoint] = field(default_factory=dict)
 
 
-def inspected(box: FakeContainer, release: Release) -> dict[str, Any]:
+def inspected(container: FakeContainer, release: Release) -> dict[str, Any]:
     """`GET /containers/{id}/json`."""
-    status = "running" if box.running else "exited" if box.has_run else "created"
-    # API 1.52 no longer shows it, which the mapper does not speak.
-    mac = {"MacAddress": box.mac} if box.mac else {}
+    status = "running" if container.running else "exited" if container.has_run else "created"
+    # Shown up to API 1.51; the mapper does not use a later one.
+    mac = {"MacAddress": container.mac} if container.mac else {}
     return {
-        "Id": box.id,
-        "Name": f"/{box.name}",
-        "Created": datetime.fromtimestamp(box.created, UTC).isoformat(),
+        "Id": container.id,
+        "Name": f"/{container.name}",
+        "Created": datetime.fromtimestamp(container.created, UTC).isoformat(),
         "Image": IMAGE,
-        "Config": {"Labels": dict(box.labels), **mac},
-        "State": {"Status": status, "Running": box.running},
-        "HostConfig": {"NetworkMode": box.mode},
+        "Config": {"Labels": dict(container.labels), **mac},
+        "State": {"Status": status, "Running": container.running},
+        "HostConfig": {"NetworkMode": container.mode},
         "NetworkSettings": {
-            "Networks": {name: _shown(plug, box, release) for name, plug in box.networks.items()}
+            "Networks": {
+                name: _shown(endpoint, container, release) for name, endpoint in container.networks.items()
+            }
         },
     }
 
 
-def listed(box: FakeContainer, release: Release) -> dict[str, Any]:
+def listed(container: FakeContainer, release: Release) -> dict[str, Any]:
     """An item of `GET /containers/json`, which does not show driver options."""
-    shown = inspected(box, release)
-    for endpoint in shown["NetworkSettings"]["Networks"].values():
-        endpoint["DriverOpts"] = None
+    shown = inspected(container, release)
+    for each in shown["NetworkSettings"]["Networks"].values():
+        each["DriverOpts"] = None
     return {
         **shown,
         "Names": [shown["Name"]],
         "ImageID": IMAGE,
-        "Labels": box.labels,
-        "Created": box.created,
+        "Labels": container.labels,
+        "Created": container.created,
         "State": shown["State"]["Status"],
     }
 
 
-def _shown(plug: FakeEndpoint, box: FakeContainer, release: Release) -> dict[str, Any]:
-    """One endpoint. The chosen MAC address of one that was attached once, and is not now, is not shown."""
-    configured_mac = plug.asked.get("MacAddress") or plug.chosen_mac
-    addresses = plug.asked.get("IPAMConfig")
+def _shown(endpoint: FakeEndpoint, container: FakeContainer, release: Release) -> dict[str, Any]:
+    """One endpoint. Of a stopped container that has run, the chosen MAC address is not shown."""
+    configured_mac = endpoint.requested.get("MacAddress") or endpoint.chosen_mac
+    addresses = endpoint.requested.get("IPAMConfig")
     if release.empty_ipv4 and addresses and "IPv4Address" not in addresses:
         addresses = {**addresses, "IPv4Address": ""}
-    aliases = list(plug.asked.get("Aliases") or ())
+    aliases = list(endpoint.requested.get("Aliases") or ())
     if release.short_id_is_an_alias:
-        aliases.append(box.id[:SHORT_ID_DIGITS])
+        aliases.append(container.id[:SHORT_ID_DIGITS])
     return {
         "IPAMConfig": addresses,
         "Aliases": aliases or None,
-        "Links": plug.asked.get("Links"),
-        "DriverOpts": plug.asked.get("DriverOpts"),
-        **({"GwPriority": plug.asked.get("GwPriority", 0)} if release.has_priority else {}),
-        "MacAddress": plug.mac if box.running else "" if plug.has_run else configured_mac,
-        "NetworkID": plug.network_id,
-        "EndpointID": "endpoint" if plug.attached else "",
-        "IPAddress": plug.ipv4,
-        "GlobalIPv6Address": plug.ipv6,
+        "Links": endpoint.requested.get("Links"),
+        "DriverOpts": endpoint.requested.get("DriverOpts"),
+        **({"GwPriority": endpoint.requested.get("GwPriority", 0)} if release.has_priority else {}),
+        "MacAddress": endpoint.mac if container.running else "" if endpoint.has_run else configured_mac,
+        "NetworkID": endpoint.network_id,
+        "EndpointID": "endpoint" if endpoint.attached else "",
+        "IPAddress": endpoint.ipv4,
+        "GlobalIPv6Address": endpoint.ipv6,
     }
 
 
-def attach_to(plug: FakeEndpoint, network: Network, ipv4: str, ipv6: str, mac: str) -> None:
-    """Give an endpoint what it has while its container runs."""
-    plug.ipv4, plug.ipv6, plug.mac = ipv4, ipv6, mac
-    plug.network_id, plug.has_run = network.id, True
+def attach_to(endpoint: FakeEndpoint, network: Network, ipv4: str, ipv6: str, mac: str) -> None:
+    """Give an endpoint its addresses, as at the start of its container."""
+    endpoint.ipv4, endpoint.ipv6, endpoint.mac = ipv4, ipv6, mac
+    endpoint.network_id, endpoint.has_run = network.id, True

@@ -1,4 +1,4 @@
-"""Trouble: what happens to one call of the daemon to the engine, or to the daemon in the middle of it."""
+"""Faults injected at one call of the daemon to the engine."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """The daemon is killed here. Not an `Exception`: nothing in the program sees it."""
+    """The daemon is killed here. Not an `Exception`, so that no handler of the program catches it."""
 
 
 class CallFault(Enum):
-    """What happens to a call: (whether the engine acts on it, what comes of it instead of an answer)."""
+    """A fault of a call: (whether the engine carries it out, the exception raised instead of an answer)."""
 
     KILLED_BEFORE = (False, Killed)
     KILLED_AFTER = (True, Killed)
@@ -28,33 +28,34 @@ class CallFault(Enum):
 
     @property
     def kills(self) -> bool:
-        """Whether it ends the daemon."""
+        """Whether the daemon is killed."""
         return self.value[1] is Killed
 
 
 @dataclass(slots=True)
 class FaultInjection:
-    """Trouble at one call, counted from 0; a function is something that happens just before the call."""
+    """Injects one fault, at a call counted from 0."""
 
     calls_before: int
-    what: CallFault | Callable[[], None]
+    fault: CallFault | Callable[[], None]
+    """A function is called just before the call, which then goes on."""
     injected: bool = False
 
     def carry_out(self, doing: str, call: Callable[[], T], refuse: Callable[[], None]) -> T:
-        """Carry out a call of the daemon; `refuse` does what the engine does where it refuses this one."""
+        """Make a call of the daemon. `refuse` does what the engine does when it refuses this call."""
         if not self._is_due():
             return call()
-        if not isinstance(self.what, CallFault):
-            self.what()
+        if not isinstance(self.fault, CallFault):
+            self.fault()
             return call()
-        acts, error = self.what.value
+        acts, error = self.fault.value
         if acts:
-            # The daemon does not hear of a refusal either.
+            # The daemon does not get the answer, even if it is a refusal.
             with suppress(EngineRefusedError):
                 call()
-        elif self.what is CallFault.REFUSED:
+        elif self.fault is CallFault.REFUSED:
             refuse()
-        raise error(f"{doing}: {self.what.name}")
+        raise error(f"{doing}: {self.fault.name}")
 
     def _is_due(self) -> bool:
         if self.injected or self.calls_before:

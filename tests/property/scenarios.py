@@ -1,4 +1,4 @@
-"""Situations: containers that the daemon is about to act upon, one for each of its actions."""
+"""Scenarios: a container, and the action that the daemon plans for it. All types of actions occur."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ ELSEWHERE: dict[str, Any] = {
     "Aliases": ["there"],
     "DriverOpts": {"com.example.option": "there"},
 }
-"""What a user asks for on a network that is not mapped."""
+"""A user's settings on a network that is not mapped."""
 
-NOT_KEPT_BY_CONNECT = frozenset({"26.1", "28.5"})
-"""Releases on which the MAC address that a container was created with can be known, and not be kept."""
+MAC_IS_LOST = frozenset({"26.1", "28.5"})
+"""Releases that show the MAC address that a container was created with, but cannot keep it in a move."""
 
 
 class SimulatedHost:
-    """An engine, and the daemon of a host, which may be another one later."""
+    """A host with a fake engine and a daemon, which can be replaced by a new process."""
 
-    box: FakeContainer
-    """The container that the daemon is about to act upon."""
+    container: FakeContainer
+    """The container of the planned action."""
 
     def __init__(self, engine: FakeEngine, state_dir: Path) -> None:
         self.engine, self.state_dir, self._kernel = engine, state_dir, World()
@@ -46,94 +46,96 @@ class SimulatedHost:
         self.daemon = self.new_daemon()
 
     def new_daemon(self) -> SimulatedDaemon:
-        """Start the daemon anew: it hears of nothing that was before."""
+        """Start a new daemon process. It gets no event from before."""
         self.engine.pending_events.clear()
         self.daemon = SimulatedDaemon(self.engine, self._kernel, self.state_dir)
         return self.daemon
 
     def labelled(self, name: str = NAME, /, **networks: dict[str, Any]) -> FakeContainer:
-        """A container that is to be mapped, created on these networks."""
+        """Create a container with labels, on these networks."""
         return self.engine.create(name, LABEL, networks)
 
     def running(self, name: str = NAME, /, **networks: dict[str, Any]) -> FakeContainer:
-        """The same, started."""
-        box = self.labelled(name, **networks)
-        self.engine.start(box)
-        return box
+        """Create and start a container with labels, on these networks."""
+        container = self.labelled(name, **networks)
+        self.engine.start(container)
+        return container
 
-    def stranger(self, settings: dict[str, Any], name: str = "stranger") -> FakeContainer:
-        """A container that asks for nothing of the mapper, started."""
-        box = self.engine.create(name, {}, {HE_IPV6: settings})
-        self.engine.start(box)
-        return box
+    def unlabelled(self, settings: dict[str, Any], name: str = "unlabelled") -> FakeContainer:
+        """Create and start a container without labels."""
+        container = self.engine.create(name, {}, {HE_IPV6: settings})
+        self.engine.start(container)
+        return container
 
-    def is_about_to(self, kind: type[EndpointAction]) -> bool:
-        """Whether an action of a kind is planned, after everything was listed."""
-        self.new_daemon().do(TakeSnapshot)
-        self.daemon.settle(act=False)
+    def plans(self, kind: type[EndpointAction]) -> bool:
+        """Whether a new daemon plans an action of this type, after its first list."""
+        self.new_daemon().run(TakeSnapshot)
+        self.daemon.run_until_idle(act=False)
         return any(isinstance(action, kind) for action in self.daemon.actions)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A container `a`, and what the daemon is about to do."""
+    """A container `a`, and the action that the daemon plans for it."""
 
     name: str
     prepare: Callable[[SimulatedHost], object]
     action: type[EndpointAction]
-    unseen: Callable[[SimulatedHost], None] = lambda _: None
-    """What happens when that is decided, and the daemon does not hear of it."""
+    unseen_change: Callable[[SimulatedHost], None] = lambda _: None
+    """Happens after the action is planned; the daemon gets no event of it."""
     mapped: bool = True
-    """Whether `a` ends at its address."""
+    """Whether `a` has its address in the end."""
     releases: frozenset[str] = frozenset({"20.10", "26.1", "28.5", "29.1", "29.7"})
 
 
 def _stopped(host: SimulatedHost) -> None:
-    box = host.running(he_ipv6=all_settings(1))
-    host.engine.stop(box)
+    container = host.running(he_ipv6=all_settings(1))
+    host.engine.stop(container)
 
 
-def _held(**networks: dict[str, Any]) -> Callable[[SimulatedHost], None]:
-    """`a`, mapped and stopped; another holds its address now."""
+def _held_by_another(**networks: dict[str, Any]) -> Callable[[SimulatedHost], None]:
+    """`a` was mapped and is stopped; another container holds its address now."""
 
     def prepare(host: SimulatedHost) -> None:
-        box = host.running(**networks)
-        host.daemon.settle()
-        host.engine.stop(box)
-        host.stranger({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
+        container = host.running(**networks)
+        host.daemon.run_until_idle()
+        host.engine.stop(container)
+        host.unlabelled({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
 
     return prepare
 
 
 def _swapped(first: dict[str, Any], second: dict[str, Any]) -> Callable[[SimulatedHost], None]:
-    """Two containers, mapped, whose names were swapped: one must make way."""
+    """Two mapped containers whose names were swapped: one must release its address first."""
 
     def prepare(host: SimulatedHost) -> None:
-        boxes = [host.running(OTHER_NAME, **first), host.running(NAME, **second)]
-        host.daemon.settle()
-        for box, name in zip((*boxes, boxes[0]), ("between-names", OTHER_NAME, NAME), strict=True):
-            host.engine.rename(box, name)
+        containers = [host.running(OTHER_NAME, **first), host.running(NAME, **second)]
+        host.daemon.run_until_idle()
+        for container, name in zip(
+            (*containers, containers[0]), ("between-names", OTHER_NAME, NAME), strict=True
+        ):
+            host.engine.rename(container, name)
 
     return prepare
 
 
 def _with_mac(*, running: bool, **networks: dict[str, Any]) -> Callable[[SimulatedHost], None]:
     def prepare(host: SimulatedHost) -> None:
-        box = host.engine.create(NAME, LABEL, networks, MAC)
+        container = host.engine.create(NAME, LABEL, networks, MAC)
         if running:
-            host.engine.start(box)
+            host.engine.start(container)
 
     return prepare
 
 
 def _stopped_with_mac(host: SimulatedHost) -> None:
-    box = host.engine.create(NAME, LABEL, {HE_IPV6: all_settings(1)}, MAC)
-    host.engine.start(box)
-    host.engine.stop(box)
+    container = host.engine.create(NAME, LABEL, {HE_IPV6: all_settings(1)}, MAC)
+    host.engine.start(container)
+    host.engine.stop(container)
 
 
-def _in_the_way(host: SimulatedHost) -> None:
-    host.stranger({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
+def _take_address(host: SimulatedHost) -> None:
+    host.unlabelled({"IPAMConfig": {"IPv6Address": str(ADDRESS)}})
     host.engine.pending_events.clear()
 
 
@@ -141,7 +143,7 @@ def _mapped_elsewhere(host: SimulatedHost) -> None:
     host.running(other=ELSEWHERE)
 
 
-def _moved(host: SimulatedHost) -> None:
+def _attached_elsewhere(host: SimulatedHost) -> None:
     host.running(he_ipv6=all_settings(1))
 
 
@@ -150,11 +152,11 @@ SECOND_MAC = {**all_settings(1), "MacAddress": MAC}
 SCENARIOS = (
     Scenario("connect created", lambda host: host.labelled(other=ELSEWHERE), Connect),
     Scenario("connect running", _mapped_elsewhere, Connect),
-    Scenario("connect refused", _mapped_elsewhere, Connect, _in_the_way, mapped=False),
+    Scenario("connect refused", _mapped_elsewhere, Connect, _take_address, mapped=False),
     Scenario("move created", lambda host: host.labelled(he_ipv6=all_settings(1)), Reconnect),
     Scenario("move stopped", _stopped, Reconnect),
-    Scenario("move running", _moved, Reconnect),
-    Scenario("move refused", _moved, Reconnect, _in_the_way, mapped=False),
+    Scenario("move running", _attached_elsewhere, Reconnect),
+    Scenario("move refused", _attached_elsewhere, Reconnect, _take_address, mapped=False),
     Scenario(
         "move from the user's address",
         lambda host: host.running(he_ipv6=all_settings(1, USERS_ADDRESS)),
@@ -182,7 +184,7 @@ SCENARIOS = (
         _with_mac(running=True, he_ipv6=all_settings(1)),
         Reconnect,
         mapped=False,
-        releases=NOT_KEPT_BY_CONNECT,
+        releases=MAC_IS_LOST,
     ),
     Scenario(
         "move that would lose the second network's MAC address",
@@ -191,10 +193,13 @@ SCENARIOS = (
         mapped=False,
         releases=frozenset({"26.1"}),
     ),
-    Scenario("release an added address", _held(other=ELSEWHERE), Release, mapped=False),
-    Scenario("release a moved one", _held(he_ipv6=all_settings(1)), Release, mapped=False),
+    Scenario("release an added address", _held_by_another(other=ELSEWHERE), Release, mapped=False),
+    Scenario("release a moved one", _held_by_another(he_ipv6=all_settings(1)), Release, mapped=False),
     Scenario(
-        "release to the user's address", _held(he_ipv6=all_settings(1, USERS_ADDRESS)), Release, mapped=False
+        "release to the user's address",
+        _held_by_another(he_ipv6=all_settings(1, USERS_ADDRESS)),
+        Release,
+        mapped=False,
     ),
     Scenario("vacate added addresses", _swapped({"other": {}}, {"other": ELSEWHERE}), Vacate),
     Scenario("vacate moved ones", _swapped({HE_IPV6: all_settings(1)}, {HE_IPV6: all_settings(2)}), Vacate),

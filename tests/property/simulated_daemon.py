@@ -1,4 +1,4 @@
-"""The daemon, moved by hand: its workers work, and its clock goes on, when a test says so. On one thread."""
+"""The daemon in a deterministic simulation: the test runs its jobs and advances its clock, on one thread."""
 
 import time
 from collections.abc import Callable
@@ -18,34 +18,34 @@ from tests.property.fake_engine import FakeEngine
 from tests.unit.controller.world import World
 
 NEVER = 1e6
-"""Seconds after which the daemon would make a full pass by itself."""
-A_WHILE = 60.0
-"""Seconds in which all rings that was set, but for that."""
-ROUNDS = 20
-"""How often a while may pass before all has to be at rest."""
-TASKS_IN_A_ROUND = 200
-"""More than that, without any time that passes, is a loop."""
+"""Seconds until a periodic full pass: not before the test asks for it."""
+CLOCK_STEP = 60.0
+"""Seconds. Longer than every other timer of the daemon."""
+CLOCK_STEPS = 20
+"""After as many steps of the clock, the daemon must be idle."""
+JOBS_IN_A_STEP = 200
+"""More jobs and messages at one time mean an endless loop."""
 SETTINGS = Settings(resync=NEVER)
 
 
 class ManualWorkers(Workers[Job]):
-    """Workers that do nothing before they are told to."""
+    """Workers that only queue their jobs."""
 
-    def __init__(self, waiting: list[tuple[Job, Callable[[], Any]]]) -> None:
-        self._waiting = waiting
+    def __init__(self, queued: list[tuple[Job, Callable[[], Any]]]) -> None:
+        self._queued = queued
 
     def submit(self, job: Job, call: Callable[[], Any]) -> None:
-        """Take a job, and leave it."""
-        self._waiting.append((job, call))
+        """Queue a job."""
+        self._queued.append((job, call))
 
 
 class SimulatedDaemon:
-    """The real controller and the real endpoints, with what their workers are to do and have done."""
+    """The real controller and endpoints, with a queue of jobs and a queue of results."""
 
     def __init__(self, engine: FakeEngine, kernel: World, state_dir: Path) -> None:
         self._engine = engine
-        self.waiting: list[tuple[Job, Callable[[], Any]]] = []
-        self.finished: list[Finished[Job]] = []
+        self.queued: list[tuple[Job, Callable[[], Any]]] = []
+        self.results: list[Finished[Job]] = []
         self._now = 0.0
         self._timers = Timers(lambda: self._now)
         self._timers.set(Resync(), NEVER)
@@ -53,73 +53,73 @@ class SimulatedDaemon:
         self._controller = Controller(
             *(engine, self.endpoints, kernel, SETTINGS),
             timers=self._timers,
-            employ=lambda _count, _deliver: ManualWorkers(self.waiting),
+            employ=lambda _count, _deliver: ManualWorkers(self.queued),
         )
         self.receive(Subscribed())
 
     def receive(self, message: Message) -> None:
-        """Take up one message."""
+        """Deliver one message to the controller."""
         self._controller.post(message)
         self._controller.turn()
 
     @property
     def actions(self) -> list[EndpointAction]:
-        """Those of the jobs that wait which change something."""
-        return [job for job, _ in self.waiting if isinstance(job, EndpointChange | Restore)]
+        """The queued jobs that change an endpoint."""
+        return [job for job, _ in self.queued if isinstance(job, EndpointChange | Restore)]
 
-    def work(self, number: int, *, act: bool = True) -> bool:
-        """Do one of the jobs that wait, by what is there now, if there is one; without `act`, a question."""
+    def run_job(self, number: int, *, act: bool = True) -> bool:
+        """Run one queued job, if there is one; without `act`, no action. `number` chooses among them."""
         actions = () if act else self.actions
-        there = sorted((each for each in self.waiting if each[0] not in actions), key=repr)
-        if not there:
+        jobs = sorted((each for each in self.queued if each[0] not in actions), key=repr)
+        if not jobs:
             return False
-        self._finish(*there[number % len(there)])
+        self._finish(*jobs[number % len(jobs)])
         return True
 
-    def make(self, kind: type[Job]) -> None:
-        """Do the one job of a kind that waits, by what is there now; what it brings is heard later."""
-        ((job, call),) = (each for each in self.waiting if isinstance(each[0], kind))
+    def run_only(self, kind: type[Job]) -> None:
+        """Run the one queued job of this type. Its result is delivered later."""
+        ((job, call),) = (each for each in self.queued if isinstance(each[0], kind))
         self._finish(job, call)
 
-    def do(self, kind: type[Job]) -> None:
-        """Do the one job of a kind that waits, and hear at once what it brings."""
-        self.make(kind)
-        self.report(-1)
+    def run(self, kind: type[Job]) -> None:
+        """Run the one queued job of this type, and deliver its result at once."""
+        self.run_only(kind)
+        self.deliver_result(-1)
 
     def _finish(self, job: Job, call: Callable[[], Any]) -> None:
-        self.waiting.remove((job, call))
+        self.queued.remove((job, call))
         try:
-            self.finished.append(Finished(job, call()))
+            self.results.append(Finished(job, call()))
         except Exception as error:  # noqa: BLE001 - as the real workers do
-            self.finished.append(Finished(job, None, error))
+            self.results.append(Finished(job, None, error))
 
-    def report(self, number: int) -> None:
-        """Hear what one of the jobs brought, however long ago it was done."""
-        self.receive(self.finished.pop(number % len(self.finished)))
+    def deliver_result(self, number: int) -> None:
+        """Deliver one result. `number` chooses among them."""
+        self.receive(self.results.pop(number % len(self.results)))
 
-    def wait(self) -> None:
-        """Let a while pass."""
-        self._now += A_WHILE
+    def advance_clock(self) -> None:
+        """Advance the clock, and let all due timers ring."""
+        self._now += CLOCK_STEP
         while self._timers.next_in() == 0:
             self._controller.turn()
 
     def full_pass(self) -> None:
-        """Come to the time of a full pass: everything is asked for, and nothing was heard."""
+        """Let the periodic full pass begin."""
         self._timers.set(Resync(), 0.0)
         self._controller.turn()
 
-    def settle(self, *, act: bool = True, after_each: Callable[[], None] = lambda: None) -> None:
-        """Hear and do all that is to be, in its order; or all but the actions."""
-        for _ in range(ROUNDS if act else 1):
-            for _ in range(TASKS_IN_A_ROUND):
+    def run_until_idle(self, *, act: bool = True, after_each: Callable[[], None] = lambda: None) -> None:
+        """Deliver events and results and run jobs, in order, until idle; without `act`, run no actions."""
+        for _ in range(CLOCK_STEPS if act else 1):
+            for _ in range(JOBS_IN_A_STEP):
                 if self._engine.pending_events:
                     self.receive(self._engine.pending_events.pop(0))
-                elif self.finished:
-                    self.report(0)
-                elif self.work(0, act=act):
+                elif self.results:
+                    self.deliver_result(0)
+                elif self.run_job(0, act=act):
                     after_each()
                 else:
                     break
             else:
-                raise AssertionError(f"no end to it: {self.waiting}")
-            self.wait()
+                raise AssertionError(f"endless loop: {self.queued}")
+            self.advance_clock()

@@ -1,7 +1,7 @@
-"""Interrupted actions: whatever call of whatever action fails or is the daemon's last, nothing is lost.
+"""Interrupted actions: no user setting is lost, whichever call of an action fails or is the daemon's last.
 
-The real controller with the real endpoints on the engine of the model. Each law is tried at every call: the
-daemon does all that it has to do, and something befalls its k-th call, until there is no such call.
+The real controller and endpoints run on the fake engine. Each test repeats a scenario with a fault at the
+first call, at the second, and so on, until there is no such call.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,22 +35,22 @@ CASES = [
     for release in RELEASES
     if release in scenario.releases
 ]
-RARER = [
+ON_TWO_RELEASES = [
     (scenario, RELEASES[release])
     for scenario in SCENARIOS
     for release in ("28.5", "29.1")
     if release in scenario.releases
 ]
-"""Those of two releases, which differ in how a move is made."""
+"""Scenarios on two releases on which a move takes different calls, for the slower tests."""
 MOVES = [
     pytest.param(scenario, release, id=f"{scenario.name}, {release.name}")
-    for scenario, release in RARER
+    for scenario, release in ON_TWO_RELEASES
     if "move running" in scenario.name or "user's" in scenario.name
 ]
 KILLS = [fault for fault in CallFault if fault.kills]
 IPV4 = "IPv4 address"
 MOST_CALLS = 16
-"""Whatever is done takes fewer calls, or does the same again after these."""
+"""A test stops after as many calls. All actions take fewer, or retry the same calls after these."""
 
 
 def name_of(value: object) -> str:
@@ -60,30 +60,30 @@ def name_of(value: object) -> str:
 
 @pytest.mark.parametrize(("scenario", "release"), CASES)
 @pytest.mark.parametrize("fault", CallFault, ids=name_of)
-def test_nothing_is_lost_at_whatever_call_an_action_is_interrupted(
+def test_no_user_setting_is_lost_at_whichever_call_an_action_is_interrupted(
     scenario: Scenario, release: Release, fault: CallFault, tmp_path: Path
 ) -> None:
-    """Every container ends with all that its user asked for, startable, and at its address."""
-    broken = {}
+    """In the end, every container has its user's settings and its address, and can be started."""
+    failures = {}
     for call, host in interrupted_at_each_call(scenario, release, fault, tmp_path):
         run_to_convergence(host)
-        broken[call] = violations(host, scenario)
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+        failures[call] = violations(host, scenario)
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
 @pytest.mark.parametrize(("scenario", "release"), MOVES)
 @pytest.mark.parametrize("fault", CallFault, ids=name_of)
 @pytest.mark.parametrize("kill", KILLS, ids=name_of)
-def test_nothing_is_lost_at_whatever_call_a_restore_is_interrupted(
+def test_no_user_setting_is_lost_at_whichever_call_a_restore_is_interrupted(
     scenario: Scenario, release: Release, kill: CallFault, fault: CallFault, tmp_path: Path
 ) -> None:
-    """Twice in trouble: in the middle of a move, and in the middle of finishing that."""
-    broken = {}
+    """Two faults: one during a move, one while a new daemon finishes that move."""
+    failures = {}
     for call in range(MOST_CALLS):
         for second in range(MOST_CALLS):
             path = tmp_path / f"{call}-{second}"
-            host, injection = about_to(scenario, release, path), FaultInjection(call, kill)
+            host, injection = prepare_host(scenario, release, path), FaultInjection(call, kill)
             run_with_injection(host, injection)
             if not injection.injected:
                 break
@@ -92,97 +92,99 @@ def test_nothing_is_lost_at_whatever_call_a_restore_is_interrupted(
             if not second_injection.injected:
                 break
             run_to_convergence(host)
-            broken[call, second] = violations(host, scenario)
+            failures[call, second] = violations(host, scenario)
         if not injection.injected:
             break
-    assert len(broken) > 1
-    assert not any(broken.values()), {calls: what for calls, what in broken.items() if what}
+    assert len(failures) > 1
+    assert not any(failures.values()), {calls: problems for calls, problems in failures.items() if problems}
 
 
 def restart_engine(host: SimulatedHost) -> None:
-    """All containers are stopped."""
+    """Restart the engine; all containers are stopped."""
     host.engine.restart(live=False)
 
 
 def restart_engine_live(host: SimulatedHost) -> None:
-    """Containers run on."""
+    """Restart the engine with live-restore; containers keep running."""
     host.engine.restart(live=True)
 
 
 def stop_container(host: SimulatedHost) -> None:
-    """By its user."""
-    host.engine.stop(host.box)
+    """The user stops the container."""
+    host.engine.stop(host.container)
 
 
 def restart_container(host: SimulatedHost) -> None:
-    """By its user, who may meet a refusal."""
-    host.engine.stop(host.box)
+    """The user restarts the container; the engine may refuse the start."""
+    host.engine.stop(host.container)
     try:
-        host.engine.start(host.box)
+        host.engine.start(host.container)
     except EngineRefusedError as error:
         host.refused_starts.append(str(error))
 
 
-def make_network_anew(host: SimulatedHost) -> None:
-    """The next daemon finishes what was begun while there is no network of that name."""
-    for box in host.engine.boxes.values():
-        host.engine.stop(box)
-    host.engine.replace_network(anew=False)
+def recreate_network(host: SimulatedHost) -> None:
+    """The user recreates the network; a new daemon runs while it does not exist."""
+    for container in host.engine.containers.values():
+        host.engine.stop(container)
+    host.engine.replace_network(recreate=False)
     host.new_daemon()
     run_to_convergence(host)
-    host.engine.replace_network(anew=True)
-    for box in host.engine.boxes.values():
-        if all_settings := box.given.get(HE_IPV6):
-            box.given[HE_IPV6] = replace(all_settings, network_id=host.engine.there[HE_IPV6].id)
+    host.engine.replace_network(recreate=True)
+    for container in host.engine.containers.values():
+        if settings := container.user_settings.get(HE_IPV6):
+            container.user_settings[HE_IPV6] = replace(
+                settings, network_id=host.engine.network_by_name[HE_IPV6].id
+            )
 
 
 MEANWHILE = [
     pytest.param(scenario, release, meanwhile, id=f"{scenario.name}, {release.name}, {meanwhile.__name__}")
-    for scenario, release in RARER
+    for scenario, release in ON_TWO_RELEASES
     for meanwhile in (
         *(restart_engine, restart_engine_live, stop_container, restart_container),
-        # Without the mapper, one that is not to be mapped could not be started on the new network.
-        *([make_network_anew] if scenario.mapped else ()),
+        # A container that is not mapped cannot be started on the new network, even without the mapper.
+        *([recreate_network] if scenario.mapped else ()),
     )
 ]
 
 
 @pytest.mark.parametrize(("scenario", "release", "meanwhile"), MEANWHILE)
 @pytest.mark.parametrize("kill", KILLS, ids=name_of)
-def test_nothing_is_lost_where_the_world_goes_on_while_the_daemon_is_dead(
+def test_no_user_setting_is_lost_where_the_state_changes_while_no_daemon_runs(
     scenario: Scenario,
     release: Release,
     kill: CallFault,
     meanwhile: Callable[[SimulatedHost], None],
     tmp_path: Path,
 ) -> None:
-    """The daemon finds another state than the one that it was killed in."""
-    broken = {}
+    """The next daemon finds another state than the killed one left."""
+    failures = {}
     for call, host in interrupted_at_each_call(scenario, release, kill, tmp_path):
         meanwhile(host)
         host.new_daemon()
         run_to_convergence(host)
-        broken[call] = violations(host, scenario)
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+        failures[call] = violations(host, scenario)
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
 @pytest.mark.parametrize(("scenario", "release"), MOVES)
 @pytest.mark.parametrize("kill", KILLS, ids=name_of)
-def test_an_endpoint_that_is_there_for_a_moment_is_known_as_such_without_a_note(
+def test_a_temporary_endpoint_is_recognized_without_a_journal(
     scenario: Scenario, release: Release, kill: CallFault, tmp_path: Path
 ) -> None:
-    """Notes go with a reboot. What was set on an endpoint that was just detached goes with them."""
-    broken = {}
+    """A reboot deletes the journal, and with it the settings of an endpoint that is detached just then."""
+    failures = {}
     for call, host in interrupted_at_each_call(scenario, release, kill, tmp_path):
-        if all(HE_IPV6 in box.networks for box in host.engine.boxes.values()):
+        if all(HE_IPV6 in container.networks for container in host.engine.containers.values()):
             Journal(host.state_dir).prune(())
             restart_engine(host)
             host.new_daemon()
             run_to_convergence(host)
-            broken[call] = violations(host, scenario)
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+            failures[call] = violations(host, scenario)
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
 TAKEN = {
@@ -194,84 +196,89 @@ TAKEN = {
 
 @pytest.mark.parametrize(("scenario", "release"), MOVES)
 @pytest.mark.parametrize("taken", TAKEN)
-def test_an_address_that_another_takes_in_the_middle_of_an_action_costs_nothing_else(
+def test_an_address_taken_during_an_action_costs_no_other_setting(
     scenario: Scenario, release: Release, taken: str, tmp_path: Path
 ) -> None:
-    """While the other has it, the endpoint has all else; afterwards it has that again."""
-    broken = {}
+    """While another container holds it, only this address is missing; afterwards it is restored."""
+    failures = {}
     for call in range(MOST_CALLS):
-        host = about_to(scenario, release, tmp_path / str(call))
+        host = prepare_host(scenario, release, tmp_path / str(call))
 
         def take(host: SimulatedHost = host) -> None:
-            thief = host.engine.create("thief", {}, {HE_IPV6: {"IPAMConfig": TAKEN[taken]}})
+            other = host.engine.create("other", {}, {HE_IPV6: {"IPAMConfig": TAKEN[taken]}})
             try:
-                host.engine.start(thief)
+                host.engine.start(other)
             except EngineRefusedError:
-                host.engine.remove(thief)
+                host.engine.remove(other)
 
         injection = FaultInjection(call, take)
         run_with_injection(host, injection)
         if not injection.injected:
             break
         run_to_convergence(host)
-        excused = "IPv4" in taken or host.engine.has_leaked_address(host.box)
-        lost = [each for each in lost_settings(host.engine, host.box) if not (excused and IPV4 in each)]
-        for thief in [each for each in host.engine.boxes.values() if each.name == "thief"]:
-            host.engine.remove(thief)
+        ipv4_may_be_lost = "IPv4" in taken or host.engine.has_leaked_address(host.container)
+        lost = [
+            each
+            for each in lost_settings(host.engine, host.container)
+            if not (ipv4_may_be_lost and IPV4 in each)
+        ]
+        for other in [each for each in host.engine.containers.values() if each.name == "other"]:
+            host.engine.remove(other)
         run_to_convergence(host)
         host.new_daemon()
         run_to_convergence(host)
-        broken[call] = [*lost, *violations(host, scenario)]
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+        failures[call] = [*lost, *violations(host, scenario)]
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
 @pytest.mark.parametrize("kill", KILLS, ids=name_of)
-def test_a_move_that_was_cut_off_is_made_without_waiting_for_a_full_pass(
-    kill: CallFault, tmp_path: Path
-) -> None:
-    """The next daemon knows of it from the note, whatever call was the last."""
+def test_an_interrupted_move_is_finished_without_a_full_pass(kill: CallFault, tmp_path: Path) -> None:
+    """The next daemon knows of it from the journal, whichever call was the last."""
     scenario = next(each for each in SCENARIOS if each.name == "move running")
     late = []
     for call, host in interrupted_at_each_call(scenario, RELEASES["28.5"], kill, tmp_path):
-        host.daemon.settle()
-        late += [] if _has_address(host.box) else [call]
+        host.daemon.run_until_idle()
+        late += [] if _has_address(host.container) else [call]
     assert not late
 
 
-def test_swapped_names_do_not_keep_stopped_containers_from_a_network_that_was_made_anew(
+def test_stopped_containers_with_swapped_names_get_their_addresses_on_a_recreated_network(
     tmp_path: Path,
 ) -> None:
-    """Each is configured with the address that the other is to have, as the daemon has seen."""
+    """Each is configured with the address that the other one must get."""
     scenario = next(each for each in SCENARIOS if each.name == "vacate moved ones")
     host = SimulatedHost(FakeEngine(), tmp_path)
     scenario.prepare(host)
     restart_engine(host)
-    host.engine.replace_network(anew=True)
-    host.engine.pending_events.pop()  # the event stream was cut, and the next list shows it
+    host.engine.replace_network(recreate=True)
+    host.engine.pending_events.pop()  # the event is lost with the stream; the next list shows the change
     run_to_convergence(host)
     requested = {
-        box.name: box.networks[HE_IPV6].requested("IPv6Address") for box in host.engine.boxes.values()
+        container.name: container.networks[HE_IPV6].requested_address("IPv6Address")
+        for container in host.engine.containers.values()
     }
     assert requested == {NAME: str(ADDRESS), OTHER_NAME: str(OTHERS_ADDRESS)}
 
 
-def about_to(scenario: Scenario, release: Release, state_dir: Path) -> SimulatedHost:
-    """A scene in which the daemon is about to act."""
+def prepare_host(scenario: Scenario, release: Release, state_dir: Path) -> SimulatedHost:
+    """A host on which the daemon plans the scenario's action."""
     host = SimulatedHost(FakeEngine(release), state_dir)
     scenario.prepare(host)
-    assert host.is_about_to(scenario.action)
-    host.box = next(box for box in host.engine.boxes.values() if box.name == NAME)
-    scenario.unseen(host)
+    assert host.plans(scenario.action)
+    host.container = next(
+        container for container in host.engine.containers.values() if container.name == NAME
+    )
+    scenario.unseen_change(host)
     return host
 
 
 def interrupted_at_each_call(
     scenario: Scenario, release: Release, fault: CallFault, path: Path
 ) -> Iterator[tuple[int, SimulatedHost]]:
-    """A scene for each call that there is to be interrupted, just after that."""
+    """Yield, for each call, its number and a host on which the fault was injected at that call."""
     for call in range(MOST_CALLS):
-        host, injection = about_to(scenario, release, path / str(call)), FaultInjection(call, fault)
+        host, injection = prepare_host(scenario, release, path / str(call)), FaultInjection(call, fault)
         run_with_injection(host, injection)
         if not injection.injected:
             return
@@ -279,70 +286,72 @@ def interrupted_at_each_call(
 
 
 def run_with_injection(host: SimulatedHost, injection: FaultInjection) -> None:
-    """Have the daemon do all that it has to do, and fall into the ambush; one that dies is started anew."""
+    """Run the daemon until it is idle, with a fault injected. A killed daemon is replaced."""
     host.engine.injection = injection
     try:
-        host.daemon.settle()
+        host.daemon.run_until_idle()
     except Killed:
         host.new_daemon()
     host.engine.injection = None
 
 
 def run_to_convergence(host: SimulatedHost) -> None:
-    """Have the daemon do all that it has to do, and the same after a full pass."""
-    host.daemon.settle()
+    """Run the daemon until it is idle, before and after a full pass."""
+    host.daemon.run_until_idle()
     host.daemon.full_pass()
-    host.daemon.settle()
+    host.daemon.run_until_idle()
 
 
 def violations(host: SimulatedHost, scenario: Scenario) -> list[str]:
-    """What is not as it must be, now, and after each container was started anew.
+    """All violations, now and after a restart of each container.
 
-    An IPv4 address that the engine holds for an endpoint that it refused can be nobody's until the engine
-    restarts: all else must be there before, and it must be there afterwards.
+    A leaked IPv4 address is not free before the engine restarts: it may be missing before that, and must be
+    there afterwards. Everything else must be there before.
     """
-    found = []
-    if any(map(host.engine.has_leaked_address, host.engine.boxes.values())):
-        found = [each for each in _violations(host) if not any(map(each.__contains__, (IPV4, RESTORE)))]
-        found += [] if host.refused_starts else _start_again(host)
+    problems = []
+    if any(map(host.engine.has_leaked_address, host.engine.containers.values())):
+        problems = [each for each in _violations(host) if not any(map(each.__contains__, (IPV4, RESTORE)))]
+        problems += [] if host.refused_starts else _restart_containers(host)
         host.engine.restart(live=True)
         host.new_daemon()
         run_to_convergence(host)
-    found += _violations(host)
-    if scenario.mapped and host.box.running and not _has_address(host.box):
-        found.append(f"{NAME} is not mapped")
-    found += _start_again(host)
-    if scenario.mapped and not _has_address(host.box):
-        found.append(f"{NAME} is not mapped after a restart")
-    return found or [f"{each} after a restart" for each in _violations(host)]
+    problems += _violations(host)
+    if scenario.mapped and host.container.running and not _has_address(host.container):
+        problems.append(f"{NAME} is not mapped")
+    problems += _restart_containers(host)
+    if scenario.mapped and not _has_address(host.container):
+        problems.append(f"{NAME} is not mapped after a restart")
+    return problems or [f"{each} after a restart" for each in _violations(host)]
 
 
-def _start_again(host: SimulatedHost) -> list[str]:
-    """Start each container anew that is to be mapped; returns which could not be."""
-    found = []
-    for box in [each for each in host.engine.boxes.values() if each.labels]:
-        host.engine.stop(box)
-        host.daemon.settle()
+def _restart_containers(host: SimulatedHost) -> list[str]:
+    """Restart each container with labels; returns the failures."""
+    problems = []
+    for container in [each for each in host.engine.containers.values() if each.labels]:
+        host.engine.stop(container)
+        host.daemon.run_until_idle()
         try:
-            host.engine.start(box)
+            host.engine.start(container)
         except EngineRefusedError as error:
-            found.append(f"{box.name} cannot be started: {error}")
-        host.daemon.settle()
-    return found
+            problems.append(f"{container.name} cannot be started: {error}")
+        host.daemon.run_until_idle()
+    return problems
 
 
 def _violations(host: SimulatedHost) -> list[str]:
-    found = []
-    for box in host.engine.boxes.values():
-        found += [*lost_settings(host.engine, box), *unfinished_marks(box)]
-        if host.daemon.endpoints.unfinished(box.id):
-            found.append(f"{box.name} has a note")
-        for name in box.networks.keys() - box.given.keys():
-            if MARK not in (box.networks[name].asked.get("DriverOpts") or {}):
-                found.append(f"{box.name} is on {name}, and nothing says why")
-    return found
+    problems = []
+    for container in host.engine.containers.values():
+        problems += [*lost_settings(host.engine, container), *unfinished_marks(container)]
+        if host.daemon.endpoints.unfinished(container.id):
+            problems.append(f"{container.name} has an unfinished action")
+        for name in container.networks.keys() - container.user_settings.keys():
+            if MARK not in (container.networks[name].requested.get("DriverOpts") or {}):
+                problems.append(
+                    f"{container.name} is on {name}, but neither its user nor the mapper attached it"
+                )
+    return problems
 
 
-def _has_address(box: FakeContainer) -> bool:
-    plug = box.networks.get(HE_IPV6)
-    return plug is not None and plug.ipv6 == str(ADDRESS)
+def _has_address(container: FakeContainer) -> bool:
+    endpoint = container.networks.get(HE_IPV6)
+    return endpoint is not None and endpoint.ipv6 == str(ADDRESS)

@@ -1,4 +1,4 @@
-"""Gifts: what users asked for on their containers' endpoints, against what these have."""
+"""Compares what users set on their containers' endpoints with what these have."""
 
 from collections.abc import Iterator
 
@@ -7,60 +7,67 @@ from tests.property.fake_containers import EndpointSettings, FakeContainer, Fake
 from tests.property.fake_engine import FakeEngine
 
 RESTORE = "restore"
-"""How the mark begins of an endpoint that is there only for a moment, or in place of a better one."""
+"""Prefix of the mark of a temporary endpoint, which does not have all of its user's settings yet."""
 
 
-def lost_settings(engine: FakeEngine, box: FakeContainer) -> list[str]:
-    """What of its user's wishes a container does not have.
+def lost_settings(engine: FakeEngine, container: FakeContainer) -> list[str]:
+    """The user's settings that a container has lost.
 
-    Of the IPv6 address on the network that it is mapped to nothing is said: that is the mapper's to change.
+    The IPv6 address on the network that it is mapped to is not compared: it is the mapper's to change.
     """
     return [
-        f"{box.name} on {name}: {what}"
-        for name, all_settings in box.given.items()
-        if name in engine.there and engine.there[name].id == all_settings.network_id
-        for what in _lost_endpoint_settings(engine, box, name, all_settings)
+        f"{container.name} on {name}: {lost}"
+        for name, settings in container.user_settings.items()
+        if name in engine.network_by_name and engine.network_by_name[name].id == settings.network_id
+        for lost in _lost_endpoint_settings(engine, container, name, settings)
     ]
 
 
 def _lost_endpoint_settings(
-    engine: FakeEngine, box: FakeContainer, name: str, all_settings: EndpointSettings
+    engine: FakeEngine, container: FakeContainer, name: str, settings: EndpointSettings
 ) -> Iterator[str]:
-    plug = box.networks.get(name)
-    if plug is None or (box.running and not plug.attached):
+    endpoint = container.networks.get(name)
+    if endpoint is None or (container.running and not endpoint.attached):
         yield "it is not attached"
         return
-    wanted = all_settings.settings
+    wanted = settings.settings
     addresses = wanted.get("IPAMConfig") or {}
-    if (requested := plug.requested("IPv4Address")) != addresses.get("IPv4Address", ""):
+    if (requested := endpoint.requested_address("IPv4Address")) != addresses.get("IPv4Address", ""):
         yield f"IPv4 address {requested!r} is requested, not {addresses.get('IPv4Address')}"
-    elif box.running and addresses.get("IPv4Address", plug.ipv4) != plug.ipv4:
-        yield f"it has IPv4 address {plug.ipv4}"
-    if name not in box.labels.values() and plug.requested("IPv6Address") != addresses.get("IPv6Address", ""):
-        yield f"IPv6 address {plug.requested('IPv6Address')!r} is requested"
+    elif container.running and addresses.get("IPv4Address", endpoint.ipv4) != endpoint.ipv4:
+        yield f"it has IPv4 address {endpoint.ipv4}"
+    if name not in container.labels.values() and endpoint.requested_address("IPv6Address") != addresses.get(
+        "IPv6Address", ""
+    ):
+        yield f"IPv6 address {endpoint.requested_address('IPv6Address')!r} is requested"
     for field in ("Aliases", "Links"):
-        if (plug.asked.get(field) or []) != wanted.get(field, []):
-            yield f"{field} {plug.asked.get(field)}"
-    options = {key: value for key, value in (plug.asked.get("DriverOpts") or {}).items() if key != MARK}
+        if (endpoint.requested.get(field) or []) != wanted.get(field, []):
+            yield f"{field} {endpoint.requested.get(field)}"
+    options = {
+        key: value for key, value in (endpoint.requested.get("DriverOpts") or {}).items() if key != MARK
+    }
     if options != wanted.get("DriverOpts", {}):
         yield f"driver options {options}"
-    if engine.release.has_priority and plug.asked.get("GwPriority", 0) != wanted.get("GwPriority", 0):
-        yield f"priority {plug.asked.get('GwPriority')}"
-    yield from _lost_mac_address(engine, box, plug, wanted.get("MacAddress"))
+    if engine.release.has_priority and endpoint.requested.get("GwPriority", 0) != wanted.get("GwPriority", 0):
+        yield f"priority {endpoint.requested.get('GwPriority')}"
+    yield from _lost_mac_address(engine, container, endpoint, wanted.get("MacAddress"))
 
 
 def _lost_mac_address(
-    engine: FakeEngine, box: FakeContainer, plug: FakeEndpoint, wanted: str | None
+    engine: FakeEngine, container: FakeContainer, endpoint: FakeEndpoint, wanted: str | None
 ) -> Iterator[str]:
     if wanted is None:
         return
-    if box.running and plug.mac != wanted:
-        yield f"MAC address {plug.mac}"
-    if not engine.release.mac_is_the_containers and plug.chosen_mac != wanted:
-        yield f"MAC address {plug.chosen_mac!r} from the next start on"
+    if container.running and endpoint.mac != wanted:
+        yield f"MAC address {endpoint.mac}"
+    if not engine.release.mac_is_the_containers and endpoint.chosen_mac != wanted:
+        yield f"MAC address {endpoint.chosen_mac!r} from the next start on"
 
 
-def unfinished_marks(box: FakeContainer) -> list[str]:
-    """Marks of endpoints that are not what they are to be."""
-    marks = (str((plug.asked.get("DriverOpts") or {}).get(MARK, "")) for plug in box.networks.values())
-    return [f"{box.name} carries the mark {mark}" for mark in marks if mark.startswith(RESTORE)]
+def unfinished_marks(container: FakeContainer) -> list[str]:
+    """The marks of temporary endpoints."""
+    marks = (
+        str((endpoint.requested.get("DriverOpts") or {}).get(MARK, ""))
+        for endpoint in container.networks.values()
+    )
+    return [f"{container.name} carries the mark {mark}" for mark in marks if mark.startswith(RESTORE)]
