@@ -117,12 +117,14 @@ def path(calls: Sequence[Call], container_id: str, action: str, end: Point) -> l
     return [each for each in window if each.thread in threads and each.module != SOCKET]
 
 
-def _first(calls: Sequence[Call], condition: Callable[[Call], bool], what: str) -> int:
+def _first(calls: Sequence[Call], condition: Callable[[Call], bool], description: str) -> int:
     """The index of the first call that meets a condition."""
     for index, call in enumerate(calls):
         if condition(call):
             return index
-    raise LookupError(f"no call of {what}: was it renamed? Its name is a constant of tests.benchmark.trace")
+    raise LookupError(
+        f"no call of {description}: was it renamed? Its name is a constant of tests.benchmark.trace"
+    )
 
 
 def changes(calls: Sequence[Call]) -> int:
