@@ -10,17 +10,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tests.benchmark.outcomes import Outcome
+from tests.benchmark.environment import Environment
+from tests.benchmark.measurements import Measurement
 from tests.benchmark.plots import write_plots
 from tests.benchmark.report import describe, table, write_json
 from tests.benchmark.rows import ROWS
-from tests.benchmark.stage import Stage
 from tests.lab.__main__ import Engines
 from tests.lab.prerequisites import missing
 from tests.lab.topology import Lab
 
 PIPED_COLUMNS = 160
-"""Width of the table where nobody says how wide the terminal is."""
+"""Width of the table where the output is no terminal."""
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -35,33 +35,33 @@ def main(
     plots: Annotated[Path | None, typer.Option(metavar="DIRECTORY", help="write the plots there")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="write every value there")] = None,
 ) -> None:
-    """Measure the mapper on real engines; takes down all that it brings up."""
+    """Measure the mapper on real engines. The lab is removed at the end."""
     names = row or list(ROWS)
     if unknown := [name for name in names if name not in ROWS]:
         raise typer.BadParameter(f"no such row: {', '.join(unknown)}")
     if lack := missing():
         console.print(f"the benchmark needs {lack}: run tests/bench as root, which installs it")
         raise typer.Exit(1)
-    outcomes: list[Outcome] = []
+    measurements: list[Measurement] = []
     with Lab(*engine.flavours, purpose="bench", progress=console.print) as lab:
         machine = describe_machine(lab)
         console.print(machine)
         for name in names:
-            stage = Stage(lab, tuple(lab.hosts), partial(console.print, f"{name}:"))
-            for outcome in ROWS[name].measure(stage, repetitions or ROWS[name].repetitions):
-                outcomes.append(outcome)
-                console.print(f"  {describe(outcome)}")
-    console.print(table(outcomes))
+            environment = Environment(lab, tuple(lab.hosts), partial(console.print, f"{name}:"))
+            for measurement in ROWS[name].measure(environment, repetitions or ROWS[name].repetitions):
+                measurements.append(measurement)
+                console.print(f"  {describe(measurement)}")
+    console.print(table(measurements))
     console.print(machine)
     if plots is not None:
-        write_plots(plots, outcomes)
+        write_plots(plots, measurements)
     if json is not None:
-        write_json(json, machine, outcomes)
-    raise typer.Exit(1 if any(each.passed is False for each in outcomes) else 0)
+        write_json(json, machine, measurements)
+    raise typer.Exit(1 if any(each.passed is False for each in measurements) else 0)
 
 
 def describe_machine(lab: Lab) -> str:
-    """What was measured on: date, cores, load, kernel, engines."""
+    """One line about the machine: date, cores, load, kernel, Python, engines."""
     engines = (host.engine.docker("version", "--format", "{{.Server.Version}}") for host in lab.hosts)
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {len(os.sched_getaffinity(0))} cores, "

@@ -1,4 +1,4 @@
-"""What a command takes that needs neither engine nor kernel, against the libraries that it needs."""
+"""Run time of commands that need neither engine nor kernel, compared with importing their libraries."""
 
 import subprocess
 import sys
@@ -6,34 +6,34 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from tests.benchmark.outcomes import Outcome, at_most
-from tests.benchmark.stage import Stage
+from tests.benchmark.environment import Environment
+from tests.benchmark.measurements import Measurement, at_most
 
 PROGRAM = ("-m", "dockeripv6mapper")
-LEAST = ("-c", "import typer, rich; typer.run(lambda name: None)")
-"""A program of typer's with one argument that does nothing: what no program of typer's can be faster than."""
+MINIMAL = ("-c", "import typer, rich; typer.run(lambda name: None)")
+"""A typer program with one argument that does nothing: the lower bound for any typer program."""
 COMMANDS = {
     "--help": (*PROGRAM, "--help"),
     "address": (*PROGRAM, "address", "nginx", "--subnet", "2001:db8:103::/64"),
 }
-LEAST_COMMANDS = {"--help": (*LEAST, "--help"), "address": (*LEAST, "nginx")}
+MINIMAL_COMMANDS = {"--help": (*MINIMAL, "--help"), "address": (*MINIMAL, "nginx")}
 LIBRARIES = ("-c", "import typer, rich")
 
 
-def commands(stage: Stage, n: int) -> Iterator[Outcome]:
-    """Wall time, each against an import right before it."""
+def commands(environment: Environment, n: int) -> Iterator[Measurement]:
+    """Wall time, divided by that of an import right afterwards."""
     for name, command in COMMANDS.items():
-        least = stage.repeat(partial(_ratio, LEAST_COMMANDS[name]), n)
-        yield Outcome(f"the least program of typer's like {name}, against the same", "", "ratio", least)
-        ratios = stage.repeat(partial(_ratio, command), n)
-        yield Outcome(f"{name}, against importing typer and rich", "", "ratio", ratios, at_most(1.5))
+        minimal = environment.repeat(partial(_ratio, MINIMAL_COMMANDS[name]), n)
+        yield Measurement(f"the least program of typer's like {name}, against the same", "", "ratio", minimal)
+        ratios = environment.repeat(partial(_ratio, command), n)
+        yield Measurement(f"{name}, against importing typer and rich", "", "ratio", ratios, at_most(1.5))
 
 
 def _ratio(command: tuple[str, ...]) -> float:
-    return _took(command) / _took(LIBRARIES)
+    return _seconds(command) / _seconds(LIBRARIES)
 
 
-def _took(argv: tuple[str, ...]) -> float:
+def _seconds(argv: tuple[str, ...]) -> float:
     began = time.perf_counter()
     subprocess.run((sys.executable, *argv), check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began

@@ -1,75 +1,76 @@
-"""How many containers' first process sees the address: what all the rest is for."""
+"""The share of containers whose first process sees the address: the mapper's main promise."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tests.benchmark.outcomes import Limit, Outcome, share_of
-from tests.benchmark.stage import Stage, address_of
-from tests.benchmark.ways import COMPOSE_UP, CREATE_AND_START, DOCKER_RUN, Way, in_swarm
+from tests.benchmark.environment import Environment, address_of
+from tests.benchmark.measurements import Limit, Measurement, share_at_least
+from tests.benchmark.start_methods import COMPOSE_UP, CREATE_AND_START, DOCKER_RUN, StartMethod, in_swarm
 from tests.lab.hosts import Host
 from tests.lab.swarm import Swarm
 from tests.lab.waiting import eventually
 
-AT_ONCE = 10
-"""How many containers there are before they are removed."""
+BATCH = 10
+"""Containers that are removed together."""
 
 
-def docker_run(stage: Stage, n: int) -> Iterator[Outcome]:
-    """`docker run -d` leaves two or three milliseconds."""
-    yield from _shares(stage, n, DOCKER_RUN.what, lambda _: DOCKER_RUN, share_of(99))
+def docker_run(environment: Environment, n: int) -> Iterator[Measurement]:
+    """Between create and start, `docker run -d` leaves two or three milliseconds."""
+    yield from _shares(environment, n, DOCKER_RUN.name, lambda _: DOCKER_RUN, share_at_least(99))
 
 
-def compose_up(stage: Stage, n: int) -> Iterator[Outcome]:
-    """A Compose project of one service, which leaves no more time than `docker run`."""
-    yield from _shares(stage, n, COMPOSE_UP.what, lambda _: COMPOSE_UP)
+def compose_up(environment: Environment, n: int) -> Iterator[Measurement]:
+    """A Compose project of one service: it leaves no more time than `docker run`."""
+    yield from _shares(environment, n, COMPOSE_UP.name, lambda _: COMPOSE_UP)
 
 
-def swarm_task(stage: Stage, n: int) -> Iterator[Outcome]:
-    """A Swarm service of one task, which the engine creates and starts by itself."""
+def swarm_task(environment: Environment, n: int) -> Iterator[Measurement]:
+    """A Swarm service of one task: the engine itself creates and starts the container."""
 
-    def formed(played: Host) -> Way:
-        for host in stage.lab.hosts:
-            if host is not played:
+    def form_swarm(measured: Host) -> StartMethod:
+        for host in environment.lab.hosts:
+            if host is not measured:
                 host.reset()
-        swarm = Swarm(stage.lab)
+        swarm = Swarm(environment.lab)
         swarm.form()
         return in_swarm(swarm)
 
-    yield from _shares(stage, n, "Swarm task", formed)
-    for host in stage.lab.hosts:
+    yield from _shares(environment, n, "Swarm task", form_swarm)
+    for host in environment.lab.hosts:
         host.reset()
 
 
-def create_and_start(stage: Stage, n: int) -> Iterator[Outcome]:
-    """Two commands with time between them, as a script or a person gives them."""
-    yield from _shares(stage, n, CREATE_AND_START.what, lambda _: CREATE_AND_START, share_of(100))
+def create_and_start(environment: Environment, n: int) -> Iterator[Measurement]:
+    """Two commands with time between them, as in a script or by hand."""
+    yield from _shares(environment, n, CREATE_AND_START.name, lambda _: CREATE_AND_START, share_at_least(100))
 
 
 def _shares(
-    stage: Stage,
+    environment: Environment,
     n: int,
-    what: str,
-    prepared: Callable[[Host], Way],
-    wanted: tuple[Limit, ...] = (),
-) -> Iterator[Outcome]:
-    for condition in stage.conditions():
+    name: str,
+    method_on: Callable[[Host], StartMethod],
+    limits: tuple[Limit, ...] = (),
+) -> Iterator[Measurement]:
+    for condition in environment.conditions():
         names: list[str] = []
-        with stage.mapper(condition):
-            measure = partial(_share, stage, condition.host, prepared(condition.host), names)
-            shares = stage.repeat(measure, n, condition)
-        limits = wanted if condition.usual else ()
-        yield Outcome(f"{what}: first process sees the address", str(condition), "%", shares, limits)
+        with environment.mapper(condition):
+            measure = partial(_share, environment, condition.host, method_on(condition.host), names)
+            shares = environment.repeat(measure, n, condition)
+        row_limits = limits if condition.standard else ()
+        title = f"{name}: first process sees the address"
+        yield Measurement(title, str(condition), "%", shares, row_limits)
 
 
-def _share(stage: Stage, host: Host, way: Way, names: list[str]) -> float:
-    """Start one more container: 100 where its first process saw the address, else 0.
+def _share(environment: Environment, host: Host, method: StartMethod, names: list[str]) -> float:
+    """Start a container. Return 100 where its first process saw the address, else 0.
 
-    Those in `names` are still there.
+    Appends to `names`, the containers to remove. A full batch is removed, and `names` is emptied.
     """
-    names.append(name := stage.name())
-    started = way.start(host, name)
-    said = eventually(lambda: host.engine.docker("logs", started.name), within=20)
-    if len(names) == AT_ONCE:
-        way.remove(host, names)
+    names.append(name := environment.name())
+    started = method.start(host, name)
+    output = eventually(lambda: host.engine.docker("logs", started.name), within=20)
+    if len(names) == BATCH:
+        method.remove(host, names)
         names.clear()
-    return 100.0 if address_of(host, started.identity).packed.hex() in said else 0.0
+    return 100.0 if address_of(host, started.identity).packed.hex() in output else 0.0

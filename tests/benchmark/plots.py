@@ -1,4 +1,4 @@
-"""Outcomes as plots: how soon a container is reached, and how a pass grows with the number of containers."""
+"""Plots: the distribution of start latency, and the cost of a full pass over the number of containers."""
 
 import re
 import statistics
@@ -7,30 +7,30 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from tests.benchmark.outcomes import Outcome
+from tests.benchmark.measurements import Measurement
 
 LATENCY = "start event → first echo reply at the router"
 PASSES = "full pass that changes nothing, CPU time"
 DOTS_PER_INCH = 120
 
 
-def write_plots(directory: Path, outcomes: Sequence[Outcome]) -> list[Path]:
-    """Write what can be drawn from `outcomes` as PNG; returns the files."""
-    written = []
-    latencies = [each for each in outcomes if each.what == LATENCY]
+def write_plots(directory: Path, measurements: Sequence[Measurement]) -> list[Path]:
+    """Draw the two plots, where `measurements` has their values, as PNG; returns the files."""
+    files = []
+    latencies = [each for each in measurements if each.name == LATENCY]
     if latencies:
-        written.append(_save(_distribution(latencies), directory / "latency.png"))
-    passes = [each for each in outcomes if each.what == PASSES]
+        files.append(_save(_distribution(latencies), directory / "latency.png"))
+    passes = [each for each in measurements if each.name == PASSES]
     if passes:
-        written.append(_save(_growth(passes), directory / "passes.png"))
-    return written
+        files.append(_save(_growth(passes), directory / "passes.png"))
+    return files
 
 
-def _distribution(outcomes: Sequence[Outcome]) -> Figure:
-    """The share of repetitions that were done by a time, one line for each condition."""
+def _distribution(measurements: Sequence[Measurement]) -> Figure:
+    """The cumulative distribution of a latency, one line for each condition."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for each in outcomes:
+    for each in measurements:
         values = sorted(each.values)
         shares = [100 * (number + 1) / len(values) for number in range(len(values))]
         axes.step(values, shares, where="post", label=each.condition)
@@ -40,11 +40,11 @@ def _distribution(outcomes: Sequence[Outcome]) -> Figure:
     return figure
 
 
-def _growth(outcomes: Sequence[Outcome]) -> Figure:
-    """The median over the number of containers."""
+def _growth(measurements: Sequence[Measurement]) -> Figure:
+    """The median over the number of containers, which the condition begins with."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    medians = {_size(each): statistics.median(each.values) for each in outcomes}
+    medians = {_size(each): statistics.median(each.values) for each in measurements}
     axes.plot(
         [size for size in medians if size], [each for size, each in medians.items() if size], marker="o"
     )
@@ -53,10 +53,10 @@ def _growth(outcomes: Sequence[Outcome]) -> Figure:
     return figure
 
 
-def _size(outcome: Outcome) -> int:
-    found = re.match(r"\d+", outcome.condition)
-    assert found is not None
-    return int(found[0])
+def _size(measurement: Measurement) -> int:
+    match = re.match(r"\d+", measurement.condition)
+    assert match is not None
+    return int(match[0])
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -1,10 +1,10 @@
-"""Probes: run as a program inside a namespace, each notes when something happens that it waits for.
+"""Probes: programs that wait for one thing in a namespace of the lab, and print when it happened.
 
-probes.py echo ADDRESS…       the first echo reply of the last of them, asked before anybody answers
-probes.py gone ADDRESS LINK   the end of a proxy entry
-probes.py create SOCKET NAME  an engine's create event of a container, read with nothing in between
+probes.py echo ADDRESS…       every address has answered a ping
+probes.py gone ADDRESS LINK   the proxy entry was removed
+probes.py create SOCKET NAME  the engine's create event of this container has arrived on the raw socket
 
-Each says `ready` when it is at it, and then the time, in nanoseconds since the epoch.
+Each prints `ready` once it waits, and then the time in nanoseconds since the epoch.
 """
 
 import select
@@ -24,42 +24,42 @@ ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0x1D6, 1)
 ECHO_REPLY_TYPE = 129
 READ_BYTES = 65536
 PERIOD_SECONDS = 0.001
-PATIENCE_SECONDS = 60.0
-"""How long an answer is waited for: whatever is measured takes less."""
+TIMEOUT_SECONDS = 60.0
+"""More than any measured time."""
 
 
 def await_echo(*addresses: str) -> int:
-    """When the last of `addresses` answers for the first time; they are asked in turn, one a millisecond."""
-    silent = deque(map(IPv6Address, addresses))
-    end = time.monotonic() + PATIENCE_SECONDS
+    """Ping the addresses in turn, one a millisecond. Return when the last of them has answered once."""
+    unanswered = deque(map(IPv6Address, addresses))
+    end = time.monotonic() + TIMEOUT_SECONDS
     last = 0
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
         print("ready", flush=True)
-        while silent:
+        while unanswered:
             if time.monotonic() > end:
-                raise TimeoutError(f"no answer from {', '.join(map(str, silent))}")
-            silent.rotate()
+                raise TimeoutError(f"no answer from {', '.join(map(str, unanswered))}")
+            unanswered.rotate()
             try:
-                sock.sendto(ECHO_REQUEST, (str(silent[0]), 0))
+                sock.sendto(ECHO_REQUEST, (str(unanswered[0]), 0))
             except OSError as error:
-                # What waits for neighbours that do not answer yet fills the queues.
+                # The queues are full of packets for neighbours that do not answer yet.
                 if error.errno not in (EAGAIN, ENOBUFS):
                     raise
             deadline = time.monotonic() + PERIOD_SECONDS
-            while silent and (left := deadline - time.monotonic()) > 0:
+            while unanswered and (left := deadline - time.monotonic()) > 0:
                 if not select.select([sock], (), (), left)[0]:
                     continue
                 now = time.time_ns()
                 message, source = sock.recvfrom(2048)
                 address = IPv6Address(source[0])
-                if message[0] == ECHO_REPLY_TYPE and address in silent:
-                    silent.remove(address)
+                if message[0] == ECHO_REPLY_TYPE and address in unanswered:
+                    unanswered.remove(address)
                     last = now
     return last
 
 
-def await_end(address: str, link: str) -> int:
-    """When the proxy entry of `address` is gone."""
+def await_removal(address: str, link: str) -> int:
+    """Poll the kernel until it has no proxy entry of `address`."""
     neighbours = ProxyNeighbours()
     entry = ProxyNeighbour(IPv6Address(address), socket.if_nametoindex(link))
     print("ready", flush=True)
@@ -69,20 +69,20 @@ def await_end(address: str, link: str) -> int:
 
 
 def await_create(path: str, name: str) -> int:
-    """When the create event of the container `name` is there, on an engine's local socket."""
+    """Read the event stream until the create event of the container `name`."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(path)
         sock.sendall(b"GET /events HTTP/1.1\r\nHost: docker\r\n\r\n")
         sock.recv(READ_BYTES)
         print("ready", flush=True)
-        while heard := sock.recv(READ_BYTES):
+        while data := sock.recv(READ_BYTES):
             now = time.time_ns()
-            if b'"create"' in heard and f'"name":"{name}"'.encode() in heard:
+            if b'"create"' in data and f'"name":"{name}"'.encode() in data:
                 return now
-    raise EOFError(f"{path} ended its events")
+    raise EOFError(f"the event stream of {path} has ended")
 
 
-PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_end, "create": await_create}
+PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_removal, "create": await_create}
 
 if __name__ == "__main__":
     print(PROBES[sys.argv[1]](*sys.argv[2:]), flush=True)

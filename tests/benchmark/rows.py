@@ -1,21 +1,21 @@
-"""The rows, in the order in which they are shown."""
+"""The rows, in the order in which they are run and shown."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.benchmark import bursts, command_line, first_process, latency, scale
-from tests.benchmark.outcomes import Outcome
-from tests.benchmark.stage import Stage
+from tests.benchmark.environment import Environment
+from tests.benchmark.measurements import Measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing to measure."""
+    """Something to measure."""
 
-    measure: Callable[[Stage, int], Iterator[Outcome]]
-    """Plays on a stage, so many repetitions of it; an outcome for each condition."""
+    measure: Callable[[Environment, int], Iterator[Measurement]]
+    """Takes an environment and the number of repetitions; yields measurements for each condition."""
     repetitions: int
-    """For `idle`, how many containers there are."""
+    """For `idle`, the number of containers."""
 
 
 ROWS: Mapping[str, Row] = {
@@ -29,10 +29,10 @@ ROWS: Mapping[str, Row] = {
     "death-to-removal": Row(latency.death_to_removal, 40),
     "first-packet": Row(latency.first_packet, 40),
     "burst": Row(bursts.burst, 5),
-    "filling": Row(scale.filling, 5),
+    "filling": Row(scale.fill_proxy_table, 5),
     "listed-passes": Row(scale.listed_passes, 1),
     "fake-passes": Row(scale.fake_passes, 1),
-    "lifetimes": Row(scale.lifetimes, 1),
+    "lifetimes": Row(scale.memory_growth, 1),
     "idle": Row(scale.idle, 100),
     "commands": Row(command_line.commands, 10),
 }

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.lab.chaos.stage import Stage
-from tests.lab.chaos.steps import draw
+from tests.lab.chaos.runner import Runner
+from tests.lab.chaos.step_generator import draw
 from tests.lab.hosts import Host
 from tests.lab.topology import Lab
 
@@ -19,6 +19,6 @@ def test_invariants_hold_under_random_faults_of_host_engine_and_daemon(
     lab: Lab, host: Host, seed: int
 ) -> None:
     """Settings of users and foreign entries are kept, the plan becomes empty, and the daemon never exits."""
-    with Stage(lab, host) as stage:
-        broken = stage.play(draw(seed, STEPS))
-        assert broken is None, f"tests/chaos --seed {seed} --steps {STEPS}: {broken}\n{stage.mapper.log()}"
+    with Runner(lab, host) as runner:
+        broken = runner.run(draw(seed, STEPS))
+        assert broken is None, f"tests/chaos --seed {seed} --steps {STEPS}: {broken}\n{runner.mapper.log()}"

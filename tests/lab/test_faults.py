@@ -22,7 +22,7 @@ from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventMessage, EventReader, StreamLost, Subscribed
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.settings import Settings
-from tests.lab.chaos.relay import Line, Relay
+from tests.lab.chaos.relay import Connection, Relay
 from tests.lab.containers import LABEL, MAPPER_PROTOCOL, run_labelled, suffix_of, wait_until_mapped
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT, Mapper
@@ -50,7 +50,7 @@ class StallingRelay(Relay):
         self.pattern = None
         self._released.set()
 
-    def _request(self, line: Line, chunk: bytes) -> None:
+    def _request(self, line: Connection, chunk: bytes) -> None:
         if self.pattern is not None and self.pattern.search(chunk.partition(b"\r\n")[0]):
             self.stalled += 1
             self._released.wait(timeout=120)

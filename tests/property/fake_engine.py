@@ -1,7 +1,7 @@
-"""An engine that is like a real one in what matters to the controller, and does nothing by itself.
+"""A fake engine with the behaviour that matters to the controller.
 
-It is met where the real one is: below `engine.endpoints`, so that these are part of what is tested. What it
-allows, refuses and keeps was seen on 20.10 and 28.5; where these differ, it is the harder of the two.
+It replaces the client below `engine.endpoints`, so that `engine.endpoints` is tested too. What it accepts,
+refuses and preserves was seen on 20.10 and 28.5; where these differ, it does what is harder to deal with.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,17 @@ from dockeripv6mapper.engine.translate import NANOSECONDS, container_from_event,
 from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 from dockeripv6mapper.model import Network
-from tests.property.fake_boxes import RELEASES, Box, Gift, Plug, Release, attach_to, inspected, listed
-from tests.property.trouble import Ambush
+from tests.property.fake_containers import (
+    RELEASES,
+    EndpointSettings,
+    FakeContainer,
+    FakeEndpoint,
+    Release,
+    attach_to,
+    inspected,
+    listed,
+)
+from tests.property.fault_injection import FaultInjection
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6, IMAGE, SUBNET
 
@@ -26,28 +35,28 @@ Json = Mapping[str, Any]
 OTHER = "other"
 """A network without IPv6."""
 IPV4 = {HE_IPV6: IPv4Network("10.9.0.0/24"), OTHER: IPv4Network("10.10.0.0/24")}
-FIRST_CHOICE = 2
-"""The host part of the first address that the engine chooses by itself."""
+FIRST_ASSIGNED = 2
+"""Host part of the first address that the engine assigns itself."""
 
 
 class FakeEngine(Client):
-    """Two networks, a few containers, and the events that nobody has read yet."""
+    """Two networks, some containers, and the events that were not delivered yet."""
 
     def __init__(self, release: Release = RELEASES["20.10"]) -> None:
         self.release = release
-        self.boxes: dict[str, Box] = {}
-        self.there = {
+        self.containers: dict[str, FakeContainer] = {}
+        self.network_by_name = {
             HE_IPV6: builders.network(network_id="network-0", ipv4=True),
             OTHER: builders.network(OTHER, subnet=None, ipv4=True),
         }
-        self.told: list[EventMessage] = []
-        self.ambush: Ambush | None = None
-        """What happens to a call of the daemon."""
-        self._burned: set[str] = set()
-        """IPv4 addresses that the engine holds for an endpoint that it refused."""
+        self.pending_events: list[EventMessage] = []
+        self.injection: FaultInjection | None = None
+        """The fault to inject at a call of the daemon."""
+        self._leaked_ipv4: set[str] = set()
+        """IPv4 addresses that the engine keeps allocated for an endpoint that it refused."""
         self._serial = self._macs = 0
 
-    # --- what the daemon asks -----------------------------------------------------------------------------
+    # --- API calls of the daemon ----------------------------------------------------------------------------
 
     def api_version(self) -> tuple[int, int]:
         return min(self.release.api, NEWEST_TESTED_API)
@@ -56,11 +65,13 @@ class FakeEngine(Client):
         return version <= self.release.api
 
     def snapshot(self) -> Snapshot:
-        items = (container_from_list(listed(box, self.release)) for box in self.boxes.values())
+        items = (
+            container_from_list(listed(container, self.release)) for container in self.containers.values()
+        )
         return Snapshot(Listed(tuple(items)), self.networks())
 
     def networks(self) -> Listed[Network]:
-        return Listed(tuple(self.there.values()))
+        return Listed(tuple(self.network_by_name.values()))
 
     def images(self) -> Images:
         return {IMAGE: {}}
@@ -69,7 +80,9 @@ class FakeEngine(Client):
         return self.images()[image]
 
     def inspect(self, container_id: str) -> Json:
-        return self._answer("inspecting", lambda: inspected(self._box(container_id), self.release))
+        return self._call(
+            "inspecting", lambda: inspected(self._existing_container(container_id), self.release)
+        )
 
     def connect(
         self,
@@ -83,209 +96,231 @@ class FakeEngine(Client):
         assert (api or self.release.api) <= self.release.api, "the engine does not speak that version"
 
         def connect(*, refused: bool = False) -> None:
-            box = self._box(container_id)
-            if not box.running and not self._is_there(network_id):
-                # The engine takes a stopped container's word for it (20.10, 28.5): it could not be started.
-                box.networks[network_id] = Plug(dict(endpoint))
+            container = self._existing_container(container_id)
+            if not container.running and not self._exists(network_id):
+                # For a stopped container, the engine accepts any network (20.10, 28.5); the start would fail.
+                container.networks[network_id] = FakeEndpoint(dict(endpoint))
                 return
-            self._connect(box, self._network(network_id), endpoint, doing, refused=refused)
+            self._connect(container, self._network(network_id), endpoint, doing, refused=refused)
 
-        self._answer(doing, connect, lambda: connect(refused=True))
+        self._call(doing, connect, lambda: connect(refused=True))
 
     def send_connect(self, _container_id: str, _network_id: str, _endpoint: Json) -> None:
         """Leave every connect to `connect`, as an engine over TCP."""
 
     def disconnect(self, container_id: str, network_id: str, doing: str) -> None:
-        self._answer(doing, lambda: self._disconnect(self._box(container_id), network_id, doing))
+        self._call(doing, lambda: self._disconnect(self._existing_container(container_id), network_id, doing))
 
-    # --- what the user does -------------------------------------------------------------------------------
+    # --- the user's commands -------------------------------------------------------------------------------
 
     def create(
-        self, name: str, labels: Mapping[str, str], on: Mapping[str, Json] | None = None, mac: str = ""
-    ) -> Box:
-        """`docker create`, on the networks of `on` with these settings, and with `--mac-address`."""
+        self, name: str, labels: Mapping[str, str], networks: Mapping[str, Json] | None = None, mac: str = ""
+    ) -> FakeContainer:
+        """`docker create`, on `networks` with their settings, and with `--mac-address`."""
         self._check_free(name)
         self._serial += 1
-        on = {network: settings for network, settings in (on or {}).items() if network in self.there}
-        box = Box(f"container-{self._serial}", name, self._serial, labels, mac=mac)
-        for network, settings in on.items():
-            is_first = not box.networks
-            box.mode = network if is_first else box.mode
+        existing = {name: each for name, each in (networks or {}).items() if name in self.network_by_name}
+        container = FakeContainer(f"container-{self._serial}", name, self._serial, labels, mac=mac)
+        for network, settings in existing.items():
+            is_first = not container.networks
+            container.mode = network if is_first else container.mode
             wanted = {**settings, **({"MacAddress": mac} if mac and is_first else {})}
-            box.given[network] = Gift(self.there[network].id, wanted)
+            container.user_settings[network] = EndpointSettings(self.network_by_name[network].id, wanted)
             chosen = "" if self.release.mac_is_the_containers else wanted.get("MacAddress", "")
-            box.networks[network] = Plug(dict(settings), chosen)
-        self.boxes[box.id] = box
-        self._tell(box, Change.CREATED)
-        return box
+            container.networks[network] = FakeEndpoint(dict(settings), chosen)
+        self.containers[container.id] = container
+        self._send_event(container, Change.CREATED)
+        return container
 
-    def start(self, box: Box) -> None:
-        """`docker start`. Raises `EngineRefusedError`; the container is as it was then."""
-        if box.running:
+    def start(self, container: FakeContainer) -> None:
+        """`docker start`. Raises `EngineRefusedError`, and leaves the container stopped."""
+        if container.running:
             return
-        for name, plug in box.networks.items():
+        for name, endpoint in container.networks.items():
             try:
-                self._attach(box, plug, self._network(plug.network_id or name), f"starting {box.name}")
+                self._attach(
+                    container,
+                    endpoint,
+                    self._network(endpoint.network_id or name),
+                    f"starting {container.name}",
+                )
             except EngineRefusedError:
-                _detach(box)
+                _detach(container)
                 raise
-        box.running = box.has_run = True
-        self._tell(box, Change.ATTACHED)
-        self._tell(box, Change.STARTED)
+        container.running = container.has_run = True
+        self._send_event(container, Change.ATTACHED)
+        self._send_event(container, Change.STARTED)
 
-    def stop(self, box: Box) -> None:
-        """`docker stop`, or a death."""
-        if box.running:
-            box.running = False
-            _detach(box)
-            self._tell(box, Change.DETACHED)
-            self._tell(box, Change.DIED)
+    def stop(self, container: FakeContainer) -> None:
+        """`docker stop`, or the end of its process."""
+        if container.running:
+            container.running = False
+            _detach(container)
+            self._send_event(container, Change.DETACHED)
+            self._send_event(container, Change.DIED)
 
-    def remove(self, box: Box) -> None:
+    def remove(self, container: FakeContainer) -> None:
         """`docker rm -f`."""
-        self.stop(box)
-        del self.boxes[box.id]
-        self._tell(box, Change.DESTROYED)
+        self.stop(container)
+        del self.containers[container.id]
+        self._send_event(container, Change.DESTROYED)
 
-    def rename(self, box: Box, name: str) -> None:
+    def rename(self, container: FakeContainer, name: str) -> None:
         """`docker rename`."""
         self._check_free(name)
-        box.name = name
-        self._tell(box, Change.OTHER)
+        container.name = name
+        self._send_event(container, Change.OTHER)
 
-    def plug(self, box: Box, settings: Json, network: str = HE_IPV6) -> None:
+    def connect_by_user(self, container: FakeContainer, settings: Json, network: str = HE_IPV6) -> None:
         """`docker network connect`."""
-        if network in self.there and network not in box.networks:
-            self._connect(box, self.there[network], settings, "plugging")
-            box.given[network] = Gift(self.there[network].id, settings)
+        if network in self.network_by_name and network not in container.networks:
+            self._connect(container, self.network_by_name[network], settings, "connecting")
+            container.user_settings[network] = EndpointSettings(self.network_by_name[network].id, settings)
 
-    def unplug(self, box: Box, network: str = HE_IPV6) -> None:
+    def disconnect_by_user(self, container: FakeContainer, network: str = HE_IPV6) -> None:
         """`docker network disconnect`."""
-        if network in box.networks:
-            self._disconnect(box, network, "unplugging")
-            box.given.pop(network, None)
+        if network in container.networks:
+            self._disconnect(container, network, "disconnecting")
+            container.user_settings.pop(network, None)
 
-    def replace_network(self, *, anew: bool) -> None:
-        """`docker network rm`, and `create` of the same name where `anew`."""
-        if any(box.running and HE_IPV6 in box.networks for box in self.boxes.values()):
+    def replace_network(self, *, recreate: bool) -> None:
+        """`docker network rm`, and with `recreate` also `create` with the same name."""
+        if any(container.running and HE_IPV6 in container.networks for container in self.containers.values()):
             raise EngineRefusedError("it has active endpoints")
         self._serial += 1
-        self.there.pop(HE_IPV6, None)
-        if anew:
-            self.there[HE_IPV6] = builders.network(network_id=f"network-{self._serial}", ipv4=True)
-        self.told.append(NetworksChanged())
+        self.network_by_name.pop(HE_IPV6, None)
+        if recreate:
+            self.network_by_name[HE_IPV6] = builders.network(network_id=f"network-{self._serial}", ipv4=True)
+        self.pending_events.append(NetworksChanged())
 
     def restart(self, *, live: bool) -> None:
-        """Restart of the engine; running containers are stopped unless `live`. Nobody hears any of it.
+        """Restart the engine; without `live`, running containers are stopped. The daemon gets no event of it.
 
-        A refused endpoint is not on disk before its container is stopped.
+        An endpoint that was refused while its container runs is not on disk: it is lost.
         """
-        for box in self.boxes.values():
+        for container in self.containers.values():
             if not live:
-                self.stop(box)
-            elif box.running:
-                box.networks = {name: plug for name, plug in box.networks.items() if plug.attached}
-        self._burned.clear()
-        self.told[:] = [Subscribed()]
+                self.stop(container)
+            elif container.running:
+                container.networks = {
+                    name: endpoint for name, endpoint in container.networks.items() if endpoint.attached
+                }
+        self._leaked_ipv4.clear()
+        self.pending_events[:] = [Subscribed()]
 
-    def is_burned(self, box: Box) -> bool:
-        """Whether the engine holds an IPv4 address of the container's for an endpoint that it refused."""
-        settings = [gift.settings for gift in box.given.values()]
-        return any((each.get("IPAMConfig") or {}).get("IPv4Address") in self._burned for each in settings)
+    def has_leaked_address(self, container: FakeContainer) -> bool:
+        """Whether an IPv4 address that the container's user set was leaked by the engine."""
+        settings = [each.settings for each in container.user_settings.values()]
+        return any(
+            (each.get("IPAMConfig") or {}).get("IPv4Address") in self._leaked_ipv4 for each in settings
+        )
 
-    # --- inside -------------------------------------------------------------------------------------------
+    # --- internals ----------------------------------------------------------------------------------------
 
-    def _answer(self, doing: str, call: Callable[[], T], refuse: Callable[[], None] = lambda: None) -> T:
-        return self.ambush.carry_out(doing, call, refuse) if self.ambush else call()
+    def _call(self, doing: str, call: Callable[[], T], refuse: Callable[[], None] = lambda: None) -> T:
+        return self.injection.carry_out(doing, call, refuse) if self.injection else call()
 
     def _connect(
-        self, box: Box, network: Network, endpoint: Json, doing: str, *, refused: bool = False
+        self, container: FakeContainer, network: Network, settings: Json, doing: str, *, refused: bool = False
     ) -> None:
-        chosen = endpoint.get("MacAddress", "") if self.release.connect_sets_mac else ""
-        there, plug = box.networks.get(network.name), Plug(dict(endpoint), chosen)
-        if not box.running:
+        chosen = settings.get("MacAddress", "") if self.release.connect_sets_mac else ""
+        present, endpoint = container.networks.get(network.name), FakeEndpoint(dict(settings), chosen)
+        if not container.running:
             if not refused:
-                box.networks.setdefault(network.name, plug)
-        elif there and there.attached:
+                container.networks.setdefault(network.name, endpoint)
+        elif present and present.attached:
             raise EngineRefusedError(f"{doing}: it is on {network.name} already")
         else:
-            # The engine keeps the first endpoint that it refuses.
-            box.networks.setdefault(network.name, plug)
-            self._attach(box, plug, network, doing, refused=refused)
-            box.networks[network.name] = plug
-            self._tell(box, Change.ATTACHED)
+            # The engine keeps the configuration of the first endpoint that it refuses.
+            container.networks.setdefault(network.name, endpoint)
+            self._attach(container, endpoint, network, doing, refused=refused)
+            container.networks[network.name] = endpoint
+            self._send_event(container, Change.ATTACHED)
 
-    def _disconnect(self, box: Box, network_id: str, doing: str) -> None:
-        found = (each.name for each in self.there.values() if network_id in (each.id, each.name))
+    def _disconnect(self, container: FakeContainer, network_id: str, doing: str) -> None:
+        found = (each.name for each in self.network_by_name.values() if network_id in (each.id, each.name))
         name = next(found, network_id)
-        if name not in box.networks or (box.running and not box.networks[name].attached):
+        if name not in container.networks or (container.running and not container.networks[name].attached):
             raise EngineRefusedError(f"{doing}: it is not connected to {name}")
-        del box.networks[name]
-        if box.running:
-            self._tell(box, Change.DETACHED)
+        del container.networks[name]
+        if container.running:
+            self._send_event(container, Change.DETACHED)
 
-    def _tell(self, box: Box, change: Change) -> None:
-        attributes = {**box.labels, "name": box.name, "image": IMAGE}
-        created = container_from_event(box.id, attributes, box.created * NANOSECONDS)
-        self.told.append(ContainerChanged(box.id, change, created if change is Change.CREATED else None))
+    def _send_event(self, container: FakeContainer, change: Change) -> None:
+        attributes = {**container.labels, "name": container.name, "image": IMAGE}
+        created = container_from_event(container.id, attributes, container.created * NANOSECONDS)
+        self.pending_events.append(
+            ContainerChanged(container.id, change, created if change is Change.CREATED else None)
+        )
 
     def _check_free(self, name: str) -> None:
-        if any(box.name == name for box in self.boxes.values()):
+        if any(container.name == name for container in self.containers.values()):
             raise EngineRefusedError(f"the name {name} is taken")
 
-    def _box(self, container_id: str) -> Box:
-        if container_id not in self.boxes:
+    def _existing_container(self, container_id: str) -> FakeContainer:
+        if container_id not in self.containers:
             raise GoneError(f"no container {container_id}")
-        return self.boxes[container_id]
+        return self.containers[container_id]
 
-    def _is_there(self, reference: str) -> bool:
-        return any(reference in (network.id, network.name) for network in self.there.values())
+    def _exists(self, reference: str) -> bool:
+        return any(reference in (network.id, network.name) for network in self.network_by_name.values())
 
     def _network(self, reference: str) -> Network:
-        for network in self.there.values():
+        for network in self.network_by_name.values():
             if reference in (network.id, network.name):
                 return network
         raise GoneError(f"no network {reference}")
 
-    def _attach(self, box: Box, plug: Plug, network: Network, doing: str, *, refused: bool = False) -> None:
+    def _attach(
+        self,
+        container: FakeContainer,
+        endpoint: FakeEndpoint,
+        network: Network,
+        doing: str,
+        *,
+        refused: bool = False,
+    ) -> None:
         """Attach a running or starting container.
 
-        An IPv6 address that is refused burns the IPv4 address that was requested with it until the engine
-        restarts, at a start as at a connect (20.10, 28.5); a refused IPv4 address burns nothing.
+        If the engine refuses an IPv6 address, it leaks the IPv4 address that was requested with it: that is
+        not free before a restart. So at a start and at a connect (20.10, 28.5). A refused IPv4 address leaks
+        nothing.
         """
-        plugs = [each for other in self.boxes.values() for each in other.networks.values() if each.attached]
-        ipv4, ipv6 = plug.requested("IPv4Address"), plug.requested("IPv6Address")
-        if ipv4 in self._burned | {each.ipv4 for each in plugs}:
+        endpoints = [
+            each for other in self.containers.values() for each in other.networks.values() if each.attached
+        ]
+        ipv4, ipv6 = endpoint.requested_address("IPv4Address"), endpoint.requested_address("IPv6Address")
+        if ipv4 in self._leaked_ipv4 | {each.ipv4 for each in endpoints}:
             raise EngineRefusedError(f"{doing}: address {ipv4} already in use")
-        if refused or (ipv6 and ipv6 in {each.ipv6 for each in plugs}):
-            self._burned |= {ipv4} - {""}
+        if refused or (ipv6 and ipv6 in {each.ipv6 for each in endpoints}):
+            self._leaked_ipv4 |= {ipv4} - {""}
             raise EngineRefusedError(f"{doing}: address {ipv6} already in use")
-        ipv4 = ipv4 or self._free(IPV4[network.name], self._burned | {each.ipv4 for each in plugs})
+        ipv4 = ipv4 or self._free(IPV4[network.name], self._leaked_ipv4 | {each.ipv4 for each in endpoints})
         if network.ipv6:
-            ipv6 = ipv6 or self._free(SUBNET, {each.ipv6 for each in plugs})
-        attach_to(plug, network, ipv4, ipv6, self._mac(box, plug, network, ipv4))
+            ipv6 = ipv6 or self._free(SUBNET, {each.ipv6 for each in endpoints})
+        attach_to(endpoint, network, ipv4, ipv6, self._mac(container, endpoint, network, ipv4))
 
-    def _mac(self, box: Box, plug: Plug, network: Network, ipv4: str) -> str:
-        if self.release.mac_is_the_containers and box.mac and box.mode == network.name:
-            return box.mac
-        if plug.chosen_mac:
-            return plug.chosen_mac
+    def _mac(self, container: FakeContainer, endpoint: FakeEndpoint, network: Network, ipv4: str) -> str:
+        if self.release.mac_is_the_containers and container.mac and container.mode == network.name:
+            return container.mac
+        if endpoint.chosen_mac:
+            return endpoint.chosen_mac
         self._macs += 1
-        made_of = ipv4.split(".") if self.release.makes_mac_of_ipv4 else (1, *divmod(self._macs, 256), 1)
+        parts = ipv4.split(".") if self.release.makes_mac_of_ipv4 else (1, *divmod(self._macs, 256), 1)
         return ("02:42:" if self.release.makes_mac_of_ipv4 else "0e:9f:") + ":".join(
-            f"{int(each):02x}" for each in made_of
+            f"{int(each):02x}" for each in parts
         )
 
     def _free(self, subnet: Any, taken: set[str]) -> str:  # noqa: ANN401 - of either family
-        numbers = range(FIRST_CHOICE, FIRST_CHOICE + len(taken) + 1)
+        numbers = range(FIRST_ASSIGNED, FIRST_ASSIGNED + len(taken) + 1)
         return next(address for number in numbers if (address := str(subnet[number])) not in taken)
 
 
-def gift(serial: int, at: IPv6Address | None = None) -> dict[str, Any]:
-    """All that a user can set on an endpoint; the IPv4 address is one of its own for each `serial`."""
+def all_settings(serial: int, ipv6: IPv6Address | None = None) -> dict[str, Any]:
+    """Everything that a user can set on an endpoint. The IPv4 address is different for each `serial`."""
     addresses = {"IPv4Address": str(IPV4[HE_IPV6][100 + serial])}
     return {
-        "IPAMConfig": addresses | ({"IPv6Address": str(at)} if at else {}),
+        "IPAMConfig": addresses | ({"IPv6Address": str(ipv6)} if ipv6 else {}),
         "Aliases": ["chosen"],
         "Links": ["friend:buddy"],
         "DriverOpts": {"com.example.option": "kept"},
@@ -293,6 +328,6 @@ def gift(serial: int, at: IPv6Address | None = None) -> dict[str, Any]:
     }
 
 
-def _detach(box: Box) -> None:
-    for plug in box.networks.values():
-        plug.detach()
+def _detach(container: FakeContainer) -> None:
+    for endpoint in container.networks.values():
+        endpoint.detach()

@@ -1,4 +1,4 @@
-"""Anything that a host may have: names, labels, subnets, networks, containers."""
+"""Hypothesis strategies: names, labels, subnets, networks, hosts, containers."""
 
 import string
 from ipaddress import IPv6Address, IPv6Network
@@ -31,7 +31,7 @@ def subnets(draw: st.DrawFn) -> IPv6Network:
 
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
-    """A network with an IPv6 subnet, and any few of its first addresses kept as auxiliary."""
+    """A network with an IPv6 subnet, and some of its first addresses as auxiliary addresses."""
     subnet = draw(subnets())
     auxiliary = draw(st.sets(st.integers(min_value=0, max_value=20), max_size=5))
     addresses = frozenset(subnet[each] for each in auxiliary if each < subnet.num_addresses)
@@ -50,7 +50,7 @@ def hosts() -> st.SearchStrategy[Host]:
 
 @st.composite
 def containers_on(draw: st.DrawFn, network: Network) -> Container:
-    """A container that contends for one of three addresses, in any state."""
+    """A container in any state that may ask for one of three addresses."""
     suffixes = st.sampled_from(["5", "6", "7"])
     address = st.sampled_from([network.subnets[0][each] for each in (5, 6, 7)])
     running = draw(st.booleans())

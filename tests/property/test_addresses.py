@@ -1,4 +1,4 @@
-"""Laws of the address rules, for any name, label, subnet and network."""
+"""Properties of the address rules, for any name, label, subnet and network."""
 
 from ipaddress import IPv6Address, IPv6Network
 
@@ -16,14 +16,14 @@ from tests.unit import builders
 
 
 @given(networks(), names(), label_text() | st.none(), st.sampled_from(Scheme), hosts())
-def test_an_address_is_inside_its_subnet_and_on_nothing_reserved(
+def test_an_address_is_in_its_subnet_and_not_reserved(
     network: Network, name: str, suffix: str | None, scheme: Scheme, host: Host
 ) -> None:
-    """Whatever is asked for: a mapping is a usable address, and anything else a refusal."""
-    asked = {} if suffix is None else {labels.SUFFIX: suffix}
-    which = builders.container(name, network=network.name, other_labels=asked)
-    facts = builders.facts(which, networks=(network,), of_host=host)
-    decision = resolve(which, facts, Settings(scheme=scheme))
+    """Any request leads to a usable address or to a refusal."""
+    suffix_label = {} if suffix is None else {labels.SUFFIX: suffix}
+    tested = builders.container(name, network=network.name, other_labels=suffix_label)
+    facts = builders.facts(tested, networks=(network,), of_host=host)
+    decision = resolve(tested, facts, Settings(scheme=scheme))
     if isinstance(decision, Mapping):
         subnet = network.subnets[0]
         assert decision.address in subnet
@@ -36,28 +36,28 @@ def test_an_address_is_inside_its_subnet_and_on_nothing_reserved(
 
 
 @given(st.dictionaries(st.sampled_from(labels.CONTAINER_LABELS) | label_text(), label_text(), max_size=6))
-def test_no_label_raises_anything_but_a_refusal(given_labels: dict[str, str]) -> None:
+def test_any_label_leads_to_a_decision_and_never_to_an_exception(given_labels: dict[str, str]) -> None:
     """Labels are untrusted text."""
-    which = builders.container(other_labels=given_labels, running=True)
-    facts = builders.facts(which)
+    tested = builders.container(other_labels=given_labels, running=True)
+    facts = builders.facts(tested)
     desired = Desired(Settings())
-    desired.update(facts, [which.id])
-    assert isinstance(desired.decision(which.id), Mapping | Refusal | None)
-    desired.entries(facts, which.id)
+    desired.update(facts, [tested.id])
+    assert isinstance(desired.decision(tested.id), Mapping | Refusal | None)
+    desired.entries(facts, tested.id)
     labels.oddities(given_labels, labels.CONTAINER_LABELS)
 
 
 @given(st.integers(min_value=0, max_value=2**128 - 1))
-def test_a_suffix_survives_being_written_and_read(suffix: int) -> None:
-    """What `suffix_text` writes, `parse_suffix` reads."""
+def test_a_written_suffix_is_parsed_to_the_same_suffix(suffix: int) -> None:
+    """`parse_suffix` is the inverse of `suffix_text`."""
     assert labels.parse_suffix(suffix_text(suffix)) == suffix
 
 
 @given(names(), subnets(), st.sampled_from(Scheme))
-def test_the_address_depends_on_nothing_but_identity_and_network(
+def test_the_address_depends_on_identity_and_network_only(
     name: str, subnet: IPv6Network, scheme: Scheme
 ) -> None:
-    """Two containers of one identity, years apart, come to the same decision."""
+    """Two containers of one identity, created years apart, get the same decision."""
     network = builders.network(subnet=subnet)
     first, second = (
         builders.container(name, network="he_ipv6", container_id=each, created=created)
@@ -69,30 +69,32 @@ def test_the_address_depends_on_nothing_but_identity_and_network(
 
 
 @given(st.lists(containers_on(builders.network()), max_size=8, unique_by=lambda each: each.id))
-def test_no_two_identities_are_given_one_address(which: list[Container]) -> None:
-    """However many want it, run with it, or are configured with it."""
-    facts = builders.facts(*which)
+def test_no_address_is_given_to_two_identities(tested: list[Container]) -> None:
+    """However many containers ask for it, have it, or are configured with it."""
+    facts = builders.facts(*tested)
     desired = Desired(Settings())
     desired.update(facts, facts.containers)
     holders: dict[IPv6Address, str] = {}
-    for container in which:
+    for container in tested:
         decision = desired.decision(container.id)
         if isinstance(decision, Mapping):
             assert holders.setdefault(decision.address, decision.identity) == decision.identity
 
 
 @given(st.lists(containers_on(builders.network()), max_size=8, unique_by=lambda each: each.id), st.data())
-def test_updates_one_by_one_decide_as_all_at_once(which: list[Container], data: st.DataObject) -> None:
-    """The order in which containers become known makes no difference, nor do ones that came and went."""
-    facts = builders.facts(*which)
+def test_single_updates_decide_the_same_as_one_update_of_all(
+    tested: list[Container], data: st.DataObject
+) -> None:
+    """Neither the order of updates nor containers that came and went make a difference."""
+    facts = builders.facts(*tested)
     at_once = Desired(Settings())
     at_once.update(facts, facts.containers)
-    passing = builders.container("passing", network="he_ipv6", created=0)
+    transient = builders.container("passing", network="he_ipv6", created=0)
     one_by_one = Desired(Settings())
-    one_by_one.update(builders.facts(passing, *which), [passing.id])
-    for container in data.draw(st.permutations(which)):
+    one_by_one.update(builders.facts(transient, *tested), [transient.id])
+    for container in data.draw(st.permutations(tested)):
         one_by_one.update(facts, [container.id])
-    one_by_one.update(facts, [passing.id])
-    for container in which:
+    one_by_one.update(facts, [transient.id])
+    for container in tested:
         assert one_by_one.decision(container.id) == at_once.decision(container.id)
         assert one_by_one.entries(facts, container.id) == at_once.entries(facts, container.id)

@@ -1,7 +1,7 @@
-"""Interrupted actions: whatever call of whatever action fails or is the daemon's last, nothing is lost.
+"""Interrupted actions: no user setting is lost, whichever call of an action fails or is the daemon's last.
 
-The real controller with the real endpoints on the engine of the model. Each law is tried at every call: the
-daemon does all that it has to do, and something befalls its k-th call, until there is no such call.
+The real controller and endpoints run on the fake engine. Each test repeats a scenario with a fault at the
+first call, at the second, and so on, until there is no such call.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,44 +13,44 @@ import pytest
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.engine.translate import MARK
 from dockeripv6mapper.errors import EngineRefusedError
-from tests.property.fake_boxes import RELEASES, Box, Release
+from tests.property.fake_containers import RELEASES, FakeContainer, Release
 from tests.property.fake_engine import FakeEngine
-from tests.property.gifts import RESTORE, losses, unfinished_marks
-from tests.property.situations import (
+from tests.property.fault_injection import CallFault, FaultInjection, Killed
+from tests.property.scenarios import (
     ADDRESS,
     NAME,
     OTHER_NAME,
     OTHERS_ADDRESS,
-    SITUATIONS,
+    SCENARIOS,
     USERS_ADDRESS,
-    Scene,
-    Situation,
+    Scenario,
+    SimulatedHost,
 )
-from tests.property.trouble import Ambush, Death, Trouble
+from tests.property.user_settings import RESTORE, lost_settings, unfinished_marks
 from tests.unit.builders import HE_IPV6
 
 CASES = [
-    pytest.param(situation, RELEASES[release], id=f"{situation.name}, {release}")
-    for situation in SITUATIONS
+    pytest.param(scenario, RELEASES[release], id=f"{scenario.name}, {release}")
+    for scenario in SCENARIOS
     for release in RELEASES
-    if release in situation.releases
+    if release in scenario.releases
 ]
-RARER = [
-    (situation, RELEASES[release])
-    for situation in SITUATIONS
+ON_TWO_RELEASES = [
+    (scenario, RELEASES[release])
+    for scenario in SCENARIOS
     for release in ("28.5", "29.1")
-    if release in situation.releases
+    if release in scenario.releases
 ]
-"""Those of two releases, which differ in how a move is made."""
+"""Scenarios on two releases on which a move takes different calls, for the slower tests."""
 MOVES = [
-    pytest.param(situation, release, id=f"{situation.name}, {release.name}")
-    for situation, release in RARER
-    if "move running" in situation.name or "user's" in situation.name
+    pytest.param(scenario, release, id=f"{scenario.name}, {release.name}")
+    for scenario, release in ON_TWO_RELEASES
+    if "move running" in scenario.name or "user's" in scenario.name
 ]
-DEATHS = [trouble for trouble in Trouble if trouble.kills]
+KILLS = [fault for fault in CallFault if fault.kills]
 IPV4 = "IPv4 address"
 MOST_CALLS = 16
-"""Whatever is done takes fewer calls, or does the same again after these."""
+"""A test stops after as many calls. All actions take fewer, or retry the same calls after these."""
 
 
 def name_of(value: object) -> str:
@@ -58,131 +58,133 @@ def name_of(value: object) -> str:
     return str(getattr(value, "name", value)).lower()
 
 
-@pytest.mark.parametrize(("situation", "release"), CASES)
-@pytest.mark.parametrize("trouble", Trouble, ids=name_of)
-def test_nothing_is_lost_at_whatever_call_an_action_is_interrupted(
-    situation: Situation, release: Release, trouble: Trouble, tmp_path: Path
+@pytest.mark.parametrize(("scenario", "release"), CASES)
+@pytest.mark.parametrize("fault", CallFault, ids=name_of)
+def test_no_user_setting_is_lost_at_whichever_call_an_action_is_interrupted(
+    scenario: Scenario, release: Release, fault: CallFault, tmp_path: Path
 ) -> None:
-    """Every container ends with all that its user asked for, startable, and at its address."""
-    broken = {}
-    for call, scene in interrupted(situation, release, trouble, tmp_path):
-        come_to_rest(scene)
-        broken[call] = faults(scene, situation)
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+    """In the end, every container has its user's settings and its address, and can be started."""
+    failures = {}
+    for call, host in interrupted_at_each_call(scenario, release, fault, tmp_path):
+        run_to_convergence(host)
+        failures[call] = violations(host, scenario)
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
-@pytest.mark.parametrize(("situation", "release"), MOVES)
-@pytest.mark.parametrize("trouble", Trouble, ids=name_of)
-@pytest.mark.parametrize("death", DEATHS, ids=name_of)
-def test_nothing_is_lost_at_whatever_call_a_restore_is_interrupted(
-    situation: Situation, release: Release, death: Trouble, trouble: Trouble, tmp_path: Path
+@pytest.mark.parametrize(("scenario", "release"), MOVES)
+@pytest.mark.parametrize("fault", CallFault, ids=name_of)
+@pytest.mark.parametrize("kill", KILLS, ids=name_of)
+def test_no_user_setting_is_lost_at_whichever_call_a_restore_is_interrupted(
+    scenario: Scenario, release: Release, kill: CallFault, fault: CallFault, tmp_path: Path
 ) -> None:
-    """Twice in trouble: in the middle of a move, and in the middle of finishing that."""
-    broken = {}
+    """Two faults: one during a move, one while a new daemon finishes that move."""
+    failures = {}
     for call in range(MOST_CALLS):
         for second in range(MOST_CALLS):
             path = tmp_path / f"{call}-{second}"
-            scene, ambush = about_to(situation, release, path), Ambush(call, death)
-            strike(scene, ambush)
-            if not ambush.sprung:
+            host, injection = prepare_host(scenario, release, path), FaultInjection(call, kill)
+            run_with_injection(host, injection)
+            if not injection.injected:
                 break
-            next_ambush = Ambush(second, trouble)
-            strike(scene, next_ambush)
-            if not next_ambush.sprung:
+            second_injection = FaultInjection(second, fault)
+            run_with_injection(host, second_injection)
+            if not second_injection.injected:
                 break
-            come_to_rest(scene)
-            broken[call, second] = faults(scene, situation)
-        if not ambush.sprung:
+            run_to_convergence(host)
+            failures[call, second] = violations(host, scenario)
+        if not injection.injected:
             break
-    assert len(broken) > 1
-    assert not any(broken.values()), {calls: what for calls, what in broken.items() if what}
+    assert len(failures) > 1
+    assert not any(failures.values()), {calls: problems for calls, problems in failures.items() if problems}
 
 
-def restart_engine(scene: Scene) -> None:
-    """All containers are stopped."""
-    scene.engine.restart(live=False)
+def restart_engine(host: SimulatedHost) -> None:
+    """Restart the engine; all containers are stopped."""
+    host.engine.restart(live=False)
 
 
-def restart_engine_live(scene: Scene) -> None:
-    """Containers run on."""
-    scene.engine.restart(live=True)
+def restart_engine_live(host: SimulatedHost) -> None:
+    """Restart the engine with live-restore; containers keep running."""
+    host.engine.restart(live=True)
 
 
-def stop_container(scene: Scene) -> None:
-    """By its user."""
-    scene.engine.stop(scene.box)
+def stop_container(host: SimulatedHost) -> None:
+    """The user stops the container."""
+    host.engine.stop(host.container)
 
 
-def restart_container(scene: Scene) -> None:
-    """By its user, who may meet a refusal."""
-    scene.engine.stop(scene.box)
+def restart_container(host: SimulatedHost) -> None:
+    """The user restarts the container; the engine may refuse the start."""
+    host.engine.stop(host.container)
     try:
-        scene.engine.start(scene.box)
+        host.engine.start(host.container)
     except EngineRefusedError as error:
-        scene.refused_starts.append(str(error))
+        host.refused_starts.append(str(error))
 
 
-def make_network_anew(scene: Scene) -> None:
-    """The next daemon finishes what was begun while there is no network of that name."""
-    for box in scene.engine.boxes.values():
-        scene.engine.stop(box)
-    scene.engine.replace_network(anew=False)
-    scene.new_daemon()
-    come_to_rest(scene)
-    scene.engine.replace_network(anew=True)
-    for box in scene.engine.boxes.values():
-        if gift := box.given.get(HE_IPV6):
-            box.given[HE_IPV6] = replace(gift, network_id=scene.engine.there[HE_IPV6].id)
+def recreate_network(host: SimulatedHost) -> None:
+    """The user recreates the network; a new daemon runs while it does not exist."""
+    for container in host.engine.containers.values():
+        host.engine.stop(container)
+    host.engine.replace_network(recreate=False)
+    host.new_daemon()
+    run_to_convergence(host)
+    host.engine.replace_network(recreate=True)
+    for container in host.engine.containers.values():
+        if settings := container.user_settings.get(HE_IPV6):
+            container.user_settings[HE_IPV6] = replace(
+                settings, network_id=host.engine.network_by_name[HE_IPV6].id
+            )
 
 
 MEANWHILE = [
-    pytest.param(situation, release, meanwhile, id=f"{situation.name}, {release.name}, {meanwhile.__name__}")
-    for situation, release in RARER
+    pytest.param(scenario, release, meanwhile, id=f"{scenario.name}, {release.name}, {meanwhile.__name__}")
+    for scenario, release in ON_TWO_RELEASES
     for meanwhile in (
         *(restart_engine, restart_engine_live, stop_container, restart_container),
-        # Without the mapper, one that is not to be mapped could not be started on the new network.
-        *([make_network_anew] if situation.mapped else ()),
+        # A container that is not mapped cannot be started on the new network, even without the mapper.
+        *([recreate_network] if scenario.mapped else ()),
     )
 ]
 
 
-@pytest.mark.parametrize(("situation", "release", "meanwhile"), MEANWHILE)
-@pytest.mark.parametrize("death", DEATHS, ids=name_of)
-def test_nothing_is_lost_where_the_world_goes_on_while_the_daemon_is_dead(
-    situation: Situation,
+@pytest.mark.parametrize(("scenario", "release", "meanwhile"), MEANWHILE)
+@pytest.mark.parametrize("kill", KILLS, ids=name_of)
+def test_no_user_setting_is_lost_where_the_state_changes_while_no_daemon_runs(
+    scenario: Scenario,
     release: Release,
-    death: Trouble,
-    meanwhile: Callable[[Scene], None],
+    kill: CallFault,
+    meanwhile: Callable[[SimulatedHost], None],
     tmp_path: Path,
 ) -> None:
-    """The daemon finds another state than the one that it was killed in."""
-    broken = {}
-    for call, scene in interrupted(situation, release, death, tmp_path):
-        meanwhile(scene)
-        scene.new_daemon()
-        come_to_rest(scene)
-        broken[call] = faults(scene, situation)
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+    """The next daemon finds another state than the killed one left."""
+    failures = {}
+    for call, host in interrupted_at_each_call(scenario, release, kill, tmp_path):
+        meanwhile(host)
+        host.new_daemon()
+        run_to_convergence(host)
+        failures[call] = violations(host, scenario)
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
-@pytest.mark.parametrize(("situation", "release"), MOVES)
-@pytest.mark.parametrize("death", DEATHS, ids=name_of)
-def test_an_endpoint_that_is_there_for_a_moment_is_known_as_such_without_a_note(
-    situation: Situation, release: Release, death: Trouble, tmp_path: Path
+@pytest.mark.parametrize(("scenario", "release"), MOVES)
+@pytest.mark.parametrize("kill", KILLS, ids=name_of)
+def test_a_temporary_endpoint_is_recognized_without_a_journal(
+    scenario: Scenario, release: Release, kill: CallFault, tmp_path: Path
 ) -> None:
-    """Notes go with a reboot. What was set on an endpoint that was just detached goes with them."""
-    broken = {}
-    for call, scene in interrupted(situation, release, death, tmp_path):
-        if all(HE_IPV6 in box.networks for box in scene.engine.boxes.values()):
-            Journal(scene.state_dir).prune(())
-            restart_engine(scene)
-            scene.new_daemon()
-            come_to_rest(scene)
-            broken[call] = faults(scene, situation)
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+    """A reboot deletes the journal, and with it the settings of an endpoint that is detached just then."""
+    failures = {}
+    for call, host in interrupted_at_each_call(scenario, release, kill, tmp_path):
+        if all(HE_IPV6 in container.networks for container in host.engine.containers.values()):
+            Journal(host.state_dir).prune(())
+            restart_engine(host)
+            host.new_daemon()
+            run_to_convergence(host)
+            failures[call] = violations(host, scenario)
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
 TAKEN = {
@@ -192,157 +194,164 @@ TAKEN = {
 }
 
 
-@pytest.mark.parametrize(("situation", "release"), MOVES)
+@pytest.mark.parametrize(("scenario", "release"), MOVES)
 @pytest.mark.parametrize("taken", TAKEN)
-def test_an_address_that_another_takes_in_the_middle_of_an_action_costs_nothing_else(
-    situation: Situation, release: Release, taken: str, tmp_path: Path
+def test_an_address_taken_during_an_action_costs_no_other_setting(
+    scenario: Scenario, release: Release, taken: str, tmp_path: Path
 ) -> None:
-    """While the other has it, the endpoint has all else; afterwards it has that again."""
-    broken = {}
+    """While another container holds it, only this address is missing; afterwards it is restored."""
+    failures = {}
     for call in range(MOST_CALLS):
-        scene = about_to(situation, release, tmp_path / str(call))
+        host = prepare_host(scenario, release, tmp_path / str(call))
 
-        def take(scene: Scene = scene) -> None:
-            thief = scene.engine.create("thief", {}, {HE_IPV6: {"IPAMConfig": TAKEN[taken]}})
+        def take(host: SimulatedHost = host) -> None:
+            other = host.engine.create("other", {}, {HE_IPV6: {"IPAMConfig": TAKEN[taken]}})
             try:
-                scene.engine.start(thief)
+                host.engine.start(other)
             except EngineRefusedError:
-                scene.engine.remove(thief)
+                host.engine.remove(other)
 
-        ambush = Ambush(call, take)
-        strike(scene, ambush)
-        if not ambush.sprung:
+        injection = FaultInjection(call, take)
+        run_with_injection(host, injection)
+        if not injection.injected:
             break
-        come_to_rest(scene)
-        excused = "IPv4" in taken or scene.engine.is_burned(scene.box)
-        lost = [each for each in losses(scene.engine, scene.box) if not (excused and IPV4 in each)]
-        for thief in [each for each in scene.engine.boxes.values() if each.name == "thief"]:
-            scene.engine.remove(thief)
-        come_to_rest(scene)
-        scene.new_daemon()
-        come_to_rest(scene)
-        broken[call] = [*lost, *faults(scene, situation)]
-    assert len(broken) > 1
-    assert not any(broken.values()), broken
+        run_to_convergence(host)
+        ipv4_may_be_lost = "IPv4" in taken or host.engine.has_leaked_address(host.container)
+        lost = [
+            each
+            for each in lost_settings(host.engine, host.container)
+            if not (ipv4_may_be_lost and IPV4 in each)
+        ]
+        for other in [each for each in host.engine.containers.values() if each.name == "other"]:
+            host.engine.remove(other)
+        run_to_convergence(host)
+        host.new_daemon()
+        run_to_convergence(host)
+        failures[call] = [*lost, *violations(host, scenario)]
+    assert len(failures) > 1
+    assert not any(failures.values()), failures
 
 
-@pytest.mark.parametrize("death", DEATHS, ids=name_of)
-def test_a_move_that_was_cut_off_is_made_without_waiting_for_a_full_pass(
-    death: Trouble, tmp_path: Path
-) -> None:
-    """The next daemon knows of it from the note, whatever call was the last."""
-    situation = next(each for each in SITUATIONS if each.name == "move running")
+@pytest.mark.parametrize("kill", KILLS, ids=name_of)
+def test_an_interrupted_move_is_finished_without_a_full_pass(kill: CallFault, tmp_path: Path) -> None:
+    """The next daemon knows of it from the journal, whichever call was the last."""
+    scenario = next(each for each in SCENARIOS if each.name == "move running")
     late = []
-    for call, scene in interrupted(situation, RELEASES["28.5"], death, tmp_path):
-        scene.daemon.settle()
-        late += [] if _has_address(scene.box) else [call]
+    for call, host in interrupted_at_each_call(scenario, RELEASES["28.5"], kill, tmp_path):
+        host.daemon.run_until_idle()
+        late += [] if _has_address(host.container) else [call]
     assert not late
 
 
-def test_swapped_names_do_not_keep_stopped_containers_from_a_network_that_was_made_anew(
+def test_stopped_containers_with_swapped_names_get_their_addresses_on_a_recreated_network(
     tmp_path: Path,
 ) -> None:
-    """Each is configured with the address that the other is to have, as the daemon has seen."""
-    situation = next(each for each in SITUATIONS if each.name == "vacate moved ones")
-    scene = Scene(FakeEngine(), tmp_path)
-    situation.prepare(scene)
-    restart_engine(scene)
-    scene.engine.replace_network(anew=True)
-    scene.engine.told.pop()  # the event stream was cut, and the next list shows it
-    come_to_rest(scene)
+    """Each is configured with the address that the other one must get."""
+    scenario = next(each for each in SCENARIOS if each.name == "vacate moved ones")
+    host = SimulatedHost(FakeEngine(), tmp_path)
+    scenario.prepare(host)
+    restart_engine(host)
+    host.engine.replace_network(recreate=True)
+    host.engine.pending_events.pop()  # the event is lost with the stream; the next list shows the change
+    run_to_convergence(host)
     requested = {
-        box.name: box.networks[HE_IPV6].requested("IPv6Address") for box in scene.engine.boxes.values()
+        container.name: container.networks[HE_IPV6].requested_address("IPv6Address")
+        for container in host.engine.containers.values()
     }
     assert requested == {NAME: str(ADDRESS), OTHER_NAME: str(OTHERS_ADDRESS)}
 
 
-def about_to(situation: Situation, release: Release, state_dir: Path) -> Scene:
-    """A scene in which the daemon is about to act."""
-    scene = Scene(FakeEngine(release), state_dir)
-    situation.prepare(scene)
-    assert scene.is_about_to(situation.action)
-    scene.box = next(box for box in scene.engine.boxes.values() if box.name == NAME)
-    situation.unseen(scene)
-    return scene
+def prepare_host(scenario: Scenario, release: Release, state_dir: Path) -> SimulatedHost:
+    """A host on which the daemon plans the scenario's action."""
+    host = SimulatedHost(FakeEngine(release), state_dir)
+    scenario.prepare(host)
+    assert host.plans(scenario.action)
+    host.container = next(
+        container for container in host.engine.containers.values() if container.name == NAME
+    )
+    scenario.unseen_change(host)
+    return host
 
 
-def interrupted(
-    situation: Situation, release: Release, trouble: Trouble, path: Path
-) -> Iterator[tuple[int, Scene]]:
-    """A scene for each call that there is to be interrupted, just after that."""
+def interrupted_at_each_call(
+    scenario: Scenario, release: Release, fault: CallFault, path: Path
+) -> Iterator[tuple[int, SimulatedHost]]:
+    """Yield, for each call, its number and a host on which the fault was injected at that call."""
     for call in range(MOST_CALLS):
-        scene, ambush = about_to(situation, release, path / str(call)), Ambush(call, trouble)
-        strike(scene, ambush)
-        if not ambush.sprung:
+        host, injection = prepare_host(scenario, release, path / str(call)), FaultInjection(call, fault)
+        run_with_injection(host, injection)
+        if not injection.injected:
             return
-        yield call, scene
+        yield call, host
 
 
-def strike(scene: Scene, ambush: Ambush) -> None:
-    """Have the daemon do all that it has to do, and fall into the ambush; one that dies is started anew."""
-    scene.engine.ambush = ambush
+def run_with_injection(host: SimulatedHost, injection: FaultInjection) -> None:
+    """Run the daemon until it is idle, with a fault injected. A killed daemon is replaced."""
+    host.engine.injection = injection
     try:
-        scene.daemon.settle()
-    except Death:
-        scene.new_daemon()
-    scene.engine.ambush = None
+        host.daemon.run_until_idle()
+    except Killed:
+        host.new_daemon()
+    host.engine.injection = None
 
 
-def come_to_rest(scene: Scene) -> None:
-    """Have the daemon do all that it has to do, and the same after a full pass."""
-    scene.daemon.settle()
-    scene.daemon.full_pass()
-    scene.daemon.settle()
+def run_to_convergence(host: SimulatedHost) -> None:
+    """Run the daemon until it is idle, before and after a full pass."""
+    host.daemon.run_until_idle()
+    host.daemon.full_pass()
+    host.daemon.run_until_idle()
 
 
-def faults(scene: Scene, situation: Situation) -> list[str]:
-    """What is not as it must be, now, and after each container was started anew.
+def violations(host: SimulatedHost, scenario: Scenario) -> list[str]:
+    """All violations, now and after a restart of each container.
 
-    An IPv4 address that the engine holds for an endpoint that it refused can be nobody's until the engine
-    restarts: all else must be there before, and it must be there afterwards.
+    A leaked IPv4 address is not free before the engine restarts: it may be missing before that, and must be
+    there afterwards. Everything else must be there before.
     """
-    found = []
-    if any(map(scene.engine.is_burned, scene.engine.boxes.values())):
-        found = [each for each in _faults(scene) if not any(map(each.__contains__, (IPV4, RESTORE)))]
-        found += [] if scene.refused_starts else _start_again(scene)
-        scene.engine.restart(live=True)
-        scene.new_daemon()
-        come_to_rest(scene)
-    found += _faults(scene)
-    if situation.mapped and scene.box.running and not _has_address(scene.box):
-        found.append(f"{NAME} is not mapped")
-    found += _start_again(scene)
-    if situation.mapped and not _has_address(scene.box):
-        found.append(f"{NAME} is not mapped after a restart")
-    return found or [f"{each} after a restart" for each in _faults(scene)]
+    problems = []
+    if any(map(host.engine.has_leaked_address, host.engine.containers.values())):
+        problems = [each for each in _violations(host) if not any(map(each.__contains__, (IPV4, RESTORE)))]
+        problems += [] if host.refused_starts else _restart_containers(host)
+        host.engine.restart(live=True)
+        host.new_daemon()
+        run_to_convergence(host)
+    problems += _violations(host)
+    if scenario.mapped and host.container.running and not _has_address(host.container):
+        problems.append(f"{NAME} is not mapped")
+    problems += _restart_containers(host)
+    if scenario.mapped and not _has_address(host.container):
+        problems.append(f"{NAME} is not mapped after a restart")
+    return problems or [f"{each} after a restart" for each in _violations(host)]
 
 
-def _start_again(scene: Scene) -> list[str]:
-    """Start each container anew that is to be mapped; returns which could not be."""
-    found = []
-    for box in [each for each in scene.engine.boxes.values() if each.labels]:
-        scene.engine.stop(box)
-        scene.daemon.settle()
+def _restart_containers(host: SimulatedHost) -> list[str]:
+    """Restart each container with labels; returns the failures."""
+    problems = []
+    for container in [each for each in host.engine.containers.values() if each.labels]:
+        host.engine.stop(container)
+        host.daemon.run_until_idle()
         try:
-            scene.engine.start(box)
+            host.engine.start(container)
         except EngineRefusedError as error:
-            found.append(f"{box.name} cannot be started: {error}")
-        scene.daemon.settle()
-    return found
+            problems.append(f"{container.name} cannot be started: {error}")
+        host.daemon.run_until_idle()
+    return problems
 
 
-def _faults(scene: Scene) -> list[str]:
-    found = []
-    for box in scene.engine.boxes.values():
-        found += [*losses(scene.engine, box), *unfinished_marks(box)]
-        if scene.daemon.endpoints.unfinished(box.id):
-            found.append(f"{box.name} has a note")
-        for name in box.networks.keys() - box.given.keys():
-            if MARK not in (box.networks[name].asked.get("DriverOpts") or {}):
-                found.append(f"{box.name} is on {name}, and nothing says why")
-    return found
+def _violations(host: SimulatedHost) -> list[str]:
+    problems = []
+    for container in host.engine.containers.values():
+        problems += [*lost_settings(host.engine, container), *unfinished_marks(container)]
+        if host.daemon.endpoints.unfinished(container.id):
+            problems.append(f"{container.name} has an unfinished action")
+        for name in container.networks.keys() - container.user_settings.keys():
+            if MARK not in (container.networks[name].requested.get("DriverOpts") or {}):
+                problems.append(
+                    f"{container.name} is on {name}, but neither its user nor the mapper attached it"
+                )
+    return problems
 
 
-def _has_address(box: Box) -> bool:
-    plug = box.networks.get(HE_IPV6)
-    return plug is not None and plug.ipv6 == str(ADDRESS)
+def _has_address(container: FakeContainer) -> bool:
+    endpoint = container.networks.get(HE_IPV6)
+    return endpoint is not None and endpoint.ipv6 == str(ADDRESS)

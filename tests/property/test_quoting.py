@@ -1,4 +1,4 @@
-"""Quoting: whatever a name holds, a shell reads it back as one word, and nobody pastes a line of it."""
+"""Quoting: a shell reads any quoted name as one word, on one line."""
 
 import subprocess
 
@@ -14,7 +14,7 @@ NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 @settings(max_examples=50, deadline=None)
 @given(st.lists(NAMES, min_size=1))
 def test_bash_reads_back_every_name_from_one_line(names: list[str]) -> None:
-    """No part of a name is a command, a comment, or moves the cursor."""
+    """No part of a name acts as a command, a comment or a control sequence."""
     words = " ".join(map(quoted, names))
     assert words.isprintable()
     script = f"printf '%s\\0' {words}"
@@ -23,13 +23,13 @@ def test_bash_reads_back_every_name_from_one_line(names: list[str]) -> None:
 
 
 @given(st.lists(NAMES, min_size=1))
-def test_no_name_is_taken_for_an_option(names: list[str]) -> None:
-    """`--` stands before names of which one begins with a dash."""
+def test_a_name_is_never_parsed_as_an_option(names: list[str]) -> None:
+    """`--` precedes the names if one of them begins with a dash."""
     assert not operands(names).startswith("-") or operands(names).startswith("-- ")
 
 
 @given(st.text())
-def test_what_is_printed_is_one_line_of_printable_text(text: str) -> None:
-    """And text that is that already stays as it is."""
+def test_printable_makes_one_line_of_printable_text(text: str) -> None:
+    """Text that is printable already is unchanged."""
     assert printable(text).isprintable()
     assert printable(printable(text)) == printable(text)

@@ -1,6 +1,7 @@
-"""Refused moves: each try takes a container off its network, so that there are few, and enough.
+"""Refused moves: how often they are retried.
 
-The real controller on the engine of the model. The stranger in the way is one of whom nothing was heard.
+Each attempt detaches the container from its network for a moment, so there must be few attempts, but enough.
+The real controller runs on the fake engine. No event reports the container that holds the address.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,9 @@ from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
 from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
-from tests.property.daemon_by_hand import Daemon
-from tests.property.fake_boxes import Box
-from tests.property.fake_engine import FakeEngine, gift
+from tests.property.fake_containers import FakeContainer
+from tests.property.fake_engine import FakeEngine, all_settings
+from tests.property.simulated_daemon import SimulatedDaemon
 from tests.unit import builders
 from tests.unit.builders import HE_IPV6
 from tests.unit.controller.world import World
@@ -30,187 +31,191 @@ LABEL = {"ipv6.mapper.network": HE_IPV6}
 ADDRESS = address_of(NAME, builders.network(), None, Scheme.MD5_24)
 
 
-class Scene:
-    """A container at an address of the engine's choice, and a daemon that is about to move it."""
+class PendingMove:
+    """A container at an address that the engine chose, and a daemon that plans to move it."""
 
     def __init__(self, state_dir: Path) -> None:
         self.engine = FakeEngine()
-        self.box = self.engine.create(NAME, LABEL, {HE_IPV6: gift(1)})
-        self.engine.start(self.box)
-        self.engine.told.clear()
-        self.daemon = Daemon(self.engine, World(), state_dir)
-        self.daemon.do(ListImages)
-        self.daemon.do(TakeSnapshot)
-        # Before the firewall was looked at, an address may have ports open.
-        self.daemon.do(ListFirewall)
-        assert self.is_about_to_be_moved
+        self.container = self.engine.create(NAME, LABEL, {HE_IPV6: all_settings(1)})
+        self.engine.start(self.container)
+        self.engine.pending_events.clear()
+        self.daemon = SimulatedDaemon(self.engine, World(), state_dir)
+        self.daemon.run(ListImages)
+        self.daemon.run(TakeSnapshot)
+        # Before the firewall is listed, the address may have open ports, so nothing is moved to it.
+        self.daemon.run(ListFirewall)
+        assert self.is_planned
 
     @property
-    def is_about_to_be_moved(self) -> bool:
-        """Whether the move is all that the daemon is about to do to anybody."""
+    def is_planned(self) -> bool:
+        """Whether the move is the only action that the daemon plans."""
         return [type(action) for action in self.daemon.actions] == [Reconnect]
 
     @property
-    def is_moved(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the container has its address."""
-        return self.box.networks[HE_IPV6].ipv6 == str(ADDRESS)
+        return self.container.networks[HE_IPV6].ipv6 == str(ADDRESS)
 
-    def stranger(self) -> Box:
-        """Somebody who takes the address, unheard of."""
-        stranger = self.engine.create("stranger", {}, {HE_IPV6: gift(2, ADDRESS)})
-        self.engine.start(stranger)
-        self._unheard(stranger)
-        return stranger
+    def take_address(self) -> FakeContainer:
+        """Start another container at the address, without events."""
+        holder = self.engine.create("holder", {}, {HE_IPV6: all_settings(2, ADDRESS)})
+        self.engine.start(holder)
+        self._drop_events(holder)
+        return holder
 
-    def leave(self, stranger: Box) -> None:
-        """Let the stranger be gone, unheard of."""
-        self.engine.remove(stranger)
-        self._unheard(stranger)
+    def free_address(self, holder: FakeContainer) -> None:
+        """Remove that container, without events."""
+        self.engine.remove(holder)
+        self._drop_events(holder)
 
-    def plug(self, at: IPv6Address | None = None) -> None:
-        """Have the container's user attach it anew."""
-        self.engine.unplug(self.box)
-        self.engine.plug(self.box, gift(1, at))
+    def reattach_by_user(self, at: IPv6Address | None = None) -> None:
+        """The user detaches the container and attaches it again."""
+        self.engine.disconnect_by_user(self.container)
+        self.engine.connect_by_user(self.container, all_settings(1, at))
 
     def refuse_once(self) -> None:
-        """Have the move refused because of a stranger who is gone before anybody has looked."""
-        stranger = self.stranger()
-        self.daemon.do(Reconnect)
-        self.leave(stranger)
+        """Have the move refused because of a container that is removed before the daemon lists again."""
+        holder = self.take_address()
+        self.daemon.run(Reconnect)
+        self.free_address(holder)
 
-    def _unheard(self, stranger: Box) -> None:
-        news = self.engine.told
-        news[:] = (each for each in news if getattr(each, "container_id", None) != stranger.id)
+    def _drop_events(self, holder: FakeContainer) -> None:
+        events = self.engine.pending_events
+        events[:] = (each for each in events if getattr(each, "container_id", None) != holder.id)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    """One for a test."""
-    return Scene(tmp_path)
+def move(tmp_path: Path) -> PendingMove:
+    """A pending move."""
+    return PendingMove(tmp_path)
 
 
-def test_a_move_is_tried_again_after_everything_was_listed(scene: Scene) -> None:
-    """Who was in the way is gone, and no event will tell of it."""
-    scene.refuse_once()
-    scene.daemon.settle()
-    assert scene.is_moved
+def test_a_refused_move_is_retried_after_a_full_list(move: PendingMove) -> None:
+    """The container that held the address is gone, and no event reports it."""
+    move.refuse_once()
+    move.daemon.run_until_idle()
+    assert move.is_done
 
 
-def test_a_list_that_was_made_before_the_refusal_has_no_move_tried_again(scene: Scene) -> None:
-    """It does not show who was in the way: only the list that is asked for then would."""
-    scene.daemon.full_pass()
-    scene.daemon.make(TakeSnapshot)
-    stranger = scene.stranger()
-    scene.daemon.do(Reconnect)
-    scene.daemon.report(0)
-    scene.daemon.wait()
-    scene.daemon.do(InspectContainer)
-    assert not scene.daemon.actions
-    scene.leave(stranger)
-    scene.daemon.settle()
-    assert scene.is_moved
+def test_a_list_from_before_the_refusal_causes_no_retry(move: PendingMove) -> None:
+    """It does not show the container that holds the address; only a later list does."""
+    move.daemon.full_pass()
+    move.daemon.run_only(TakeSnapshot)
+    holder = move.take_address()
+    move.daemon.run(Reconnect)
+    move.daemon.deliver_result(0)
+    move.daemon.advance_clock()
+    move.daemon.run(InspectContainer)
+    assert not move.daemon.actions
+    move.free_address(holder)
+    move.daemon.run_until_idle()
+    assert move.is_done
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["by the daemon", "by its user"])
-def test_a_refusal_is_forgotten_when_the_container_is_where_it_is_to_be(scene: Scene, by_hand: bool) -> None:
-    """Whoever has attached it there: the next one is the first again."""
-    scene.refuse_once()
+def test_a_refusal_is_forgotten_when_the_container_has_its_address(move: PendingMove, by_hand: bool) -> None:
+    """Whether the daemon or the user attached it: the next refusal counts as the first."""
+    move.refuse_once()
     if by_hand:
-        scene.plug(at=ADDRESS)
-    scene.daemon.settle()
-    assert scene.is_moved
-    scene.plug()
-    scene.daemon.settle(act=False)
-    assert scene.is_about_to_be_moved
-    scene.refuse_once()
-    scene.daemon.settle()
-    assert scene.is_moved
+        move.reattach_by_user(at=ADDRESS)
+    move.daemon.run_until_idle()
+    assert move.is_done
+    move.reattach_by_user()
+    move.daemon.run_until_idle(act=False)
+    assert move.is_planned
+    move.refuse_once()
+    move.daemon.run_until_idle()
+    assert move.is_done
 
 
-def test_a_move_that_was_ruled_out_is_not_any_more_when_the_container_was_where_it_is_to_be(
-    scene: Scene,
+def test_an_abandoned_move_is_possible_again_after_the_container_had_its_address(
+    move: PendingMove,
 ) -> None:
-    """The engine has found its way again, and was asked to connect the container meanwhile."""
-    with refusing(scene.engine) as tries:
-        scene.daemon.settle()
-        assert len(tries) == 2
-    scene.engine.unplug(scene.box)
-    scene.daemon.settle()
-    assert scene.is_moved
-    scene.plug()
-    scene.daemon.settle()
-    assert scene.is_moved
+    """The engine no longer refuses, and a connect has succeeded meanwhile."""
+    with refusing(move.engine) as attempts:
+        move.daemon.run_until_idle()
+        assert len(attempts) == 2
+    move.engine.disconnect_by_user(move.container)
+    move.daemon.run_until_idle()
+    assert move.is_done
+    move.reattach_by_user()
+    move.daemon.run_until_idle()
+    assert move.is_done
 
 
-ALL_NEWS = [Subscribed(), Overflowed(), ResyncNow(), NetworksChanged()]
-"""After each of them, somebody who was in the way may have gone, of whom no event tells."""
+MISSED_EVENTS = [Subscribed(), Overflowed(), ResyncNow(), NetworksChanged()]
+"""Messages before which an event may have been missed: the holder of the address may be gone."""
 
 
-@pytest.mark.parametrize("news", ALL_NEWS)
-def test_a_move_that_is_refused_for_ever_is_tried_twice_and_then_once_for_all_that_may_help(
-    scene: Scene, news: Message
+@pytest.mark.parametrize("message", MISSED_EVENTS)
+def test_a_move_that_is_always_refused_is_tried_twice_and_then_once_after_each_possible_change(
+    move: PendingMove, message: Message
 ) -> None:
-    """As by an engine that has lost track of who holds the address."""
-    with refusing(scene.engine) as tries:
+    """An engine with a leaked address refuses it always."""
+    with refusing(move.engine) as attempts:
         for _ in range(3):
-            scene.daemon.settle()
-            scene.daemon.full_pass()
-        assert len(tries) == 2
+            move.daemon.run_until_idle()
+            move.daemon.full_pass()
+        assert len(attempts) == 2
         for number in range(1, 11):
-            scene.daemon.hear(news)
-            scene.daemon.settle()
-            assert len(tries) == 2 + number
+            move.daemon.receive(message)
+            move.daemon.run_until_idle()
+            assert len(attempts) == 2 + number
 
 
-@pytest.mark.parametrize("news", ALL_NEWS)
-def test_a_move_that_was_refused_once_before_such_news_is_tried_twice_after_it(
-    scene: Scene, news: Message
+@pytest.mark.parametrize("message", MISSED_EVENTS)
+def test_a_move_that_was_refused_once_before_missed_events_is_tried_twice_after_them(
+    move: PendingMove, message: Message
 ) -> None:
-    """Others may be in its way for a moment then, as after a restart of the engine."""
-    scene.refuse_once()
-    scene.daemon.hear(news)
-    scene.daemon.settle(act=False)
-    scene.daemon.settle(act=False)
-    assert scene.is_about_to_be_moved
-    scene.refuse_once()
-    scene.daemon.settle()
-    assert scene.is_moved
+    """Another container may hold the address for a moment, as after a restart of the engine."""
+    move.refuse_once()
+    move.daemon.receive(message)
+    move.daemon.run_until_idle(act=False)
+    move.daemon.run_until_idle(act=False)
+    assert move.is_planned
+    move.refuse_once()
+    move.daemon.run_until_idle()
+    assert move.is_done
 
 
-def test_who_wants_a_refused_address_too_costs_a_try_at_each_start_and_each_stop(scene: Scene) -> None:
-    """It may have been in the way, and cannot have the address before."""
+def test_a_move_is_retried_at_each_start_and_stop_of_a_rival_for_the_refused_address(
+    move: PendingMove,
+) -> None:
+    """The rival may have held the address; it cannot get it before the retry."""
     suffix = ":".join(f"{int(ADDRESS) >> shift & 0xFFFF:x}" for shift in (32, 16, 0))
-    other = scene.engine.create("other", {**LABEL, "ipv6.mapper.suffix": suffix})
-    with refusing(scene.engine) as tries:
-        scene.daemon.settle()
-        before = len(tries)
+    rival = move.engine.create("rival", {**LABEL, "ipv6.mapper.suffix": suffix})
+    with refusing(move.engine) as attempts:
+        move.daemon.run_until_idle()
+        before = len(attempts)
         for number in range(1, 11):
-            scene.engine.start(other)
-            scene.daemon.settle()
-            scene.engine.stop(other)
-            scene.daemon.settle()
-            assert len(tries) == before + 2 * number
+            move.engine.start(rival)
+            move.daemon.run_until_idle()
+            move.engine.stop(rival)
+            move.daemon.run_until_idle()
+            assert len(attempts) == before + 2 * number
 
 
-def test_who_comes_and_goes_with_a_refused_address_costs_two_tries(scene: Scene) -> None:
-    """One for either; while it is there, nothing is tried."""
-    with refusing(scene.engine) as tries:
-        scene.daemon.settle()
-        before = len(tries)
+def test_a_move_is_tried_twice_for_each_container_that_comes_and_goes_with_the_refused_address(
+    move: PendingMove,
+) -> None:
+    """Its start and its removal allow one retry each. Both are made after the removal."""
+    with refusing(move.engine) as attempts:
+        move.daemon.run_until_idle()
+        before = len(attempts)
         for number in range(1, 11):
-            holder = scene.engine.create("holder", {}, {HE_IPV6: gift(2, ADDRESS)})
-            scene.engine.start(holder)
-            scene.daemon.settle()
-            assert len(tries) == before + 2 * (number - 1)
-            scene.engine.remove(holder)
-            scene.daemon.settle()
-            assert len(tries) == before + 2 * number
+            holder = move.engine.create("holder", {}, {HE_IPV6: all_settings(2, ADDRESS)})
+            move.engine.start(holder)
+            move.daemon.run_until_idle()
+            assert len(attempts) == before + 2 * (number - 1)
+            move.engine.remove(holder)
+            move.daemon.run_until_idle()
+            assert len(attempts) == before + 2 * number
 
 
 @contextmanager
 def refusing(engine: FakeEngine) -> Iterator[list[Mapping[str, Any]]]:
-    """Have the engine not give the address away; what it was asked for is in the list."""
-    tries: list[Mapping[str, Any]] = []
+    """Have the engine refuse the address; yields the refused requests."""
+    attempts: list[Mapping[str, Any]] = []
     connect = engine.connect
 
     def refuse(
@@ -221,10 +226,10 @@ def refusing(engine: FakeEngine) -> Iterator[list[Mapping[str, Any]]]:
         **version: tuple[int, int] | None,
     ) -> None:
         if endpoint.get("IPAMConfig", {}).get("IPv6Address") == str(ADDRESS):
-            tries.append(endpoint)
+            attempts.append(endpoint)
             raise EngineRefusedError(f"{doing}: address already in use")
         connect(container_id, network_id, endpoint, doing, **version)
 
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(engine, "connect", refuse)
-        yield tries
+        yield attempts

@@ -1,4 +1,4 @@
-"""Operations: what a user does to containers and networks, as the `docker` command does it."""
+"""Operations of a user on containers and networks, by the `docker` command."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,183 +7,195 @@ from ipaddress import IPv4Network, IPv6Network
 import docker
 from docker.errors import NotFound
 
-from tests.lab.chaos.ledger import Attachment, Given, Ledger
 from tests.lab.chaos.steps import (
     BETWEEN_NAMES,
     HELD_SUFFIX,
     NETWORKS,
     OPTION,
-    Attached,
-    Do,
-    Fate,
-    Make,
-    OfNetwork,
-    Plug,
+    ChangeConnection,
+    ChangeNetwork,
+    Command,
+    ContainerCommand,
+    CreateContainer,
+    EndpointOptions,
+    FirstNetwork,
+    NetworkChange,
     Rename,
-    Swap,
-    Verb,
-    Wishes,
+    SwapNames,
 )
+from tests.lab.chaos.user_settings import ContainerSettings, EndpointSettings, UserSettings
 from tests.lab.commands import CommandError
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
 
-SECOND_SUBNET = 0x100 << 48
-"""What the second network's subnet lies above the first one's, inside the router's /64 too."""
+SECOND_SUBNET_OFFSET = 0x100 << 48
+"""Added to the first network's subnet, it gives the second one's, inside the router's /64 too."""
 IPV4_SUBNETS = {"he_ipv6": IPv4Network("10.9.0.0/24"), "other": IPv4Network("10.10.0.0/24")}
 IN_USE = "ddress already in use"
-STARTING = (Verb.START, Verb.RESTART)
+STARTING = (Command.START, Command.RESTART)
 
-Operation = Make | Do | Rename | Swap | Plug | OfNetwork
+Operation = CreateContainer | ContainerCommand | Rename | SwapNames | ChangeConnection | ChangeNetwork
 
 
 class Operations:
-    """A user at work on one host, who remembers in `ledger` what was given to whom."""
+    """Runs a user's operations on one host, and records the user's settings."""
 
-    def __init__(self, host: Host, api: docker.APIClient, ledger: Ledger) -> None:
-        self._host, self._api, self._ledger = host, api, ledger
-        self.unstartable: dict[str, str] = {}
-        """IDs of containers that could not be started, with what the engine said."""
-        self.untold = False
-        """Whether something was done, since this was last reset, of which the engine sends no event."""
+    def __init__(self, host: Host, api: docker.APIClient, user_settings: UserSettings) -> None:
+        self._host, self._api, self._user_settings = host, api, user_settings
+        self.failed_starts: dict[str, str] = {}
+        """The engine's error, for each container whose last start failed, by ID."""
+        self.silent_change = False
+        """Whether an operation caused no event. The runner resets it."""
 
     def carry_out(self, operation: Operation) -> None:
-        """Do it, as far as the engine lets a user do it."""
+        """Run an operation; the engine may refuse it."""
         match operation:
-            case Make():
-                self._make(operation)
-            case Do(verb, name):
-                self._do(verb, name)
+            case CreateContainer():
+                self._create(operation)
+            case ContainerCommand(command, name):
+                self._run(command, name)
             case Rename(name, to):
                 self._docker("rename", name, to)
-            case Swap(name, other):
+            case SwapNames(name, other):
                 if self._id(name) and self._id(other):
                     for old, new in ((name, BETWEEN_NAMES), (other, name), (BETWEEN_NAMES, other)):
                         self._docker("rename", old, new)
-            case Plug():
-                self._plug(operation)
-            case OfNetwork(network, fate):
-                self._of_network(network, fate)
+            case ChangeConnection():
+                self._change_connection(operation)
+            case ChangeNetwork(network, change):
+                self._change_network(network, change)
 
     def start(self, container_id: str) -> None:
-        """Start a container, and note it where that fails."""
-        self.unstartable.pop(container_id, None)
-        self._note_start(container_id, self._docker("start", container_id))
+        """Start a container, and record a failure."""
+        self.failed_starts.pop(container_id, None)
+        self._record_start(container_id, self._docker("start", container_id))
 
-    def _note_start(self, container_id: str, error: str) -> None:
-        """Note what a start came to.
+    def _record_start(self, container_id: str, error: str) -> None:
+        """Record the result of a start; an empty `error` is a success.
 
-        One that is refused for an IPv6 address burns the IPv4 address that the user asked for: the engine
-        keeps it until it is restarted (seen on 20.10 and 28.5).
+        Where the engine refuses an IPv6 address, it leaks the requested IPv4 address: nothing can have that
+        before the engine restarts (seen on 20.10 and 28.5).
         """
         if error:
-            self.unstartable[container_id] = error
-            given = self._ledger.containers[container_id]
-            given.unstartable_until_restart |= IN_USE in error and any(
-                each.ipv4 for each in given.networks.values()
-            )
+            self.failed_starts[container_id] = error
+            settings = self._user_settings.containers[container_id]
+            settings.ipv4_leaked |= IN_USE in error and any(each.ipv4 for each in settings.networks.values())
 
     def create_networks(self) -> None:
         """Create both networks."""
         for network in NETWORKS:
-            self._of_network(network, Fate.CREATE)
+            self._change_network(network, NetworkChange.CREATE)
 
-    def is_to_be_startable(self, container_id: str) -> bool:
-        """Whether nothing that its user did keeps a container from being started."""
+    def should_start(self, container_id: str) -> bool:
+        """Whether a stopped container must be able to start: its user's settings do not prevent it."""
         try:
             inspected = self._api.inspect_container(container_id)
         except NotFound:
             return False
-        given = self._ledger.containers[container_id]
+        settings = self._user_settings.containers[container_id]
         networks = {network["Name"]: network["Id"] for network in self._api.networks()}
-        attachments = given.networks.items()
+        attachments = settings.networks.items()
         if any(networks.get(name) != each.network_id or each.ipv6 for name, each in attachments):
             return False
-        return not (given.unstartable_until_restart or inspected["State"]["Running"])
+        return not (settings.ipv4_leaked or inspected["State"]["Running"])
 
-    def _make(self, make: Make) -> None:
-        options = [part for label in make.asks.value.split() for part in ("--label", f"ipv6.mapper.{label}")]
-        attachment = self._attachment(make)
-        options += self._run_options(make, attachment)
-        command = ("run", "-d") if make.run else ("create",)
-        error = self._docker(*command, "--name", make.name, *options, IMAGE)
-        container_id = self._id(make.name)
-        if container_id is None or container_id in self._ledger.containers:
-            return  # the name is taken, or the network gone
-        self._ledger.containers[container_id] = Given(make.asks, {make.attached.network: attachment})
-        self._note_start(container_id, error)
+    def _create(self, operation: CreateContainer) -> None:
+        options = [
+            part for label in operation.labels.value.split() for part in ("--label", f"ipv6.mapper.{label}")
+        ]
+        settings = self._endpoint_settings(operation)
+        options += self._run_options(operation, settings)
+        command = ("run", "-d") if operation.start else ("create",)
+        error = self._docker(*command, "--name", operation.name, *options, IMAGE)
+        container_id = self._id(operation.name)
+        if container_id is None or container_id in self._user_settings.containers:
+            return  # the name is taken, or the network does not exist
+        self._user_settings.containers[container_id] = ContainerSettings(
+            operation.labels, {operation.first_network.network: settings}
+        )
+        self._record_start(container_id, error)
 
-    def _attachment(self, make: Make) -> Attachment:
-        """What a user asks for in a `run`: on networks of the engine's own, nothing."""
-        network = make.attached.network
+    def _endpoint_settings(self, operation: CreateContainer) -> EndpointSettings:
+        """The settings of the first network, for `docker run`. Predefined networks take none."""
+        network = operation.first_network.network
         network_id = self._network_id(network) or ""
         if network not in NETWORKS:
-            return Attachment(network_id)
-        held = str(self._host.subnet[HELD_SUFFIX]) if make.attached is Attached.HELD else None
-        # Engine 28.5 has no way to keep it in a move.
-        keeps_mac = self._host.engine.flavour is Flavour.DISTRO or make.asks.network != network
-        mac = f"02:11:22:33:44:{make.wishes.ipv4 or 0:02x}" if make.wishes.mac and keeps_mac else None
-        return Attachment(network_id, make.wishes, _ipv4(network, make.wishes), held, mac)
+            return EndpointSettings(network_id)
+        held = str(self._host.subnet[HELD_SUFFIX]) if operation.first_network is FirstNetwork.HELD else None
+        # Engine 28.5 cannot keep a MAC address in a move.
+        keeps_mac = self._host.engine.flavour is Flavour.DISTRO or operation.labels.network != network
+        mac = (
+            f"02:11:22:33:44:{operation.options.ipv4 or 0:02x}"
+            if operation.options.mac and keeps_mac
+            else None
+        )
+        return EndpointSettings(network_id, operation.options, _ipv4(network, operation.options), held, mac)
 
-    def _run_options(self, make: Make, attachment: Attachment) -> list[str]:
-        """The options of `docker run` that ask for an attachment."""
-        option = [f"driver-opt={key}={value}" for key, value in OPTION.items() if attachment.wishes.option]
-        named = ",".join((f"name={make.attached.network}", *option)) if option else make.attached.network
+    def _run_options(self, operation: CreateContainer, settings: EndpointSettings) -> list[str]:
+        """The network options of `docker run`."""
+        option = [f"driver-opt={key}={value}" for key, value in OPTION.items() if settings.options.option]
+        named = (
+            ",".join((f"name={operation.first_network.network}", *option))
+            if option
+            else operation.first_network.network
+        )
         return [
             *("--network", named),
-            *_options("--network-alias", attachment.wishes.aliases),
-            *_options("--link", attachment.wishes.links),
-            *_options("--ip", [attachment.ipv4] if attachment.ipv4 else ()),
-            *_options("--ip6", [attachment.ipv6] if attachment.ipv6 else ()),
-            *_options("--mac-address", [attachment.mac] if attachment.mac else ()),
+            *_options("--network-alias", settings.options.aliases),
+            *_options("--link", settings.options.links),
+            *_options("--ip", [settings.ipv4] if settings.ipv4 else ()),
+            *_options("--ip6", [settings.ipv6] if settings.ipv6 else ()),
+            *_options("--mac-address", [settings.mac] if settings.mac else ()),
         ]
 
-    def _do(self, verb: Verb, name: str) -> None:
+    def _run(self, command: Command, name: str) -> None:
         container_id = self._id(name)
         if container_id is None:
             return
-        if verb is Verb.START:
+        if command is Command.START:
             self.start(container_id)
-        elif (error := self._docker(*verb.value, container_id)) and verb is Verb.RESTART:
-            self._note_start(container_id, error)
+        elif (error := self._docker(*command.value, container_id)) and command is Command.RESTART:
+            self._record_start(container_id, error)
 
-    def _plug(self, plug: Plug) -> None:
-        container_id = self._id(plug.name)
+    def _change_connection(self, operation: ChangeConnection) -> None:
+        container_id = self._id(operation.name)
         if container_id is None:
             return
-        # Of a stopped container, engine 28.5 tells of neither, and 20.10 of no connect.
-        self.untold |= not self._api.inspect_container(container_id)["State"]["Running"]
-        given = self._ledger.containers[container_id].networks
-        if plug.connect:
-            wishes, ipv4 = plug.wishes, _ipv4(plug.network, plug.wishes)
-            option = [f"{key}={value}" for key, value in OPTION.items() if wishes.option]
-            options = [
-                *_options("--alias", wishes.aliases),
-                *_options("--link", wishes.links),
+        # For a stopped container, engine 28.5 sends neither event, and 20.10 none for a connect.
+        self.silent_change |= not self._api.inspect_container(container_id)["State"]["Running"]
+        settings = self._user_settings.containers[container_id].networks
+        if operation.connect:
+            asked, ipv4 = operation.options, _ipv4(operation.network, operation.options)
+            option = [f"{key}={value}" for key, value in OPTION.items() if asked.option]
+            arguments = [
+                *_options("--alias", asked.aliases),
+                *_options("--link", asked.links),
                 *_options("--ip", [ipv4] if ipv4 else ()),
                 *_options("--driver-opt", option),
             ]
             attached = self._api.inspect_container(container_id)["NetworkSettings"]["Networks"]
-            # On the network already, a stopped container is left as it is without an error.
-            if not self._docker("network", "connect", *options, plug.network, container_id) and (
-                plug.network not in attached
+            # A connect of a stopped container that is on the network already succeeds and changes nothing.
+            if not self._docker("network", "connect", *arguments, operation.network, container_id) and (
+                operation.network not in attached
             ):
-                given[plug.network] = Attachment(self._network_id(plug.network) or "", wishes, ipv4)
+                settings[operation.network] = EndpointSettings(
+                    self._network_id(operation.network) or "", asked, ipv4
+                )
         else:
-            # From now on it is no longer to be there, unless the mapper wants it.
-            before = given.pop(plug.network, None)
-            if self._docker("network", "disconnect", plug.network, container_id) and before is not None:
-                given[plug.network] = before
+            # Before the command: the monitor must not miss the endpoint meanwhile.
+            before = settings.pop(operation.network, None)
+            if self._docker("network", "disconnect", operation.network, container_id) and before is not None:
+                settings[operation.network] = before
 
-    def _of_network(self, network: str, fate: Fate) -> None:
-        if fate is not Fate.CREATE:
+    def _change_network(self, network: str, change: NetworkChange) -> None:
+        if change is not NetworkChange.CREATE:
             for container_id in self._attached(network):
                 self._docker("stop", "-t", "0", container_id)
             self._docker("network", "rm", network)
-        if fate is not Fate.REMOVE:
+        if change is not NetworkChange.REMOVE:
             subnet = self._host.subnet
             if network == "other":
-                subnet = IPv6Network((int(subnet.network_address) + SECOND_SUBNET, subnet.prefixlen))
+                subnet = IPv6Network((int(subnet.network_address) + SECOND_SUBNET_OFFSET, subnet.prefixlen))
             ipv4 = ("--subnet", str(IPV4_SUBNETS[network]))
             self._docker(*replace(self._host, subnet=subnet).network_command(network, *ipv4))
 
@@ -202,7 +214,7 @@ class Operations:
         return named.get(name)
 
     def _docker(self, *args: str) -> str:
-        """Run `docker`; returns what it said of its failure, if it failed."""
+        """Run `docker`; returns its error, or an empty text."""
         try:
             self._host.engine.docker(*args)
         except CommandError as error:
@@ -210,11 +222,11 @@ class Operations:
         return ""
 
 
-def _ipv4(network: str, wishes: Wishes) -> str | None:
-    """The IPv4 address that is asked for on a network."""
-    return None if wishes.ipv4 is None else str(IPV4_SUBNETS[network][wishes.ipv4])
+def _ipv4(network: str, options: EndpointOptions) -> str | None:
+    """The IPv4 address that is requested on a network."""
+    return None if options.ipv4 is None else str(IPV4_SUBNETS[network][options.ipv4])
 
 
 def _options(name: str, values: Iterable[str]) -> list[str]:
-    """The same option with each of some values."""
+    """Repeat an option for each value."""
     return [part for value in values for part in (name, value)]

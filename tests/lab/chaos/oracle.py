@@ -1,8 +1,8 @@
-"""The oracle: what engine and kernel should be like, and every way in which they differ from it.
+"""The oracle: the expected state of engine and kernel, and every difference from it.
 
-Its facts are its own, from the engine's inspections and the `ip` command. What the user asked for stands in
-the ledger. Which address a container is to have is decided by `mapping`, which is pure and tested by itself.
-What the daemon believes plays no part.
+It reads its own facts, from the engine's inspections and `ip`. The user's settings come from the record. The
+address of each container is decided by `mapping`, which is pure and has tests of its own. The daemon's state
+plays no part.
 """
 
 import json
@@ -21,8 +21,8 @@ from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.model import Container, Host, Link, Mapping, Network, Reason, Refusal
 from dockeripv6mapper.settings import Settings
 from tests.lab import hosts
-from tests.lab.chaos.ledger import Ledger
-from tests.lab.chaos.steps import UNMAPPED
+from tests.lab.chaos.steps import NEVER_MAPPED
+from tests.lab.chaos.user_settings import UserSettings
 from tests.lab.containers import MAPPER_PROTOCOL
 
 SETTINGS = Settings()
@@ -30,26 +30,30 @@ SILENT_LINKS = {"LOOPBACK", "POINTOPOINT", "NOARP"}
 
 
 class Oracle:
-    """Looks at one host, and knows what should be there."""
+    """Compares the state of one host with the expected one."""
 
-    def __init__(self, host: hosts.Host, api: docker.APIClient, ledger: Ledger) -> None:
-        self._host, self._api, self._ledger = host, api, ledger
+    def __init__(self, host: hosts.Host, api: docker.APIClient, user_settings: UserSettings) -> None:
+        self._host, self._api, self._user_settings = host, api, user_settings
 
     def differences(self) -> list[str]:
-        """Return what is not as it should be; nothing, where all is well."""
+        """Return all differences from the expected state."""
         inspected = list(self._inspected())
         facts = Facts(
             {each.id: each for each in map(container_from_inspection, inspected)},
             Networks(self._networks()),
             {each["Id"]: {} for each in self._api.images()},
-            self._of_host(),
+            self._host_facts(),
         )
         desired = Desired(SETTINGS)
         desired.update(facts, list(facts.containers))
         networks = {network.name: network.id for network in facts.networks}
         return [
-            *(each for shown in inspected for each in self._ledger.losses(shown, networks)),
-            *(each for container in facts.containers.values() for each in _judge(container, facts, desired)),
+            *(each for shown in inspected for each in self._user_settings.lost_settings(shown, networks)),
+            *(
+                each
+                for container in facts.containers.values()
+                for each in _compare(container, facts, desired)
+            ),
             *(each for container in facts.containers.values() for each in self._untouched(container)),
             *self._entries(facts, desired),
         ]
@@ -65,7 +69,7 @@ class Oracle:
         major, minor = map(int, self._api.api_version.split("."))
         return [network_from_list(item, (major, minor)) for item in self._api.networks()]
 
-    def _of_host(self) -> Host:
+    def _host_facts(self) -> Host:
         shown = self._ip("link", "show")
         links = [
             Link(each["ifname"], each["ifindex"], neighbour_discovery=not SILENT_LINKS & set(each["flags"]))
@@ -87,11 +91,11 @@ class Oracle:
         return shown
 
     def _untouched(self, container: Container) -> Iterator[str]:
-        """Where its labels come to nothing, a container is on the networks that its user gave it alone."""
-        given = self._ledger.containers.get(container.id)
+        """A container that the mapper must not touch is on exactly the networks that its user set."""
+        settings = self._user_settings.containers.get(container.id)
         attached = {each.network for each in container.endpoints}
-        if given is not None and given.asks in UNMAPPED and attached != given.networks.keys():
-            yield f"{container.name} is on {attached}, and its user gave it {set(given.networks)}"
+        if settings is not None and settings.labels in NEVER_MAPPED and attached != settings.networks.keys():
+            yield f"{container.name} is on {attached}, its user set {set(settings.networks)}"
 
     def _entries(self, facts: Facts, desired: Desired) -> Iterator[str]:
         wanted = {
@@ -103,27 +107,27 @@ class Oracle:
         for address, link in wanted - all_entries:
             yield f"{address} is not proxied on {link}"
         for address, link in ours - wanted:
-            yield f"{address} is proxied on {link}, and should not be"
-        for address, link in self._ledger.entries - (all_entries - ours):
-            yield f"somebody's entry for {address} on {link} is gone, or ours now"
+            yield f"{address} is proxied on {link}, but should not be"
+        for address, link in self._user_settings.entries - (all_entries - ours):
+            yield f"the foreign proxy entry for {address} on {link} is gone, or the mapper's now"
 
 
-def _judge(container: Container, facts: Facts, desired: Desired) -> Iterator[str]:
-    """Whether a container has the address that is decided for it, or a refusal that is one."""
+def _compare(container: Container, facts: Facts, desired: Desired) -> Iterator[str]:
+    """Compare a container's address with the decision; a refusal needs another container with a claim."""
     decision = desired.decision(container.id)
     if isinstance(decision, Mapping):
         endpoint = facts.networks.endpoint(container, decision.network_id, decision.network)
         has = endpoint and (endpoint.address if container.running else endpoint.requested)
         if has != decision.address:
-            yield f"{container.name} has {has} on {decision.network}, and should have {decision.address}"
+            yield f"{container.name} has {has} on {decision.network}, but should have {decision.address}"
     elif isinstance(decision, Refusal) and decision.reason is Reason.ADDRESS_HELD:
         others = [each for each in facts.containers.values() if each.id != container.id]
         if not any(_claims(each, decision.address, facts) for each in others):
-            yield f"{container.name} is refused {decision.address}, which nobody else has a claim to"
+            yield f"{container.name} is refused {decision.address}, but no other container has a claim to it"
 
 
 def _claims(container: Container, address: IPv6Address | None, facts: Facts) -> bool:
-    """Whether a container's own labels ask for an address, or its user did."""
+    """Whether a container's labels lead to an address, or its user set it."""
     wanted = resolve(container, facts, SETTINGS)
     if isinstance(wanted, Mapping) and wanted.address == address:
         return True

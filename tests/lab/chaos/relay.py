@@ -1,6 +1,6 @@
-"""The relay: a socket between daemon and engine, on which calls go astray.
+"""The relay: a Unix socket between daemon and engine, which can drop, close and intercept.
 
-Whatever is not asked for passes as it is, byte by byte: the engine behind it is the real one.
+Everything else passes unchanged, byte by byte, to the real engine.
 """
 
 import socket
@@ -16,49 +16,49 @@ CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Trap:
-    """What is done once, at one of the daemon's next calls."""
+class Interception:
+    """An action at one of the daemon's next requests. It is done once."""
 
-    calls: tuple[bytes, ...]
-    """How the paths of the requests end, one after the other: `/connect`. It is done at the last of them."""
+    requests: tuple[bytes, ...]
+    """Ends of the paths of successive POST requests, as `/connect`. The action is done at the last one."""
     after: bool
-    """Once the engine has answered; else the engine never hears of the call."""
-    spring: Callable[[], None]
+    """Whether to act after the engine's answer; else before the request, which the engine never gets."""
+    action: Callable[[], None]
 
 
 @dataclass(slots=True, eq=False)
-class Line:
-    """One connection of the daemon's, on both sides of the relay."""
+class Connection:
+    """A connection of the daemon, on both sides of the relay."""
 
     daemon: socket.socket
     engine: socket.socket
     events: bool = False
-    """Whether it carries the event stream."""
-    trap: Trap | None = None
-    """To be sprung by the engine's next answer."""
+    """Whether this is the event stream."""
+    interception: Interception | None = None
+    """Its action is done at the engine's next answer."""
 
     def cut(self) -> None:
-        """End it on both sides."""
+        """Close both sides."""
         for side in (self.daemon, self.engine):
             with suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
 
 
 class Relay:
-    """Listens on `path` for as long as its context lasts, and carries everything to `engine`."""
+    """Listens on `path` during its context, and forwards to the socket `engine`."""
 
     def __init__(self, path: Path, engine: Path) -> None:
         self._path, self._engine = path, engine
         self._listener = socket.socket(socket.AF_UNIX)
-        self._lines: set[Line] = set()
-        self._guard = threading.Lock()
-        self.deaf = False
-        """Whether events are swallowed."""
-        self._trap: Trap | None = None
+        self._connections: set[Connection] = set()
+        self._lock = threading.Lock()
+        self.drop_events = False
+        """Whether events are dropped."""
+        self._interception: Interception | None = None
 
     @property
     def url(self) -> str:
-        """What the daemon is told as its engine."""
+        """The daemon's `--docker-host`."""
         return f"unix://{self._path}"
 
     def __enter__(self) -> Self:
@@ -77,22 +77,22 @@ class Relay:
         self.cut()
 
     def cut(self) -> None:
-        """End every connection."""
-        with self._guard:
-            lines = list(self._lines)
-        for line in lines:
-            line.cut()
+        """Close every connection."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            connection.cut()
 
-    def set_trap(self, trap: Trap) -> None:
-        """Lay a trap, in the place of one that is laid already."""
-        with self._guard:
-            self._trap = trap
+    def intercept(self, interception: Interception) -> None:
+        """Intercept a coming request, instead of one that was to be intercepted before."""
+        with self._lock:
+            self._interception = interception
 
-    def be_good(self) -> None:
-        """From now on, carry everything, and lay no trap."""
-        self.deaf = False
-        with self._guard:
-            self._trap = None
+    def pass_everything(self) -> None:
+        """Drop and intercept nothing from now on."""
+        self.drop_events = False
+        with self._lock:
+            self._interception = None
 
     def _accept(self) -> None:
         while True:
@@ -103,57 +103,64 @@ class Relay:
             engine = socket.socket(socket.AF_UNIX)
             try:
                 engine.connect(str(self._engine))
-            except OSError:  # it does not run: the daemon is told so by the end of its connection
+            except OSError:  # the engine does not run: the daemon sees a closed connection
                 daemon.close()
                 engine.close()
                 continue
-            line = Line(daemon, engine)
-            with self._guard:
-                self._lines.add(line)
-            threading.Thread(target=self._carry, args=(line,), name="relay", daemon=True).start()
+            connection = Connection(daemon, engine)
+            with self._lock:
+                self._connections.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), name="relay", daemon=True).start()
 
-    def _carry(self, line: Line) -> None:
-        """Carry a connection both ways until either side ends it."""
-        back = threading.Thread(target=self._pump, args=(line.engine, self._answer, line), daemon=True)
+    def _serve(self, connection: Connection) -> None:
+        """Forward both ways until either side closes."""
+        back = threading.Thread(
+            target=self._forward, args=(connection.engine, self._answer, connection), daemon=True
+        )
         back.start()
-        self._pump(line.daemon, self._request, line)
+        self._forward(connection.daemon, self._request, connection)
         back.join()
-        line.daemon.close()
-        line.engine.close()
-        with self._guard:
-            self._lines.discard(line)
+        connection.daemon.close()
+        connection.engine.close()
+        with self._lock:
+            self._connections.discard(connection)
 
-    def _pump(self, source: socket.socket, carry: Callable[[Line, bytes], None], line: Line) -> None:
+    def _forward(
+        self, source: socket.socket, handle: Callable[[Connection, bytes], None], connection: Connection
+    ) -> None:
         with suppress(OSError):
             while chunk := source.recv(CHUNK):
-                carry(line, chunk)
-        line.cut()
+                handle(connection, chunk)
+        connection.cut()
 
-    def _request(self, line: Line, chunk: bytes) -> None:
+    def _request(self, connection: Connection, chunk: bytes) -> None:
         path = chunk.partition(b" HTTP/")[0]
         if path.startswith(b"GET") and b"/events" in path:
-            line.events = True
-        if (trap := self._caught(path)) is not None:
-            if not trap.after:
-                trap.spring()
-                line.cut()
+            connection.events = True
+        if (interception := self._matching(path)) is not None:
+            if not interception.after:
+                interception.action()
+                connection.cut()
                 return
-            line.trap = trap
-        line.engine.sendall(chunk)
+            connection.interception = interception
+        connection.engine.sendall(chunk)
 
-    def _caught(self, path: bytes) -> Trap | None:
-        """The trap that a request is caught in; no other will be."""
-        with self._guard:
-            trap = self._trap
-            if trap is None or not (path.startswith(b"POST") and path.endswith(trap.calls[0])):
+    def _matching(self, path: bytes) -> Interception | None:
+        """The interception, where this is the last request of it."""
+        with self._lock:
+            interception = self._interception
+            if interception is None or not path.startswith(b"POST"):
                 return None
-            self._trap = replace(trap, calls=trap.calls[1:]) if len(trap.calls) > 1 else None
-            return trap if self._trap is None else None
+            first, *others = interception.requests
+            if not path.endswith(first):
+                return None
+            self._interception = replace(interception, requests=tuple(others)) if others else None
+            return None if others else interception
 
-    def _answer(self, line: Line, chunk: bytes) -> None:
-        trap, line.trap = line.trap, None
-        if trap is not None:
-            trap.spring()
-        # A subscription is answered all the same, else it would be no subscription.
-        if not (line.events and self.deaf) or chunk.startswith(b"HTTP/"):
-            line.daemon.sendall(chunk)
+    def _answer(self, connection: Connection, chunk: bytes) -> None:
+        interception, connection.interception = connection.interception, None
+        if interception is not None:
+            interception.action()
+        # The answer to the subscription itself still passes.
+        if not (connection.events and self.drop_events) or chunk.startswith(b"HTTP/"):
+            connection.daemon.sendall(chunk)

@@ -1,7 +1,7 @@
-"""Shrinking: from a sequence that breaks something to a shorter one that still does.
+"""Shrinking: from a failing sequence to a shorter one that still fails.
 
-Delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002), reduced to
-its removals. What is slow here is each try, so their number is bounded.
+Delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002), only
+its removals. Each try is slow here, so their number is bounded.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 def shrink(steps: Sequence[T], breaks: Callable[[Sequence[T]], bool], tries: int) -> list[T]:
-    """Return a part of `steps`, in their order, for which `breaks` holds as it does for all of them.
+    """Return a subsequence of `steps` for which `breaks` is true, as it is for all of them.
 
-    Pieces are left out, half of the sequence at first and single steps at last; `breaks` is asked at most
-    `tries` times, and where it holds only now and then, what it said last counts.
+    Pieces are left out, half of the sequence at first and single steps at the end. `breaks` is called at most
+    `tries` times. It may be flaky: the last result counts.
     """
     shortest = list(steps)
     size = len(shortest) // 2

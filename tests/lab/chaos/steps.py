@@ -1,33 +1,25 @@
-"""Steps: what a user does and what befalls a host, as plain data that is drawn from a seed.
+"""Steps of a chaos sequence, as plain data: operations of a user, faults, and convergence checks.
 
-A step can be carried out on a host in any state: what is not there it leaves alone. So any part of a
-sequence is a sequence too.
+A step can be run on a host in any state: it ignores what does not exist. So any subsequence can be run too.
 """
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
 
 NAMES = ("ann", "bob", "cat", "dan", "eve")
-"""As few as it takes for containers to come into each other's way."""
+"""Few, so that containers compete for names and addresses."""
 NETWORKS = ("he_ipv6", "other")
 BETWEEN_NAMES = "between-names"
-"""A name that a container has while it changes its own, or where no other is free."""
+"""A temporary name, for a swap of names, or where no other is free."""
 HELD_SUFFIX = 5
-"""The suffix that several label and attachment variants ask for."""
+"""The suffix that several variants of labels and of network options ask for."""
 
 OPTION = {"com.example.lab": "kept"}
-"""A driver option that no driver knows; the engine keeps it."""
-FIRST_CHOSEN, CHOSEN = 50, 200
-"""Host part of the first IPv4 address that users ask for, and how many there are."""
-
-T = TypeVar("T")
+"""A driver option that no driver knows; the engine preserves it."""
 
 
-class Asks(Enum):
-    """What a container's labels ask for: what of them follows `ipv6.mapper.`, with spaces between."""
+class MapperLabels(Enum):
+    """A container's labels, without the prefix `ipv6.mapper.`, separated by spaces."""
 
     NOTHING = ""
     ADDRESS = "network=he_ipv6"
@@ -41,27 +33,27 @@ class Asks(Enum):
     @property
     def network(self) -> str | None:
         """The network on which the mapper may change the IPv6 address."""
-        if self in UNMAPPED:
+        if self in NEVER_MAPPED:
             return None
         return self.value.split()[0].removeprefix("network=")
 
 
-UNMAPPED = (Asks.NOTHING, Asks.NONSENSE, Asks.NOWHERE)
-"""Labels that come to nothing on any host: such a container is never touched."""
+NEVER_MAPPED = (MapperLabels.NOTHING, MapperLabels.NONSENSE, MapperLabels.NOWHERE)
+"""Labels that never lead to an address: the mapper must not touch such a container."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a user asks for on a network besides an IPv6 address."""
+class EndpointOptions:
+    """A user's options for one network, without the IPv6 address."""
 
     ipv4: int | None = None
     """The host part of an IPv4 address."""
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     option: bool = False
-    """Whether `OPTION` is among them."""
+    """Whether the driver option `OPTION` is set."""
     mac: bool = False
-    """Whether a MAC address is, where the engine can keep it."""
+    """Whether a MAC address is set. Ignored where the engine cannot keep it in a move."""
 
     def __str__(self) -> str:
         ipv4 = f"--ip {self.ipv4}" if self.ipv4 else ""
@@ -69,8 +61,8 @@ class Wishes:
         return " ".join(filter(None, (ipv4, *self.aliases, *self.links, *flags)))
 
 
-class Attached(Enum):
-    """What the user attaches a container to when it is made."""
+class FirstNetwork(Enum):
+    """The network that a container is created on."""
 
     DEFAULT = "bridge"
     MAPPED = "he_ipv6"
@@ -85,22 +77,23 @@ class Attached(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Make:
+class CreateContainer:
     """`docker run -d` or `docker create`."""
 
     name: str
-    asks: Asks
-    attached: Attached
-    wishes: Wishes
-    run: bool
+    labels: MapperLabels
+    first_network: FirstNetwork
+    options: EndpointOptions
+    start: bool
+    """Whether it is `docker run -d`."""
 
     def __str__(self) -> str:
-        labels, on = self.asks.value or "no labels", f"{self.attached.value} {self.wishes}".strip()
-        return f"{'run' if self.run else 'create'} {self.name} ({labels}; on {on})"
+        labels, on = self.labels.value or "no labels", f"{self.first_network.value} {self.options}".strip()
+        return f"{'run' if self.start else 'create'} {self.name} ({labels}; on {on})"
 
 
-class Verb(Enum):
-    """What is done to a container: the arguments of `docker`, before its name."""
+class Command(Enum):
+    """A command on a container: the arguments of `docker`, without the container's name."""
 
     START = ("start",)
     STOP = ("stop", "-t", "0")
@@ -112,14 +105,14 @@ class Verb(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Do:
-    """`docker VERB NAME`."""
+class ContainerCommand:
+    """`docker COMMAND NAME`."""
 
-    verb: Verb
+    command: Command
     name: str
 
     def __str__(self) -> str:
-        return f"{' '.join(self.verb.value)} {self.name}"
+        return f"{' '.join(self.command.value)} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +127,8 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
-    """Two containers take each other's names."""
+class SwapNames:
+    """Two containers swap their names, by three renames."""
 
     name: str
     other: str
@@ -145,51 +138,51 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True)
-class Plug:
+class ChangeConnection:
     """`docker network connect`, or `disconnect`."""
 
     name: str
     network: str
     connect: bool
-    wishes: Wishes
+    options: EndpointOptions
 
     def __str__(self) -> str:
-        verb = "connect" if self.connect else "disconnect"
-        return f"network {verb} {self.network} {self.name} {self.wishes}".strip()
+        command = "connect" if self.connect else "disconnect"
+        return f"network {command} {self.network} {self.name} {self.options}".strip()
 
 
-class Fate(Enum):
-    """What becomes of a network. To remove one, its containers are stopped first."""
+class NetworkChange(Enum):
+    """A change of a network. Before a removal, its containers are stopped."""
 
     CREATE = "create"
     REMOVE = "remove"
-    ANEW = "remove and create"
+    RECREATE = "remove and create"
 
 
 @dataclass(frozen=True, slots=True)
-class OfNetwork:
-    """A network comes, goes, or is made anew with the same name."""
+class ChangeNetwork:
+    """A network is created, removed, or recreated with the same name."""
 
     network: str
-    fate: Fate
+    change: NetworkChange
 
     def __str__(self) -> str:
-        return f"network: {self.fate.value} {self.network}"
+        return f"network: {self.change.value} {self.network}"
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignEntry:
-    """Somebody makes a proxy entry by hand, at an address that a container may want."""
+class AddForeignEntry:
+    """Another program adds a proxy entry, for an address that a container may want."""
 
     suffix: int
 
     def __str__(self) -> str:
-        return f"somebody proxies suffix {self.suffix:x}"
+        return f"foreign proxy entry for suffix {self.suffix:x}"
 
 
 @dataclass(frozen=True, slots=True)
 class KillDaemon:
-    """`kill -9` of the daemon, so many milliseconds into what comes next."""
+    """`kill -9` of the daemon after some milliseconds; the next steps go on meanwhile."""
 
     milliseconds: int
 
@@ -199,7 +192,7 @@ class KillDaemon:
 
 @dataclass(frozen=True, slots=True)
 class KillDaemonAt:
-    """`kill -9` of the daemon at its next call of this kind: before the engine hears of it, or after."""
+    """`kill -9` of the daemon at its next call of this kind: before the engine gets it, or after."""
 
     call: str
     """`connect` or `disconnect`."""
@@ -211,10 +204,10 @@ class KillDaemonAt:
 
 @dataclass(frozen=True, slots=True)
 class KillDaemonInMove:
-    """`kill -9` of the daemon at a call of its next move: that begins with a disconnect."""
+    """`kill -9` of the daemon at one of the calls of its next move, which begins with a disconnect."""
 
     call: int
-    """1 and 3 are disconnects, 2 and 4 connects; a move that asks for one address family has two calls."""
+    """1 and 3 are disconnects, 2 and 4 connects. A move of one address family has two calls."""
     after: bool
 
     def __str__(self) -> str:
@@ -222,19 +215,19 @@ class KillDaemonInMove:
 
 
 class Fault(Enum):
-    """What befalls host, engine and daemon."""
+    """Faults of host, engine and daemon."""
 
     RESTART_DAEMON = "restart the daemon"
-    FREEZE_DAEMON = "freeze the daemon until the next pause"
+    FREEZE_DAEMON = "freeze the daemon until the next convergence check"
     RESTART_ENGINE = "restart the engine"
     RESTART_ENGINE_LIVE = "restart the engine with live-restore"
     KILL_ENGINE = "kill -9 the engine and start it"
     CUT_CONNECTIONS = "cut every connection of the daemon to the engine"
-    LOSE_EVENTS = "lose all events until the next pause"
+    LOSE_EVENTS = "lose all events until the next convergence check"
     FLUSH_PROXIES = "flush all proxy entries"
     LINK_DOWN = "uplink down"
     LINK_UP = "uplink up"
-    LINK_ANEW = "uplink removed and made anew"
+    RECREATE_LINK = "remove and recreate the uplink"
     IPV6_OFF = "disable_ipv6=1 on the uplink"
     IPV6_ON = "disable_ipv6=0 on the uplink"
     RESET_SYSCTLS = "reset the sysctls"
@@ -247,158 +240,23 @@ class Fault(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait until all is as it should be."""
+class AwaitConvergence:
+    """Wait until engine and kernel are in the expected state."""
 
     def __str__(self) -> str:
-        return "pause"
+        return "wait for convergence"
 
 
 Kill = KillDaemon | KillDaemonAt | KillDaemonInMove
-Step = Make | Do | Rename | Swap | Plug | OfNetwork | ForeignEntry | Kill | Fault | Pause
-
-RARE = frozenset({Fault.RESTART_ENGINE, Fault.RESTART_ENGINE_LIVE, Fault.KILL_ENGINE})
-"""Faults that take seconds, and leave few containers running."""
-MENDED_BY = {Fault.LINK_DOWN: Fault.LINK_UP, Fault.IPV6_OFF: Fault.IPV6_ON}
-
-KINDS = {"pause": 20, "make": 22, "do": 22, "name": 6, "plug": 7, "network": 3, "fault": 20}
-ASKS_WEIGHTS = dict.fromkeys(Asks, 1) | {Asks.NOTHING: 2, Asks.ADDRESS: 8, Asks.CONTENDED: 4}
-ATTACHED_WEIGHTS = dict.fromkeys(Attached, 1) | {Attached.DEFAULT: 5, Attached.MAPPED: 8}
-VERB_WEIGHTS = dict.fromkeys(Verb, 2) | {Verb.START: 5, Verb.RESTART: 3, Verb.REMOVE: 3}
-FAULT_WEIGHTS = {fault: 1 if fault in RARE else 4 for fault in Fault if fault not in MENDED_BY.values()}
-CALLS_OF_A_MOVE = 4
-WISHED = 0.6
-"""How likely each wish is."""
-MENDING = 0.4
-"""How likely each step is to mend what is broken: a host without network or uplink has nothing to lose."""
-
-
-def draw(seed: int, count: int) -> list[Step]:
-    """Return the sequence of a seed; a longer one begins with the shorter."""
-    drawing = Drawing(random.Random(seed))  # noqa: S311 - to be drawn again from the same seed, not to be secret
-    return [drawing.step() for _ in range(count)]
-
-
-class Drawing:
-    """Draws steps, with a rough idea of what is there, so that most of them find something to act upon."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._names: set[str] = set()
-        """Of containers that should be there."""
-        self._gone: list[str] = []
-        """Networks that should not."""
-        self._faults: list[Fault] = []
-        """Faults that last until they are mended."""
-        self._addresses = 0
-        """How many IPv4 addresses were asked for: no two containers ask for one."""
-        self._next: list[Step] = []
-        """The next steps, where one alone is of no use."""
-
-    def step(self) -> Step:
-        """Return the next step."""
-        if self._next:
-            return self._next.pop(0)
-        if self._gone and self._chance.random() < MENDING:
-            return OfNetwork(self._gone.pop(), Fate.CREATE)
-        if self._faults and self._chance.random() < MENDING:
-            return MENDED_BY[self._faults.pop()]
-        kind = self._weighted(KINDS)
-        if not self._names and kind in ("do", "name", "plug"):
-            kind = "make"
-        drawn: dict[str, Callable[[], Step]] = {
-            "pause": Pause,
-            "make": self._make,
-            "do": self._do,
-            "name": self._name,
-            "plug": self._plug,
-            "network": self._network,
-            "fault": self._fault,
-        }
-        return drawn[kind]()
-
-    def _make(self) -> Step:
-        if not (free := [name for name in NAMES if name not in self._names]):
-            return self._do()
-        name = self._chance.choice(free)
-        self._names.add(name)
-        asks, attached = self._weighted(ASKS_WEIGHTS), self._weighted(ATTACHED_WEIGHTS)
-        return Make(name, asks, attached, self._wishes(), run=self._chance.random() < 0.75)
-
-    def _wishes(self) -> Wishes:
-        self._addresses += 1
-        return Wishes(
-            ipv4=FIRST_CHOSEN + self._addresses % CHOSEN if self._wished() else None,
-            aliases=("chosen",) if self._wished() else (),
-            links=("friend:buddy",) if self._wished() else (),
-            option=self._wished(),
-            mac=self._wished() and self._wished(),
-        )
-
-    def _wished(self) -> bool:
-        return self._chance.random() < WISHED
-
-    def _do(self) -> Do:
-        verb, name = self._weighted(VERB_WEIGHTS), self._someone()
-        if verb is Verb.REMOVE:
-            self._names.discard(name)
-        return Do(verb, name)
-
-    def _name(self) -> Step:
-        name = self._someone()
-        other = self._chance.choice([each for each in NAMES if each != name])
-        if other in self._names:
-            return Swap(name, other)
-        self._names = self._names - {name} | {other}
-        return Rename(name, other)
-
-    def _plug(self) -> Plug:
-        name, network, connect = self._someone(), self._chance.choice(NETWORKS), self._even()
-        return Plug(name, network, connect, self._wishes() if connect else Wishes())
-
-    def _network(self) -> OfNetwork:
-        network, fate = self._chance.choice(NETWORKS), self._chance.choice((Fate.REMOVE, Fate.ANEW))
-        if fate is Fate.REMOVE:
-            self._gone.append(network)
-        return OfNetwork(network, fate)
-
-    def _fault(self) -> Step:
-        match self._weighted({"kill": 2, "kill at": 4, "kill in move": 8, "entry": 1, "other": 13}):
-            case "kill":
-                return KillDaemon(self._chance.randrange(0, 500, 20))
-            case "kill at":
-                return KillDaemonAt(self._chance.choice(("connect", "disconnect")), after=self._even())
-            case "kill in move":
-                return self._kill_in_move()
-            case "entry":
-                return ForeignEntry(self._chance.choice((HELD_SUFFIX, 0xF0)))
-        fault = self._weighted(FAULT_WEIGHTS)
-        if fault in MENDED_BY:
-            self._faults.append(fault)
-        return fault
-
-    def _kill_in_move(self) -> Step:
-        """Begin with a running container that its user attached with all wishes: a new name has it moved."""
-        name = self._chance.choice(NAMES)
-        others = [each for each in NAMES if each not in self._names | {name}]
-        asks = self._chance.choice((Asks.ADDRESS, Asks.PORTS))
-        wishes = replace(self._wishes(), ipv4=FIRST_CHOSEN + self._addresses % CHOSEN, aliases=("chosen",))
-        new_name = self._chance.choice(others or [BETWEEN_NAMES])
-        self._names = self._names - {name} | ({new_name} & set(NAMES))
-        self._next = [
-            Make(name, asks, Attached.MAPPED, wishes, run=True),
-            Pause(),
-            KillDaemonInMove(self._chance.randint(1, CALLS_OF_A_MOVE), after=self._even()),
-            Rename(name, new_name),
-        ]
-        return Do(Verb.REMOVE, name)
-
-    def _someone(self) -> str:
-        return self._chance.choice(sorted(self._names))
-
-    def _even(self) -> bool:
-        return self._chance.random() < 0.5
-
-    def _weighted(self, weights: dict[T, int]) -> T:
-        (chosen,) = self._chance.choices(list(weights), list(weights.values()))
-        return chosen
+Step = (
+    CreateContainer
+    | ContainerCommand
+    | Rename
+    | SwapNames
+    | ChangeConnection
+    | ChangeNetwork
+    | AddForeignEntry
+    | Kill
+    | Fault
+    | AwaitConvergence
+)

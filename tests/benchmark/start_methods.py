@@ -1,4 +1,4 @@
-"""Ways to start a container whose first process says which addresses it sees."""
+"""Ways to start a container whose first process prints the IPv6 addresses that it sees."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ FIRST_PROCESS = (
     *("sh", "-c"),
     'while read -r line; do echo "$line"; done </proc/net/if_inet6; echo all; exec sleep infinity',
 )
-"""Says at once what addresses there are, which may be none, without starting another process first."""
+"""Prints `/proc/net/if_inet6` at once, by shell builtins alone: another process would take time to start."""
 
-TIME_ENOUGH = 0.02
-"""Seconds between create and start in which every container is to get its address."""
+CREATE_TO_START_SECONDS = 0.02
+"""Within this time after its creation, every container has to get its address."""
 
 COMPOSE_FILE = f"""
 services:
@@ -31,21 +31,21 @@ services:
 
 
 class Started(NamedTuple):
-    """A container as it was started."""
+    """A container that was started."""
 
     name: str
     identity: str
-    """What its address is made from."""
+    """The text that its address is hashed from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How a container is started, and removed again with others."""
+class StartMethod:
+    """How a container is started, and how several are removed."""
 
-    what: str
+    name: str
     start: Callable[[Host, str], Started]
     remove: Callable[[Host, Sequence[str]], None]
-    """Both are told names that were chosen for the benchmark, not those that became of them."""
+    """Both take the benchmark's names; Compose and Swarm make other container names of these."""
 
 
 def _run(host: Host, name: str) -> Started:
@@ -55,7 +55,7 @@ def _run(host: Host, name: str) -> Started:
 
 def _create_then_start(host: Host, name: str) -> Started:
     host.engine.docker("create", "--name", name, *LABEL, IMAGE, *FIRST_PROCESS)
-    time.sleep(TIME_ENOUGH)  # what is measured is how it is with so much time between
+    time.sleep(CREATE_TO_START_SECONDS)  # this delay is a part of what is measured
     host.engine.docker("start", name)
     return Started(name, name)
 
@@ -81,22 +81,22 @@ def _compose_down(host: Host, projects: Sequence[str]) -> None:
         _compose(host, project, "down", "--timeout", "0")
 
 
-def in_swarm(swarm: Swarm) -> Way:
-    """A service of one task, which is placed on the host."""
+def in_swarm(swarm: Swarm) -> StartMethod:
+    """Start a service of one task, with a constraint that places it on the host."""
 
     def create_service(host: Host, service: str) -> Started:
         constraint = f"node.id=={swarm.node_id(host)}"
         swarm.create_service(service, "--constraint", constraint, command=FIRST_PROCESS)
-        named = ("--filter", f"label=com.docker.swarm.service.name={service}", "--format", "{{.Names}}")
-        task = eventually(lambda: host.engine.docker("ps", *named), within=20)
+        filters = ("--filter", f"label=com.docker.swarm.service.name={service}", "--format", "{{.Names}}")
+        task = eventually(lambda: host.engine.docker("ps", *filters), within=20)
         return Started(task, task.rpartition(".")[0])
 
     def remove(_host: Host, services: Sequence[str]) -> None:
         swarm.manager.engine.docker("service", "rm", *services)
 
-    return Way("Swarm task", create_service, remove)
+    return StartMethod("Swarm task", create_service, remove)
 
 
-DOCKER_RUN = Way("docker run -d", _run, _remove)
-CREATE_AND_START = Way("docker create, 20 ms, docker start", _create_then_start, _remove)
-COMPOSE_UP = Way("docker compose up", _compose_up, _compose_down)
+DOCKER_RUN = StartMethod("docker run -d", _run, _remove)
+CREATE_AND_START = StartMethod("docker create, 20 ms, docker start", _create_then_start, _remove)
+COMPOSE_UP = StartMethod("docker compose up", _compose_up, _compose_down)

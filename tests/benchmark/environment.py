@@ -1,4 +1,4 @@
-"""The stage: what a row plays on: the lab's hosts, the mapper at a priority, a machine under load."""
+"""What a row runs on: the lab's hosts, the mapper at a priority, and idle or busy cores."""
 
 import json
 import os
@@ -33,47 +33,48 @@ IN_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made there
 """A file system in memory, as /run is where systemd runs."""
 
 UNIT_NICE = -15
-"""The priority that the systemd unit gives the daemon: as niceness, and as the unit's weight."""
+"""The niceness that the systemd unit gives the daemon."""
 AUTOGROUP = "/proc/self/autogroup"
 AT_PRIORITY = f'{{ [ ! -e {AUTOGROUP} ] || echo "$0" >{AUTOGROUP}; }} && exec nice -n "$0" "$@"'
-"""Runs a command at a priority, as a session: sessions compete as groups, as units do under systemd, and a
-process's own niceness counts within one alone (sched(7), "The autogroup feature")."""
-VARIATION = 4
-"""The part of the repetitions that other conditions get than the one that the targets are for."""
+"""Shell script: runs `NICENESS COMMAND…` in the session that `setsid` made. Sessions compete as groups, and a
+process's niceness counts within its session only: the group's is set too (sched(7), "The autogroup
+feature")."""
+OTHER_CONDITIONS_DIVISOR = 4
+"""The limits hold for the standard condition; the others get only a fourth of the repetitions."""
 WARM_UP = 2
-"""Repetitions that do not count."""
+"""Repetitions whose values are discarded."""
 NANOSECONDS_PER_MS = 1_000_000
-SPIN = "while True: pass"
+BUSY_LOOP = "while True: pass"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a row is repeated under."""
+    """The host, priority and load of a measurement."""
 
     host: Host
     nice: int = UNIT_NICE
     loaded: bool = False
-    """Whether every core is kept busy by somebody else, at the priority of any process."""
+    """Whether other processes of normal priority keep every core busy."""
 
     @property
-    def usual(self) -> bool:
-        """Whether it is the one that the targets are for."""
+    def standard(self) -> bool:
+        """Whether the limits hold for it."""
         return self.nice == UNIT_NICE and not self.loaded
 
     @contextmanager
-    def played(self) -> Iterator[None]:
-        """The machine busy for as long as the context lasts, if that is what is asked for."""
+    def under_load(self) -> Iterator[None]:
+        """Keep all cores busy during the context, if `loaded`."""
         if not self.loaded:
             yield
             return
         cores = len(os.sched_getaffinity(0))
-        # They end with us however we end, since their session is not the terminal's.
-        argv = ("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", SPIN)
-        spinners = [subprocess.Popen(argv, start_new_session=True) for _ in range(cores)]
+        # A signal of the terminal does not reach their sessions: they have to end with this process.
+        argv = ("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", BUSY_LOOP)
+        busy_processes = [subprocess.Popen(argv, start_new_session=True) for _ in range(cores)]
         try:
             yield
         finally:
-            for each in spinners:
+            for each in busy_processes:
                 each.kill()
                 each.wait()
 
@@ -83,44 +84,44 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where all rows play."""
+class Environment:
+    """Everything that a row needs."""
 
     lab: Lab
     hosts: tuple[Host, ...]
-    say: Callable[[str], None] = lambda _: None
-    brief: bool = False
-    """Whether it is only to be seen that each row can be measured: the usual condition, without warm-up."""
+    log: Callable[[str], None] = lambda _: None
+    smoke_test: bool = False
+    """Whether to measure as little as possible, as a test of the rows: standard condition, no warm-up."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def router(self) -> Router:
-        """The world outside."""
+        """The router, which stands for the network outside."""
         return self.lab.router
 
     def name(self) -> str:
-        """A container's name that was not used yet, so that its address was not either."""
+        """A container name, and so an address, that was not used before."""
         return f"bench{next(self._numbers)}"
 
     def conditions(self) -> Iterator[Condition]:
-        """Every host at the unit's priority on a quiet machine, then at none, then under load."""
+        """For each host: the standard condition, then normal priority, then busy cores."""
         for host in self.hosts:
             yield Condition(host)
-            if not self.brief:
+            if not self.smoke_test:
                 yield Condition(host, nice=0)
                 yield Condition(host, loaded=True)
 
     def repeat(self, measure: Callable[[], T], n: int, condition: Condition | None = None) -> tuple[T, ...]:
-        """The values of `n` repetitions, after some that do not count; of fewer where it is unusual."""
-        if condition is not None and not condition.usual:
-            n = max(2, n // VARIATION)
-        warm_up = 0 if self.brief else WARM_UP
+        """Values of `n` repetitions, after a warm-up; fewer where `condition` is not the standard one."""
+        if condition is not None and not condition.standard:
+            n = max(2, n // OTHER_CONDITIONS_DIVISOR)
+        warm_up = 0 if self.smoke_test else WARM_UP
         return tuple([measure() for _ in range(warm_up + n)][warm_up:])
 
     @contextmanager
     def mapper(self, condition: Condition, *, level: str = "--info") -> Iterator[Mapper]:
-        """The daemon at work, on a host whose bridge is up."""
-        self.say(str(condition))
+        """Run the daemon on a prepared host, under `condition`."""
+        self.log(str(condition))
         with ExitStack() as stack:
             prepare(condition.host)
             self.router.flush_neighbours()
@@ -129,17 +130,17 @@ class Stage:
             state = ("--state-dir", stack.enter_context(TemporaryDirectory(dir=IN_MEMORY)))
             mapper = stack.enter_context(Mapper(condition.host, *state, level=level, wrapper=wrapper))
             wait_until_mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
-            stack.enter_context(condition.played())
+            stack.enter_context(condition.under_load())
             yield mapper
 
 
 def at_priority(nice: int) -> tuple[str, ...]:
-    """What has a command run at a priority among all processes."""
+    """The prefix that runs a command at a niceness which counts among all processes."""
     return ("setsid", "sh", "-c", AT_PRIORITY, str(nice))
 
 
 def prepare(host: Host) -> None:
-    """A host with the network `he_ipv6`, whose bridge a container keeps up, and nothing else."""
+    """Reset a host, create its network, and start the container `holder`, which keeps the bridge up."""
     host.reset()
     host.create_network()
     host.engine.docker("run", "-d", "--name", "holder", *LABEL, IMAGE)
@@ -156,7 +157,7 @@ def address_of(host: Host, name: str) -> IPv6Address:
 
 
 def event_time(host: Host, container: str, action: str, since: float) -> int:
-    """The `timeNano` of a container's event of some seconds ago, as the engine recorded it.
+    """The `timeNano` of a container's event, from the engine's record of past events.
 
     `since` is in seconds since the epoch.
     """
@@ -171,7 +172,7 @@ def event_time(host: Host, container: str, action: str, since: float) -> int:
 
 @contextmanager
 def probe(namespace: Namespace, *argv: str, nice: int = 0) -> Iterator[Callable[[], int]]:
-    """A probe at work; yields what waits for its end, and returns the time that it noted."""
+    """Run a probe. Yields a function that waits for its end and returns the time that it printed."""
     command = (*at_priority(nice), sys.executable, str(PROBES), *argv)
     with namespace.popen(*command, stderr=sys.stderr) as process:
         stdout = process.stdout

@@ -1,4 +1,4 @@
-"""The observer: what must hold at all times, looked at all the time."""
+"""Invariants: what must hold at all times, checked several times a second."""
 
 import threading
 import time
@@ -11,29 +11,33 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from tests.lab.chaos.ledger import Ledger
+from tests.lab.chaos.user_settings import UserSettings
 from tests.lab.commands import CommandError
 from tests.lab.containers import MAPPER_PROTOCOL
 from tests.lab.hosts import Host
 
-EVERY_SECONDS = 0.2
+CHECK_SECONDS = 0.2
+"""Between two checks."""
 STALE_ENTRY_SECONDS = 2.0
-"""How long an entry of ours may outlive its container."""
+"""How long a proxy entry of the mapper may outlive its container."""
 DETACHED_SECONDS = 5.0
-"""How long a move may keep a container off a network: two calls, on a machine that has much else to do."""
+"""How long a move may keep a container off a network: two engine calls, on a busy machine."""
 TWO_HOLDERS_SECONDS = 1.0
-"""A list is not taken at one instant: two that follow each other may both be in it."""
+"""The engine's list is no snapshot of one instant: an old and a new holder may both be in it."""
 
 
-class Observer:
-    """A thread that watches one host. What did not hold stands in `broken`."""
+class InvariantMonitor:
+    """A thread that checks one host. Violations are collected in `violations`."""
 
-    def __init__(self, host: Host, api: docker.APIClient, ledger: Ledger, ended: Callable[[], bool]) -> None:
+    def __init__(
+        self, host: Host, api: docker.APIClient, user_settings: UserSettings, ended: Callable[[], bool]
+    ) -> None:
         """`ended`: whether the daemon has ended by itself."""
-        self._host, self._api, self._ledger, self._ended = host, api, ledger, ended
-        self.broken: dict[str, None] = {}
-        self.excused = threading.Event()
-        """Set while the daemon cannot know what it would have to act upon."""
+        self._host, self._api, self._user_settings, self._ended = host, api, user_settings, ended
+        self.violations: dict[str, None] = {}
+        """An ordered set."""
+        self.suspended = threading.Event()
+        """Set while the daemon cannot know the state of engine and kernel: nothing is checked."""
         self._since: dict[str, float] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="observer", daemon=True)
@@ -49,23 +53,23 @@ class Observer:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(EVERY_SECONDS):
+        while not self._stopping.wait(CHECK_SECONDS):
             try:
-                complaints = dict(self._complaints())
+                current = dict(self._current_violations())
             except (requests.RequestException, DockerException, CommandError):
-                # The engine is away, or the host's link: nothing can be said of this moment.
-                complaints = {}
-            if self.excused.is_set():
+                # The engine or the link is down: this moment cannot be judged.
+                current = {}
+            if self.suspended.is_set():
                 self._since.clear()
                 continue
             now = time.monotonic()
-            self._since = {what: self._since.get(what, now) for what in complaints}
-            for what, since in self._since.items():
-                if now - since >= complaints[what]:
-                    self.broken[f"{what} (for {now - since:.1f} s)"] = None
+            self._since = {violation: self._since.get(violation, now) for violation in current}
+            for violation, since in self._since.items():
+                if now - since >= current[violation]:
+                    self.violations[f"{violation} (for {now - since:.1f} s)"] = None
 
-    def _complaints(self) -> Iterator[tuple[str, float]]:
-        """What is wrong at this moment, each with the seconds for which it may be."""
+    def _current_violations(self) -> Iterator[tuple[str, float]]:
+        """The present violations, each with the seconds for which it is allowed."""
         if self._ended():
             yield "the daemon has ended by itself", 0.0
         entries = self._host.proxy_entries(MAPPER_PROTOCOL)
@@ -83,8 +87,8 @@ class Observer:
         networks = {network["Name"]: network["Id"] for network in self._api.networks()}
         for container in running:
             attached = set(container["NetworkSettings"]["Networks"])
-            for network in self._ledger.missing(container["Id"], attached, networks):
-                yield f"{container['Names'][0]} is not on {network}, which its user gave it", DETACHED_SECONDS
+            for network in self._user_settings.missing(container["Id"], attached, networks):
+                yield f"{container['Names'][0]} is not on {network}, as its user set", DETACHED_SECONDS
 
 
 def _addresses(container: dict[str, Any]) -> Iterator[IPv6Address]:

@@ -1,10 +1,10 @@
-"""A controller as it stands with many containers: run as a program in a host's namespace.
+"""A program that measures full passes which change nothing: run in a host's namespace.
 
-python -m tests.benchmark.standing COUNT LINK [ENGINE]
+python -m tests.benchmark.full_pass COUNT LINK [ENGINE]
 
-Prints, as JSON, what one full pass takes that changes nothing, in ms of wall and of CPU time, and how
-much memory the process has then. With the URL of an engine, what that lists is observed; without, COUNT
-running containers that are mapped already. The kernel is the real one, with their entries in its table.
+Prints JSON: wall and CPU time of each pass in ms, and the memory of the process in MB after it. The
+containers are those of the engine at the URL ENGINE; without it, COUNT running, mapped containers of a fake
+engine. The kernel is the real one, with the proxy entries of these containers.
 """
 
 import json
@@ -39,29 +39,29 @@ NETWORK = Network(
     driver="bridge",
     subnets=(SUBNET,),
     gateways=frozenset({SUBNET[1]}),
-    labels={"ipv6.mapper.scheme": "wide"},  # of so many, some would have one `md5-24` suffix
+    labels={"ipv6.mapper.scheme": "wide"},  # among so many, two would have the same `md5-24` suffix
 )
 IMAGE = "sha256:" + "1" * 64
 REPETITIONS = 15
 MS = 1000
 NEVER = 86400.0
-"""Seconds between two passes that nobody asked for."""
+"""Seconds between two periodic full passes: longer than the program runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
-    """An engine that lists what it was given, and has nothing asked of it."""
+class FakeEngine:
+    """An engine with a fixed list, which is never asked to change anything."""
 
-    listed: Snapshot
+    containers_and_networks: Snapshot
     labels: Mapping[str, Mapping[str, str]]
 
     def snapshot(self) -> Snapshot:
-        """All of it."""
-        return self.listed
+        """All containers and networks."""
+        return self.containers_and_networks
 
     def networks(self) -> Listed[Network]:
         """Its networks."""
-        return self.listed.networks
+        return self.containers_and_networks.networks
 
     def images(self) -> Mapping[str, Mapping[str, str]]:
         """Its images."""
@@ -73,41 +73,43 @@ class Engine:
 
     def container(self, container_id: str) -> Container | None:
         """One of its containers."""
-        return next((each for each in self.listed.containers.items if each.id == container_id), None)
+        return next(
+            (each for each in self.containers_and_networks.containers.items if each.id == container_id), None
+        )
 
 
-class NoEndpoints:
-    """Endpoints that are right as they are."""
+class UnusedEndpoints:
+    """Endpoints that need no change."""
 
     def begin(self, _action: EndpointAction) -> PendingResponse | None:
         """Write nothing in advance."""
         return None
 
     def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:  # noqa: ARG002
-        """Fail: a pass that does something is not the one to measure."""
-        raise AssertionError(f"not a pass that changes nothing: {action}")
+        """Fail: only passes that change nothing are measured."""
+        raise AssertionError(f"the pass changes something: {action}")
 
     def unfinished(self, _container_id: str) -> bool:
-        """Nothing is."""
+        """No action is unfinished."""
         return False
 
     def prune(self, _known: Collection[str]) -> None:
-        """There is nothing to forget."""
+        """Do nothing: there are no unfinished actions."""
 
 
-class FullPasses(Meter):
-    """Tells of each full pass that was made."""
+class PassMeter(Meter):
+    """Collects the durations of full passes."""
 
     def __init__(self) -> None:
-        self.made: SimpleQueue[float] = SimpleQueue()
+        self.durations: SimpleQueue[float] = SimpleQueue()
 
     def passed(self, seconds: float, *, whole: bool) -> None:
         """Put the duration of a full pass into the queue."""
         if whole:
-            self.made.put(seconds)
+            self.durations.put(seconds)
 
 
-def container(number: int) -> Container:
+def mapped_container(number: int) -> Container:
     """A running container that is mapped."""
     name = f"container{number}"
     address = place(hashed_suffix(name, SUBNET, Scheme.WIDE), SUBNET)
@@ -123,15 +125,15 @@ def container(number: int) -> Container:
     )
 
 
-def resident_mb() -> float:
-    """How much memory this process has now (`VmRSS`, proc_pid_status(5))."""
+def resident_megabytes() -> float:
+    """Resident memory of this process in MB (`VmRSS`, proc_pid_status(5))."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
-    """Full passes after the first, each with its duration, its CPU time, and the memory after it."""
-    full_passes = FullPasses()
+    """Make full passes. Returns wall time and CPU time of each in ms, and the memory after it in MB."""
+    full_passes = PassMeter()
     with tempfile.TemporaryDirectory() as state_dir:
         settings = Settings(
             uplinks=(link,),
@@ -143,7 +145,7 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
         kernel = Kernel(settings.state_dir)
         controller = Controller(
             lists,
-            NoEndpoints(),
+            UnusedEndpoints(),
             kernel,
             settings,
             meter=full_passes,
@@ -151,30 +153,30 @@ def measure(lists: EngineLists, link: str) -> dict[str, list[float]]:
         thread = threading.Thread(target=controller.run)
         thread.start()
         controller.post(Subscribed())
-        full_passes.made.get()
-        found: dict[str, list[float]] = {"wall": [], "cpu": [], "rss": []}
+        full_passes.durations.get()
+        samples: dict[str, list[float]] = {"wall": [], "cpu": [], "rss": []}
         for _ in range(REPETITIONS):
             began, cpu = time.perf_counter(), time.process_time()
             controller.post(ResyncNow())
-            full_passes.made.get()
-            found["cpu"].append((time.process_time() - cpu) * MS)
-            found["wall"].append((time.perf_counter() - began) * MS)
-            found["rss"].append(resident_mb())
+            full_passes.durations.get()
+            samples["cpu"].append((time.process_time() - cpu) * MS)
+            samples["wall"].append((time.perf_counter() - began) * MS)
+            samples["rss"].append(resident_megabytes())
         controller.post(Stop())
         thread.join()
         kernel.remove_proxies([entry for entry, ours in kernel.observe().entries.items() if ours])
         kernel.close()
-    return found
+    return samples
 
 
 def main(count: str, link: str, *engine: str) -> None:
-    """Measure, and print what was found."""
+    """Measure, and print the samples."""
     lists: EngineLists
     if engine:
         lists = Client(engine[0])
     else:
-        containers = tuple(map(container, range(int(count))))
-        lists = Engine(Snapshot(Listed(containers), Listed((NETWORK,))), {IMAGE: {}})
+        containers = tuple(map(mapped_container, range(int(count))))
+        lists = FakeEngine(Snapshot(Listed(containers), Listed((NETWORK,))), {IMAGE: {}})
     json.dump(measure(lists, link), sys.stdout)
 
 

@@ -1,8 +1,8 @@
-"""Filling the kernel's table of proxy entries, ours against iproute2's: run in a host's namespace.
+"""A program that adds many proxy entries to the kernel's table, in the namespace that it is run in.
 
-python -m tests.benchmark.filling COUNT LINK
+python -m tests.benchmark.proxy_table COUNT LINK
 
-Prints two times in seconds: ours, and that of `ip -6 -batch`.
+Prints two times in seconds: that of the mapper's code, and that of `ip -6 -batch`.
 """
 
 import subprocess
@@ -19,18 +19,18 @@ from dockeripv6mapper.model import ProxyEntry
 SUBNET = IPv6Network("2001:db8:103:8::/64")
 
 
-def took(action: Callable[[], object]) -> float:
-    """How long something takes, in seconds."""
+def seconds_of(action: Callable[[], object]) -> float:
+    """Run time of `action` in seconds."""
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
 
 
 def main(count: str, link: str) -> None:
-    """Fill the table from empty: once for nobody, then for either.
+    """Add all entries three times, each time to an empty table, and time the second and the third.
 
-    Whoever fills a table first takes the kernel less than half the time, whether it is we or `ip`: most
-    likely since what it walks through lies side by side in memory then.
+    The first time takes less than half as long, with either program: most likely because the entries then
+    lie next to each other in memory.
     """
     entries = [ProxyEntry(SUBNET[number], link) for number in range(1, int(count) + 1)]
     batch = "".join(f"neigh add proxy {entry.address} dev {link}\n" for entry in entries)
@@ -39,9 +39,11 @@ def main(count: str, link: str) -> None:
         kernel.observe()
         kernel.add_proxies(entries)
         kernel.remove_proxies(entries)
-        ours = took(lambda: kernel.add_proxies(entries))
+        ours = seconds_of(lambda: kernel.add_proxies(entries))
         kernel.remove_proxies(entries)
-        theirs = took(lambda: subprocess.run(("ip", "-6", "-batch", "-"), input=batch, text=True, check=True))
+        theirs = seconds_of(
+            lambda: subprocess.run(("ip", "-6", "-batch", "-"), input=batch, text=True, check=True)
+        )
         kernel.remove_proxies(entries)
         kernel.close()
     print(ours, theirs)

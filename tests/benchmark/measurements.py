@@ -1,4 +1,4 @@
-"""Outcomes: what was measured, and what it has to keep within. Pure."""
+"""Measured values, and the limits that they must keep. Pure."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -7,28 +7,28 @@ from enum import Enum
 
 
 class Statistic(Enum):
-    """What is asked of the values."""
+    """A statistic of the values."""
 
     MEDIAN = "median"
     P95 = "p95"
     MEAN = "mean"
-    """Of values that are 0 or 100, the share in per cent."""
+    """The share in per cent, where the values are 0 or 100."""
 
     def of(self, values: Sequence[float]) -> float:
-        """Of at least one value."""
+        """Compute it, of at least one value."""
         return _FUNCTIONS[self](values)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a statistic must not be above; with `at_least`, below."""
+    """A bound of a statistic: the largest value allowed, or with `at_least` the smallest."""
 
     statistic: Statistic
     bound: float
     at_least: bool = False
 
     def holds(self, values: Sequence[float]) -> bool:
-        """Whether the values keep within."""
+        """Whether the values keep the limit."""
         value = self.statistic.of(values)
         return value >= self.bound if self.at_least else value <= self.bound
 
@@ -37,16 +37,16 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one row measured of one thing, under one condition."""
+class Measurement:
+    """The values of one quantity under one condition."""
 
-    what: str
+    name: str
     condition: str
-    """The engine, and what else was not as always: `28.5, Nice=0`."""
+    """The engine, and the priority and load: `28.5, nice 0, loaded`."""
     unit: str
     values: tuple[float, ...]
     limits: tuple[Limit, ...] = ()
-    """None: only to be compared with."""
+    """Empty for a value that is shown for comparison only."""
 
     @property
     def passed(self) -> bool | None:
@@ -60,13 +60,13 @@ def at_most(median: float, p95: float | None = None) -> tuple[Limit, ...]:
     return limits if p95 is None else (*limits, Limit(Statistic.P95, p95))
 
 
-def share_of(per_cent: float) -> tuple[Limit, ...]:
-    """The limit of a share."""
+def share_at_least(per_cent: float) -> tuple[Limit, ...]:
+    """The limit of a share in per cent."""
     return (Limit(Statistic.MEAN, per_cent, at_least=True),)
 
 
 def _p95(values: Sequence[float]) -> float:
-    """The least value that 95 % of all do not exceed."""
+    """The smallest value that at least 95 % of the values do not exceed."""
     return sorted(values)[-(-95 * len(values) // 100) - 1]
 
 
