@@ -48,9 +48,7 @@ class UnexpectedErrors:
         is_new = seen.times == 0 or seen.ended
         seen.times += 1
         if now - seen.logged_at < QUIET_SECONDS:
-            log.debug(
-                "unexpected: %r at %s (repeated: %d times)", error, kind[1], seen.times, exc_info=error
-            )
+            log.debug("unexpected: %r at %s (repeated: %d times)", error, kind[1], seen.times, exc_info=error)
             return None
         seen.logged_at = now
         if is_new:
