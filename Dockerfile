@@ -1,7 +1,7 @@
-# The mapper as an image. Run it as docs/container.md says: on the host's network, with two capabilities.
+# The mapper's image. docs/container.md says how to run it: on the host's network, with two capabilities.
 #
-# BASE is a Debian with a Python, such as this one. One that has nft and ip6tables already needs no archive, and
-# PIP_FIND_LINKS with PIP_NO_INDEX has pip take everything from a directory of the build context, below /src.
+# BASE: a Debian image with Python. If it has nft and ip6tables, no packages are downloaded for them.
+# PIP_FIND_LINKS and PIP_NO_INDEX=1: install Python packages from a directory of the build context, below /src.
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
@@ -19,7 +19,7 @@ RUN command -v nft ip6tables \
  || (apt-get update && apt-get install -y --no-install-recommends nftables iptables && rm -rf /var/lib/apt/lists/*)
 COPY --from=build /opt/dockeripv6mapper /opt/dockeripv6mapper
 ENV PATH=/opt/dockeripv6mapper/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# `status` exits with 3 where a container is refused: that is no illness of the mapper's. 1 is.
+# Exit code 3 of `status` (a container is refused or pending) counts as healthy; 1 (an error) does not.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=60s \
     CMD DockerIPV6Mapper.py --quiet status --json >/dev/null || [ $? -eq 3 ]
 ENTRYPOINT ["DockerIPV6Mapper.py"]
