@@ -63,8 +63,7 @@ class ContainerEvents:
     def _created(self, created: Container) -> None:
         """Evaluate a new container: the event has everything that has to be known of it."""
         self.cache.put(created)
-        self.reconciler.connect_new(created)
-        self.reconciler.evaluate([created.id])
+        self.reconciler.evaluate_new(created)
         self._new = {each for each in self._new if each in self.cache.containers} | {created.id}
 
     def _started(self, container_id: str) -> None:

@@ -65,7 +65,7 @@ class FirewallTable:
 
     def unclosed(self) -> AbstractSet[IPv6Address]:
         """With `--firewall closed`: addresses that are not closed on every uplink yet."""
-        if not self._acts or not self._wanted.uplinks:
+        if not self._acts or (self._observed and not self._wanted.uplinks):
             return set()
         up_to_date = self._seen and self.rules.uplinks == self._wanted.uplinks
         return self._wanted.closed - self.rules.closed if up_to_date else self._wanted.closed

@@ -89,22 +89,24 @@ class HostState:
         return before != (replace(self._seen, entries={}), self._present)
 
     def apply(
-        self, plan: ProxyPlan, scope: AbstractSet[ProxyEntry] | None, unclosed: AbstractSet[IPv6Address]
+        self,
+        plan: ProxyPlan,
+        is_in_scope: Callable[[ProxyEntry], bool],
+        unclosed: AbstractSet[IPv6Address],
     ) -> None:
-        """Carry out a plan for the entries in `scope`, or for all.
+        """Carry out a plan. An entry that is in its scope, and not in the plan, is as it has to be.
 
         `unclosed`: addresses that the firewall has yet to close. Entries for them are added later, by
         `add_withheld`.
         """
-        done = self._failed if scope is None else self._failed & scope
-        for entry in done - {*plan.add, *plan.remove}:
+        for entry in set(filter(is_in_scope, self._failed)) - {*plan.add, *plan.remove}:
             self._succeeded(entry)
         if self._settings.dry_run:
-            self._log_dry_run(plan, scope)
+            self._log_dry_run(plan, is_in_scope)
             return
         if plan.remove:
             self._remove(plan.remove)
-        self._withheld -= {*plan.remove} if scope is None else scope
+        self._withheld = {entry for entry in self._withheld if not is_in_scope(entry)}
         self._withheld.update(entry for entry in plan.add if entry.address in unclosed)
         if add := [entry for entry in plan.add if entry.address not in unclosed]:
             self._add(add)
@@ -116,10 +118,8 @@ class HostState:
             self._withheld.difference_update(add)
             self._add(sorted(add))
 
-    def _log_dry_run(self, plan: ProxyPlan, scope: AbstractSet[ProxyEntry] | None) -> None:
-        kept = {
-            entry: text for entry, text in self._would.items() if scope is not None and entry not in scope
-        }
+    def _log_dry_run(self, plan: ProxyPlan, is_in_scope: Callable[[ProxyEntry], bool]) -> None:
+        kept = {entry: text for entry, text in self._would.items() if not is_in_scope(entry)}
         adds = {entry: f"would proxy {entry}" for entry in plan.add}
         removals = {entry: f"would stop proxying {entry}" for entry in plan.remove}
         self._would = kept | adds | removals

@@ -1,14 +1,16 @@
-"""The loop: takes messages and timers, one at a time, on one thread, and hands them to their handlers.
+"""The loop: takes messages and timers, one at a time, and hands them to their handlers.
 
 Level-triggered: an event only says where to look first. What is desired is worked out from what is there, and
 the difference is acted upon; every `resync` seconds everything is listed again. Engine calls and firewall
 commands run on worker threads, and their results come back as messages. Netlink and sysctls take microseconds
-and are called directly. All state belongs to this thread.
+and are called directly. All state is guarded by one lock, which is held while a message is handled.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.attempts import Attempts
@@ -46,7 +48,9 @@ from dockeripv6mapper.controller.workqueue import (
 )
 from dockeripv6mapper.engine.cache import NETWORKS, Cache
 from dockeripv6mapper.engine.events import (
+    Change,
     ContainerChanged,
+    EventMessage,
     ImagesChanged,
     NetworksChanged,
     StreamLost,
@@ -91,6 +95,8 @@ class Controller:
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
         self._queue = Queue()
+        self._state = threading.Lock()
+        """Held while a message or a timer is handled: it guards all state below."""
         self._cache = Cache()
         self._jobs = WorkQueue(
             *(self.post, lists, endpoints, kernel, self._cache),
@@ -136,6 +142,40 @@ class Controller:
         """Put a message into the queue. From any thread."""
         self._queue.put(message)
 
+    def deliver(self, message: EventMessage) -> None:
+        """Handle the creation of a container at once, on the event reader's thread; queue any other event.
+
+        The container's start follows within two or three milliseconds, and to wake the loop's thread up takes
+        a tenth of them. The message is queued where the loop is at work or others wait: their order is kept.
+        """
+        is_new = isinstance(message, ContainerChanged) and message.change is Change.CREATED
+        if is_new and self._handle_now(message):
+            # A timer may be due sooner now.
+            self._queue.wake()
+        else:
+            self._queue.put(message)
+
+    def _handle_now(self, message: Message) -> bool:
+        """Handle a message on this thread, if no other is being handled and none waits."""
+        if not self._state.acquire(blocking=False):
+            return False
+        try:
+            if len(self._queue) or self._stopping:
+                return False
+            with self._repaired_by_a_full_pass():
+                self._handle(message)
+        finally:
+            self._state.release()
+        return True
+
+    @contextmanager
+    def _repaired_by_a_full_pass(self) -> Iterator[None]:
+        """Log an unexpected error, and have a full pass repair what was missed."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - logged, and repaired
+            self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
+
     def run(self) -> None:
         """Run until `Stop` is posted."""
         self._timers.set(Resync(), self._settings.resync)
@@ -143,24 +183,23 @@ class Controller:
         self._timers.set(Deadline(listed=True), FIRST_PASS_SECONDS)
         while not self._stopping:
             self._service.beat()
-            try:
+            with self._repaired_by_a_full_pass():
                 self.turn()
-            except Exception as error:  # noqa: BLE001 - logged; a full pass repairs what was missed
-                self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
         self._service.stopping()
         self._drain()
         self._jobs.stop()
 
     def turn(self) -> None:
         """Wait for a message or a timer, and handle it."""
-        seconds = min(self._timers.next_in(), self._service.beat_seconds)
-        try:
-            if (message := self._queue.take(seconds)) is not None:
-                self._handle(message)
-        finally:
-            self._handle_due_timers()
-        if self._reconciler.listed and self._jobs.idle:
-            self._reports.first_pass_done()
+        self._queue.wait(min(self._timers.next_in(), self._service.beat_seconds))
+        with self._state:
+            try:
+                if (message := self._queue.pop()) is not None:
+                    self._handle(message)
+            finally:
+                self._handle_due_timers()
+            if self._reconciler.listed and self._jobs.idle:
+                self._reports.first_pass_done()
 
     def _drain(self) -> None:
         """Wait for running actions, which the next process would have to restore otherwise.

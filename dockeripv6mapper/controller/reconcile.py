@@ -8,9 +8,11 @@ the firewall first, then sysctls and proxy entries, then the engine.
 import logging
 import time
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from dockeripv6mapper import backoff
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, SysctlChange
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.firewall import FirewallTable
 from dockeripv6mapper.controller.host import HostState
@@ -42,7 +44,7 @@ from dockeripv6mapper.mapping.image_labels import labels_of_the_image
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
 from dockeripv6mapper.mapping.spared import NOTHING, spared
 from dockeripv6mapper.mapping.state import Tally, tally
-from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, MarkWanted
+from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, MarkWanted, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ NO_CONTAINERS = Affected(frozenset(), frozenset(), frozenset())
 
 
 class Reconciler:
-    """Brings engine and kernel to what is desired. Used by the loop's thread only."""
+    """Brings engine and kernel to what is desired. Used under the loop's lock."""
 
     def __init__(
         self,
@@ -86,6 +88,8 @@ class Reconciler:
         """Addresses of which the last full pass knew too little: nothing of ours is removed there."""
         self._spared_for: set[str] = set()
         """IDs of the containers that were held in that pass, and still are."""
+        self._unapplied: AbstractSet[ProxyEntry] = frozenset()
+        """Proxy entries that may have changed when the last pass was over: in the scope of the next one."""
         self._waiting: set[str] = set()
         """Containers whose action waits until the firewall has closed its address."""
         self.listed = False
@@ -113,18 +117,9 @@ class Reconciler:
         """A pass over some containers that changed."""
         self._pass(container_ids, whole=False)
 
-    def connect_new(self, created: Container) -> None:
-        """Attach a container that was just created, if nothing stands in the way; a pass has to follow.
-
-        Its start follows within two or three milliseconds, and the rest of a pass would take a tenth of them.
-        """
-        if not self.listed or self._settings.dry_run or self._settings.firewall is FirewallMode.CLOSED:
-            return
-        facts = self._facts()
-        self._desired.update(facts, [created.id])
-        action = plan_endpoint(created, self._desired.decision(created.id), facts)
-        if isinstance(action, Connect) and action.address not in self._firewall.exposed():
-            self._jobs.act(action)
+    def evaluate_new(self, created: Container) -> None:
+        """A pass over a container that was just created. Its connect comes first, since its start follows."""
+        self._pass([created.id], whole=False, created=created)
 
     def take_command(self, job: Command, value: object, error: Exception | None) -> None:
         """Take the result of a firewall command, and start what follows from it."""
@@ -135,7 +130,8 @@ class Reconciler:
         facts = self._facts()
         following = plan(self._desired, facts, self._settings, NO_CONTAINERS, spared=self._spared)
         self._firewall.apply(following.firewall, observed=bool(facts.host.links), whole=False)
-        self._host.sysctls.apply(following.sysctls, retry=error is None)
+        if isinstance(job, CloseForwarding):
+            self._apply_sysctls(following.sysctls, retry=error is None)
         self._host.add_withheld(self._desired.needs.entries, self._firewall.unclosed())
         self._retry_host_later()
 
@@ -179,7 +175,7 @@ class Reconciler:
         changed = self._host.observe(self._facts())
         if self._host.observed:
             now = plan(self._desired, self._facts(), self._settings, NO_CONTAINERS)
-            self._host.sysctls.apply(now.sysctls, retry=True)
+            self._apply_sysctls(now.sysctls, retry=True)
             self._host.sysctls.solicit()
             self._host.log_uplinks(self._facts())
         if self._host.sysctls.soliciting:
@@ -189,16 +185,21 @@ class Reconciler:
 
     # --- desired → plan → apply ---------------------------------------------------------------------------
 
-    def _pass(self, container_ids: Iterable[str], *, whole: bool) -> None:
+    def _pass(self, container_ids: Iterable[str], *, whole: bool, created: Container | None = None) -> None:
         """Decide on some containers and on those that compete with them, and carry out the plan.
 
-        `whole`: they are all containers, and whatever of ours none of them needs is removed.
+        `whole`: they are all containers, and whatever of ours none of them needs is removed. `created`: the
+        one that was just created.
         """
         if not self.listed:
             return
         began = time.monotonic()
         facts = self._facts()
         scope = self._desired.update(facts, container_ids)
+        if created is not None:
+            self._connect_new(facts, created)
+        scope = replace(scope, entries=scope.entries | self._unapplied)
+        self._unapplied = frozenset()
         self._attempts.reconsider(scope.by_others)
         removing = self._update_spared(facts, scope, whole=whole)
         unfinished = {each for each in scope.containers if self._endpoints.unfinished(each)}
@@ -208,10 +209,10 @@ class Reconciler:
             unfinished=unfinished,
             spared=self._spared,
         )
-        self._apply_to_host(facts, todo, None if removing else scope)
+        self._apply_to_host(facts, todo, scope, whole=removing)
+        self._apply_to_engine(todo.endpoints, scope.containers)
         for container_id in scope.containers:
             self._log_and_ask(facts, container_id)
-        self._apply_to_engine(todo.endpoints, scope.containers)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
 
@@ -231,12 +232,42 @@ class Reconciler:
         )
         return False
 
-    def _apply_to_host(self, facts: Facts, todo: Plan, scope: Affected | None) -> None:
-        """Carry out the firewall's and the host's part of a plan. `scope`: None for everything."""
-        self._firewall.apply(todo.firewall, observed=bool(facts.host.links), whole=scope is None)
-        self._host.sysctls.apply(todo.sysctls, retry=scope is None)
-        self._host.apply(todo.proxies, None if scope is None else scope.entries, self._firewall.unclosed())
+    def _connect_new(self, facts: Facts, created: Container) -> None:
+        """Attach a container that was just created before the rest of the pass, if nothing stands in the way.
+
+        Its start follows within two or three milliseconds, of which the rest of the pass takes a tenth.
+        """
+        if self._settings.dry_run or self._settings.firewall is FirewallMode.CLOSED:
+            return
+        action = plan_endpoint(created, self._desired.decision(created.id), facts)
+        if isinstance(action, Connect) and action.address not in self._firewall.exposed():
+            self._act(action)
+
+    def _apply_to_host(self, facts: Facts, todo: Plan, scope: Affected, *, whole: bool) -> None:
+        """Carry out the firewall's and the host's part of a plan."""
+        spared_now = self._spared
+
+        def is_in_scope(entry: ProxyEntry) -> bool:
+            return entry in scope.entries or (whole and entry.address not in spared_now)
+
+        self._firewall.apply(todo.firewall, observed=bool(facts.host.links), whole=whole)
+        self._apply_sysctls(todo.sysctls, retry=False)
+        self._host.apply(todo.proxies, is_in_scope, self._firewall.unclosed())
         self._retry_host_later()
+
+    def _apply_sysctls(self, planned: tuple[SysctlChange, ...], *, retry: bool) -> None:
+        """Carry out the sysctls' part of a plan, once the host was observed.
+
+        Another program may have changed a value since it was read. So the values are read again before a
+        change, and the plan is made from those.
+        """
+        facts = self._facts()
+        if not facts.host.links:
+            return
+        if self._host.sysctls.may_apply(planned, retry=retry):
+            self._host.sysctls.read(facts)
+            planned = plan(self._desired, self._facts(), self._settings, NO_CONTAINERS).sysctls
+        self._host.sysctls.apply(planned, retry=retry)
 
     def _retry_host_later(self) -> None:
         """Have everything retried that the kernel or the firewall refused, with exponential backoff.
@@ -303,10 +334,14 @@ class Reconciler:
             elif self._settings.dry_run:
                 self._log_changes.dry_run(container_id, [f"would {action}"])
             elif action not in self._attempts:
-                log.debug("asking the engine: %s", action)
-                self._jobs.act(action)
+                self._act(action)
         # The next decision on another container must consider the addresses that are in flight.
-        self._desired.update(self._facts(), (each for each in planned if self._jobs.acting(each)))
+        acting = (each for each in planned if self._jobs.acting(each))
+        self._unapplied = self._desired.update(self._facts(), acting).entries
+
+    def _act(self, action: EndpointAction) -> None:
+        log.debug("asking the engine: %s", action)
+        self._jobs.act(action)
 
     def _wait(self, action: Connect | Reconnect) -> None:
         """Let an action wait until the firewall has closed what may be open at its address."""

@@ -86,24 +86,24 @@ class HostSysctls:
         if facts.host.default_route_links:
             self._solicitations.clear()
 
-    def apply(self, planned: tuple[SysctlChange, ...], *, retry: bool) -> None:
-        """Make the changes of a plan, in their order. After one that is refused, the rest waits.
+    def may_apply(self, planned: tuple[SysctlChange, ...], *, retry: bool) -> bool:
+        """Whether `apply` would change anything. `retry`: also what was refused before."""
+        return (
+            bool(planned)
+            and self._may_write
+            and (retry or self._refused.isdisjoint(each.key for each in planned))
+        )
 
-        `retry`: also where one of them was refused before.
-        """
-        policy_set, self._policy_set = self._policy_set, False
-        if planned and not retry and any(change.key in self._refused for change in planned):
-            return
-        changes = planned
-        if planned:
-            # The engine or the user may have changed a value since it was read.
-            self.current = self._kernel.read_sysctls(self._keys)
-            changes = tuple(each for each in planned if self.current.get(each.key) == each.old)
+    def apply(self, changes: tuple[SysctlChange, ...], *, retry: bool) -> None:
+        """Make the changes of a plan, in their order. After one that is refused, the rest waits."""
         if not self._may_write:
             # With --no-sysctl nobody but the user sets them, so each is a warning.
             level = logging.INFO if self._settings.sysctl else logging.WARNING
             self._log_changes.dry_run("sysctls", map(_sentence, changes), level)
             return
+        if changes and not self.may_apply(changes, retry=retry):
+            return
+        policy_set, self._policy_set = self._policy_set, False
         for key in self._refused - {change.key for change in changes}:
             self._succeeded(key)
         for change in changes:

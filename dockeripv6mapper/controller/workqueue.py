@@ -88,8 +88,9 @@ INSPECTION_THREADS = 8
 """An inspection that hangs occupies one thread until its timeout."""
 LIST_THREADS = 3
 """One for each kind of list: no list waits behind inspections that hang."""
-ACTION_THREADS = 8
-"""A connect of a running container takes 75 to 150 ms; during a container's start, as long as that start."""
+ACTION_THREADS = 16
+"""A connect of a running container takes 75 to 150 ms; during a container's start, as long as that start.
+While eight hang, the answers of new containers' connects must still be read."""
 COMMAND_THREADS = 1
 """Commands change the same rules, so they run one after the other, and never wait behind an engine call."""
 
@@ -162,7 +163,7 @@ Employ: TypeAlias = Callable[[int, Deliver], Workers[Job]]
 
 
 class WorkQueue:
-    """The jobs that wait or run. Used by the loop's thread only; workers only run the calls."""
+    """The jobs that wait or run. Used under the loop's lock; workers only run the calls."""
 
     def __init__(
         self,

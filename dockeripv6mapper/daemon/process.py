@@ -53,7 +53,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
             service=service or Notifier.of_environment(),
             meter=meter,
         )
-        reader = EventReader(client, controller.post)
+        reader = EventReader(client, controller.deliver)
         _handle_signals(controller)
         dry = " (dry run: nothing is changed)" if settings.dry_run else ""
         log.info("DockerIPV6Mapper %s%s", __version__, dry)

@@ -31,7 +31,7 @@ class Merged:
 
 
 class Cache:
-    """The engine's state, as last known. Used by the loop's thread; others may read `epoch`."""
+    """The engine's state, as last known. Used under the loop's lock; workers may read `epoch`."""
 
     def __init__(self) -> None:
         self.containers: dict[str, Container] = {}

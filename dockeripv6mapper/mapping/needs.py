@@ -39,6 +39,12 @@ class HostNeeds:
         """By container ID; only those that need anything."""
         self._containers: dict[ProxyEntry, set[str]] = {}
         """The containers that need each entry: an address may pass from one container to the next."""
+        self.routing = False
+        """Whether this host routes packets of a container, or did: forwarding is not switched off again."""
+        self.proxying = False
+        """Whether any container needs a proxy entry, or did."""
+        self._rules: tuple[frozenset[Opening], frozenset[IPv6Address], frozenset[IPv6Address]] | None = None
+        """All openings, closed and unjudged addresses; None: not collected since a container's changed."""
 
     def of(self, container_id: str) -> Needs:
         """What one container needs."""
@@ -53,6 +59,10 @@ class HostNeeds:
                 del self._containers[entry]
         for entry in needs.entries:
             self._containers.setdefault(entry, set()).add(container_id)
+        self.routing |= needs.routed
+        self.proxying |= bool(needs.entries)
+        if _rules(before) != _rules(needs):
+            self._rules = None
         if needs == NONE:
             self._needs.pop(container_id, None)
         else:
@@ -67,19 +77,28 @@ class HostNeeds:
     @property
     def openings(self) -> frozenset[Opening]:
         """All ports that labels open."""
-        return frozenset(opening for each in self._needs.values() for opening in each.openings)
+        return self._collected()[0]
 
     @property
     def closed(self) -> frozenset[IPv6Address]:
         """All addresses at which the other ports are to be closed."""
-        return frozenset(each.closed for each in self._needs.values() if each.closed is not None)
+        return self._collected()[1]
 
     @property
     def unjudged(self) -> frozenset[IPv6Address]:
         """All addresses whose ports label cannot be judged."""
-        return frozenset(each.unjudged for each in self._needs.values() if each.unjudged is not None)
+        return self._collected()[2]
 
-    @property
-    def routing(self) -> bool:
-        """Whether this host routes packets of any container."""
-        return any(each.routed for each in self._needs.values())
+    def _collected(self) -> tuple[frozenset[Opening], frozenset[IPv6Address], frozenset[IPv6Address]]:
+        if self._rules is None:
+            needs = self._needs.values()
+            self._rules = (
+                frozenset(opening for each in needs for opening in each.openings),
+                frozenset(each.closed for each in needs if each.closed is not None),
+                frozenset(each.unjudged for each in needs if each.unjudged is not None),
+            )
+        return self._rules
+
+
+def _rules(needs: Needs) -> tuple[object, ...]:
+    return needs.openings, needs.closed, needs.unjudged

@@ -207,13 +207,18 @@ def plan_firewall(desired: Desired, facts: Facts, settings: Settings, spared: Sp
     if settings.firewall is FirewallMode.OFF:
         return FirewallPlan(FirewallRules(), FirewallRules())
     needs, host = desired.needs, facts.host
-    unjudged = needs.unjudged
-    stay = {each.address for each in host.openings if each.address in spared or each.address in unjudged}
-    closed = needs.closed | {each for each in host.closed if each in spared or each in unjudged}
+    openings, closed, unjudged = needs.openings, needs.closed, needs.unjudged
+    if spared or unjudged:
+
+        def stays(address: IPv6Address) -> bool:
+            return address in spared or address in unjudged
+
+        openings |= {each for each in host.openings if stays(each.address)}
+        closed |= {each for each in host.closed if stays(each)}
     before = FirewallRules(openings=host.openings, closed=host.closed)
     after = FirewallRules(
         mark=settings.fwmark,
-        openings=needs.openings | {each for each in host.openings if each.address in stay},
+        openings=openings,
         closed=closed,
         uplinks=tuple(link.name for link in all_uplinks(facts, settings)) if closed else (),
     )

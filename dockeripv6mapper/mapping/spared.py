@@ -23,6 +23,9 @@ class Spared:
     known: frozenset[IPv6Address] = frozenset()
     """Addresses of containers that became known since: not spared."""
 
+    def __bool__(self) -> bool:
+        return bool(self.undecided) or self.accounted is not None or self.subnets is not None
+
     def without(self, addresses: Iterable[IPv6Address]) -> "Spared":
         """The same, where these addresses are known now."""
         return replace(self, known=self.known | frozenset(addresses))

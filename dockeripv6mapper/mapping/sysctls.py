@@ -95,7 +95,7 @@ def sysctls_for(desired: Desired, facts: Facts, settings: Settings) -> tuple[Wan
         advertised_links(facts),
         all_uplinks(facts, settings),
         routing=desired.needs.routing,
-        proxying=settings.proxy is not ProxyMode.OFF or bool(desired.needs.entries),
+        proxying=settings.proxy is not ProxyMode.OFF or desired.needs.proxying,
     )
 
 
