@@ -28,7 +28,7 @@ class Endpoint:
     shows it."""
     moved: bool = False
     """The user attached the container, and the mapper moved the endpoint. Only an inspection shows it."""
-    for_a_moment: bool = False
+    temporary: bool = False
     """A move was interrupted, and the endpoint lacks settings of its user. Only an inspection shows it."""
     refused: bool = False
     """The engine refused the settings that such an endpoint lacks: with them the container might not

@@ -97,7 +97,7 @@ class HostSysctls:
     def apply(self, changes: tuple[SysctlChange, ...], *, retry: bool) -> None:
         """Make the changes of a plan, in their order. After one that is refused, the rest waits."""
         if not self._may_write:
-            # With --no-sysctl nobody but the user sets them, so each is a warning.
+            # With --no-sysctl the user has to set them, so each is a warning.
             level = logging.INFO if self._settings.sysctl else logging.WARNING
             self._log_changes.dry_run("sysctls", map(_sentence, changes), level)
             return

@@ -213,7 +213,7 @@ def _with_known_marks(container: Container, before: Container) -> Container:
         if endpoint.ours is not None or same is None:
             return endpoint
         return replace(
-            endpoint, ours=same.ours, moved=same.moved, for_a_moment=same.for_a_moment, refused=same.refused
+            endpoint, ours=same.ours, moved=same.moved, temporary=same.temporary, refused=same.refused
         )
 
     if not known:

@@ -123,7 +123,7 @@ def _with_mark(endpoint: Endpoint, mark: str | None) -> Endpoint:
         endpoint,
         ours=mark is not None,
         moved=text.startswith(MOVED),
-        for_a_moment=text.startswith((RESTORE, RESTORE_RUNNING)),
+        temporary=text.startswith((RESTORE, RESTORE_RUNNING)),
         refused=text.startswith(RESTORE_RUNNING),
     )
 

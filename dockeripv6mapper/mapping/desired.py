@@ -240,5 +240,5 @@ class Desired:
 
 
 def _may_be_proxied(address: IPv6Address, host: Host) -> bool:
-    """Never answer for the host's own addresses or its routers', whoever was given them."""
+    """Never answer for the host's own addresses or its routers', even if a container has them."""
     return not (address.is_link_local or address in host.addresses or address in host.next_hops)

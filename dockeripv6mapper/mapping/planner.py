@@ -103,7 +103,7 @@ def plan_endpoint(
     """
     if container.in_transition or container.id in facts.acting:
         return None
-    partial = [each for each in container.endpoints if each.for_a_moment]
+    partial = [each for each in container.endpoints if each.temporary]
     unmapped = [each for each in partial if each is not _mapped_endpoint(container, decision, facts)]
     waits = not container.running and any(each.refused for each in partial)
     if unfinished or (unmapped and not waits):
@@ -137,7 +137,7 @@ def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> Conne
         stale = facts.networks.of(endpoint) is None
         if stale and not facts.networks.complete:
             return None
-        if has == mapping.address and not stale and not endpoint.for_a_moment:
+        if has == mapping.address and not stale and not endpoint.temporary:
             return None
     return kind(container.id, container.name, mapping.network_id, mapping.network, mapping.address)
 
