@@ -9,8 +9,7 @@ and are called directly. All state is guarded by one lock, which is held while a
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.attempts import Attempts
@@ -162,19 +161,16 @@ class Controller:
         try:
             if len(self._queue) or self._stopping:
                 return False
-            with self._repaired_by_a_full_pass():
-                self._handle(message)
+            self._handle(message)
+        except Exception as error:  # noqa: BLE001 - logged and repaired
+            self._repair(error)
         finally:
             self._state.release()
         return True
 
-    @contextmanager
-    def _repaired_by_a_full_pass(self) -> Iterator[None]:
+    def _repair(self, error: Exception) -> None:
         """Log an unexpected error, and have a full pass repair what was missed."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - logged, and repaired
-            self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
+        self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
 
     def run(self) -> None:
         """Run until `Stop` is posted."""
@@ -183,15 +179,20 @@ class Controller:
         self._timers.set(Deadline(listed=True), FIRST_PASS_SECONDS)
         while not self._stopping:
             self._service.beat()
-            with self._repaired_by_a_full_pass():
+            try:
                 self.turn()
+            except Exception as error:  # noqa: BLE001 - logged and repaired
+                with self._state:
+                    self._repair(error)
         self._service.stopping()
         self._drain()
         self._jobs.stop()
 
     def turn(self) -> None:
         """Wait for a message or a timer, and handle it."""
-        self._queue.wait(min(self._timers.next_in(), self._service.beat_seconds))
+        with self._state:
+            seconds = min(self._timers.next_in(), self._service.beat_seconds)
+        self._queue.wait(seconds)
         with self._state:
             try:
                 if (message := self._queue.pop()) is not None:
