@@ -1,4 +1,4 @@
-"""The control loop: one thread owns all state, takes messages from one queue, and carries out the plan.
+"""The control loop: handles messages and timers one at a time, under one lock, and carries out the plan.
 
 loop              messages and timers in, handlers out
 queue             the bounded queue and its messages
@@ -15,4 +15,8 @@ log_changes       logs each state once, when it begins, changes or ends
 unexpected        errors that are bugs, logged with their traceback
 observers         service manager and metrics, and when each is told of what
 interfaces        what the controller uses of engine and kernel
+
+Threads: the loop's handles messages and timers under the loop's lock, and so does the event reader's for the
+creation of a container. Workers make engine calls and run commands; of the state they read only the cache's
+epoch. The netlink watcher, the event reader and signal handlers put messages into the queue.
 """

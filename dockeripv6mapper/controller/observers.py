@@ -1,7 +1,7 @@
 """Observers: the service manager and the metrics, and when each is told of what.
 
 The two interfaces do nothing here. `daemon` implements the first with sd_notify, `report.metrics` the second.
-They are called on the loop's thread and must return at once.
+They are called under the loop's lock and must return at once.
 """
 
 from collections.abc import Callable
