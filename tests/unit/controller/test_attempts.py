@@ -1,4 +1,4 @@
-"""Attempts: what counts as tried before. The rest is tested where moves are refused."""
+"""Which refused moves are attempted again. `test_loop` tests the rest."""
 
 from dataclasses import replace
 
@@ -9,11 +9,11 @@ from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX
 MOVE = Reconnect("6ba2", "mon_container", HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 
 
-def test_a_move_to_another_address_is_refused_for_the_first_time() -> None:
-    """It is tried again after a list."""
-    attempts, elsewhere = Attempts(), replace(MOVE, address=NGINX)
+def test_a_refused_move_to_a_new_address_is_retried_once() -> None:
+    """Earlier refusals of another address do not count; a list allows the next attempt."""
+    attempts, other_move = Attempts(), replace(MOVE, address=NGINX)
     attempts.refused(MOVE, epoch=1)
-    attempts.refused(elsewhere, epoch=2)
-    assert elsewhere in attempts
+    attempts.refused(other_move, epoch=2)
+    assert other_move in attempts
     attempts.listed(asked=2)
-    assert elsewhere not in attempts
+    assert other_move not in attempts

@@ -1,4 +1,4 @@
-"""The lifecycle: what a creation, start, death and end lead to, and when a container is looked at."""
+"""Container events: the actions and inspections that each kind of event causes."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import ProxyEntry
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, container, endpoint
-from tests.unit.controller.world import NEVER, World, event, running, world_with
+from tests.unit.controller.world import NEVER, World, event, running_controller, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
@@ -25,14 +25,14 @@ RUNNING = replace(CREATED, running=True)
 ATTACHED = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
 CONNECT = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 OTHER = IPv6Address("2001:470:b080:103:1::77")
-BYSTANDER = container("bystander")
+UNRELATED = container("unrelated")
 
 
 def test_a_created_container_is_connected_before_its_start() -> None:
-    """On the create event; the entry follows when it runs."""
+    """The create event causes the connect; the proxy entry is added after the start event."""
     world = World()
-    with running(world) as controller:
-        eventually(lambda: world.written)
+    with running_controller(world) as controller:
+        eventually(lambda: world.kernel_writes)
         world.containers[CREATED.id] = CREATED
         controller.post(event(CREATED, Change.CREATED))
         eventually(lambda: world.actions)
@@ -43,10 +43,10 @@ def test_a_created_container_is_connected_before_its_start() -> None:
     assert len(world.actions) == 1
 
 
-def test_a_death_removes_the_entry_although_the_engine_still_lists_the_container_as_running() -> None:
-    """Engine 20.10 does so for some milliseconds."""
+def test_a_die_event_removes_the_entry_while_the_engine_still_lists_the_container_as_running() -> None:
+    """Engine 20.10 lists a dead container as running for some milliseconds."""
     world = world_with(ATTACHED)
-    with running(world) as controller:
+    with running_controller(world) as controller:
         eventually(lambda: ENTRY in world.entries)
         controller.post(event(ATTACHED, Change.DIED))
         eventually(lambda: not world.entries)
@@ -55,204 +55,204 @@ def test_a_death_removes_the_entry_although_the_engine_still_lists_the_container
         eventually(lambda: not world.entries)
 
 
-def test_a_start_is_acted_upon_before_anybody_has_looked() -> None:
-    """The address is the one that the container was configured with."""
+def test_a_start_event_adds_the_entry_before_the_inspection_returns() -> None:
+    """The address is the one in the endpoint's configuration."""
     world = world_with(CONFIGURED)
-    looking = threading.Event()
-    world.looking = looking.wait
-    with running(world) as controller:
-        eventually(lambda: world.written)
+    inspections_may_continue = threading.Event()
+    world.on_inspect = inspections_may_continue.wait
+    with running_controller(world) as controller:
+        eventually(lambda: world.kernel_writes)
         controller.post(event(CREATED, Change.STARTED))
         eventually(lambda: ENTRY in world.entries)
-        looking.set()
+        inspections_may_continue.set()
 
 
 @pytest.mark.parametrize("change", [Change.DETACHED, Change.ATTACHED])
 def test_a_created_container_without_its_endpoint_is_connected_again(change: Change) -> None:
-    """After a disconnect, and after a start that failed."""
+    """A disconnect removes the endpoint, and so does a failed start."""
     world = world_with(CONFIGURED)
-    with running(world) as controller:
-        eventually(lambda: world.written)
+    with running_controller(world) as controller:
+        eventually(lambda: world.kernel_writes)
         world.containers[CONFIGURED.id] = CREATED
         controller.post(event(CONFIGURED, change))
         eventually(lambda: [type(action) for action in world.actions] == [Connect])
 
 
-def hanging_looks(world: World) -> tuple[threading.Event, threading.Event]:
-    """Have every look hang; of the events one tells that a look has begun, the other lets all go on."""
-    begun, go_on = threading.Event(), threading.Event()
+def block_inspections(world: World) -> tuple[threading.Event, threading.Event]:
+    """Block every inspection; return two events: an inspection began, and inspections may continue."""
+    began, may_continue = threading.Event(), threading.Event()
 
-    def look() -> None:
-        begun.set()
-        go_on.wait()
+    def block() -> None:
+        began.set()
+        may_continue.wait()
 
-    world.looking = look
-    return begun, go_on
+    world.on_inspect = block
+    return began, may_continue
 
 
-def test_a_container_that_starts_while_it_is_attached_is_proxied_as_soon_as_that_is_done() -> None:
-    """Nobody asks for a look at it before: the engine lets nobody look while it attaches."""
+def test_a_container_that_starts_during_its_connect_is_proxied_when_the_connect_returns() -> None:
+    """It is not inspected before, because the engine blocks inspections during a connect."""
     world, other = World(lists_images=True), container("other", network="he_ipv6")
-    looked_at, looking = hanging_looks(world)
-    attaching = threading.Event()
-    begun: list[str] = []
+    inspection_began, inspections_may_continue = block_inspections(world)
+    connect_may_return = threading.Event()
+    blocked: list[str] = []
 
-    def attach(action: EndpointAction) -> None:
-        begun.append(action.container_id)
-        attaching.wait()
+    def block(action: EndpointAction) -> None:
+        blocked.append(action.container_id)
+        connect_may_return.wait()
 
-    world.failing = attach
-    with running(world) as controller:
+    world.on_action = block
+    with running_controller(world) as controller:
         try:
-            eventually(lambda: world.written)
+            eventually(lambda: world.kernel_writes)
             world.containers = {CREATED.id: CREATED, other.id: other}
             controller.post(event(CREATED, Change.CREATED))
             controller.post(event(CREATED, Change.STARTED))
             controller.post(event(CREATED, Change.ATTACHED))
             controller.post(event(other, Change.CREATED))
-            eventually(lambda: begun == [CREATED.id, other.id])
-            assert not looked_at.is_set()
+            eventually(lambda: blocked == [CREATED.id, other.id])
+            assert not inspection_began.is_set()
             world.containers[CREATED.id] = RUNNING
-            attaching.set()
+            connect_may_return.set()
             eventually(lambda: ENTRY in world.entries)
         finally:
-            attaching.set()
-            looking.set()
+            connect_may_return.set()
+            inspections_may_continue.set()
 
 
 @contextmanager
-def held(world: World, *but: str) -> Iterator[list[str]]:
-    """The engine hangs in each action, but on some containers; yields those that it was asked to act on."""
-    begun: list[str] = []
+def block_actions(world: World, *but: str) -> Iterator[list[str]]:
+    """Block every action, except on the containers `but`; yield the containers of the blocked actions."""
+    blocked: list[str] = []
     released = threading.Event()
 
     def act(action: EndpointAction) -> None:
         if action.container_id not in but:
-            begun.append(action.container_id)
+            blocked.append(action.container_id)
             released.wait()
 
-    world.failing = act
+    world.on_action = act
     try:
-        yield begun
+        yield blocked
     finally:
         released.set()
 
 
-def heard_of(controller: Controller, timers: Timers) -> None:
-    """Wait until the loop has dealt with all that was posted before."""
-    controller.post(event(BYSTANDER, Change.DIED))
-    eventually(lambda: Verify(BYSTANDER.id) in timers)
+def wait_until_processed(controller: Controller, timers: Timers) -> None:
+    """Wait until the loop has processed every message that was posted before."""
+    controller.post(event(UNRELATED, Change.DIED))
+    eventually(lambda: Verify(UNRELATED.id) in timers)
 
 
-def test_an_attachment_by_a_running_action_causes_no_inspection() -> None:
-    """The action is followed by one in any case."""
-    world, timers = World(containers={BYSTANDER.id: BYSTANDER}, lists_images=True), Timers()
-    with running(world, timers=timers) as controller, held(world) as begun:
-        eventually(lambda: world.written)
+def test_a_connect_event_during_our_own_action_causes_no_inspection() -> None:
+    """An inspection follows the action in any case."""
+    world, timers = World(containers={UNRELATED.id: UNRELATED}, lists_images=True), Timers()
+    with running_controller(world, timers=timers) as controller, block_actions(world) as blocked:
+        eventually(lambda: world.kernel_writes)
         world.containers[CREATED.id] = CREATED
         controller.post(event(CREATED, Change.CREATED))
-        eventually(lambda: begun)
+        eventually(lambda: blocked)
         controller.post(event(CREATED, Change.ATTACHED))
-        heard_of(controller, timers)
-        assert CREATED.id not in world.looked
+        wait_until_processed(controller, timers)
+        assert CREATED.id not in world.inspected
 
 
-def test_a_rename_is_looked_at_while_the_container_is_attached() -> None:
-    """The engine may not have begun with that, and others wait for the name."""
+def test_a_renamed_container_is_inspected_during_its_connect() -> None:
+    """The connect may not have blocked in the engine, and other containers may want the old name."""
     world = World(lists_images=True)
-    with running(world) as controller, held(world) as begun:
-        eventually(lambda: world.written)
+    with running_controller(world) as controller, block_actions(world) as blocked:
+        eventually(lambda: world.kernel_writes)
         world.containers[CREATED.id] = CREATED
         controller.post(event(CREATED, Change.CREATED))
-        eventually(lambda: begun)
+        eventually(lambda: blocked)
         controller.post(event(CREATED, Change.OTHER))
-        eventually(lambda: world.looked)
+        eventually(lambda: world.inspected)
 
 
-def test_a_start_counts_before_anybody_has_looked() -> None:
-    """While its predecessor is being attached and runs, a recreation is not asked for its address."""
+def test_a_start_event_alone_makes_a_container_count_as_running() -> None:
+    """A recreation does not get the address while its predecessor is being connected and runs."""
     recreation = replace(CREATED, id="b" * 64, created=CREATED.created + 1)
     other = container("other", network="he_ipv6")
     world = World(lists_images=True)
-    with running(world) as controller, held(world) as begun:
-        eventually(lambda: world.written)
+    with running_controller(world) as controller, block_actions(world) as blocked:
+        eventually(lambda: world.kernel_writes)
         for each in (CREATED, recreation, other):
             world.containers[each.id] = each
             controller.post(event(each, Change.CREATED))
             if each is CREATED:
                 controller.post(event(each, Change.STARTED))
-        eventually(lambda: other.id in begun)
-        assert recreation.id not in begun
+        eventually(lambda: other.id in blocked)
+        assert recreation.id not in blocked
 
 
-def test_a_disconnect_after_a_start_that_failed_is_looked_at_at_once() -> None:
-    """Also where a look was under way already, whose answer comes too late."""
-    world, timers = world_with(CONFIGURED, BYSTANDER), Timers()
-    begun, looking = hanging_looks(world)
-    with running(world, timers=timers) as controller:
-        eventually(lambda: world.written)
+def test_a_disconnect_event_during_an_inspection_causes_another_inspection() -> None:
+    """After a failed start, the result of the first inspection is out of date."""
+    world, timers = world_with(CONFIGURED, UNRELATED), Timers()
+    inspection_began, inspections_may_continue = block_inspections(world)
+    with running_controller(world, timers=timers) as controller:
+        eventually(lambda: world.kernel_writes)
         controller.post(event(CONFIGURED, Change.ATTACHED))
         controller.post(event(CONFIGURED, Change.DETACHED))
-        assert begun.wait(timeout=10)
+        assert inspection_began.wait(timeout=10)
         world.containers[CONFIGURED.id] = CREATED
         controller.post(event(CONFIGURED, Change.DETACHED))
-        heard_of(controller, timers)
-        looking.set()
+        wait_until_processed(controller, timers)
+        inspections_may_continue.set()
         eventually(lambda: [type(action) for action in world.actions] == [Connect])
 
 
-def test_a_creation_that_is_heard_of_late_takes_nothing_back() -> None:
-    """The first list was faster, and showed the container running."""
+def test_a_late_create_event_does_not_undo_a_newer_list() -> None:
+    """The first list already showed the container running."""
     world = world_with(ATTACHED)
-    with running(world) as controller:
+    with running_controller(world) as controller:
         eventually(lambda: ENTRY in world.entries)
         controller.post(event(CREATED, Change.CREATED))
-        eventually(lambda: world.looked)
-    assert not world.removed
+        eventually(lambda: world.inspected)
+    assert not world.removed_entries
     assert not world.actions
 
 
-def test_a_death_without_an_end_is_verified() -> None:
-    """The container was started again, of which nothing was heard."""
+def test_a_dead_container_is_inspected_later_in_case_its_start_event_was_lost() -> None:
+    """The container was started again, and the start event was lost."""
     world = world_with(ATTACHED)
-    with running(world, NEVER) as controller:
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: ENTRY in world.entries)
         controller.post(event(ATTACHED, Change.DIED))
-        eventually(lambda: world.removed)
+        eventually(lambda: world.removed_entries)
         eventually(lambda: ENTRY in world.entries)
 
 
 @contextmanager
-def failed(world: World, timers: Timers) -> Iterator[Controller]:
-    """A controller whose action on `RUNNING` has failed, and is not tried again for long."""
+def controller_with_failed_action(world: World, timers: Timers) -> Iterator[Controller]:
+    """Yield a controller whose action on `RUNNING` failed, with the retry an hour away."""
 
     def fail(_: EndpointAction) -> None:
         raise EngineUnavailableError("no answer")
 
-    world.failing = fail
-    with running(world, NEVER, timers=timers) as controller:
+    world.on_action = fail
+    with running_controller(world, NEVER, timers=timers) as controller:
         eventually(lambda: Retry(RUNNING.id) in timers)
         timers.set(Retry(RUNNING.id), 3600.0)
         yield controller
 
 
-def test_what_failed_for_a_container_is_tried_again_when_something_happens_to_it() -> None:
-    """It may succeed now."""
+def test_an_event_of_a_container_retries_its_failed_action_at_once() -> None:
+    """The change may have removed the cause of the failure."""
     world, timers = world_with(RUNNING), Timers()
-    with failed(world, timers) as controller:
-        world.failing = lambda _: None
+    with controller_with_failed_action(world, timers) as controller:
+        world.on_action = lambda _: None
         controller.post(event(RUNNING, Change.OTHER))
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_news_of_a_containers_endpoints_does_not_hasten_what_failed_for_it() -> None:
-    """A move that failed has brought them about itself."""
-    world, timers = world_with(RUNNING, BYSTANDER), Timers()
-    looking = threading.Event()
-    with failed(world, timers) as controller:
-        world.looking = looking.wait
+def test_endpoint_events_do_not_retry_a_failed_action() -> None:
+    """A failed move causes such events itself."""
+    world, timers = world_with(RUNNING, UNRELATED), Timers()
+    inspections_may_continue = threading.Event()
+    with controller_with_failed_action(world, timers) as controller:
+        world.on_inspect = inspections_may_continue.wait
         controller.post(event(RUNNING, Change.DETACHED))
         controller.post(event(RUNNING, Change.ATTACHED))
-        heard_of(controller, timers)
+        wait_until_processed(controller, timers)
         assert Retry(RUNNING.id) in timers
-        looking.set()
+        inspections_may_continue.set()

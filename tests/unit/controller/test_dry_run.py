@@ -1,4 +1,4 @@
-"""A dry run: says what it would do once, and remembers no more than what it would do now."""
+"""Dry run: each planned change is logged once for as long as it stays planned."""
 
 import logging
 from dataclasses import replace
@@ -11,22 +11,22 @@ from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.test_observers import Counter
-from tests.unit.controller.world import event, running, world_with
+from tests.unit.controller.test_observers import RecordingMeter
+from tests.unit.controller.world import event, running_controller, world_with
 
 ATTACHED = container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
 DRY = Settings(resync=86400, dry_run=True)
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What it would do, as logged."""
+def dry_run_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the log lines about planned changes."""
     return [each.message for each in caplog.records if each.message.startswith("would ")]
 
 
-def test_only_new_lines_are_logged_and_those_that_are_gone_are_forgotten(
+def test_a_planned_change_is_logged_again_only_after_it_disappeared(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What would be done again after it was not is news; each side has its own lines."""
+    """Each subject (proxy entries, firewall, one container) has its own set of lines."""
     log_changes = LogChanges()
     with caplog.at_level(logging.INFO):
         for lines in (["would a"], ["would a", "would b"], ["would b"], ["would a"]):
@@ -35,25 +35,25 @@ def test_only_new_lines_are_logged_and_those_that_are_gone_are_forgotten(
         log_changes.dry_run("6ba2", ["would c"])
         log_changes.forget("6ba2")
         log_changes.dry_run("6ba2", ["would c"])
-    assert said(caplog) == ["would a", "would b", "would a", "would a", "would c", "would c"]
+    assert dry_run_lines(caplog) == ["would a", "would b", "would a", "would a", "would c", "would c"]
 
 
-def test_a_dry_run_says_each_thing_once_as_long_as_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
-    """Full passes repeat nothing; what comes again after it had gone is logged again."""
-    world, meter = world_with(ATTACHED), Counter()
+def test_a_dry_run_logs_a_planned_change_once_across_full_passes(caplog: pytest.LogCaptureFixture) -> None:
+    """The line is logged again after the container died and started."""
+    world, meter = world_with(ATTACHED), RecordingMeter()
     line = f"would proxy {MON_CONTAINER} on eth0"
-    with caplog.at_level(logging.INFO), running(world, DRY, meter=meter) as controller:
-        eventually(lambda: line in said(caplog))
+    with caplog.at_level(logging.INFO), running_controller(world, DRY, meter=meter) as controller:
+        eventually(lambda: line in dry_run_lines(caplog))
         for _ in range(3):
             passes = meter.passes.count(True)
             controller.post(ResyncNow())
             eventually(lambda passes=passes: meter.passes.count(True) > passes)  # type: ignore[misc]
-        assert said(caplog) == [line]
+        assert dry_run_lines(caplog) == [line]
         world.containers[ATTACHED.id] = replace(ATTACHED, running=False)
         controller.post(event(ATTACHED, Change.DIED))
         passes = len(meter.passes)
         eventually(lambda: len(meter.passes) > passes)
         world.containers[ATTACHED.id] = ATTACHED
         controller.post(event(ATTACHED, Change.STARTED))
-        eventually(lambda: said(caplog) == [line, line])
+        eventually(lambda: dry_run_lines(caplog) == [line, line])
     assert not world.entries

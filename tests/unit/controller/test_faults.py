@@ -1,4 +1,4 @@
-"""Partial failure: what hangs, is refused or lost for one keeps nobody else waiting, and is said once."""
+"""Partial failure: one hanging or failing call delays nothing else, and is logged once."""
 
 import itertools
 import logging
@@ -25,7 +25,7 @@ from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import Container, FirewallRules, ProxyEntry
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import NEVER, World, event, running
+from tests.unit.controller.world import NEVER, World, event, running_controller
 
 CREATED = container(network="he_ipv6")
 ATTACHED = replace(CREATED, running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
@@ -35,67 +35,67 @@ SERVING = replace(ATTACHED, labels={**ATTACHED.labels, "ipv6.mapper.ports": "80"
 
 
 @dataclass
-class Faulty(World):
-    """A world in which single calls go wrong."""
+class FaultyWorld(World):
+    """A world in which inspections hang or fail, and the kernel refuses proxy entries."""
 
-    hanging: set[str] = field(default_factory=set)
-    """Containers whose looks hang, until `released`."""
-    unanswered: dict[str, MapperError] = field(default_factory=dict)
-    """Containers whose looks fail."""
-    refused: dict[ProxyEntry, int] = field(default_factory=dict)
-    """How often the kernel refuses to add an entry."""
+    hanging_inspections: set[str] = field(default_factory=set)
+    """IDs of containers whose inspection hangs until `released`."""
+    inspection_errors: dict[str, MapperError] = field(default_factory=dict)
+    """Errors of failing inspections, by container ID."""
+    refusals_left: dict[ProxyEntry, int] = field(default_factory=dict)
+    """How many more times the kernel refuses to add each entry."""
     released: threading.Event = field(default_factory=threading.Event)
 
     def container(self, container_id: str) -> Container | None:
-        """One container, unless it is one of those."""
-        if container_id in self.hanging:
+        """Inspect one container; hang or fail as configured."""
+        if container_id in self.hanging_inspections:
             self.released.wait(timeout=30)
-        if container_id in self.unanswered:
-            raise self.unanswered[container_id]
+        if container_id in self.inspection_errors:
+            raise self.inspection_errors[container_id]
         return super().container(container_id)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
-        """All but those that are refused."""
+        """Add all entries except the refused ones."""
         wanted = list(entries)
-        refused = [entry for entry in wanted if self.refused.get(entry, 0) > 0]
+        refused = [entry for entry in wanted if self.refusals_left.get(entry, 0) > 0]
         for entry in refused:
-            self.refused[entry] -= 1
+            self.refusals_left[entry] -= 1
         outcome = super().add_proxies([entry for entry in wanted if entry not in refused])
         error = KernelRefusedError(f"adding an entry: {ENOBUFS}")
         outcome.failed = dict.fromkeys(refused, error)
         return outcome
 
 
-def faulty(*containers: Container) -> Faulty:
-    """A world in which these containers are."""
-    return Faulty(containers={each.id: each for each in containers})
+def faulty_world(*containers: Container) -> FaultyWorld:
+    """Return a world with these containers."""
+    return FaultyWorld(containers={each.id: each for each in containers})
 
 
 @contextmanager
-def counted(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.01) -> Iterator[list[int]]:
-    """The failures in a row after which something waited, always as long here."""
-    counts: list[int] = []
+def record_failure_counts(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.01) -> Iterator[list[int]]:
+    """Yield the failure counts passed to the backoff; every delay is `seconds`."""
+    failure_counts: list[int] = []
 
     def delay(failures: int) -> float:
-        counts.append(failures)
+        failure_counts.append(failures)
         return seconds
 
     monkeypatch.setattr("dockeripv6mapper.backoff.delay", delay)
-    yield counts
+    yield failure_counts
 
 
-def said(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
-    """What was said of something, but for who asks for everything."""
+def logged(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
+    """Return the messages above DEBUG that contain `part`."""
     return [each.message for each in caplog.records if part in each.message and each.levelno > logging.DEBUG]
 
 
-def test_looks_that_hang_keep_no_other_container_waiting() -> None:
-    """As long as there are not as many as there are threads."""
-    world, hung = hanging(INSPECTION_THREADS - 1)
+def test_hanging_inspections_do_not_delay_other_containers() -> None:
+    """One inspection thread is still free."""
+    world, hanging = world_with_hanging_inspections(INSPECTION_THREADS - 1)
     try:
-        with running(world, NEVER) as controller:
-            eventually(lambda: world.written)
-            for each in hung:
+        with running_controller(world, NEVER) as controller:
+            eventually(lambda: world.kernel_writes)
+            for each in hanging:
                 controller.post(event(each, Change.OTHER))
             world.containers[ATTACHED.id] = ATTACHED
             controller.post(event(ATTACHED, Change.OTHER))
@@ -104,13 +104,13 @@ def test_looks_that_hang_keep_no_other_container_waiting() -> None:
         world.released.set()
 
 
-def test_looks_that_hang_keep_no_list_waiting() -> None:
-    """However many there are: what they would have told, it tells."""
-    world, hung = hanging(INSPECTION_THREADS)
+def test_hanging_inspections_do_not_delay_a_full_list() -> None:
+    """All inspection threads hang, and the list shows the new container."""
+    world, hanging = world_with_hanging_inspections(INSPECTION_THREADS)
     try:
-        with running(world, NEVER) as controller:
-            eventually(lambda: world.written)
-            for each in hung:
+        with running_controller(world, NEVER) as controller:
+            eventually(lambda: world.kernel_writes)
+            for each in hanging:
                 controller.post(event(each, Change.OTHER))
             world.containers[ATTACHED.id] = ATTACHED
             controller.post(ResyncNow())
@@ -119,30 +119,30 @@ def test_looks_that_hang_keep_no_list_waiting() -> None:
         world.released.set()
 
 
-def hanging(count: int) -> tuple[Faulty, list[Container]]:
-    """A world with so many containers whose looks hang."""
-    hung = [container(f"hung{number}") for number in range(count)]
-    world = faulty(*hung)
-    world.hanging = {each.id for each in hung}
+def world_with_hanging_inspections(count: int) -> tuple[FaultyWorld, list[Container]]:
+    """Return a world with `count` containers whose inspections hang, and these containers."""
+    hanging = [container(f"hanging{number}") for number in range(count)]
+    world = faulty_world(*hanging)
+    world.hanging_inspections = {each.id for each in hanging}
     world.lists_images = True
-    return world, hung
+    return world, hanging
 
 
-def test_a_list_that_hangs_keeps_no_container_waiting() -> None:
-    """Nor the lists of another kind; and the shutdown does not wait for it."""
-    world = faulty()
-    with running(world, NEVER) as controller:
-        eventually(lambda: world.written)
-        asked = threading.Event()
+def test_a_hanging_list_delays_neither_a_container_nor_the_shutdown() -> None:
+    """Several full passes are requested while the list hangs."""
+    world = faulty_world()
+    with running_controller(world, NEVER) as controller:
+        eventually(lambda: world.kernel_writes)
+        list_began = threading.Event()
 
         def hang() -> None:
-            asked.set()
+            list_began.set()
             world.released.wait(timeout=30)
 
-        world.listing = hang
+        world.before_list = hang
         for _ in range(3):
             controller.post(ResyncNow())
-        assert asked.wait(timeout=10)
+        assert list_began.wait(timeout=10)
         world.containers[ATTACHED.id] = ATTACHED
         controller.post(event(ATTACHED, Change.OTHER))
         eventually(lambda: ENTRY in world.entries)
@@ -150,38 +150,38 @@ def test_a_list_that_hangs_keeps_no_container_waiting() -> None:
     world.released.set()
 
 
-def test_an_entry_that_the_kernel_refuses_is_tried_again_and_soon(caplog: pytest.LogCaptureFixture) -> None:
-    """The others are there meanwhile; it is said when it begins and when it ends."""
-    world = faulty(ATTACHED, OTHER)
-    world.refused = {ENTRY: 3}
-    with caplog.at_level(logging.INFO), running(world, NEVER):
+def test_a_refused_proxy_entry_is_retried_before_the_next_full_pass(caplog: pytest.LogCaptureFixture) -> None:
+    """The failure is logged when it begins and when it ends; other entries are added meanwhile."""
+    world = faulty_world(ATTACHED, OTHER)
+    world.refusals_left = {ENTRY: 3}
+    with caplog.at_level(logging.INFO), running_controller(world, NEVER):
         eventually(lambda: OTHER_ENTRY in world.entries)
         assert ENTRY not in world.entries
         eventually(lambda: ENTRY in world.entries)
-        eventually(lambda: len(said(caplog, "adding an entry")) == 2)
-    begin, end = said(caplog, "adding an entry")
+        eventually(lambda: len(logged(caplog, "adding an entry")) == 2)
+    begin, end = logged(caplog, "adding an entry")
     assert begin.startswith("adding")
     assert end.startswith("no longer failing")
 
 
-def test_a_sysctl_that_the_kernel_refuses_is_tried_again_and_soon() -> None:
-    """Nothing waits for the next full pass."""
-    world = faulty()
+def test_a_refused_sysctl_is_retried_before_the_next_full_pass() -> None:
+    """The first write fails, and the retry succeeds."""
+    world = faulty_world()
     tries = itertools.count()
 
     def refuse_once(change: SysctlChange) -> None:
         if next(tries) == 0:
             raise KernelRefusedError(f"setting {change.key}: no")
 
-    world.writing = refuse_once
-    with running(world, NEVER):
+    world.on_write_sysctl = refuse_once
+    with running_controller(world, NEVER):
         eventually(lambda: world.sysctls.get("conf/eth0/proxy_ndp") == "1")
 
 
-def test_a_sysctl_that_is_refused_when_the_host_changes_is_tried_again_and_soon() -> None:
-    """Nothing else has changed that a pass would be made for."""
-    world = faulty()
-    with running(world, NEVER) as controller:
+def test_a_sysctl_refused_after_a_host_change_is_retried_before_the_next_full_pass() -> None:
+    """No other change causes a pass."""
+    world = faulty_world()
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: world.sysctls.get("conf/eth0/proxy_ndp") == "1")
         tries = itertools.count()
 
@@ -189,53 +189,60 @@ def test_a_sysctl_that_is_refused_when_the_host_changes_is_tried_again_and_soon(
             if next(tries) == 0:
                 raise KernelRefusedError(f"setting {change.key}: no")
 
-        world.writing = refuse_once
+        world.on_write_sysctl = refuse_once
         world.sysctls["conf/eth0/proxy_ndp"] = "0"
         controller.post(HostChanged())
         eventually(lambda: world.sysctls["conf/eth0/proxy_ndp"] == "1")
 
 
-def test_what_the_kernel_refuses_is_tried_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every try is one more failure in a row."""
-    world = faulty(ATTACHED)
-    world.refused = {ENTRY: 5}
-    with counted(monkeypatch) as counts, running(world, NEVER):
+def test_the_backoff_grows_with_each_refusal_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every attempt counts as one more failure in a row."""
+    world = faulty_world(ATTACHED)
+    world.refusals_left = {ENTRY: 5}
+    with record_failure_counts(monkeypatch) as failure_counts, running_controller(world, NEVER):
         eventually(lambda: ENTRY in world.entries)
-    assert counts[:3] == [1, 2, 3]
+    assert failure_counts[:3] == [1, 2, 3]
 
 
-def test_what_happens_to_others_puts_no_retry_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many containers come and go meanwhile."""
-    world = faulty(ATTACHED, OTHER)
-    world.refused = {ENTRY: 1000}
-    with counted(monkeypatch, 3600) as counts, running(world, NEVER) as controller:
-        eventually(lambda: counts)
+def test_events_of_other_containers_do_not_postpone_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other containers stop and start while the retry is pending."""
+    world = faulty_world(ATTACHED, OTHER)
+    world.refusals_left = {ENTRY: 1000}
+    with (
+        record_failure_counts(monkeypatch, 3600) as failure_counts,
+        running_controller(world, NEVER) as controller,
+    ):
+        eventually(lambda: failure_counts)
         for _ in range(3):
             controller.post(event(OTHER, Change.DIED))
             eventually(lambda: OTHER_ENTRY not in world.entries)
             controller.post(event(OTHER, Change.STARTED))
             eventually(lambda: OTHER_ENTRY in world.entries)
-    assert counts == [1]
+    assert failure_counts == [1]
 
 
-def test_an_entry_that_nobody_wants_any_more_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Its failure has ended with its container."""
-    world = faulty(ATTACHED)
-    world.refused = {ENTRY: 1000}
-    with caplog.at_level(logging.INFO), running(world, NEVER) as controller:
-        eventually(lambda: world.refused[ENTRY] < 1000)
+def test_a_refused_entry_is_not_retried_after_its_container_was_destroyed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The end of the failure is logged."""
+    world = faulty_world(ATTACHED)
+    world.refusals_left = {ENTRY: 1000}
+    with caplog.at_level(logging.INFO), running_controller(world, NEVER) as controller:
+        eventually(lambda: world.refusals_left[ENTRY] < 1000)
         del world.containers[ATTACHED.id]
         controller.post(event(ATTACHED, Change.DESTROYED))
-        eventually(lambda: said(caplog, "no longer failing: adding an entry"))
-        left = world.refused[ENTRY]
+        eventually(lambda: logged(caplog, "no longer failing: adding an entry"))
+        left = world.refusals_left[ENTRY]
         controller.post(event(OTHER, Change.OTHER))
-        eventually(lambda: OTHER.id in world.looked)
-    assert world.refused[ENTRY] == left
+        eventually(lambda: OTHER.id in world.inspected)
+    assert world.refusals_left[ENTRY] == left
 
 
-def test_a_firewall_that_fails_is_tried_again_and_soon(caplog: pytest.LogCaptureFixture) -> None:
-    """Not only with the next full pass."""
-    world = faulty(SERVING)
+def test_a_failed_firewall_write_is_retried_before_the_next_full_pass(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The failure is logged when it begins and when it ends."""
+    world = faulty_world(SERVING)
     tries = 0
 
     def fail_twice(_: FirewallRules) -> None:
@@ -243,133 +250,137 @@ def test_a_firewall_that_fails_is_tried_again_and_soon(caplog: pytest.LogCapture
         if (tries := tries + 1) <= 2:
             raise KernelRefusedError("running nft: busy")
 
-    world.filtering = fail_twice
-    with caplog.at_level(logging.INFO), running(world, NEVER):
+    world.on_write_firewall = fail_twice
+    with caplog.at_level(logging.INFO), running_controller(world, NEVER):
         eventually(lambda: world.firewall.openings)
-    assert len(said(caplog, "running nft: busy")) == 2
+    assert len(logged(caplog, "running nft: busy")) == 2
 
 
-def test_a_call_that_is_not_answered_is_no_engine_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said of that container, once, however often the others succeed in between."""
-    world = faulty(ATTACHED, OTHER)
-    world.unanswered = {CREATED.id: NoAnswerError("inspecting mon_container: the engine does not answer")}
-    with caplog.at_level(logging.INFO), running(world, NEVER) as controller:
-        eventually(lambda: world.written)
+def test_one_unanswered_call_does_not_count_as_an_unreachable_engine(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The failure is logged once for that container, although other calls succeed in between."""
+    world = faulty_world(ATTACHED, OTHER)
+    world.inspection_errors = {
+        CREATED.id: NoAnswerError("inspecting mon_container: the engine does not answer")
+    }
+    with caplog.at_level(logging.INFO), running_controller(world, NEVER) as controller:
+        eventually(lambda: world.kernel_writes)
         for _ in range(3):
-            world.looked.clear()
+            world.inspected.clear()
             controller.post(event(CREATED, Change.OTHER))
             controller.post(event(OTHER, Change.OTHER))
-            eventually(lambda: OTHER.id in world.looked)
-        eventually(lambda: said(caplog, "inspecting mon_container"))
-        world.unanswered = {}
-        eventually(lambda: said(caplog, "no longer failing"))
-    assert len(said(caplog, "inspecting mon_container")) == 2
-    assert not said(caplog, "away")
+            eventually(lambda: OTHER.id in world.inspected)
+        eventually(lambda: logged(caplog, "inspecting mon_container"))
+        world.inspection_errors = {}
+        eventually(lambda: logged(caplog, "no longer failing"))
+    assert len(logged(caplog, "inspecting mon_container")) == 2
+    assert not logged(caplog, "away")
 
 
-def test_a_containers_retries_become_rarer_whatever_succeeds_for_others(
+def test_success_for_one_container_does_not_reset_the_backoff_of_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also where the engine hangs up on just this one."""
-    world = faulty(replace(CREATED, running=True), OTHER)
+    """The engine closes the connection for this container only."""
+    world = faulty_world(replace(CREATED, running=True), OTHER)
 
     def hang_up(action: EndpointAction) -> None:
-        world.looked.clear()
+        world.inspected.clear()
         raise EngineUnavailableError(f"{action}: connection reset by peer")
 
-    world.failing = hang_up
-    with counted(monkeypatch) as counts, running(world, NEVER):
-        eventually(lambda: len(counts) > 4)
-    assert counts[:5] == [1, 2, 3, 4, 5]
+    world.on_action = hang_up
+    with record_failure_counts(monkeypatch) as failure_counts, running_controller(world, NEVER):
+        eventually(lambda: len(failure_counts) > 4)
+    assert failure_counts[:5] == [1, 2, 3, 4, 5]
 
 
-def test_an_engine_that_was_away_is_said_to_be_back_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Though several things failed meanwhile."""
-    world = faulty(ATTACHED, OTHER)
-    with caplog.at_level(logging.INFO), running(world, NEVER) as controller:
+def test_the_return_of_the_engine_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Two inspections failed while the engine was unreachable."""
+    world = faulty_world(ATTACHED, OTHER)
+    with caplog.at_level(logging.INFO), running_controller(world, NEVER) as controller:
         eventually(lambda: len(world.entries) == 2)
         gone = EngineUnavailableError("inspecting: connection refused")
-        world.unanswered = {ATTACHED.id: gone, OTHER.id: gone}
+        world.inspection_errors = {ATTACHED.id: gone, OTHER.id: gone}
         controller.post(event(ATTACHED, Change.OTHER))
         controller.post(event(OTHER, Change.OTHER))
-        eventually(lambda: said(caplog, "connection refused"))
-        world.unanswered = {}
+        eventually(lambda: logged(caplog, "connection refused"))
+        world.inspection_errors = {}
         controller.post(Subscribed())
-        eventually(lambda: said(caplog, "no longer failing: the engine is away"))
-    assert len(said(caplog, "connection refused")) == 1
-    assert len(said(caplog, "no longer failing: the engine is away")) == 1
+        eventually(lambda: logged(caplog, "no longer failing: the engine is away"))
+    assert len(logged(caplog, "connection refused")) == 1
+    assert len(logged(caplog, "no longer failing: the engine is away")) == 1
 
 
-def test_a_list_from_before_a_subscription_is_not_believed() -> None:
-    """Whatever happened between the two was told by nobody."""
-    world = faulty(OTHER)
-    with running(world, NEVER) as controller:
+def test_a_list_requested_before_a_resubscription_is_discarded() -> None:
+    """Events between the list and the subscription were lost."""
+    world = faulty_world(OTHER)
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: OTHER_ENTRY in world.entries)
-        begun, old = threading.Event(), threading.Event()
+        list_began, list_may_return = threading.Event(), threading.Event()
 
-        def hold() -> None:
-            world.listed = lambda: None
-            begun.set()
-            old.wait(timeout=10)
+        def block() -> None:
+            world.after_list = lambda: None
+            list_began.set()
+            list_may_return.wait(timeout=10)
 
-        world.listed = hold
+        world.after_list = block
         controller.post(ResyncNow())
-        assert begun.wait(timeout=10)
+        assert list_began.wait(timeout=10)
         world.containers[ATTACHED.id] = ATTACHED
-        world.looked.clear()
+        world.inspected.clear()
         controller.post(Subscribed())
         controller.post(event(OTHER, Change.OTHER))
-        eventually(lambda: world.looked)
-        old.set()
+        eventually(lambda: world.inspected)
+        list_may_return.set()
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_more_events_than_can_be_kept_are_made_good_by_a_look_at_everything(
+def test_a_queue_overflow_causes_a_full_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also those of containers of which no event was kept."""
+    """The list also shows a container whose start event was dropped."""
     monkeypatch.setattr("dockeripv6mapper.controller.queue.CAPACITY", 10)
-    world = faulty(OTHER)
-    with running(world, NEVER) as controller:
+    world = faulty_world(OTHER)
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: OTHER_ENTRY in world.entries)
-        resume, stopped = threading.Event(), threading.Event()
+        may_resume, loop_blocked = threading.Event(), threading.Event()
 
-        def hold(_: object) -> None:
-            stopped.set()
-            resume.wait(timeout=10)
+        def block(_: object) -> None:
+            loop_blocked.set()
+            may_resume.wait(timeout=10)
 
-        world.pruning = hold
+        world.on_prune = block
         controller.post(ResyncNow())
-        assert stopped.wait(timeout=10)
+        assert loop_blocked.wait(timeout=10)
         for _ in range(5000):
             controller.post(event(OTHER, Change.ATTACHED))
         world.containers[ATTACHED.id] = ATTACHED
         controller.post(event(ATTACHED, Change.STARTED))
-        world.pruning = lambda _: None
-        resume.set()
+        world.on_prune = lambda _: None
+        may_resume.set()
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_an_address_that_was_in_flight_in_vain_goes_to_the_container_that_takes_precedence() -> None:
-    """At once, though the engine does not show the other one: else each is refused as held by the other."""
+def test_the_address_of_a_failed_connect_goes_to_the_older_container() -> None:
+    """At once, although the inspection of the newer container hangs."""
     older = container("older", network="he_ipv6", suffix="5", created=1)
     newer = container("newer", network="he_ipv6", suffix="5", created=2)
-    world, acting, refused = faulty(newer), threading.Event(), threading.Event()
-    world.hanging = {newer.id}
+    world, action_began, action_may_fail = faulty_world(newer), threading.Event(), threading.Event()
+    world.hanging_inspections = {newer.id}
 
     def fail(action: EndpointAction) -> None:
         if action.container_id == newer.id:
-            acting.set()
-            refused.wait(timeout=20)
+            action_began.set()
+            action_may_fail.wait(timeout=20)
             raise EngineRefusedError("connecting newer: no")
 
-    world.failing = fail
-    with running(world, NEVER) as controller:
-        assert acting.wait(timeout=10)
+    world.on_action = fail
+    with running_controller(world, NEVER) as controller:
+        assert action_began.wait(timeout=10)
         world.containers[older.id] = older
         controller.post(event(older, Change.CREATED))
         controller.post(event(older, Change.OTHER))
-        eventually(lambda: older.id in world.looked)
-        refused.set()
+        eventually(lambda: older.id in world.inspected)
+        action_may_fail.set()
         eventually(lambda: [each.container_id for each in world.actions] == [older.id])
         world.released.set()

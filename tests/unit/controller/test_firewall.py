@@ -1,4 +1,4 @@
-"""Ports by label, seen from the controller: open while the container runs, and not a moment longer."""
+"""Ports by label, in the controller: a port is open only while its container runs."""
 
 import threading
 from dataclasses import replace
@@ -13,7 +13,7 @@ from dockeripv6mapper.model import FirewallRules, Opening, ProxyEntry
 from dockeripv6mapper.settings import DEFAULT_FWMARK, FirewallMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.world import NEVER, World, event, running
+from tests.unit.controller.world import NEVER, World, event, running_controller
 
 WEB = Opening(MON_CONTAINER, "tcp", 80, 80)
 SERVING = container(
@@ -21,34 +21,34 @@ SERVING = container(
 )
 
 SUCCESSOR = container("later", network="he_ipv6", suffix="3d:7a:30", created=2000, running=True)
-"""Wants the same address, and no port."""
+"""Wants the same address, and opens no port."""
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 
 
 def test_ports_are_open_while_the_container_runs() -> None:
-    """From its start to its death."""
+    """The die event closes them."""
     world = World(containers={SERVING.id: SERVING})
-    with running(world) as controller:
+    with running_controller(world) as controller:
         eventually(lambda: world.firewall.openings == {WEB})
         controller.post(event(SERVING, Change.DIED))
         eventually(lambda: not world.firewall.openings)
 
 
-def test_ports_are_closed_before_the_address_goes_to_another() -> None:
-    """A successor that asks for none has none open for an instant."""
+def test_ports_are_closed_before_the_successor_gets_the_address() -> None:
+    """No port is open when the successor, which opens none, is connected."""
     world = World(containers={SERVING.id: SERVING, SUCCESSOR.id: SUCCESSOR})
     open_at_connect: list[frozenset[Opening]] = []
-    with running(world) as controller:
+    with running_controller(world) as controller:
         eventually(lambda: world.firewall.openings == {WEB})
-        world.failing = lambda _: open_at_connect.append(world.firewall.openings)
+        world.on_action = lambda _: open_at_connect.append(world.firewall.openings)
         del world.containers[SERVING.id]
         controller.post(event(SERVING, Change.DESTROYED))
         eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
     assert open_at_connect == [frozenset()]
 
 
-def test_an_address_goes_to_nobody_while_its_ports_are_being_closed() -> None:
-    """However long that takes."""
+def test_the_successor_waits_while_the_ports_of_its_address_are_being_closed() -> None:
+    """The firewall command takes long."""
     world = World(containers={SERVING.id: SERVING, SUCCESSOR.id: SUCCESSOR})
     closing, closed = threading.Event(), threading.Event()
 
@@ -57,8 +57,8 @@ def test_an_address_goes_to_nobody_while_its_ports_are_being_closed() -> None:
             closing.set()
             closed.wait(timeout=10)
 
-    world.filtering = close_slowly
-    with running(world, NEVER) as controller:
+    world.on_write_firewall = close_slowly
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: world.firewall.openings == {WEB})
         del world.containers[SERVING.id]
         controller.post(event(SERVING, Change.DESTROYED))
@@ -69,18 +69,20 @@ def test_an_address_goes_to_nobody_while_its_ports_are_being_closed() -> None:
         eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
 
 
-def test_an_address_goes_to_nobody_while_its_ports_cannot_be_closed(caplog: pytest.LogCaptureFixture) -> None:
-    """Where closing fails they may be open still; it is tried again."""
+def test_the_successor_waits_while_closing_the_ports_of_its_address_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After a failed command the ports may still be open; the command is retried."""
     world = World(containers={SERVING.id: SERVING, SUCCESSOR.id: SUCCESSOR})
-    failed, mended = threading.Event(), threading.Event()
+    failed, repaired = threading.Event(), threading.Event()
 
     def fail_to_close(rules: FirewallRules) -> None:
-        if world.firewall.openings and not rules.openings and not mended.is_set():
+        if world.firewall.openings and not rules.openings and not repaired.is_set():
             failed.set()
             raise KernelRefusedError("running nft: timed out")
 
-    world.filtering = fail_to_close
-    with running(world, NEVER) as controller:
+    world.on_write_firewall = fail_to_close
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: world.firewall.openings == {WEB})
         del world.containers[SERVING.id]
         controller.post(event(SERVING, Change.DESTROYED))
@@ -88,42 +90,42 @@ def test_an_address_goes_to_nobody_while_its_ports_cannot_be_closed(caplog: pyte
         eventually(lambda: not world.entries)
         assert not world.actions
         eventually(lambda: "container later waits: what was open at" in caplog.text)
-        mended.set()
+        repaired.set()
         eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
 
 
-def test_what_an_earlier_process_opened_is_known_before_an_address_is_given_to_anybody() -> None:
-    """The container that had it may be gone."""
+def test_no_container_is_connected_before_the_firewall_table_was_read() -> None:
+    """An earlier process may have opened ports for a container that is gone."""
     world = World(
         containers={SUCCESSOR.id: SUCCESSOR}, firewall=FirewallRules(DEFAULT_FWMARK, frozenset({WEB}))
     )
-    looking, seen = threading.Event(), threading.Event()
+    read_began, read_may_return = threading.Event(), threading.Event()
 
-    def look_slowly() -> None:
-        looking.set()
-        seen.wait(timeout=10)
+    def read_slowly() -> None:
+        read_began.set()
+        read_may_return.wait(timeout=10)
 
-    world.looking_at_firewall = look_slowly
+    world.on_read_firewall = read_slowly
     open_at_connect: list[frozenset[Opening]] = []
-    world.failing = lambda _: open_at_connect.append(world.firewall.openings)
-    with running(world, NEVER):
-        assert looking.wait(timeout=10)
+    world.on_action = lambda _: open_at_connect.append(world.firewall.openings)
+    with running_controller(world, NEVER):
+        assert read_began.wait(timeout=10)
         assert not world.actions
-        seen.set()
+        read_may_return.set()
         eventually(lambda: world.actions)
     assert open_at_connect == [frozenset()]
 
 
-def test_a_firewall_that_takes_long_keeps_no_container_from_being_proxied() -> None:
-    """With `--firewall engine`, where no address has to be closed first."""
+def test_a_slow_firewall_command_does_not_delay_proxy_entries() -> None:
+    """With `--firewall engine`, an address need not be closed first."""
     world = World(containers={SERVING.id: SERVING})
     opened = threading.Event()
 
     def open_slowly(_: FirewallRules) -> None:
         opened.wait(timeout=10)
 
-    world.filtering = open_slowly
-    with running(world, NEVER):
+    world.on_write_firewall = open_slowly
+    with running_controller(world, NEVER):
         eventually(lambda: ENTRY in world.entries)
         assert not world.firewall.openings
         opened.set()
@@ -131,91 +133,91 @@ def test_a_firewall_that_takes_long_keeps_no_container_from_being_proxied() -> N
 
 
 @pytest.mark.parametrize("trouble", ["slow", "failing"])
-def test_nothing_answers_for_an_address_that_is_not_closed_yet(trouble: str) -> None:
-    """With `--firewall closed`, whatever the firewall's trouble is."""
+def test_an_entry_is_added_only_after_its_address_was_closed(trouble: str) -> None:
+    """With `--firewall closed`, whether the command is slow or fails."""
     world = World(containers={SERVING.id: SERVING})
-    tried, mended = threading.Event(), threading.Event()
+    tried, repaired = threading.Event(), threading.Event()
 
-    def have_trouble(_: FirewallRules) -> None:
+    def fail_or_block(_: FirewallRules) -> None:
         tried.set()
         if trouble == "slow":
-            mended.wait(timeout=10)
-        elif not mended.is_set():
+            repaired.wait(timeout=10)
+        elif not repaired.is_set():
             raise KernelRefusedError("running nft: timed out")
 
-    world.filtering = have_trouble
-    with running(world, Settings(firewall=FirewallMode.CLOSED, resync=86400)):
+    world.on_write_firewall = fail_or_block
+    with running_controller(world, Settings(firewall=FirewallMode.CLOSED, resync=86400)):
         assert tried.wait(timeout=10)
         assert not world.entries
-        mended.set()
+        repaired.set()
         eventually(lambda: ENTRY in world.entries)
         assert world.firewall.closed == {MON_CONTAINER}
 
 
-def test_a_port_that_is_being_closed_is_closed_before_the_daemon_ends() -> None:
-    """Nobody would close it until the next one starts."""
+def test_the_daemon_closes_pending_ports_before_it_exits() -> None:
+    """Otherwise the port would stay open until the next start of the daemon."""
     world = World(containers={SERVING.id: SERVING})
-    opening, go_on = threading.Event(), threading.Event()
+    opening, command_may_end = threading.Event(), threading.Event()
 
     def open_slowly(rules: FirewallRules) -> None:
         if rules.openings:
             opening.set()
-            go_on.wait(timeout=10)
+            command_may_end.wait(timeout=10)
 
-    world.filtering = open_slowly
-    with running(world, NEVER) as controller:
+    world.on_write_firewall = open_slowly
+    with running_controller(world, NEVER) as controller:
         assert opening.wait(timeout=10)
         controller.post(event(SERVING, Change.DIED))
         controller.post(Stop())
         eventually(lambda: not world.entries)
-        go_on.set()
+        command_may_end.set()
     assert not world.firewall.openings
 
 
-def test_looks_that_take_longer_than_a_full_pass_keep_no_port_from_being_opened() -> None:
-    """A change goes before the next look."""
+def test_a_firewall_change_goes_before_the_next_read_of_the_table() -> None:
+    """Reading the table takes longer than the interval between full passes."""
     world = World(containers={SERVING.id: replace(SERVING, running=False)})
-    looks = threading.Semaphore(0)
-    world.looking_at_firewall = lambda: looks.acquire(timeout=10)
-    with running(world, Settings(resync=0.02)) as controller:
-        looks.release()
-        eventually(lambda: world.written)
+    reads_allowed = threading.Semaphore(0)
+    world.on_read_firewall = lambda: reads_allowed.acquire(timeout=10)
+    with running_controller(world, Settings(resync=0.02)) as controller:
+        reads_allowed.release()
+        eventually(lambda: world.kernel_writes)
         world.containers[SERVING.id] = SERVING
         controller.post(event(SERVING, Change.STARTED))
         for _ in range(3):
-            looks.release()
+            reads_allowed.release()
         eventually(lambda: world.firewall.openings == {WEB})
-        looks.release(100)
+        reads_allowed.release(100)
 
 
-def test_forwarding_that_cannot_be_closed_for_long_keeps_no_container_waiting() -> None:
-    """It is switched on when that is done, and all else goes on meanwhile."""
+def test_slow_setting_of_the_forward_policy_does_not_delay_proxy_entries() -> None:
+    """Forwarding is switched on only after the policy was set."""
     world = World(containers={SERVING.id: SERVING})
     closed = threading.Event()
-    world.closing = lambda: closed.wait(timeout=10)
-    with running(world, NEVER):
+    world.on_close_forwarding = lambda: closed.wait(timeout=10)
+    with running_controller(world, NEVER):
         eventually(lambda: ENTRY in world.entries)
-        assert "conf/all/forwarding" not in world.written
+        assert "conf/all/forwarding" not in world.kernel_writes
         closed.set()
-        eventually(lambda: "conf/all/forwarding" in world.written)
+        eventually(lambda: "conf/all/forwarding" in world.kernel_writes)
 
 
-def test_a_starting_daemon_closes_nothing_for_a_moment() -> None:
-    """What the last process opened stays open until it is known what is wanted."""
+def test_a_starting_daemon_keeps_the_ports_of_the_last_process_open() -> None:
+    """Until image labels are known and the plan is certain."""
     world = World(containers={SERVING.id: SERVING}, firewall=FirewallRules(DEFAULT_FWMARK, frozenset({WEB})))
     applied: list[FirewallRules] = []
-    world.filtering = applied.append
-    with running(world, Settings(resync=0.05)):
-        eventually(lambda: world.written)
+    world.on_write_firewall = applied.append
+    with running_controller(world, Settings(resync=0.05)):
+        eventually(lambda: world.kernel_writes)
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         assert passes.wait(timeout=10)
     assert applied
     assert all(rules.openings == {WEB} for rules in applied)
 
 
-def test_a_firewall_that_fails_keeps_no_container_from_being_mapped(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said once, and tried again."""
+def test_a_failing_firewall_does_not_prevent_the_mapping(caplog: pytest.LogCaptureFixture) -> None:
+    """The failure is logged once and retried."""
     world = World(containers={SERVING.id: replace(SERVING, endpoints=())})
     tries = 0
 
@@ -224,23 +226,23 @@ def test_a_firewall_that_fails_keeps_no_container_from_being_mapped(caplog: pyte
         if (tries := tries + 1) <= 3:
             raise KernelRefusedError("running nft: not installed")
 
-    world.filtering = fail_three_times
-    with running(world, Settings(resync=0.05)):
+    world.on_write_firewall = fail_three_times
+    with running_controller(world, Settings(resync=0.05)):
         eventually(lambda: world.entries)
         eventually(lambda: world.firewall.openings == {WEB})
     assert caplog.text.count("running nft: not installed") == 1
 
 
-def test_ports_that_cannot_be_understood_are_one_warning_and_no_opening(
+def test_an_invalid_ports_label_causes_one_warning_and_opens_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The mapping stands."""
+    """The container is still mapped."""
     labels = {"ipv6.mapper.network": "he_ipv6", "ipv6.mapper.ports": "80,80-79"}
     world = World(containers={SERVING.id: replace(SERVING, labels=labels)})
-    with running(world, Settings(resync=0.05)):
+    with running_controller(world, Settings(resync=0.05)):
         eventually(lambda: world.entries)
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         assert passes.wait(timeout=10)
     assert not world.firewall.openings
     assert caplog.text.count("no port is opened: label ipv6.mapper.ports='80-79'") == 1
@@ -254,19 +256,19 @@ def test_ports_that_cannot_be_understood_are_one_warning_and_no_opening(
         (FirewallMode.OFF, set(), set()),
     ],
 )
-def test_the_mode_says_what_is_touched(
+def test_the_firewall_mode_decides_what_is_opened_and_closed(
     mode: FirewallMode, openings: set[Opening], closed: set[object]
 ) -> None:
-    """Only openings, also what is closed, or nothing at all."""
+    """`engine` only opens, `closed` opens and closes, `off` does neither."""
     world = World(containers={SERVING.id: SERVING})
-    with running(world, Settings(firewall=mode)):
+    with running_controller(world, Settings(firewall=mode)):
         eventually(lambda: world.entries)
         eventually(lambda: world.firewall.openings == openings and world.firewall.closed == closed)
 
 
-def test_a_dry_run_opens_nothing_and_says_what_it_would(caplog: pytest.LogCaptureFixture) -> None:
-    """As with everything else."""
+def test_a_dry_run_logs_an_opening_and_does_not_carry_it_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The log line names the address and port."""
     world = World(containers={SERVING.id: SERVING})
-    with caplog.at_level("INFO"), running(world, Settings(dry_run=True)):
+    with caplog.at_level("INFO"), running_controller(world, Settings(dry_run=True)):
         eventually(lambda: f"would open {WEB}" in caplog.text)
     assert not world.firewall.openings

@@ -1,4 +1,4 @@
-"""The firewall's jobs: one after the other, the most urgent first, and what is not certain meanwhile."""
+"""Firewall jobs: one at a time, the most urgent first; uncertain addresses count as exposed."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,8 +27,8 @@ TIMED_OUT = CommandTimeoutError("running nft: no end after 10 s")
 OPEN = FirewallRules(DEFAULT_FWMARK, frozenset({WEB}))
 
 
-class Table:
-    """A firewall table that is brought to plans, and whose commands a test ends."""
+class TableHarness:
+    """A `FirewallTable` without a worker: a test ends each job by hand."""
 
     def __init__(self, mode: FirewallMode = FirewallMode.ENGINE) -> None:
         self._settings = Settings(firewall=mode)
@@ -45,7 +45,7 @@ class Table:
         whole: bool = False,
         spared: tuple[IPv6Address, ...] = (),
     ) -> None:
-        """Bring the table to what containers need."""
+        """Apply the plan for these containers."""
         self._facts = facts(*containers, of_host=host or builders.host())
         self._spared = Spared(undecided=frozenset(spared))
         self._desired.update(self._facts, [*self._facts.containers, *self._desired.forgotten(self._facts)])
@@ -59,7 +59,7 @@ class Table:
         self.table.apply(plan, observed=True, whole=whole)
 
     def end(self, value: object = None, error: Exception | None = None) -> FirewallJob:
-        """End the command that runs."""
+        """End the current job; return it."""
         (job,) = self.jobs
         self.jobs.clear()
         self.table.ended(job, value, error)
@@ -67,32 +67,32 @@ class Table:
         return job
 
     def end_all(self, rules: FirewallRules | None = None) -> list[type[FirewallJob]]:
-        """End all jobs well, a look with `rules`; returns their kinds."""
+        """End all jobs successfully, reads of the table with `rules`; return their types."""
         kinds = []
         while self.jobs:
-            looks = isinstance(self.jobs[0], ListFirewall)
-            kinds.append(type(self.end((rules or FirewallRules()) if looks else [])))
+            reads = isinstance(self.jobs[0], ListFirewall)
+            kinds.append(type(self.end((rules or FirewallRules()) if reads else [])))
         return kinds
 
     def exposes(self, *addresses: IPv6Address) -> Iterable[bool]:
-        """Whether more may be let through to addresses than is wanted."""
+        """For each address, whether it may be open to more than is wanted."""
         exposed = self.table.exposed()
         return [each in exposed for each in addresses]
 
 
-def test_before_the_first_look_any_address_may_be_open() -> None:
-    """To whomever an earlier process opened it. Where nft cannot be run, none has opened anything."""
+def test_every_address_counts_as_exposed_before_the_first_read() -> None:
+    """An earlier process may have opened ports; where nft cannot run, none can have."""
     for error in (None, KernelRefusedError("running nft: not installed")):
-        table = Table()
+        table = TableHarness()
         table.apply(whole=True)
         assert table.exposes(MON_CONTAINER, NGINX) == [True, True]
         table.end(FirewallRules(), error)
         assert table.exposes(MON_CONTAINER, NGINX) == [False, False]
 
 
-def test_a_first_look_that_does_not_end_is_made_again_before_any_address_is_given_away() -> None:
-    """It has shown nothing, whether a label asks for a port or not."""
-    table = Table()
+def test_every_address_counts_as_exposed_until_a_first_read_that_timed_out_succeeds() -> None:
+    """The failed read is retried, even if no label opens a port."""
+    table = TableHarness()
     table.apply(whole=True)
     table.end(error=TIMED_OUT)
     assert table.exposes(MON_CONTAINER) == [True]
@@ -103,9 +103,9 @@ def test_a_first_look_that_does_not_end_is_made_again_before_any_address_is_give
     assert not table.table.failing
 
 
-def test_in_a_table_that_cannot_be_listed_any_address_may_be_open() -> None:
-    """Until it was built anew, whatever was known of it before."""
-    table = Table()
+def test_every_address_counts_as_exposed_while_the_table_cannot_be_read() -> None:
+    """Until the table is written anew."""
+    table = TableHarness()
     table.apply(SERVING, whole=True)
     table.end_all()
     table.apply(SERVING, whole=True)
@@ -115,9 +115,9 @@ def test_in_a_table_that_cannot_be_listed_any_address_may_be_open() -> None:
     assert table.exposes(NGINX) == [False]
 
 
-def test_an_nft_that_neither_lists_nor_writes_keeps_no_container_from_being_mapped() -> None:
-    """There is nothing to wait for; what cannot be written is tried again."""
-    table = Table()
+def test_no_address_counts_as_exposed_if_nft_can_neither_read_nor_write() -> None:
+    """Waiting would not help; the write is retried."""
+    table = TableHarness()
     table.apply(whole=True)
     table.end(None)
     assert table.exposes(MON_CONTAINER) == [True]
@@ -126,17 +126,17 @@ def test_an_nft_that_neither_lists_nor_writes_keeps_no_container_from_being_mapp
     assert table.table.failing
 
 
-def test_a_table_that_only_closes_is_removed_by_a_daemon_that_closes_nothing() -> None:
-    """A look shows what is closed, and not on which uplinks."""
-    table = Table()
+def test_closed_addresses_of_an_earlier_daemon_are_removed_in_mode_engine() -> None:
+    """A read shows which addresses are closed, but not on which uplinks."""
+    table = TableHarness()
     table.apply(whole=True)
     table.end(FirewallRules(closed=frozenset({MON_CONTAINER})))
     assert table.jobs == [WriteFirewall(FirewallRules(DEFAULT_FWMARK))]
 
 
-def test_what_is_closed_for_a_container_of_which_too_little_is_known_stays_closed() -> None:
-    """A table that only closes is not an empty one."""
-    table = Table(FirewallMode.CLOSED)
+def test_a_closed_address_of_an_undecided_container_stays_closed() -> None:
+    """The address is kept in the written table although no container needs it."""
+    table = TableHarness(FirewallMode.CLOSED)
     table.apply(whole=True, spared=(NGINX,))
     table.end(FirewallRules(closed=frozenset({NGINX})))
     (job,) = table.jobs
@@ -144,9 +144,9 @@ def test_what_is_closed_for_a_container_of_which_too_little_is_known_stays_close
     assert job.rules.closed == {NGINX}
 
 
-def test_a_write_that_fails_is_nobodys_concern_once_nothing_is_wanted() -> None:
-    """Nothing is left to be tried again."""
-    table = Table()
+def test_a_failed_write_is_not_retried_when_no_opening_is_wanted_any_more() -> None:
+    """The container has stopped."""
+    table = TableHarness()
     table.apply(SERVING, whole=True)
     table.end(FirewallRules())
     assert isinstance(table.end(error=TIMED_OUT), WriteFirewall)
@@ -156,9 +156,9 @@ def test_a_write_that_fails_is_nobodys_concern_once_nothing_is_wanted() -> None:
     assert not table.table.failing
 
 
-def test_what_an_earlier_process_opened_is_open_until_it_was_closed() -> None:
-    """Not only until that is under way."""
-    table = Table()
+def test_an_opening_of_an_earlier_process_counts_as_exposed_until_the_write_ends() -> None:
+    """A write in progress is not enough."""
+    table = TableHarness()
     table.apply(whole=True)
     table.end(OPEN)
     assert table.exposes(MON_CONTAINER, NGINX) == [True, False]
@@ -166,9 +166,9 @@ def test_what_an_earlier_process_opened_is_open_until_it_was_closed() -> None:
     assert table.exposes(MON_CONTAINER) == [False]
 
 
-def test_what_is_being_opened_for_a_container_that_has_ended_meanwhile_may_be_open() -> None:
-    """The command is under way, and is not called back."""
-    table = Table()
+def test_an_opening_being_written_counts_as_exposed_after_its_container_stopped() -> None:
+    """The running command is not cancelled."""
+    table = TableHarness()
     table.apply(whole=True)
     table.end_all()
     table.apply(SERVING)
@@ -177,9 +177,9 @@ def test_what_is_being_opened_for_a_container_that_has_ended_meanwhile_may_be_op
     assert table.exposes(MON_CONTAINER) == [True]
 
 
-def test_what_a_command_that_failed_was_to_open_may_be_open() -> None:
-    """It may have been carried out; the next look tells."""
-    table = Table()
+def test_an_opening_of_a_failed_write_counts_as_exposed_until_the_next_read() -> None:
+    """The command may have taken effect before it failed."""
+    table = TableHarness()
     table.apply(SERVING, whole=True)
     table.end(FirewallRules())
     table.end(error=TIMED_OUT)
@@ -190,13 +190,15 @@ def test_what_a_command_that_failed_was_to_open_may_be_open() -> None:
     assert table.exposes(MON_CONTAINER) == [False]
 
 
-@pytest.mark.parametrize("trouble", ["no look yet", "another uplink", "a command that failed"])
-def test_an_address_is_closed_where_the_table_says_so_for_every_uplink(trouble: str) -> None:
-    """As it was seen or written last, and not after a failure."""
-    table = Table(FirewallMode.CLOSED)
+@pytest.mark.parametrize("trouble", ["not read yet", "another uplink", "a command that failed"])
+def test_an_address_counts_as_unclosed_without_a_read_on_a_new_uplink_or_after_a_failure(
+    trouble: str,
+) -> None:
+    """It counts as closed only if the last read or write says so for every uplink."""
+    table = TableHarness(FirewallMode.CLOSED)
     table.apply(SERVING, whole=True)
     assert table.table.unclosed() == {MON_CONTAINER}
-    if trouble == "no look yet":
+    if trouble == "not read yet":
         return
     table.end_all()
     assert table.table.unclosed() == set()
@@ -214,26 +216,26 @@ def test_an_address_is_closed_where_the_table_says_so_for_every_uplink(trouble: 
     assert table.table.unclosed() == {MON_CONTAINER}
 
 
-def test_nothing_has_to_be_closed_where_there_is_no_uplink() -> None:
-    """From where it could be reached."""
-    table, alone = Table(FirewallMode.CLOSED), replace(builders.host(), default_route_links=())
+def test_no_address_counts_as_exposed_on_a_host_without_uplink() -> None:
+    """Without an uplink, the addresses cannot be reached from outside."""
+    table, alone = TableHarness(FirewallMode.CLOSED), replace(builders.host(), default_route_links=())
     table.apply(SERVING, host=alone, whole=True)
     table.end_all()
     assert table.exposes(MON_CONTAINER) == [False]
 
 
-def test_a_table_of_which_nothing_is_wanted_is_written_after_the_first_look() -> None:
-    """It may have rules that cannot be read; a write of nothing removes them."""
-    table = Table()
+def test_an_empty_table_is_written_once_after_the_first_read() -> None:
+    """The table may contain rules that cannot be parsed; writing an empty table removes them."""
+    table = TableHarness()
     table.apply(whole=True)
     assert table.end_all() == [ListFirewall, WriteFirewall]
     table.apply(whole=True)
     assert table.end_all() == []
 
 
-def test_the_hooks_are_looked_at_as_soon_as_there_is_something_to_let_through() -> None:
-    """And at each full pass after that, not at each change."""
-    table = Table()
+def test_hooks_are_checked_after_the_first_opening_and_at_each_full_pass() -> None:
+    """Later changes of the openings do not cause a check."""
+    table = TableHarness()
     table.apply(whole=True)
     table.end_all()
     table.apply(SERVING)
@@ -244,22 +246,22 @@ def test_the_hooks_are_looked_at_as_soon_as_there_is_something_to_let_through() 
     assert set(table.end_all(OPEN)) == {WriteFirewall, ListFirewall, PutHooks}
 
 
-def test_looks_and_hooks_take_turns_and_a_change_goes_first() -> None:
-    """Each full pass wants both again, however long they take."""
-    table = Table()
+def test_reads_and_hook_checks_alternate_and_a_write_goes_first() -> None:
+    """Each full pass requests both again, however long they take."""
+    table = TableHarness()
     table.apply(SERVING, whole=True)
     order = []
     for _ in range(6):
-        looks = isinstance(table.jobs[0], ListFirewall)
-        order.append(type(table.end(OPEN if looks else [])))
+        reads = isinstance(table.jobs[0], ListFirewall)
+        order.append(type(table.end(OPEN if reads else [])))
         table.apply(SERVING, whole=True)
     assert order[:2] == [ListFirewall, WriteFirewall]
     assert {ListFirewall, PutHooks} <= set(order[2:])
 
 
-def test_hooks_that_fail_are_nobodys_concern_once_nothing_is_let_through() -> None:
-    """Nothing is left to be tried again."""
-    table = Table()
+def test_a_failed_hook_check_is_not_retried_when_no_opening_is_wanted_any_more() -> None:
+    """The container has stopped."""
+    table = TableHarness()
     table.apply(SERVING, whole=True)
     table.end(FirewallRules())
     table.end()

@@ -1,4 +1,4 @@
-"""Changes of the host by others: a plan is made from what is there when it is carried out."""
+"""Changes of the host by other programs: plans use the host's state at the time of the change."""
 
 import logging
 import threading
@@ -21,8 +21,8 @@ from dockeripv6mapper.settings import FirewallMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.test_observers import Counter
-from tests.unit.controller.world import NEVER, World, event, running
+from tests.unit.controller.test_observers import RecordingMeter
+from tests.unit.controller.world import NEVER, World, event, running_controller
 
 FORWARDING, ACCEPT_RA = "conf/all/forwarding", "conf/eth0/accept_ra"
 ROUTED = container(network="he_ipv6")
@@ -31,41 +31,41 @@ ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 
 
 def fail_to_observe() -> None:
-    """As where netlink fails."""
+    """Fail as netlink does when its buffer is full."""
     raise KernelRefusedError("observing links: no buffer space")
 
 
-def test_accept_ra_that_changes_while_the_policy_is_set_is_set_before_forwarding() -> None:
-    """The kernel would delete the host's default route (networkd sets it to 1 at boot)."""
+def test_accept_ra_changed_during_the_policy_command_is_corrected_before_forwarding() -> None:
+    """Otherwise the kernel deletes the default route (networkd sets accept_ra to 1 at boot)."""
     world = World(sysctls={ACCEPT_RA: "0"}, containers={ROUTED.id: ROUTED})
-    world.closing = lambda: world.sysctls.update({ACCEPT_RA: "1"})
-    with running(world, NEVER):
-        eventually(lambda: FORWARDING in world.written)
-    assert world.written.index(ACCEPT_RA) < world.written.index(FORWARDING)
+    world.on_close_forwarding = lambda: world.sysctls.update({ACCEPT_RA: "1"})
+    with running_controller(world, NEVER):
+        eventually(lambda: FORWARDING in world.kernel_writes)
+    assert world.kernel_writes.index(ACCEPT_RA) < world.kernel_writes.index(FORWARDING)
 
 
-def test_nothing_is_changed_on_a_host_that_was_never_observed() -> None:
-    """It may forward already, by a policy of its own; and its links' accept_ra are not known."""
-    world = World(sysctls={ACCEPT_RA: "1"}, containers={RUNNING.id: RUNNING}, observing=fail_to_observe)
-    passes = Counter()
-    with running(world, Settings(resync=0.05), meter=passes):
-        eventually(lambda: passes.passes.count(True) > 3)
-    assert world.written == []
+def test_no_sysctl_is_written_before_the_host_was_observed() -> None:
+    """The links and their accept_ra are unknown, and the host may forward by its own policy."""
+    world = World(sysctls={ACCEPT_RA: "1"}, containers={RUNNING.id: RUNNING}, on_observe=fail_to_observe)
+    meter = RecordingMeter()
+    with running_controller(world, Settings(resync=0.05), meter=meter):
+        eventually(lambda: meter.passes.count(True) > 3)
+    assert world.kernel_writes == []
 
 
-def test_with_firewall_closed_no_address_is_given_before_the_host_was_observed() -> None:
-    """On which uplinks it has to be closed is not known."""
-    world = World(containers={ROUTED.id: ROUTED}, observing=fail_to_observe)
-    passes = Counter()
-    with running(world, Settings(resync=0.05, firewall=FirewallMode.CLOSED), meter=passes):
-        eventually(lambda: passes.passes.count(True) > 3)
+def test_with_firewall_closed_no_container_is_connected_before_the_host_was_observed() -> None:
+    """The uplinks on which the address must be closed are unknown."""
+    world = World(containers={ROUTED.id: ROUTED}, on_observe=fail_to_observe)
+    meter = RecordingMeter()
+    with running_controller(world, Settings(resync=0.05, firewall=FirewallMode.CLOSED), meter=meter):
+        eventually(lambda: meter.passes.count(True) > 3)
         assert world.actions == []
-        world.observing = lambda: None
+        world.on_observe = lambda: None
         eventually(lambda: world.actions)
 
 
 def test_a_refused_sysctl_is_not_retried_by_each_firewall_command() -> None:
-    """Containers with ports start and stop all the time; retries have their own backoff."""
+    """Containers with ports start and stop often; retries have their own backoff."""
     serving = replace(RUNNING, labels={**RUNNING.labels, "ipv6.mapper.ports": "80"})
     refused: list[str] = []
 
@@ -73,13 +73,13 @@ def test_a_refused_sysctl_is_not_retried_by_each_firewall_command() -> None:
         refused.append(change.key)
         raise KernelRefusedError("read-only file system")
 
-    world = World(containers={serving.id: serving}, sysctls={ACCEPT_RA: "1"}, writing=refuse)
+    world = World(containers={serving.id: serving}, sysctls={ACCEPT_RA: "1"}, on_write_sysctl=refuse)
     written: list[FirewallRules] = []
-    world.filtering = written.append
-    with running(world, NEVER) as controller:
+    world.on_write_firewall = written.append
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: world.firewall.openings)
         before, commands = len(refused), len(written)
-        world.observing = fail_to_observe
+        world.on_observe = fail_to_observe
         for _ in range(5):
             controller.post(event(serving, Change.DIED))
             eventually(lambda: not world.firewall.openings)
@@ -89,8 +89,8 @@ def test_a_refused_sysctl_is_not_retried_by_each_firewall_command() -> None:
     assert len(refused) <= before + 1
 
 
-def test_a_sysctl_of_a_link_that_a_new_network_names_is_read_before_it_is_written() -> None:
-    """It is right already."""
+def test_the_sysctls_of_an_uplink_from_a_new_network_label_are_read_before_they_are_written() -> None:
+    """They already have the right value, so none is written."""
     eth1 = Link("eth1", 3, neighbour_discovery=True)
     host = replace(builders.host(), links={"eth0": builders.UPLINK, "eth1": eth1})
     right = {
@@ -100,21 +100,21 @@ def test_a_sysctl_of_a_link_that_a_new_network_names_is_read_before_it_is_writte
     labelled = builders.network(
         "other", IPv6Network("2001:db8:1::/80"), labels={"ipv6.mapper.uplink": "eth1"}
     )
-    passes = Counter()
-    with running(world, NEVER, meter=passes) as controller:
+    meter = RecordingMeter()
+    with running_controller(world, NEVER, meter=meter) as controller:
         eventually(lambda: ENTRY in world.entries)
-        world.networks_there = (*world.networks_there, labelled)
-        before = len(passes.passes)
+        world.engine_networks = (*world.engine_networks, labelled)
+        before = len(meter.passes)
         controller.post(NetworksChanged())
-        eventually(lambda: len(passes.passes) > before)
-    assert world.written == []
+        eventually(lambda: len(meter.passes) > before)
+    assert world.kernel_writes == []
 
 
-def test_without_the_right_to_set_sysctls_each_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """However many containers come and go."""
-    world, passes = World(), Counter()
-    with running(world, replace(NEVER, sysctl=False), meter=passes) as controller:
-        eventually(lambda: passes.passes)
+def test_with_no_sysctl_each_wrong_sysctl_causes_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """However many containers are created and destroyed."""
+    world, meter = World(), RecordingMeter()
+    with running_controller(world, replace(NEVER, sysctl=False), meter=meter) as controller:
+        eventually(lambda: meter.passes)
         for number in range(3):
             one = replace(ROUTED, id=f"container-{number}")
             world.containers[one.id] = one
@@ -126,48 +126,48 @@ def test_without_the_right_to_set_sysctls_each_is_warned_of_once(caplog: pytest.
     assert [each.levelno for each in lines] == [logging.WARNING]
 
 
-class Refusing(World):
-    """A kernel that adds no proxy entry."""
+class RefusingKernel(World):
+    """A kernel that refuses every proxy entry."""
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
-        """Refuse each."""
+        """Refuse every entry."""
         return Outcome(failed={entry: KernelRefusedError("no") for entry in entries})
 
 
-def state(world: World) -> HostState:
-    """The host of a world."""
+def host_state(world: World) -> HostState:
+    """Return the `HostState` of a world."""
     return HostState(world, Settings(), LogChanges(), watch=lambda _: None, ask=lambda _: None)
 
 
-def test_a_refused_entry_of_a_held_container_still_counts_as_failing() -> None:
-    """A full pass plans nothing for it."""
-    host = state(Refusing())
+def test_a_refused_entry_of_an_undecided_container_still_counts_as_failing() -> None:
+    """A full pass plans nothing for that container."""
+    host = host_state(RefusingKernel())
     host.apply(ProxyPlan(add=(ENTRY,)), lambda _: True, set())
     host.apply(ProxyPlan(), lambda _: False, set())
     assert host.failing
 
 
-def test_an_entry_that_waited_for_the_firewall_is_added_once() -> None:
-    """A second try would take it for another program's, and it would never be removed."""
-    host = state(World())
+def test_an_entry_withheld_for_the_firewall_is_added_once() -> None:
+    """A second attempt would find the entry, treat it as foreign, and never remove it."""
+    host = host_state(World())
     host.apply(ProxyPlan(add=(ENTRY,)), lambda _: True, {MON_CONTAINER})
     host.apply(ProxyPlan(add=(ENTRY,)), lambda _: True, set())
     host.add_withheld({ENTRY}, set())
     assert host.count == 1
 
 
-def test_a_creation_is_handled_by_the_thread_that_delivers_it_while_the_loop_waits() -> None:
-    """And by the loop, in order, while that is at work."""
+def test_a_create_event_is_handled_by_the_delivering_thread_while_the_loop_is_idle() -> None:
+    """While the loop is busy, the loop handles the event, in order."""
     world = World(lists_images=True)
     threads: list[str] = []
 
-    class Where(Counter):
+    class ThreadRecorder(RecordingMeter):
         def event(self, _lag: float) -> None:
             threads.append(threading.current_thread().name)
 
     created = replace(event(ROUTED, Change.CREATED), at=0.0)
-    with running(world, NEVER, meter=Where()) as controller:
-        eventually(lambda: world.written)
+    with running_controller(world, NEVER, meter=ThreadRecorder()) as controller:
+        eventually(lambda: world.kernel_writes)
         world.containers[ROUTED.id] = ROUTED
 
         def is_handled_here() -> bool:
@@ -176,19 +176,19 @@ def test_a_creation_is_handled_by_the_thread_that_delivers_it_while_the_loop_wai
 
         eventually(is_handled_here)
         eventually(lambda: world.actions)
-        resume, stopped = threading.Event(), threading.Event()
+        may_resume, loop_blocked = threading.Event(), threading.Event()
 
-        def hold(_known: object) -> None:
-            stopped.set()
-            resume.wait(timeout=10)
+        def block(_known: object) -> None:
+            loop_blocked.set()
+            may_resume.wait(timeout=10)
 
-        world.pruning = hold
+        world.on_prune = block
         controller.post(ResyncNow())
-        assert stopped.wait(timeout=10)
+        assert loop_blocked.wait(timeout=10)
         before = len(threads)
         controller.deliver(created)
         assert len(threads) == before
-        world.pruning = lambda _: None
-        resume.set()
+        world.on_prune = lambda _: None
+        may_resume.set()
         eventually(lambda: len(threads) > before)
         assert threads[-1] != threading.current_thread().name

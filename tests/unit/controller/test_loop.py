@@ -1,4 +1,4 @@
-"""The controller: from messages to actions, whatever is late, lost or failing."""
+"""The controller: from messages to actions, also with late, lost or failing answers."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint
-from tests.unit.controller.world import NEVER, World, event, running, world_with
+from tests.unit.controller.world import NEVER, World, event, running_controller, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 CREATED = container(network="he_ipv6")
@@ -26,41 +26,41 @@ RUNNING = replace(CREATED, running=True)
 OTHER = IPv6Address("2001:470:b080:103:1::77")
 
 
-def test_a_container_that_ran_before_the_daemon_is_mapped_at_its_start() -> None:
+def test_a_container_that_was_running_before_the_daemon_is_mapped() -> None:
     """It is in the first list."""
     world = world_with(RUNNING)
-    with running(world):
+    with running_controller(world):
         eventually(lambda: ENTRY in world.entries)
     assert [type(action) for action in world.actions] == [Connect]
 
 
-def test_a_container_is_proxied_as_soon_as_the_engine_has_attached_it() -> None:
-    """It is looked at afterwards."""
+def test_a_container_is_proxied_before_the_inspection_after_its_connect() -> None:
+    """The result of the connect is enough to add the entry."""
     world = world_with(RUNNING)
-    held = threading.Event()
-    world.looking = lambda: held.wait(timeout=10)
-    with running(world):
+    inspection_allowed = threading.Event()
+    world.on_inspect = lambda: inspection_allowed.wait(timeout=10)
+    with running_controller(world):
         eventually(lambda: ENTRY in world.entries)
-        assert not world.looked
-        held.set()
-        eventually(lambda: world.looked)
+        assert not world.inspected
+        inspection_allowed.set()
+        eventually(lambda: world.inspected)
 
 
-def test_a_lost_event_is_made_good_by_the_next_full_pass() -> None:
-    """Nothing depends on having heard of it."""
+def test_the_next_full_pass_repairs_a_lost_event() -> None:
+    """Neither the start event nor the destroy event arrives."""
     world = World()
-    with running(world, Settings(resync=0.2)):
-        eventually(lambda: world.written)
+    with running_controller(world, Settings(resync=0.2)):
+        eventually(lambda: world.kernel_writes)
         world.containers[RUNNING.id] = RUNNING
         eventually(lambda: ENTRY in world.entries)
         del world.containers[RUNNING.id]
         eventually(lambda: not world.entries)
 
 
-def test_entries_that_vanish_come_back() -> None:
-    """A change of the uplink is reason enough to look."""
+def test_deleted_entries_and_sysctls_are_restored_after_a_host_change() -> None:
+    """A netlink notification causes a new observation of the host."""
     world = world_with(RUNNING)
-    with running(world) as controller:
+    with running_controller(world) as controller:
         eventually(lambda: ENTRY in world.entries)
         world.entries.clear()
         world.sysctls.clear()
@@ -68,17 +68,17 @@ def test_entries_that_vanish_come_back() -> None:
         eventually(lambda: ENTRY in world.entries and world.sysctls.get("conf/all/forwarding") == "1")
 
 
-def test_somebody_elses_entry_stays() -> None:
-    """And an old one of ours that nobody wants goes."""
+def test_a_foreign_entry_stays_and_a_stale_entry_of_ours_is_removed() -> None:
+    """At the first full pass."""
     foreign, stale = ProxyEntry(NGINX, "eth0"), ProxyEntry(MON_CONTAINER, "eth0")
     world = World(entries={foreign: False, stale: True})
-    with running(world):
+    with running_controller(world):
         eventually(lambda: stale not in world.entries)
     assert world.entries == {foreign: False}
 
 
-def test_a_refused_action_is_tried_again_and_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said when it begins and when it ends, not at every try."""
+def test_a_refused_action_is_retried_and_delays_no_other_container(caplog: pytest.LogCaptureFixture) -> None:
+    """The failure is logged when it begins and when it ends, not at every attempt."""
     other = container("nginx", network="he_ipv6", running=True)
     world = world_with(RUNNING, other)
     tries = 0
@@ -88,19 +88,19 @@ def test_a_refused_action_is_tried_again_and_keeps_nobody_waiting(caplog: pytest
         if action.container_id == RUNNING.id and (tries := tries + 1) < 3:
             raise EngineRefusedError("connecting mon_container to he_ipv6: no")
 
-    world.failing = fail_twice
-    with caplog.at_level(logging.INFO), running(world):
+    world.on_action = fail_twice
+    with caplog.at_level(logging.INFO), running_controller(world):
         eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
         eventually(lambda: ENTRY in world.entries)
-    said = [each.message for each in caplog.records if "connecting mon_container" in each.message]
-    assert len([each for each in said if each.startswith("connecting")]) == 1
-    assert len([each for each in said if each.startswith("no longer failing")]) == 1
+    messages = [each.message for each in caplog.records if "connecting mon_container" in each.message]
+    assert len([each for each in messages if each.startswith("connecting")]) == 1
+    assert len([each for each in messages if each.startswith("no longer failing")]) == 1
 
 
-def test_an_action_that_hangs_holds_up_neither_the_others_nor_the_shutdown(
+def test_a_hanging_action_delays_neither_other_containers_nor_the_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It waits on a worker's thread, and the next process finishes what it began."""
+    """It blocks only its worker thread, and the next process finishes the action."""
     monkeypatch.setattr("dockeripv6mapper.controller.loop.DRAIN_SECONDS", 0.1)
     other = container("nginx", network="he_ipv6", running=True)
     world = world_with(RUNNING, other)
@@ -110,15 +110,15 @@ def test_an_action_that_hangs_holds_up_neither_the_others_nor_the_shutdown(
         if action.container_id == RUNNING.id:
             released.wait(timeout=30)
 
-    world.failing = hang
-    with running(world):
+    world.on_action = hang
+    with running_controller(world):
         eventually(lambda: ProxyEntry(NGINX, "eth0") in world.entries)
         assert ENTRY not in world.entries
     released.set()
 
 
-def test_many_actions_that_hang_keep_no_question_waiting() -> None:
-    """As many as there are threads for actions: others are looked at and forgotten all the same."""
+def test_hanging_actions_on_all_threads_do_not_delay_an_inspection() -> None:
+    """Inspections have threads of their own."""
     hanging = [container(f"hang{number}", network="he_ipv6", running=True) for number in range(9)]
     attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
     world = world_with(attached, *hanging)
@@ -127,9 +127,9 @@ def test_many_actions_that_hang_keep_no_question_waiting() -> None:
     def hang(_: EndpointAction) -> None:
         released.wait(timeout=30)
 
-    world.failing = hang
+    world.on_action = hang
     try:
-        with running(world) as controller:
+        with running_controller(world) as controller:
             eventually(lambda: ENTRY in world.entries)
             del world.containers[attached.id]
             controller.post(event(attached, Change.OTHER))
@@ -140,22 +140,22 @@ def test_many_actions_that_hang_keep_no_question_waiting() -> None:
 
 
 @pytest.mark.parametrize("change", [event(RUNNING, Change.OTHER), NetworksChanged()])
-def test_an_action_that_did_nothing_is_not_repeated_at_once(change: Message) -> None:
-    """Until something about the container or the networks changes, or the next full pass."""
+def test_an_action_without_effect_is_repeated_only_after_a_change(change: Message) -> None:
+    """A change of the container or of the networks; an endpoint event is not enough."""
     world = world_with(RUNNING)
-    world.inert = True
-    with running(world, NEVER) as controller:
+    world.actions_without_effect = True
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: world.actions)
         controller.post(event(RUNNING, Change.ATTACHED))
-        eventually(lambda: world.looked.count(RUNNING.id) > 1)
+        eventually(lambda: world.inspected.count(RUNNING.id) > 1)
         assert len(world.actions) == 1
-        world.inert = False
+        world.actions_without_effect = False
         controller.post(change)
         eventually(lambda: ENTRY in world.entries)
 
 
-def refusing(world: World, times: float = math.inf) -> list[EndpointAction]:
-    """Have the engine refuse so many actions; what is tried is in the list."""
+def refuse_actions(world: World, times: float = math.inf) -> list[EndpointAction]:
+    """Refuse the first `times` actions; return the list of attempted actions, which grows."""
     tries: list[EndpointAction] = []
 
     def refuse(action: EndpointAction) -> None:
@@ -163,152 +163,152 @@ def refusing(world: World, times: float = math.inf) -> list[EndpointAction]:
         if len(tries) <= times:
             raise EngineRefusedError("moving mon_container: address already in use")
 
-    world.failing = refuse
+    world.on_action = refuse
     return tries
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever failed may be tried again at once."""
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every backoff delay zero."""
     monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 0.0)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("no_backoff")
 @pytest.mark.parametrize("change", [NetworksChanged(), ResyncNow(), event(RUNNING, Change.OTHER)])
-def test_a_move_that_was_refused_twice_is_not_tried_again_before_something_changes(change: Message) -> None:
-    """Each try takes the container off its network for a moment."""
+def test_a_move_refused_twice_is_retried_only_after_a_change_or_a_resync(change: Message) -> None:
+    """Each attempt disconnects the container for a moment."""
     world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
-    tries = refusing(world)
-    with running(world, Settings(resync=0.05)) as controller:
+    tries = refuse_actions(world)
+    with running_controller(world, Settings(resync=0.05)) as controller:
         eventually(lambda: len(tries) == 2)
         passes: list[object] = []
-        world.pruning = passes.append
+        world.on_prune = passes.append
         eventually(lambda: len(passes) > 3)
         assert len(tries) == 2
         controller.post(change)
         eventually(lambda: len(tries) > 2)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_move_that_somebody_was_in_the_way_of_for_a_moment_is_tried_again() -> None:
-    """Somebody who was gone before it was known what address it had."""
+@pytest.mark.usefixtures("no_backoff")
+def test_a_move_refused_once_is_retried() -> None:
+    """A holder may have released the address before it was ever inspected."""
     world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
-    refusing(world, times=1)
-    with running(world, NEVER):
+    refuse_actions(world, times=1)
+    with running_controller(world, NEVER):
         eventually(lambda: ENTRY in world.entries)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_refused_move_is_tried_again_when_another_gives_the_address_up() -> None:
-    """It was not known who had it when the move was tried."""
+@pytest.mark.usefixtures("no_backoff")
+def test_a_refused_move_is_retried_when_the_holder_of_the_address_is_destroyed() -> None:
+    """The holder was unknown when the move was attempted."""
     waiting = replace(RUNNING, endpoints=(endpoint(NGINX),))
     holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
     world = world_with(waiting)
     tries: list[EndpointAction] = []
 
-    def refuse_while_held(action: EndpointAction) -> None:
+    def refuse_while_holder_exists(action: EndpointAction) -> None:
         tries.append(action)
         if len(tries) <= 2 or holder.id in world.containers:
             raise EngineRefusedError("moving mon_container: address already in use")
 
-    world.failing = refuse_while_held
-    with running(world, NEVER) as controller:
+    world.on_action = refuse_while_holder_exists
+    with running_controller(world, NEVER) as controller:
         eventually(lambda: len(tries) == 2)
         world.containers[holder.id] = holder
         controller.post(event(holder, Change.OTHER))
-        eventually(lambda: holder.id in world.looked)
+        eventually(lambda: holder.id in world.inspected)
         del world.containers[holder.id]
         controller.post(event(holder, Change.DESTROYED))
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_containers_whose_names_were_swapped_unseen_are_given_each_others_addresses() -> None:
-    """The newer one makes way, the older one is moved, and then the newer one gets its own."""
+def test_two_containers_with_swapped_names_exchange_their_addresses() -> None:
+    """The newer is disconnected, the older is moved, and then the newer is connected."""
     older = replace(RUNNING, endpoints=(endpoint(NGINX, NGINX, ours=True),))
     newer = container("nginx", network="he_ipv6", running=True, created=2000)
     newer = replace(newer, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER, ours=True),))
     world = world_with(older, newer)
-    with running(world):
+    with running_controller(world):
         eventually(lambda: world.entries.keys() == {ENTRY, ProxyEntry(NGINX, "eth0")})
     assert [type(action) for action in world.actions] == [Vacate, Reconnect, Connect]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_container_that_cannot_make_way_is_asked_to_twice() -> None:
-    """Each try takes it off its network for a moment."""
+@pytest.mark.usefixtures("no_backoff")
+def test_a_refused_vacate_is_attempted_twice() -> None:
+    """Each attempt disconnects the container for a moment."""
     older = replace(RUNNING, endpoints=(endpoint(NGINX, NGINX, ours=True),))
     newer = container("nginx", network="he_ipv6", running=True, created=2000)
     newer = replace(newer, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER, ours=True),))
     world = world_with(older, newer)
-    tries = refusing(world)
+    tries = refuse_actions(world)
     passes: list[object] = []
-    with running(world, Settings(resync=0.05)):
+    with running_controller(world, Settings(resync=0.05)):
         eventually(lambda: len(tries) == 2)
-        world.pruning = passes.append
+        world.on_prune = passes.append
         eventually(lambda: len(passes) > 3)
     assert [type(action) for action in tries] == [Vacate, Vacate]
 
 
-def test_a_full_pass_that_is_asked_for_while_everything_is_listed_lists_it_again() -> None:
-    """That list may be older than what the pass was asked for."""
+def test_a_full_pass_requested_during_a_list_causes_another_list() -> None:
+    """The running list may be older than the reason for the request."""
     world = World()
-    listed, go_on = threading.Event(), threading.Event()
+    list_made, list_may_return = threading.Event(), threading.Event()
 
-    def arrive_late() -> None:
-        listed.set()
-        assert go_on.wait(timeout=10)
+    def return_late() -> None:
+        list_made.set()
+        assert list_may_return.wait(timeout=10)
 
-    world.listed = arrive_late
-    with running(world) as controller:
-        assert listed.wait(timeout=10)
+    world.after_list = return_late
+    with running_controller(world) as controller:
+        assert list_made.wait(timeout=10)
         controller.post(ResyncNow())
         controller.post(event(container("nginx"), Change.OTHER))
-        eventually(lambda: world.looked)
+        eventually(lambda: world.inspected)
         world.containers[RUNNING.id] = RUNNING
-        go_on.set()
+        list_may_return.set()
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_what_an_earlier_process_began_is_finished_first() -> None:
-    """Before anything else is asked for that container."""
+def test_an_unfinished_action_of_an_earlier_process_is_restored_first() -> None:
+    """Before any other action on that container."""
     world = world_with(RUNNING)
-    world.begun = {RUNNING.id}
-    with running(world):
+    world.unfinished_actions = {RUNNING.id}
+    with running_controller(world):
         eventually(lambda: ENTRY in world.entries)
     assert [type(action) for action in world.actions] == [Restore, Connect]
 
 
 @pytest.mark.parametrize("change", [Change.OTHER, Change.DIED])
-def test_what_was_begun_is_not_forgotten_where_an_event_is_newer_than_the_first_list(change: Change) -> None:
-    """Nothing is known of the container then but that it is there, or that it was."""
+def test_the_journal_entry_of_a_container_survives_an_event_during_the_first_list(change: Change) -> None:
+    """The container is not in the cache yet, but it must not be pruned."""
     world = world_with(RUNNING)
-    listed, looking, pruned = threading.Event(), threading.Event(), threading.Event()
+    list_made, inspection_began, pruned = threading.Event(), threading.Event(), threading.Event()
     kept: list[bool] = []
 
-    def arrive_late() -> None:
-        listed.set()
-        assert looking.wait(timeout=10)
+    def return_late() -> None:
+        list_made.set()
+        assert inspection_began.wait(timeout=10)
 
-    def look_later() -> None:
-        looking.set()
+    def inspect_slowly() -> None:
+        inspection_began.set()
         assert pruned.wait(timeout=10)
 
     def prune(known: Collection[str]) -> None:
         kept.append(RUNNING.id in known)
         pruned.set()
 
-    world.listed, world.looking, world.pruning = arrive_late, look_later, prune
-    with running(world) as controller:
-        assert listed.wait(timeout=10)
+    world.after_list, world.on_inspect, world.on_prune = return_late, inspect_slowly, prune
+    with running_controller(world) as controller:
+        assert list_made.wait(timeout=10)
         controller.post(event(RUNNING, change))
         eventually(pruned.is_set)
         assert kept == [True]
 
 
-def test_an_image_that_cannot_be_looked_at_for_now_is_not_asked_for_all_the_time(
+def test_a_failed_image_inspection_is_retried_with_backoff(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is tried again after a while, and then the container is mapped."""
+    """The container is mapped once the inspection succeeds."""
     monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 0.3)
     world = world_with(RUNNING)
     tries = 0
@@ -318,24 +318,24 @@ def test_an_image_that_cannot_be_looked_at_for_now_is_not_asked_for_all_the_time
         if (tries := tries + 1) < 3:
             raise EngineRefusedError("inspecting image: server error")
 
-    world.inspecting = fail_twice
-    with running(world, Settings(resync=0.05)):
+    world.on_inspect_image = fail_twice
+    with running_controller(world, Settings(resync=0.05)):
         eventually(lambda: ENTRY in world.entries)
     assert tries == 3
 
 
-def test_an_engine_that_goes_away_changes_nothing_and_is_spoken_of_once(
+def test_an_unreachable_engine_removes_nothing_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Everything stays, and what the kernel loses meanwhile is put back."""
+    """Entries that the kernel loses meanwhile are restored."""
     world = world_with(RUNNING)
 
     def away() -> None:
         raise EngineUnavailableError("listing containers: connection refused")
 
-    with caplog.at_level(logging.WARNING), running(world) as controller:
+    with caplog.at_level(logging.WARNING), running_controller(world) as controller:
         eventually(lambda: ENTRY in world.entries)
-        world.listing = away
+        world.before_list = away
         controller.post(StreamLost(EngineUnavailableError("the engine ended the event stream")))
         world.entries.clear()
         controller.post(HostChanged())
@@ -343,8 +343,8 @@ def test_an_engine_that_goes_away_changes_nothing_and_is_spoken_of_once(
     assert len([each for each in caplog.records if "keeping everything" in each.message]) == 1
 
 
-def test_an_engine_that_comes_back_is_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever backed off while it was away need not wait any longer."""
+def test_a_new_subscription_retries_failed_actions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backoff of an hour is cut short."""
     monkeypatch.setattr("dockeripv6mapper.backoff.delay", lambda _: 3600.0)
     world = world_with(RUNNING)
     tried = threading.Event()
@@ -353,38 +353,38 @@ def test_an_engine_that_comes_back_is_asked_again_at_once(monkeypatch: pytest.Mo
         tried.set()
         raise EngineUnavailableError("connecting mon_container: connection refused")
 
-    world.failing = away
-    with running(world) as controller:
+    world.on_action = away
+    with running_controller(world) as controller:
         assert tried.wait(timeout=10)
-        world.failing = lambda _: None
+        world.on_action = lambda _: None
         controller.post(Subscribed())
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_nothing_is_concluded_before_the_engine_was_listed() -> None:
-    """Entries of an earlier process stay while the engine cannot be reached."""
+def test_entries_of_an_earlier_process_stay_until_the_first_list_succeeds() -> None:
+    """The engine is unreachable."""
     world = World(entries={ENTRY: True})
-    listed = threading.Event()
+    list_made = threading.Event()
 
     def away() -> None:
-        listed.set()
+        list_made.set()
         raise EngineUnavailableError("listing containers: no such file")
 
-    world.listing = away
-    with running(world) as controller:
-        assert listed.wait(timeout=10)
+    world.before_list = away
+    with running_controller(world) as controller:
+        assert list_made.wait(timeout=10)
         controller.post(HostChanged())
-        eventually(lambda: world.written)
+        eventually(lambda: world.kernel_writes)
     assert world.entries == {ENTRY: True}
 
 
-def test_a_network_that_appears_lifts_the_refusal() -> None:
-    """Whoever named it is evaluated anew."""
+def test_a_container_is_mapped_when_its_missing_network_appears() -> None:
+    """Containers that name the network are decided again."""
     world = world_with(RUNNING)
-    world.networks_there = ()
-    with running(world) as controller:
-        eventually(lambda: world.written)
-        world.networks_there = (builders.network(),)
+    world.engine_networks = ()
+    with running_controller(world) as controller:
+        eventually(lambda: world.kernel_writes)
+        world.engine_networks = (builders.network(),)
         controller.post(NetworksChanged())
         eventually(lambda: ENTRY in world.entries)
 
@@ -392,25 +392,25 @@ def test_a_network_that_appears_lifts_the_refusal() -> None:
 def test_a_refusal_is_one_warning_with_container_label_value_and_reason(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """However often it is evaluated."""
+    """It is logged once, although each full pass decides again."""
     world = world_with(container(network="nope"))
-    with caplog.at_level(logging.INFO), running(world, Settings(resync=0.05)):
-        eventually(lambda: world.written)
+    with caplog.at_level(logging.INFO), running_controller(world, Settings(resync=0.05)):
+        eventually(lambda: world.kernel_writes)
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         assert passes.wait(timeout=10)
     (warning,) = [each.message for each in caplog.records if each.levelno == logging.WARNING]
     for part in ("mon_container", "ipv6.mapper.network", "'nope'", "network-not-found"):
         assert part in warning
 
 
-def test_a_stopped_container_gives_its_address_up_to_a_holder_and_gets_it_back() -> None:
-    """It could not be started in between."""
+def test_a_stopped_container_releases_its_address_to_a_holder_and_gets_it_back() -> None:
+    """While the other container has the address, the stopped one could not start with it."""
     stopped = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
     holder = container("holder", running=True, created=2000, endpoints=(endpoint(MON_CONTAINER),))
     world = world_with(stopped)
-    with running(world) as controller:
-        eventually(lambda: world.written)
+    with running_controller(world) as controller:
+        eventually(lambda: world.kernel_writes)
         world.containers[holder.id] = holder
         controller.post(event(holder, Change.STARTED))
         eventually(lambda: [type(action) for action in world.actions] == [Release])
@@ -419,76 +419,76 @@ def test_a_stopped_container_gives_its_address_up_to_a_holder_and_gets_it_back()
         eventually(lambda: [type(action) for action in world.actions] == [Release, Connect])
 
 
-def test_a_container_at_another_address_is_moved_and_the_old_entry_goes() -> None:
-    """With everything proxied, the old address had an entry too."""
+def test_a_container_at_another_address_is_moved() -> None:
+    """Only the new address has an entry afterwards."""
     world = world_with(replace(RUNNING, endpoints=(endpoint(NGINX),)))
-    with running(world):
+    with running_controller(world):
         eventually(lambda: world.entries.keys() == {ENTRY})
     assert [type(action) for action in world.actions] == [Reconnect]
 
 
-def test_a_dry_run_changes_nothing_and_says_what_it_would_do(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither endpoints nor entries nor sysctls."""
+def test_a_dry_run_logs_the_plan_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It writes no endpoints, entries or sysctls."""
     world = world_with(RUNNING, container("nginx", running=True, endpoints=(endpoint(NGINX),)))
     world.entries = {ProxyEntry(NGINX, "eth0"): True}
-    with caplog.at_level(logging.INFO), running(world, Settings(dry_run=True)):
+    with caplog.at_level(logging.INFO), running_controller(world, Settings(dry_run=True)):
         eventually(lambda: "would stop proxying" in caplog.text)
     assert "would connect container mon_container to network he_ipv6" in caplog.text
     assert not world.actions
-    assert not world.written
+    assert not world.kernel_writes
     assert world.entries == {ProxyEntry(NGINX, "eth0"): True}
 
 
-def test_a_daemon_that_starts_takes_no_entry_away_for_a_moment() -> None:
-    """Images are not known then: what they decide about stays as the last process left it."""
+def test_a_starting_daemon_never_removes_an_entry_that_is_still_wanted() -> None:
+    """Image labels are unknown at first, so the entries of the last process are kept."""
     attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
     world = world_with(attached)
     world.entries = {ENTRY: True}
-    with running(world, Settings(resync=0.05)):
-        eventually(lambda: world.written)
+    with running_controller(world, Settings(resync=0.05)):
+        eventually(lambda: world.kernel_writes)
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         assert passes.wait(timeout=10)
     assert world.entries == {ENTRY: True}
-    assert not world.removed
+    assert not world.removed_entries
 
 
-def test_somebody_elses_entry_that_went_away_is_replaced() -> None:
-    """What was seen of it is not believed when its address is wanted again."""
+def test_a_deleted_foreign_entry_is_replaced_by_ours() -> None:
+    """An earlier observation of the entry does not count when the address is wanted again."""
     attached = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
     world = world_with(attached)
     world.entries = {ENTRY: False}
-    with running(world) as controller:
-        eventually(lambda: world.written)
+    with running_controller(world) as controller:
+        eventually(lambda: world.kernel_writes)
         world.entries.clear()
         controller.post(event(attached, Change.STARTED))
         eventually(lambda: world.entries == {ENTRY: True})
 
 
-def test_a_misspelt_label_is_remarked_upon_though_nothing_else_is_asked_for(
+def test_a_misspelt_label_alone_causes_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once, with the nearest that exists."""
+    """The warning suggests the nearest existing label."""
     world = world_with(container(other_labels={"ipv6.mapper.netwrok": "he_ipv6"}))
-    with caplog.at_level(logging.WARNING), running(world, Settings(resync=0.05)):
+    with caplog.at_level(logging.WARNING), running_controller(world, Settings(resync=0.05)):
         eventually(lambda: "did you mean ipv6.mapper.network?" in caplog.text)
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         assert passes.wait(timeout=10)
     assert caplog.text.count("did you mean") == 1
 
 
-def test_a_label_that_is_the_images_own_is_said_not_to_count(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever wonders why nothing happens finds it in the log."""
+def test_an_ignored_image_label_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The log explains why the container is not mapped."""
     world = world_with(CREATED)
-    world.images_there = {builders.IMAGE: {"ipv6.mapper.network": "he_ipv6"}}
-    with caplog.at_level(logging.INFO), running(world):
+    world.engine_images = {builders.IMAGE: {"ipv6.mapper.network": "he_ipv6"}}
+    with caplog.at_level(logging.INFO), running_controller(world):
         eventually(lambda: "is its image's own, and does not count" in caplog.text)
     assert not world.actions
 
 
-def test_an_unexpected_error_ends_a_turn_and_not_the_daemon(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said, and the next full pass makes good what was missed."""
+def test_an_unexpected_error_does_not_end_the_daemon(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the next full pass completes the work."""
     world = world_with(RUNNING)
     errors = iter([RuntimeError("a bug")])
 
@@ -496,33 +496,33 @@ def test_an_unexpected_error_ends_a_turn_and_not_the_daemon(caplog: pytest.LogCa
         for error in errors:
             raise error
 
-    world.pruning = fail_once
-    with running(world):
+    world.on_prune = fail_once
+    with running_controller(world):
         eventually(lambda: ENTRY in world.entries)
     assert "a bug" in caplog.text
 
 
-def test_an_image_that_cannot_be_looked_at_exposes_nobody() -> None:
-    """Its labels are unknown, so the container's do not count."""
+def test_a_container_whose_image_is_unknown_is_not_mapped() -> None:
+    """Its labels may be the image's own, so they do not count."""
     world = world_with(RUNNING)
-    world.images_there = {}
-    with running(world, Settings(resync=0.05)):
-        eventually(lambda: world.written)
+    world.engine_images = {}
+    with running_controller(world, Settings(resync=0.05)):
+        eventually(lambda: world.kernel_writes)
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         assert passes.wait(timeout=10)
     assert not world.actions
     assert not world.entries
 
 
-def test_two_new_containers_that_want_one_address_are_not_both_attached() -> None:
-    """The second is decided on while the first one's connect runs."""
+def test_only_one_of_two_new_containers_that_want_one_address_is_connected() -> None:
+    """The second is decided while the connect of the first is in flight."""
     world, hanging = World(lists_images=True), threading.Event()
-    world.failing = lambda _: hanging.wait(timeout=20)
+    world.on_action = lambda _: hanging.wait(timeout=20)
     second = container("second", network="he_ipv6", suffix="3d:7a:30", created=CREATED.created + 1)
     other = container("nginx", network="he_ipv6")
-    with running(world, NEVER) as controller:
-        eventually(lambda: world.written)
+    with running_controller(world, NEVER) as controller:
+        eventually(lambda: world.kernel_writes)
         for each in (CREATED, second, other):
             world.containers[each.id] = each
             controller.post(event(each, Change.CREATED))
@@ -531,20 +531,20 @@ def test_two_new_containers_that_want_one_address_are_not_both_attached() -> Non
     assert second.id not in {action.container_id for action in world.actions}
 
 
-def test_whoever_is_being_connected_keeps_the_address_from_one_of_the_same_second() -> None:
-    """However the two sort: both would be configured with it, and one could not be started."""
+def test_an_address_in_flight_is_refused_to_a_container_created_in_the_same_second() -> None:
+    """Whichever of them sorts first: otherwise one of them could not be started."""
     first = container("one", container_id="b", network="he_ipv6", suffix="7")
     second = container("two", container_id="a", network="he_ipv6", suffix="7")
     world = World(lists_images=True)
     answered = threading.Event()
-    world.failing = lambda _: answered.wait(timeout=10)
-    with running(world, Settings(resync=60)) as controller:
-        eventually(lambda: world.written)
+    world.on_action = lambda _: answered.wait(timeout=10)
+    with running_controller(world, Settings(resync=60)) as controller:
+        eventually(lambda: world.kernel_writes)
         for each in (first, second):
             world.containers[each.id] = each
             controller.post(event(each, Change.CREATED))
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         controller.post(ResyncNow())
         assert passes.wait(timeout=10)
         answered.set()
@@ -552,30 +552,32 @@ def test_whoever_is_being_connected_keeps_the_address_from_one_of_the_same_secon
     assert [action.container_id for action in world.actions] == [first.id]
 
 
-def test_only_what_is_ours_is_announced() -> None:
-    """Once, when its entry is made; an entry of somebody else's is none of our business."""
+def test_only_entries_that_we_added_are_announced() -> None:
+    """Each is announced once, when it is added; a foreign entry never is."""
     other = container("nginx", network="he_ipv6", running=True)
     world = world_with(RUNNING, other)
     world.entries = {ProxyEntry(NGINX, "eth0"): False}
     announced: list[ProxyEntry] = []
-    world.announcing = announced.extend
-    with running(world, Settings(resync=0.05)):
+    world.on_announce = announced.extend
+    with running_controller(world, Settings(resync=0.05)):
         eventually(lambda: len(world.actions) == 2 and ENTRY in world.entries)
         passes = threading.Event()
-        world.listing = passes.set
+        world.before_list = passes.set
         assert passes.wait(timeout=10)
     assert announced == [ENTRY]
 
 
-def test_an_announcement_that_fails_is_one_warning_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
-    """Without CAP_NET_RAW, everything else is done all the same."""
+def test_a_failed_announcement_causes_one_warning_and_the_entries_are_added(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As without CAP_NET_RAW."""
     other = container("nginx", network="he_ipv6", running=True)
     world = world_with(RUNNING, other)
 
     def refuse(_: Iterable[ProxyEntry]) -> None:
         raise KernelRefusedError("announcing: Operation not permitted")
 
-    world.announcing = refuse
-    with running(world):
+    world.on_announce = refuse
+    with running_controller(world):
         eventually(lambda: len(world.entries) == 2)
     assert caplog.text.count("announcing: Operation not permitted") == 1

@@ -13,7 +13,7 @@ def contents(queue: Queue) -> list[Message]:
 
 
 def filled(*messages: Message) -> Queue:
-    """A queue with room for two messages, after these were put."""
+    """Return a queue of capacity two after these messages were put."""
     queue = Queue(capacity=2)
     for message in messages:
         queue.put(message)
@@ -21,17 +21,17 @@ def filled(*messages: Message) -> Queue:
 
 
 def test_messages_are_taken_in_their_order() -> None:
-    """As long as they are few."""
+    """First in, first out, below the capacity."""
     assert contents(filled(EVENT, Subscribed())) == [EVENT, Subscribed()]
 
 
 def test_events_beyond_its_capacity_become_one_relist() -> None:
-    """However many there are."""
+    """A thousand events leave two events and one `Overflowed`."""
     assert contents(filled(*[EVENT] * 1000)) == [EVENT, EVENT, Overflowed()]
 
 
-def test_an_event_after_an_overflow_was_taken_is_kept() -> None:
-    """The relist may not show it."""
+def test_an_event_that_arrives_after_the_overflow_was_taken_is_kept() -> None:
+    """The relist may be older than the event."""
     queue = filled(*[EVENT] * 5)
     contents(queue)
     queue.put(EVENT)

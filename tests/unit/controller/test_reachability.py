@@ -1,4 +1,4 @@
-"""What the daemon says of a network that it maps into and that lets nothing in."""
+"""The warning about a network that lets no traffic in from outside."""
 
 import threading
 from dataclasses import replace
@@ -7,37 +7,37 @@ import pytest
 
 from dockeripv6mapper.model import Network
 from dockeripv6mapper.settings import Settings
-from tests.unit.controller.world import World, running
+from tests.unit.controller.world import World, running_controller
 from tests.unit.doctor.builders import HE_IPV6, mapped
 
 NAT = replace(HE_IPV6, gateway_mode="nat")
 OFTEN = Settings(resync=0.05)
 
 
-def world(network: Network, ports: str | None = None) -> World:
-    """A world with one mapped container on a network."""
+def world_on(network: Network, ports: str | None = None) -> World:
+    """Return a world with one container mapped to `network`."""
     web = mapped(network=network)
     if ports is not None:
         web = replace(web, labels={**web.labels, "ipv6.mapper.ports": ports})
-    return World(containers={web.id: web}, networks_there=(network,))
+    return World(containers={web.id: web}, engine_networks=(network,))
 
 
 def warnings(there: World, caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged of the network after several full passes."""
+    """Return the warnings about the network after three full passes."""
     passes = threading.Semaphore(0)
-    there.listing = passes.release
-    with running(there, OFTEN):
+    there.before_list = passes.release
+    with running_controller(there, OFTEN):
         for _ in range(3):
             assert passes.acquire(timeout=10)
     return [each.message for each in caplog.records if "nothing from outside gets in" in each.message]
 
 
 @pytest.mark.parametrize("network", [NAT, replace(HE_IPV6, internal=True)], ids=["nat", "internal"])
-def test_a_network_that_lets_nothing_in_is_warned_of_once(
+def test_a_network_that_lets_nothing_in_causes_one_short_warning(
     network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In one line that can be read at a glance, and that names what shows the fix."""
-    there = world(network)
+    """It is one line of at most 200 characters, and names `doctor`."""
+    there = world_on(network)
     (line,) = warnings(there, caplog)
     assert "DockerIPV6Mapper.py doctor" in line
     assert len(line) <= 200
@@ -46,8 +46,8 @@ def test_a_network_that_lets_nothing_in_is_warned_of_once(
 @pytest.mark.parametrize(
     ("network", "ports"), [(replace(NAT, gateway_mode="routed"), None), (HE_IPV6, None), (NAT, "80")]
 )
-def test_a_network_that_lets_something_in_is_not_warned_of(
+def test_a_network_that_lets_traffic_in_causes_no_warning(
     network: Network, ports: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In another mode, on an engine that has no modes, or where a label opens ports."""
-    assert warnings(world(network, ports), caplog) == []
+    """A routed network, an engine without gateway modes, and a label that opens a port."""
+    assert warnings(world_on(network, ports), caplog) == []

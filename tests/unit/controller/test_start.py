@@ -1,4 +1,4 @@
-"""The start of a daemon: what an earlier one left stays, whatever the first list does not know yet."""
+"""Start of the daemon: entries and rules of an earlier daemon stay until the facts are complete."""
 
 import threading
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from dockeripv6mapper.model import FirewallRules, Network, Opening, ProxyEntry
 from dockeripv6mapper.settings import DEFAULT_FWMARK, FirewallMode, Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.world import World, event, running
+from tests.unit.controller.world import World, event, running_controller
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 WEB = Opening(MON_CONTAINER, "tcp", 80, 80)
@@ -24,44 +24,44 @@ LEFT = FirewallRules(DEFAULT_FWMARK, frozenset({WEB}), frozenset({MON_CONTAINER}
 CLOSED = Settings(firewall=FirewallMode.CLOSED)
 
 
-class Passed(Meter):
-    """Tells when a full pass was made."""
+class FullPassSignal(Meter):
+    """A meter that sets `whole` at each full pass."""
 
     def __init__(self) -> None:
         self.whole = threading.Event()
 
-    def passed(self, seconds: float, *, whole: bool) -> None:  # noqa: ARG002 - only that it was made
-        """Tell it."""
+    def passed(self, seconds: float, *, whole: bool) -> None:  # noqa: ARG002 - the duration does not matter here
+        """Set `whole` after a full pass."""
         if whole:
             self.whole.set()
 
 
 @dataclass
-class LateWorld(World):
-    """A world whose engine answers to whole lists, and to everything else only when it is told to."""
+class SlowEngineWorld(World):
+    """A world whose engine answers full lists at once, and all else only after `answers_allowed` is set."""
 
-    goes_on: threading.Event = field(default_factory=threading.Event)
+    answers_allowed: threading.Event = field(default_factory=threading.Event)
 
     def networks(self) -> Listed[Network]:
-        """Late."""
-        self.goes_on.wait(timeout=10)
+        """List networks, after `answers_allowed` is set."""
+        self.answers_allowed.wait(timeout=10)
         return super().networks()
 
 
 @pytest.fixture
-def world() -> LateWorld:
-    """What an earlier daemon left."""
-    world = LateWorld(
+def world() -> SlowEngineWorld:
+    """A host with the entry and the firewall table of an earlier daemon."""
+    world = SlowEngineWorld(
         containers={SERVING.id: SERVING}, entries={ENTRY: True}, firewall=LEFT, lists_images=True
     )
-    world.looking = lambda: world.goes_on.wait(timeout=10)
+    world.on_inspect = lambda: world.answers_allowed.wait(timeout=10)
     return world
 
 
-def changes_of_the_firewall(world: World) -> list[FirewallRules]:
-    """What becomes of the firewall from now on, where that is something else than it was."""
+def record_firewall_changes(world: World) -> list[FirewallRules]:
+    """Record the tables written from now on that differ from `LEFT`."""
     applied: list[FirewallRules] = []
-    world.filtering = lambda rules: applied.append(rules) if rules != LEFT else None
+    world.on_write_firewall = lambda rules: applied.append(rules) if rules != LEFT else None
     return applied
 
 
@@ -70,41 +70,43 @@ def changes_of_the_firewall(world: World) -> list[FirewallRules]:
     [NetworksChanged(), ImagesChanged(), event(SERVING, Change.OTHER), event(SERVING, Change.ATTACHED)],
     ids=["network", "image", "container", "endpoint"],
 )
-def test_what_changes_while_everything_is_listed_takes_nothing_away(
-    world: LateWorld, message: NetworksChanged | ImagesChanged | ContainerChanged
+def test_an_event_during_the_first_list_removes_nothing(
+    world: SlowEngineWorld, message: NetworksChanged | ImagesChanged | ContainerChanged
 ) -> None:
-    """The list is out of date then, and the answer to the next question may take its time."""
-    passed, applied = Passed(), changes_of_the_firewall(world)
-    with running(world, CLOSED, meter=passed) as controller:
-        world.listing = lambda: controller.post(message)
+    """The list is out of date then, and the next inspection or list takes long."""
+    passed, applied = FullPassSignal(), record_firewall_changes(world)
+    with running_controller(world, CLOSED, meter=passed) as controller:
+        world.before_list = lambda: controller.post(message)
         assert passed.whole.wait(timeout=10)
-        assert not world.removed
-        world.goes_on.set()
+        assert not world.removed_entries
+        world.answers_allowed.set()
         if isinstance(message, ContainerChanged):
-            eventually(lambda: SERVING.id in world.looked)
+            eventually(lambda: SERVING.id in world.inspected)
     assert world.entries == {ENTRY: True}
-    assert not world.removed
+    assert not world.removed_entries
     assert not applied
 
 
 @pytest.mark.parametrize("change", [Change.DIED, Change.DESTROYED])
-def test_a_death_while_everything_is_listed_is_a_death(world: LateWorld, change: Change) -> None:
-    """The list may still show it as running: what was heard since is newer."""
-    passed = Passed()
-    with running(world, CLOSED, meter=passed) as controller:
-        world.listing = lambda: controller.post(event(SERVING, change))
+def test_a_die_event_during_the_first_list_removes_entry_and_openings(
+    world: SlowEngineWorld, change: Change
+) -> None:
+    """The list may still show the container as running, but the event is newer."""
+    passed = FullPassSignal()
+    with running_controller(world, CLOSED, meter=passed) as controller:
+        world.before_list = lambda: controller.post(event(SERVING, change))
         assert passed.whole.wait(timeout=10)
         assert not world.entries
         eventually(lambda: not world.firewall.openings)
-        world.listing = lambda: None
-        world.goes_on.set()
+        world.before_list = lambda: None
+        world.answers_allowed.set()
 
 
 @pytest.mark.parametrize("change", [Change.DIED, Change.DESTROYED])
-def test_a_container_that_ends_before_its_image_is_known_leaves_nothing(
-    world: LateWorld, change: Change
+def test_a_container_that_ends_before_its_image_labels_are_known_is_cleaned_up_at_once(
+    world: SlowEngineWorld, change: Change
 ) -> None:
-    """What was spared for it is removed by then, and not at the next full pass."""
+    """Its entry and openings were kept for it, and are removed before the next full pass."""
     asked = threading.Event()
 
     def refuse() -> None:
@@ -112,9 +114,9 @@ def test_a_container_that_ends_before_its_image_is_known_leaves_nothing(
         raise EngineRefusedError("inspecting image: server error")
 
     world.lists_images = False
-    world.inspecting = refuse
-    world.goes_on.set()
-    with running(world, CLOSED) as controller:
+    world.on_inspect_image = refuse
+    world.answers_allowed.set()
+    with running_controller(world, CLOSED) as controller:
         assert asked.wait(timeout=10)
         assert world.entries == {ENTRY: True}
         assert world.firewall.openings == {WEB}
@@ -125,19 +127,19 @@ def test_a_container_that_ends_before_its_image_is_known_leaves_nothing(
         eventually(lambda: not world.entries and not world.firewall.openings, within=5)
 
 
-def test_a_host_that_cannot_be_looked_at_is_left_as_it_is(world: LateWorld) -> None:
-    """Which links are uplinks is not known then: what was closed there stays closed."""
+def test_a_host_that_cannot_be_observed_is_not_changed(world: SlowEngineWorld) -> None:
+    """The uplinks are unknown then, so closed addresses stay closed."""
 
     def fail() -> None:
         raise KernelRefusedError("reading links, addresses and routes: No buffer space available")
 
-    passed, applied = Passed(), changes_of_the_firewall(world)
-    world.observing = fail
-    with running(world, replace(CLOSED, resync=0.05), meter=passed):
+    passed, applied = FullPassSignal(), record_firewall_changes(world)
+    world.on_observe = fail
+    with running_controller(world, replace(CLOSED, resync=0.05), meter=passed):
         assert passed.whole.wait(timeout=10)
         assert not applied
-        world.observing = lambda: None
-        world.goes_on.set()
+        world.on_observe = lambda: None
+        world.answers_allowed.set()
         passed.whole.clear()
         assert passed.whole.wait(timeout=10)
     assert world.entries == {ENTRY: True}

@@ -1,4 +1,4 @@
-"""The host's own routes and rules survive what is set for the containers' sake."""
+"""SysctlHarness: the host keeps its default route and its firewall when forwarding is switched on."""
 
 import itertools
 import logging
@@ -26,11 +26,11 @@ WITHOUT_ROUTE = Host(links={UPLINK.name: UPLINK})
 
 
 ROUTED = container(network="he_ipv6")
-"""A container that is reached through the host."""
+"""A container whose traffic is forwarded by the host."""
 
 
-class Sysctls:
-    """The sysctls of a world's host, brought to plans. A command ends at once, unless it is `held`."""
+class SysctlHarness:
+    """The sysctls of a world's host. A policy command ends at once, unless `by_hand`."""
 
     def __init__(
         self,
@@ -38,59 +38,61 @@ class Sysctls:
         settings: Settings | None = None,
         clock: Callable[[], float] = time.monotonic,
         *,
-        held: bool = False,
+        by_hand: bool = False,
     ) -> None:
-        self._world, self._settings, self._held = world, settings or Settings(), held
-        self.asked: list[CloseForwarding] = []
-        self.kept = HostSysctls(world, self._settings, LogChanges(), self.asked.append, clock=clock)
+        self._world, self._settings, self._by_hand = world, settings or Settings(), by_hand
+        self.policy_jobs: list[CloseForwarding] = []
+        self.sysctls = HostSysctls(world, self._settings, LogChanges(), self.policy_jobs.append, clock=clock)
 
     def observe(self, host: Host, *containers: Container) -> None:
-        """Read and apply, as after an observation of the host."""
-        self.kept.read(facts(*containers, of_host=host))
+        """Read and apply the sysctls, as after an observation of the host."""
+        self.sysctls.read(facts(*containers, of_host=host))
         self.apply(host, *containers)
-        self.kept.solicit()
+        self.sysctls.solicit()
 
     def apply(self, host: Host, *containers: Container) -> None:
-        """Apply what the containers need."""
-        given = replace(facts(*containers, of_host=host), sysctls=self.kept.current)
+        """Apply the sysctls that these containers need."""
+        given = replace(facts(*containers, of_host=host), sysctls=self.sysctls.current)
         desired = Desired(self._settings)
         desired.update(given, given.containers)
-        asked = len(self.asked)
+        count = len(self.policy_jobs)
         wanted = sysctls_for(desired, given, self._settings)
-        self.kept.apply(plan_sysctls(wanted, self.kept.current), retry=True)
-        if len(self.asked) > asked and not self._held:
-            self.kept.policy_ended(self._world.close_forwarding(), None)
+        self.sysctls.apply(plan_sysctls(wanted, self.sysctls.current), retry=True)
+        if len(self.policy_jobs) > count and not self._by_hand:
+            self.sysctls.policy_ended(self._world.close_forwarding(), None)
             self.apply(host, *containers)
 
 
-def test_forwarding_is_left_alone_before_anything_needs_it() -> None:
-    """The engine switches it on, and closes what has to be closed then."""
+def test_forwarding_is_not_switched_on_without_a_mapped_container() -> None:
+    """accept_ra is set in advance."""
     world = World(sysctls={ACCEPT_RA: "1"})
-    Sysctls(world).observe(builders.host())
+    SysctlHarness(world).observe(builders.host())
     assert world.sysctls[ACCEPT_RA] == "2"
-    assert FORWARDING not in world.written
+    assert FORWARDING not in world.kernel_writes
 
 
-def test_what_the_engine_would_have_closed_is_closed_before_forwarding_is_switched_on() -> None:
-    """After accept_ra, and before any packet may pass."""
+def test_the_forward_policy_is_set_after_accept_ra_and_before_forwarding() -> None:
+    """No packet may be forwarded before the policy is set."""
     world = World(sysctls={ACCEPT_RA: "1"})
-    kept = Sysctls(world)
-    kept.observe(builders.host(), ROUTED)
-    order = [world.written.index(each) for each in (ACCEPT_RA, "policy of FORWARD", FORWARDING)]
+    harness = SysctlHarness(world)
+    harness.observe(builders.host(), ROUTED)
+    order = [world.kernel_writes.index(each) for each in (ACCEPT_RA, "policy of FORWARD", FORWARDING)]
     assert order == sorted(order)
 
 
-def test_a_host_that_nothing_filters_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """It routes between all its links from then on."""
+def test_switching_forwarding_on_without_any_filter_causes_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The host then routes between all its links."""
     world = World(forwarded=Forwarded.ANYTHING)
-    kept = Sysctls(world)
-    kept.observe(builders.host(), ROUTED)
+    harness = SysctlHarness(world)
+    harness.observe(builders.host(), ROUTED)
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert "routing between its links" in record.message
     assert "doctor" in record.message
 
 
-def test_forwarding_is_not_switched_on_where_accept_ra_cannot_be_set() -> None:
+def test_forwarding_is_not_switched_on_if_accept_ra_cannot_be_set() -> None:
     """The host would lose its own default route."""
     world = World(sysctls={ACCEPT_RA: "1"})
 
@@ -98,93 +100,93 @@ def test_forwarding_is_not_switched_on_where_accept_ra_cannot_be_set() -> None:
         if change.key == ACCEPT_RA:
             raise KernelRefusedError("setting accept_ra: read-only file system")
 
-    world.writing = refuse
-    kept = Sysctls(world)
-    kept.observe(builders.host(), ROUTED)
-    assert world.written == []
+    world.on_write_sysctl = refuse
+    harness = SysctlHarness(world)
+    harness.observe(builders.host(), ROUTED)
+    assert world.kernel_writes == []
 
 
-def test_a_router_is_asked_for_where_forwarding_has_cost_a_link_its_default_route(
+def test_router_solicitations_are_sent_for_a_default_route_lost_to_forwarding(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A few times, and one line says what happened and when the route comes back."""
+    """A limited number; one log line says what happened and when the route returns."""
     world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
     seconds = itertools.count(0, SOLICITATION_SECONDS)
-    kept = Sysctls(world, clock=lambda: next(seconds))
+    harness = SysctlHarness(world, clock=lambda: next(seconds))
     for _ in range(SOLICITATIONS + 2):
-        kept.observe(WITHOUT_ROUTE)
+        harness.observe(WITHOUT_ROUTE)
     assert world.solicited == [UPLINK.name] * SOLICITATIONS
-    assert not kept.kept.soliciting
+    assert not harness.sysctls.soliciting
     (line,) = [each.message for each in caplog.records if "no default route by eth0" in each.message]
     assert "accept_ra=1" in line
     assert "next router advertisement" in line
 
 
-def test_a_host_that_is_looked_at_often_asks_for_a_router_no_more_often() -> None:
-    """Each news of a link is a reason to look, and none to ask again."""
+def test_frequent_observations_do_not_send_more_router_solicitations() -> None:
+    """The interval between solicitations is fixed."""
     world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
-    kept = Sysctls(world, clock=lambda: 1000.0)
+    harness = SysctlHarness(world, clock=lambda: 1000.0)
     for _ in range(SOLICITATIONS):
-        kept.observe(WITHOUT_ROUTE)
+        harness.observe(WITHOUT_ROUTE)
     assert world.solicited == [UPLINK.name]
-    assert kept.kept.soliciting
+    assert harness.sysctls.soliciting
 
 
-def test_a_sysctl_that_is_refused_is_failing_until_it_is_right() -> None:
-    """Whoever sets it right."""
+def test_a_refused_sysctl_counts_as_failing_until_it_has_the_right_value() -> None:
+    """It does not matter which program sets it."""
     world = World(sysctls={ACCEPT_RA: "1"})
 
     def refuse(change: SysctlChange) -> None:
         raise KernelRefusedError(f"setting {change.key}: read-only file system")
 
-    world.writing = refuse
-    kept = Sysctls(world)
-    kept.observe(builders.host())
-    assert kept.kept.failing
+    world.on_write_sysctl = refuse
+    harness = SysctlHarness(world)
+    harness.observe(builders.host())
+    assert harness.sysctls.failing
     world.sysctls[ACCEPT_RA] = "2"
-    world.writing = lambda _: None
-    kept.observe(builders.host())
-    assert not kept.kept.failing
+    world.on_write_sysctl = lambda _: None
+    harness.observe(builders.host())
+    assert not harness.sysctls.failing
 
 
-def test_forwarding_that_somebody_switched_on_meanwhile_is_closed_again_the_next_time() -> None:
-    """What was closed then may be open by the time that forwarding is off again."""
+def test_the_forward_policy_is_set_again_if_forwarding_was_on_and_off_in_between() -> None:
+    """Another program switched it on, so the earlier policy may be gone."""
     world = World(sysctls={ACCEPT_RA: "2"})
-    kept = Sysctls(world, held=True)
-    kept.observe(builders.host(), ROUTED)
-    assert len(kept.asked) == 1
+    harness = SysctlHarness(world, by_hand=True)
+    harness.observe(builders.host(), ROUTED)
+    assert len(harness.policy_jobs) == 1
     world.sysctls[FORWARDING] = "1"
-    kept.kept.policy_ended(Forwarded.BY_RULES, None)
-    kept.apply(builders.host(), ROUTED)
+    harness.sysctls.policy_ended(Forwarded.BY_RULES, None)
+    harness.apply(builders.host(), ROUTED)
     world.sysctls[FORWARDING] = "0"
-    kept.observe(builders.host(), ROUTED)
-    assert len(kept.asked) == 2
+    harness.observe(builders.host(), ROUTED)
+    assert len(harness.policy_jobs) == 2
     assert world.sysctls[FORWARDING] == "0"
 
 
-def test_no_router_is_asked_for_once_there_is_a_default_route() -> None:
-    """One answer is enough."""
+def test_router_solicitations_stop_once_there_is_a_default_route() -> None:
+    """One router advertisement is enough."""
     world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
-    kept = Sysctls(world)
-    kept.observe(WITHOUT_ROUTE)
-    kept.observe(replace(WITHOUT_ROUTE, default_route_links=(UPLINK.name,)))
+    harness = SysctlHarness(world)
+    harness.observe(WITHOUT_ROUTE)
+    harness.observe(replace(WITHOUT_ROUTE, default_route_links=(UPLINK.name,)))
     assert world.solicited == [UPLINK.name]
-    assert not kept.kept.soliciting
+    assert not harness.sysctls.soliciting
 
 
 @pytest.mark.parametrize(
     ("settings", "level"),
     [(Settings(dry_run=True), logging.INFO), (Settings(sysctl=False), logging.WARNING)],
 )
-def test_a_host_that_must_not_be_changed_is_only_told_of(
+def test_a_wrong_sysctl_that_may_not_be_changed_is_logged_once(
     settings: Settings, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each sysctl that is wrong, once: a warning where nobody is going to set it."""
+    """At INFO in a dry run; as a warning with `--no-sysctl`."""
     caplog.set_level(logging.INFO)
     world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
-    kept = Sysctls(world, settings)
+    harness = SysctlHarness(world, settings)
     for _ in range(2):
-        kept.observe(WITHOUT_ROUTE)
-    assert (world.written, world.solicited) == ([], [])
+        harness.observe(WITHOUT_ROUTE)
+    assert (world.kernel_writes, world.solicited) == ([], [])
     wrong = "sysctl net/ipv6/conf/eth0/accept_ra is 1, and has to be 2"
     assert [each.levelno for each in caplog.records if each.message == wrong] == [level]

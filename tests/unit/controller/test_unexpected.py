@@ -1,4 +1,4 @@
-"""Unexpected errors: logged with a traceback, bounded in number, and nothing that was due is lost by them."""
+"""Unexpected errors: logged with a traceback, at a limited rate, and without losing pending work."""
 
 import logging
 from dataclasses import replace
@@ -16,26 +16,26 @@ from dockeripv6mapper.mapping.state import Tally
 from dockeripv6mapper.model import ProxyEntry
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
-from tests.unit.controller.test_observers import Counter, Listener
-from tests.unit.controller.world import NEVER, World, event, running, world_with
+from tests.unit.controller.test_observers import RecordingMeter, RecordingServiceManager
+from tests.unit.controller.world import NEVER, World, event, running_controller, world_with
 
 RUNNING = container(network="he_ipv6", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the current time in seconds."""
         return self.now
 
 
-def raised(error: Exception) -> Exception:
-    """The error as it comes from one line of the program's own: with a traceback."""
+def with_traceback(error: Exception) -> Exception:
+    """Return the error with a traceback that ends in one line of the program."""
     try:
         Timers(clock=lambda: (_ for _ in ()).throw(error)).set(Report(), 0)
     except type(error) as caught:
@@ -44,26 +44,26 @@ def raised(error: Exception) -> Exception:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What was logged at ERROR."""
+    """Return the records at level ERROR."""
     return [each for each in caplog.records if each.levelno == logging.ERROR]
 
 
 def test_a_new_unexpected_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    """Each of another type or from another place, also where an earlier one has not ended."""
+    """New means another type or another place in the code, also while an earlier error lasts."""
     log_changes = LogChanges(Clock())
-    log_changes.failed("a", raised(KeyError("x")))
-    log_changes.failed("a", raised(IndexError("x")))
+    log_changes.failed("a", with_traceback(KeyError("x")))
+    log_changes.failed("a", with_traceback(IndexError("x")))
     assert [each.exc_info is not None for each in errors(caplog)] == [True, True]
     assert "KeyError" in errors(caplog)[0].message
     assert "controller/timers.py:" in errors(caplog)[0].message
 
 
 def test_repeats_are_logged_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever their message says, and whatever failed by them: a message may hold a container's name."""
+    """Messages and subjects may differ: a message may contain a container's name."""
     clock = Clock()
     log_changes = LogChanges(clock)
     for number in range(1000):
-        log_changes.failed(f"container {number % 7}", raised(KeyError(f"container {number}")))
+        log_changes.failed(f"container {number % 7}", with_traceback(KeyError(f"container {number}")))
         clock.now += 0.25
     shown = errors(caplog)
     assert len(shown) == 5
@@ -74,12 +74,12 @@ def test_repeats_are_logged_once_a_minute_with_their_number(caplog: pytest.LogCa
 def test_an_unexpected_error_that_ends_and_comes_again_does_not_flood_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Each full pass that works ends it: a line a minute, and its end once for each of them."""
+    """Both its start and its end are logged once a minute."""
     clock = Clock()
     log_changes = LogChanges(clock)
     with caplog.at_level(logging.INFO):
         for _ in range(300):
-            log_changes.failed("the loop", raised(KeyError("x")))
+            log_changes.failed("the loop", with_traceback(KeyError("x")))
             log_changes.succeeded("the loop")
             clock.now += 0.5
     ends = [each for each in caplog.records if each.message.startswith("no longer failing")]
@@ -87,10 +87,12 @@ def test_an_unexpected_error_that_ends_and_comes_again_does_not_flood_the_log(
     assert all(each.exc_info for each in errors(caplog))
 
 
-def test_an_error_in_the_loop_ends_with_a_full_pass_that_worked(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said when it begins and when it ends."""
+def test_an_error_in_the_loop_ends_with_the_next_successful_full_pass(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is logged when it begins and when it ends."""
     world = world_with(RUNNING)
-    with caplog.at_level(logging.INFO), running(world, NEVER) as controller:
+    with caplog.at_level(logging.INFO), running_controller(world, NEVER) as controller:
         eventually(lambda: ENTRY in world.entries)
         failing = count()
 
@@ -98,49 +100,49 @@ def test_an_error_in_the_loop_ends_with_a_full_pass_that_worked(caplog: pytest.L
             if next(failing) < 2:
                 raise KeyError("an element with a comment")
 
-        world.pruning = fail
+        world.on_prune = fail
         controller.post(ResyncNow())
         eventually(lambda: any("no longer failing: KeyError" in each.message for each in caplog.records))
     assert len(errors(caplog)) == 1
     assert errors(caplog)[0].exc_info
 
 
-class Unfit(Counter):
-    """A meter that fails once at each report when it is told to, and at other calls of the loop."""
+class FailingMeter(RecordingMeter):
+    """A meter that fails at the next `failures_left` tallies."""
 
-    reports = 0
+    failures_left = 0
 
     def tallied(self, tally: Tally) -> None:
-        """Fail, so many times."""
-        if self.reports > 0:
-            self.reports -= 1
+        """Fail while `failures_left` is positive."""
+        if self.failures_left > 0:
+            self.failures_left -= 1
             raise RuntimeError("a meter that fails")
         super().tallied(tally)
 
 
-def test_a_timer_that_fails_keeps_no_other_from_ringing() -> None:
-    """Of several that are due together, none is lost."""
-    clock, world, meter = Clock(), world_with(RUNNING), Unfit()
+def test_a_failing_timer_does_not_cancel_other_due_timers() -> None:
+    """Several timers are due at the same time."""
+    clock, world, meter = Clock(), world_with(RUNNING), FailingMeter()
     timers = Timers(clock)
-    with running(world, NEVER, meter=meter, timers=timers) as controller:
+    with running_controller(world, NEVER, meter=meter, timers=timers) as controller:
         eventually(lambda: ENTRY in world.entries)
         world.containers[RUNNING.id] = replace(RUNNING, running=False)
         controller.post(event(RUNNING, Change.DIED))
         eventually(lambda: ENTRY not in world.entries and Verify(RUNNING.id) in timers)
-        # It was started again by its restart policy, and that event was lost.
+        # The restart policy started it again, and the start event was lost.
         world.containers[RUNNING.id] = RUNNING
-        world.looked.clear()
+        world.inspected.clear()
         timers.cancel(Report())
         timers.set(Report(), -2)
-        meter.reports = 1
+        meter.failures_left = 1
         clock.now += 5
         controller.post(HostChanged())
         eventually(lambda: ENTRY in world.entries)
-        assert meter.reports == 0
+        assert meter.failures_left == 0
 
 
-def test_a_death_whose_handling_failed_is_verified_all_the_same() -> None:
-    """Else a container that runs again would count as dead until its next start."""
+def test_a_dead_container_is_inspected_later_although_handling_its_die_event_failed() -> None:
+    """Otherwise a container that runs again would count as dead until its next start."""
     world, failures = world_with(RUNNING), [KeyError("once")]
 
     class Failing(Meter):
@@ -148,7 +150,7 @@ def test_a_death_whose_handling_failed_is_verified_all_the_same() -> None:
             if not whole and ENTRY not in world.entries and failures:
                 raise failures.pop()
 
-    with running(world, NEVER, meter=Failing()) as controller:
+    with running_controller(world, NEVER, meter=Failing()) as controller:
         eventually(lambda: ENTRY in world.entries)
         failures[:] = [KeyError("once")]
         world.containers[RUNNING.id] = replace(RUNNING, running=False)
@@ -158,32 +160,32 @@ def test_a_death_whose_handling_failed_is_verified_all_the_same() -> None:
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_a_subscription_whose_handling_fails_is_taken_in_all_the_same() -> None:
-    """What may have been missed is listed, images too."""
-    world, meter = world_with(), Unfit()
+def test_a_subscription_causes_full_lists_although_its_handling_failed() -> None:
+    """Containers and images are listed, because events may have been missed."""
+    world, meter = world_with(), FailingMeter()
     world.lists_images = True
-    with running(world, NEVER, meter=meter) as controller:
+    with running_controller(world, NEVER, meter=meter) as controller:
         eventually(lambda: world.image_lists == 1)
-        meter.reports = 1
+        meter.failures_left = 1
         world.containers[RUNNING.id] = RUNNING
         controller.post(Subscribed())
         eventually(lambda: ENTRY in world.entries)
         eventually(lambda: world.image_lists == 2)
 
 
-def test_the_service_manager_hears_of_ready_also_where_the_report_before_it_fails() -> None:
-    """The status line is the lesser of the two."""
-    listener, meter = Listener(), Unfit()
-    meter.reports = 1000
-    with running(World(), NEVER, service=listener, meter=meter):
-        eventually(lambda: "ready" in listener.said)
+def test_ready_is_sent_although_the_metrics_report_fails() -> None:
+    """The report comes first."""
+    listener, meter = RecordingServiceManager(), FailingMeter()
+    meter.failures_left = 1000
+    with running_controller(World(), NEVER, service=listener, meter=meter):
+        eventually(lambda: "ready" in listener.notifications)
 
 
-def test_a_timer_that_fails_rings_again() -> None:
-    """While the engine is away nothing else would."""
+def test_a_failed_timer_fires_again() -> None:
+    """While the engine is unreachable, no other event causes the retry."""
     clock, world, failures = Clock(), world_with(RUNNING), [KeyError("once")]
     timers = Timers(clock)
-    with running(world, NEVER, timers=timers) as controller:
+    with running_controller(world, NEVER, timers=timers) as controller:
         eventually(lambda: ENTRY in world.entries)
 
         def fail() -> None:
@@ -191,7 +193,7 @@ def test_a_timer_that_fails_rings_again() -> None:
                 raise failures.pop()
 
         away = StreamLost(EngineUnavailableError("away"))
-        world.observing = fail
+        world.on_observe = fail
         world.entries.clear()
         timers.set(RetryHost(), 0)
         controller.post(away)
@@ -201,8 +203,8 @@ def test_a_timer_that_fails_rings_again() -> None:
         eventually(lambda: ENTRY in world.entries)
 
 
-def test_timers_that_are_due_are_taken_one_at_a_time() -> None:
-    """The longest due first; one that is set meanwhile waits for the next turn."""
+def test_due_timers_are_taken_one_at_a_time() -> None:
+    """The longest due comes first; one that is set meanwhile waits for the next turn."""
     clock = Clock()
     timers = Timers(clock)
     timers.set(RetryHost(), 1)

@@ -1,4 +1,4 @@
-"""Workers: each job's result or error comes back, whoever runs it."""
+"""Worker threads: each job's result or error is delivered."""
 
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
@@ -13,7 +13,7 @@ Finish = Callable[[Callable[[], Any]], Finished[str]]
 
 @pytest.fixture
 def finish() -> Iterator[Finish]:
-    """Has a worker do a job, and returns what it delivers of it."""
+    """Return a function that runs a job on a worker and returns the delivered result."""
     finished: SimpleQueue[Finished[str]] = SimpleQueue()
     workers: Workers[str] = Workers(1, finished.put)
 
@@ -26,15 +26,15 @@ def finish() -> Iterator[Finish]:
 
 
 def test_a_jobs_result_is_delivered(finish: Finish) -> None:
-    """With the job that it is of."""
+    """The message also names the job."""
     finished = finish(lambda: 7)
     assert (finished.job, finished.result, finished.error) == ("job", 7, None)
 
 
-def test_an_error_of_any_kind_is_delivered_and_the_next_job_is_done(
+def test_an_unexpected_error_of_a_job_does_not_end_the_worker(
     finish: Finish,
 ) -> None:
-    """It is for the controller to say, not the end of the thread."""
+    """The error is delivered to the controller, and the next job runs."""
     failed = finish(lambda: 1 / 0)
     assert isinstance(failed.error, ZeroDivisionError)
     assert finish(lambda: 7).result == 7

@@ -1,6 +1,6 @@
-"""A small world at the controller's boundary: an engine and a kernel that do as they are told, or fail.
+"""A fake engine and a fake kernel for tests of the controller. Hooks make single calls fail or block.
 
-What the real ones do is tested on the real ones; here it is only the controller that is looked at.
+The real engine and the real kernel are tested in `tests/lab`.
 """
 
 import threading
@@ -24,104 +24,104 @@ from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 
 NEVER = Settings(resync=86400)
-"""What is put right within a test was not put right by the next full pass."""
+"""No periodic full pass within a test, so that a repair has another cause."""
 
 
 @dataclass
 class World:
-    """The engine's containers and networks, the kernel's entries and sysctls, and what was done to them."""
+    """State of the fake engine and kernel, hooks, and a record of the calls that change something."""
 
     containers: dict[str, Container] = field(default_factory=dict)
-    networks_there: tuple[Network, ...] = field(default_factory=lambda: (builders.network(),))
-    images_there: dict[str, Mapping[str, str]] = field(default_factory=lambda: {builders.IMAGE: {}})
+    engine_networks: tuple[Network, ...] = field(default_factory=lambda: (builders.network(),))
+    engine_images: dict[str, Mapping[str, str]] = field(default_factory=lambda: {builders.IMAGE: {}})
     entries: dict[ProxyEntry, bool] = field(default_factory=dict)
-    observing: Callable[[], None] = lambda: None
-    """Called before each look at the host: raise to have it fail."""
+    on_observe: Callable[[], None] = lambda: None
+    """Called before each observation of the host. May raise."""
     sysctls: dict[str, str] = field(default_factory=dict)
-    writing: Callable[[SysctlChange], None] = lambda _: None
-    """Called before each change of a sysctl: raise to have it fail."""
+    on_write_sysctl: Callable[[SysctlChange], None] = lambda _: None
+    """Called before each write of a sysctl. May raise."""
     forwarded: Forwarded = Forwarded.BY_RULES
-    """What the host forwards where it forwards."""
+    """Result of setting the FORWARD policy."""
     solicited: list[str] = field(default_factory=list)
-    """Links on which routers were asked for."""
+    """Links on which a router solicitation was sent."""
     host: Host = field(default_factory=builders.host)
-    """The host, but for its entries."""
+    """The host, without its proxy entries."""
     actions: list[EndpointAction] = field(default_factory=list)
-    written: list[str] = field(default_factory=list)
-    failing: Callable[[EndpointAction], object] = lambda _: None
-    """Called before each action: raise to have it fail, wait to have it take long."""
-    looked: list[str] = field(default_factory=list)
-    looking: Callable[[], object] = lambda: None
-    """Called before each look at a container: wait to have it take long."""
-    inert: bool = False
-    """Whether actions do nothing, and say so."""
+    kernel_writes: list[str] = field(default_factory=list)
+    on_action: Callable[[EndpointAction], object] = lambda _: None
+    """Called before each action. May raise or block."""
+    inspected: list[str] = field(default_factory=list)
+    on_inspect: Callable[[], object] = lambda: None
+    """Called before each inspection of a container. May block."""
+    actions_without_effect: bool = False
+    """Whether actions have no effect; `apply` then returns False."""
     lists_images: bool = False
-    """Whether images are listed: else each has to be inspected."""
+    """Whether the image list is filled; otherwise each image must be inspected."""
     image_lists: int = 0
-    """How often images were listed."""
-    listing_images: Callable[[], None] = lambda: None
-    """Called before each list of images: raise to have it fail."""
+    """Number of image lists so far."""
+    on_list_images: Callable[[], None] = lambda: None
+    """Called before each list of images. May raise."""
     unreadable: set[str] = field(default_factory=set)
-    """Containers that cannot be read from a list."""
+    """IDs of containers that cannot be parsed in a list."""
     uninspectable: set[str] = field(default_factory=set)
-    """Containers that cannot be read from an inspection."""
+    """IDs of containers that cannot be parsed in an inspection."""
     nameless: str | None = None
-    """What is said of a container in a list that has not even an ID."""
+    """The error about a list item without an ID."""
     networks_unreadable: dict[str, str] = field(default_factory=dict)
-    """Networks that cannot be read."""
-    inspecting: Callable[[], None] = lambda: None
-    """Called before each inspection of an image: raise to have it fail."""
-    begun: set[str] = field(default_factory=set)
-    """Containers on which an earlier process began something."""
+    """Errors about networks that cannot be parsed, by ID."""
+    on_inspect_image: Callable[[], None] = lambda: None
+    """Called before each inspection of an image. May raise."""
+    unfinished_actions: set[str] = field(default_factory=set)
+    """IDs of containers on which an earlier process left an unfinished action."""
     firewall: FirewallRules = field(default_factory=FirewallRules)
-    filtering: Callable[[FirewallRules], None] = lambda _: None
-    """Called before each change of the firewall: raise to have it fail."""
-    looking_at_firewall: Callable[[], object] = lambda: None
-    """Called before each look at the firewall: raise to have it fail, wait to have it take long."""
-    closing: Callable[[], object] = lambda: None
-    """Called before the policy of FORWARD is set."""
-    announcing: Callable[[Iterable[ProxyEntry]], None] = lambda _: None
-    """Called at each announcement: raise to have it fail."""
-    removed: list[ProxyEntry] = field(default_factory=list)
-    pruning: Callable[[Collection[str]], object] = lambda _: None
-    """Called at each full pass, on the controller's own thread."""
-    listing: Callable[[], object] = lambda: None
-    """Called before each full list: raise to have it fail."""
-    listed: Callable[[], None] = lambda: None
-    """Called after each full list was made: wait to have it arrive late."""
+    on_write_firewall: Callable[[FirewallRules], None] = lambda _: None
+    """Called before each write of the firewall table. May raise or block."""
+    on_read_firewall: Callable[[], object] = lambda: None
+    """Called before each read of the firewall table. May raise or block."""
+    on_close_forwarding: Callable[[], object] = lambda: None
+    """Called before the FORWARD policy is set. May raise or block."""
+    on_announce: Callable[[Iterable[ProxyEntry]], None] = lambda _: None
+    """Called at each announcement. May raise."""
+    removed_entries: list[ProxyEntry] = field(default_factory=list)
+    on_prune: Callable[[Collection[str]], object] = lambda _: None
+    """Called once in each full pass, on the controller's thread. May raise or block."""
+    before_list: Callable[[], object] = lambda: None
+    """Called before each full list is made. May raise or block."""
+    after_list: Callable[[], None] = lambda: None
+    """Called after each full list was made, before it is returned. May block."""
 
     # --- the engine ---------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        self.listing()
+        self.before_list()
         there = {
             each: container for each, container in self.containers.items() if each not in self.unreadable
         }
         faults = {each: f"container {each} cannot be read" for each in self.unreadable}
         containers = Listed(tuple(there.values()), faults, self.nameless)
-        snapshot = Snapshot(containers, Listed(self.networks_there, self.networks_unreadable))
-        self.listed()
+        snapshot = Snapshot(containers, Listed(self.engine_networks, self.networks_unreadable))
+        self.after_list()
         return snapshot
 
     def networks(self) -> Listed[Network]:
-        return Listed(self.networks_there, self.networks_unreadable)
+        return Listed(self.engine_networks, self.networks_unreadable)
 
     def container(self, container_id: str) -> Container | None:
-        self.looking()
-        self.looked.append(container_id)
+        self.on_inspect()
+        self.inspected.append(container_id)
         if container_id in self.uninspectable:
             raise NoAnswerError(f"inspecting container {container_id}: the engine's answer cannot be read")
         return self.containers.get(container_id)
 
     def images(self) -> Mapping[str, Mapping[str, str]]:
         self.image_lists += 1
-        self.listing_images()
-        return self.images_there if self.lists_images else {}
+        self.on_list_images()
+        return self.engine_images if self.lists_images else {}
 
     def image_labels(self, image: str) -> Mapping[str, str]:
-        self.inspecting()
+        self.on_inspect_image()
         try:
-            return self.images_there[image]
+            return self.engine_images[image]
         except KeyError as error:
             raise GoneError(f"no image {image}") from error
 
@@ -129,12 +129,12 @@ class World:
         return None
 
     def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
-        self.failing(action)
+        self.on_action(action)
         self.actions.append(action)
-        if self.inert:
+        if self.actions_without_effect:
             return False
         if not isinstance(action, EndpointChange):
-            self.begun.discard(action.container_id)
+            self.unfinished_actions.discard(action.container_id)
             return True
         container = self.containers[action.container_id]
         taken_back = isinstance(action, Release | Vacate)
@@ -146,32 +146,32 @@ class World:
         return True
 
     def unfinished(self, container_id: str) -> bool:
-        return container_id in self.begun
+        return container_id in self.unfinished_actions
 
     def prune(self, known: Collection[str]) -> None:
-        self.pruning(known)
+        self.on_prune(known)
 
     # --- the kernel ---------------------------------------------------------------------------------------
 
     def observe(self) -> Host:
-        self.observing()
+        self.on_observe()
         return replace(self.host, entries=dict(self.entries))
 
     def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
         return {key: self.sysctls.get(key, "0") for key in keys}
 
     def close_forwarding(self) -> Forwarded:
-        self.closing()
-        self.written.append("policy of FORWARD")
+        self.on_close_forwarding()
+        self.kernel_writes.append("policy of FORWARD")
         return self.forwarded
 
     def solicit_router(self, link: str) -> None:
         self.solicited.append(link)
 
     def write_sysctl(self, change: SysctlChange) -> None:
-        self.writing(change)
+        self.on_write_sysctl(change)
         self.sysctls[change.key] = change.new
-        self.written.append(change.key)
+        self.kernel_writes.append(change.key)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         wanted = list(entries)
@@ -180,15 +180,15 @@ class World:
         return Outcome(done=added, found=[entry for entry in wanted if entry not in added])
 
     def announce(self, entries: Iterable[ProxyEntry]) -> None:
-        self.announcing(entries)
+        self.on_announce(entries)
 
     def observe_firewall(self) -> FirewallRules:
-        self.looking_at_firewall()
-        # What is on which uplink, and with which mark, is in the rules: no look shows it.
+        self.on_read_firewall()
+        # A real read does not return the uplinks and the mark either.
         return FirewallRules(openings=self.firewall.openings, closed=self.firewall.closed)
 
     def apply_firewall(self, rules: FirewallRules) -> None:
-        self.filtering(rules)
+        self.on_write_firewall(rules)
         self.firewall = rules
 
     def check_hooks(self, mark: int) -> list[str]:
@@ -198,22 +198,22 @@ class World:
         removed = list(entries)
         for entry in removed:
             del self.entries[entry]
-        self.removed += removed
+        self.removed_entries += removed
         return Outcome(done=removed)
 
 
 def event(container: Container, change: Change) -> ContainerChanged:
-    """What the event stream says of a container."""
+    """Return the event about a container."""
     return ContainerChanged(container.id, change, container if change is Change.CREATED else None)
 
 
 def world_with(*containers: Container) -> World:
-    """A world in which these containers are."""
+    """Return a world with these containers."""
     return World(containers={each.id: each for each in containers})
 
 
 @contextmanager
-def running(
+def running_controller(
     world: World,
     settings: Settings | None = None,
     *,
@@ -221,7 +221,7 @@ def running(
     meter: Meter | None = None,
     timers: Timers | None = None,
 ) -> Iterator[Controller]:
-    """A controller at work in the world, from its first subscription to its clean end."""
+    """Run a controller in a thread, from its first subscription to its stop; yield it."""
     controller = Controller(
         *(world, world, world, settings or Settings()),
         service=service,
