@@ -1,4 +1,4 @@
-"""`doctor`: each thing is broken in turn, exactly that is found, and the fix as printed makes it good."""
+"""`doctor`: each test breaks one thing; doctor reports exactly that, and its printed fix repairs it."""
 
 import http.client
 import json
@@ -17,12 +17,12 @@ from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 SUBNET = "2001:db8:103:0:77::/80"
-"""Inside the uplink's prefix, and nobody's."""
+"""Inside the uplink's prefix, and not used by any network."""
 
 
 @pytest.fixture(scope="module")
 def clinics(lab: Lab) -> Iterator[dict[Flavour, HealthyHost]]:
-    """A clinic on each host; a test that leaves all well passes it on to the next."""
+    """One healthy host per engine. A test that leaves it healthy passes it on to the next."""
     found = {host.engine.flavour: HealthyHost(host) for host in lab.hosts}
     yield found
     for clinic in found.values():
@@ -31,7 +31,7 @@ def clinics(lab: Lab) -> Iterator[dict[Flavour, HealthyHost]]:
 
 @pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
 def clinic(clinics: dict[Flavour, HealthyHost], request: pytest.FixtureRequest) -> HealthyHost:
-    """Each host in turn."""
+    """Each engine's host in turn, restored."""
     found = clinics[request.param]
     found.restore()
     return found
@@ -39,13 +39,13 @@ def clinic(clinics: dict[Flavour, HealthyHost], request: pytest.FixtureRequest) 
 
 @pytest.fixture
 def modern(clinics: dict[Flavour, HealthyHost]) -> HealthyHost:
-    """The newer engine's host, for what does not depend on the engine, or is the newer one's alone."""
+    """The newer engine's host, for tests that do not depend on the engine or need the newer one."""
     clinics[Flavour.MODERN].restore()
     return clinics[Flavour.MODERN]
 
 
-def test_a_fresh_host_is_put_right_by_what_is_printed(lab: Lab) -> None:
-    """Before any daemon: whatever sysctls the kernel starts with, the fixes leave nothing to find."""
+def test_the_printed_fixes_repair_the_sysctls_of_a_fresh_host(lab: Lab) -> None:
+    """No daemon has run yet, so the sysctls are the kernel's defaults."""
     host = lab.host(Flavour.MODERN)
     host.reset()
     fresh = HealthyHost(host)
@@ -69,8 +69,8 @@ def test_a_fresh_host_is_put_right_by_what_is_printed(lab: Lab) -> None:
         (f"net.ipv6.neigh.{UPLINK}.proxy_delay", "80"),
     ],
 )
-def test_a_sysctl_that_was_reset(modern: HealthyHost, key: str, value: str) -> None:
-    """By somebody's `sysctl -p`, say."""
+def test_a_reset_sysctl_is_reported_and_fixed(modern: HealthyHost, key: str, value: str) -> None:
+    """For example by another program's `sysctl -p`."""
     modern.host.namespace.set_sysctl(key, value)
     finding = modern.assert_only("sysctl", "host")
     assert key in finding.found
@@ -80,23 +80,23 @@ def test_a_sysctl_that_was_reset(modern: HealthyHost, key: str, value: str) -> N
 
 @dataclass(frozen=True)
 class Breakage:
-    """One thing that is broken on the host, and what must be found."""
+    """One thing to break on the host, and the finding to expect."""
 
     name: str
     commands: str
-    """What breaks it, in the host's own shell."""
+    """Shell commands that break it, on the host."""
     check: str
     subject: str
     said: str
-    """Part of what is found."""
+    """A part of the finding's text."""
     tidy: str = "true"
-    """What is to be done after the fix, to leave all as it was."""
+    """Shell commands that restore the host after the fix."""
     on: tuple[Flavour, ...] = (Flavour.MODERN,)
-    """On which engines it is tried: on both where what is made depends on the engine."""
+    """Engines to test: both if the commands or the finding depend on the engine."""
 
 
 def web(*labels: str, name: str = "web") -> str:
-    """The command that runs a container with labels of the mapper's."""
+    """Return the command that runs a container with these `ipv6.mapper` labels."""
     options = " ".join(f"--label ipv6.mapper.{label}" for label in labels)
     return f"docker run -d --name {name} {options} busybox:lab"
 
@@ -290,8 +290,10 @@ BREAKAGES = [
     ],
     indirect=["clinic"],
 )
-def test_what_is_broken_is_found_and_its_fix_mends_it(clinic: HealthyHost, breakage: Breakage) -> None:
-    """Exactly the one finding, and none after its fix was pasted as printed."""
+def test_a_breakage_is_the_only_finding_and_its_fix_repairs_it(
+    clinic: HealthyHost, breakage: Breakage
+) -> None:
+    """The fix is pasted as printed, and no finding is left."""
     is_modern = clinic.host.engine.flavour is Flavour.MODERN
     routed = "--ipv4=false -o com.docker.network.bridge.gateway_mode_ipv6=routed" if is_modern else ""
     number = clinic.host.subnet.network_address.packed[9]
@@ -304,8 +306,8 @@ def test_what_is_broken_is_found_and_its_fix_mends_it(clinic: HealthyHost, break
     clinic.is_healthy = True
 
 
-def test_a_network_that_is_made_again_keeps_everybody_who_was_on_it(clinic: HealthyHost) -> None:
-    """With no daemon to help: what ran runs, what was stopped starts, each at its address and alias."""
+def test_the_fix_that_recreates_a_network_reconnects_its_containers(clinic: HealthyHost) -> None:
+    """Without a daemon: each keeps its address and alias; the stopped container can start."""
     clinic.mapper.stop()
     network = f'docker network create --ipv6 --subnet {SUBNET} --label ipv6.mapper.schema=wide "it\'s"'
     clinic.paste(network)
@@ -326,8 +328,8 @@ def test_a_network_that_is_made_again_keeps_everybody_who_was_on_it(clinic: Heal
     assert "www" in endpoint["Aliases"]
 
 
-def test_a_network_that_cannot_be_made_otherwise_is_made_as_it_was(modern: HealthyHost) -> None:
-    """Its containers run again, whatever became of the fix."""
+def test_a_failed_recreation_of_a_network_restores_the_old_network(modern: HealthyHost) -> None:
+    """The containers run again although the fix failed."""
     closed = next(each for each in BREAKAGES if each.name == "gateway-mode-nat")
     modern.paste(closed.commands)
     finding = modern.await_only(closed.check, closed.subject)
@@ -339,10 +341,10 @@ def test_a_network_that_cannot_be_made_otherwise_is_made_as_it_was(modern: Healt
 
 
 @pytest.mark.parametrize(("table", "chain"), [("filter", "FORWARD"), ("raw", "PREROUTING")])
-def test_rules_that_drop_are_named_and_the_fix_comes_before_them(
+def test_dropping_rules_are_named_and_the_fix_inserts_rules_before_them(
     lab: Lab, modern: HealthyHost, table: str, chain: str
 ) -> None:
-    """A ping, and what a label opens, get through again."""
+    """Pings and connections to an open port get through again."""
     rule = f"{chain} -d {modern.host.subnet} -j DROP"
     modern.paste(f"ip6tables -t {table} -I {rule}")
     found = modern.findings()
@@ -362,8 +364,10 @@ def test_rules_that_drop_are_named_and_the_fix_comes_before_them(
     modern.is_healthy = True
 
 
-def test_a_20_10_engine_that_filters_ipv6(lab: Lab, clinics: dict[Flavour, HealthyHost]) -> None:
-    """It drops even pings, and masquerades: doctor finds both, and both are mended."""
+def test_engine_20_10_with_ip6tables_is_reported_and_fixed(
+    lab: Lab, clinics: dict[Flavour, HealthyHost]
+) -> None:
+    """It drops even pings, and masquerades."""
     clinic = clinics[Flavour.DISTRO]
     clinic.tear_down()
     host = clinic.host
@@ -382,8 +386,8 @@ def test_a_20_10_engine_that_filters_ipv6(lab: Lab, clinics: dict[Flavour, Healt
         clinic.tear_down()
 
 
-def test_an_uplink_that_is_not_there(lab: Lab, modern: HealthyHost) -> None:
-    """Without a default route, or named and missing: the fix names the link that has the host's prefix."""
+def test_a_missing_uplink_is_reported_and_fixed(lab: Lab, modern: HealthyHost) -> None:
+    """A named link or the default route is missing; the fix names the link with the host's prefix."""
     finding = modern.assert_only("uplink", "uplink eth7", "--uplink", "eth7")
     assert "no link eth7" in finding.found
     assert "FAIL" not in modern.paste(finding.fix)
@@ -395,34 +399,36 @@ def test_an_uplink_that_is_not_there(lab: Lab, modern: HealthyHost) -> None:
     modern.is_healthy = True
 
 
-def test_proxy_off_where_a_router_looks_for_the_addresses_on_the_link(modern: HealthyHost) -> None:
-    """The command that is printed looks with proxying, and finds nothing."""
+def test_proxy_off_is_reported_for_an_on_link_subnet(modern: HealthyHost) -> None:
+    """The router solicits the addresses on the link; the printed command runs doctor with proxying."""
     finding = modern.assert_only("subnet", "network he_ipv6", "--proxy", "off")
     assert "WARN" not in modern.paste(finding.fix)
     modern.is_healthy = True
 
 
-def test_a_network_that_is_not_allowed(modern: HealthyHost) -> None:
-    """The command that is printed allows it besides those that were."""
+def test_a_network_not_in_allow_network_is_reported_and_fixed(modern: HealthyHost) -> None:
+    """The printed command runs doctor with this network allowed in addition."""
     finding = modern.assert_only("mapping", "container mon_container", "--allow-network", "other")
     assert "DockerIPV6Mapper.py --allow-network other --allow-network he_ipv6 doctor" in finding.fix
     assert "FAIL" not in modern.paste(finding.fix)
     modern.is_healthy = True
 
 
-def test_a_capability_that_is_missing(modern: HealthyHost) -> None:
-    """Pasted into root's shell, which has it, the fix finds nothing."""
+def test_a_missing_capability_is_reported_and_fixed(modern: HealthyHost) -> None:
+    """The fix is pasted into a root shell, which has the capability."""
     without = ("setpriv", "--bounding-set", "-net_raw")
     found = {each.check: each for each in modern.findings(wrapper=without)}
-    # Without it the older ip6tables cannot be asked either, where the kernel has it in use.
+    # Without CAP_NET_RAW, ip6tables-legacy cannot list its rules either, if the kernel uses it.
     assert found.keys() - {"examination"} == {"capability"}
     assert "CAP_NET_RAW" in found["capability"].found
     assert not {"WARN", "FAIL"} & set(modern.paste(found["capability"].fix).split())
     modern.is_healthy = True
 
 
-def test_another_network_namespace_than_the_engines(clinic: HealthyHost, lab: Lab) -> None:
-    """As in a container without `--network host`: the fix enters the engine's own."""
+def test_a_network_namespace_other_than_the_engines_is_reported_and_fixed(
+    clinic: HealthyHost, lab: Lab
+) -> None:
+    """As in a container without `--network host`; the fix enters the engine's namespace."""
     elsewhere = ("nsenter", f"--net={lab.router.namespace.path}")
     found = {each.check: each for each in clinic.findings(wrapper=elsewhere)}
     assert "none of the engine's bridges" in found["namespace"].found
@@ -430,8 +436,8 @@ def test_another_network_namespace_than_the_engines(clinic: HealthyHost, lab: La
     clinic.is_healthy = True
 
 
-def test_a_tool_that_ports_need_and_is_not_there(modern: HealthyHost) -> None:
-    """Hidden here, not removed: the machine's own package manager then has nothing left to do."""
+def test_a_missing_tool_for_ports_is_reported_and_fixed(modern: HealthyHost) -> None:
+    """The command nft is hidden, not removed, so the package manager has nothing to install."""
     hiding = ("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/sbin/nft && exec "$@"', "sh")
     finding = modern.assert_only("tool", "firewall", wrapper=hiding)
     assert "the command nft is not installed" in finding.found
@@ -439,8 +445,8 @@ def test_a_tool_that_ports_need_and_is_not_there(modern: HealthyHost) -> None:
     modern.is_healthy = True
 
 
-def test_a_socket_that_the_user_may_not_open(modern: HealthyHost) -> None:
-    """The fix makes the user one of the group that may, here in an /etc that is a copy."""
+def test_a_socket_without_permission_is_reported_and_fixed(modern: HealthyHost) -> None:
+    """The fix adds the user to the socket's group, here in a copy of /etc."""
     modern.paste(f"chgrp docker {modern.host.engine.socket}")
     user = "setpriv --reuid nobody --regid nogroup --init-groups --inh-caps +net_admin,+net_raw "
     user += "--ambient-caps +net_admin,+net_raw --"
@@ -452,8 +458,8 @@ def test_a_socket_that_the_user_may_not_open(modern: HealthyHost) -> None:
     assert "FAIL" not in modern.paste(script, "unshare", "--mount")
 
 
-def test_an_engine_that_is_away(clinic: HealthyHost) -> None:
-    """What is printed asks the service manager for it, which is played by the lab here."""
+def test_a_stopped_engine_is_reported_and_fixed(clinic: HealthyHost) -> None:
+    """The fix starts it with the service manager; the lab starts it in its place."""
     clinic.host.engine.kill()
     finding = clinic.assert_only("engine", "engine")
     assert finding.fix == "systemctl start docker"
@@ -461,8 +467,8 @@ def test_an_engine_that_is_away(clinic: HealthyHost) -> None:
     eventually(lambda: "engine" not in {each.check for each in clinic.findings()}, within=10)
 
 
-def test_two_networks_of_one_name(clinics: dict[Flavour, HealthyHost]) -> None:
-    """Which only 20.10 allows, through its API: the one that nobody is on is removed by its ID."""
+def test_two_networks_with_one_name_are_reported_and_fixed(clinics: dict[Flavour, HealthyHost]) -> None:
+    """Only 20.10's API allows them; the fix removes the unused one by its ID."""
     clinic = clinics[Flavour.DISTRO]
     clinic.restore()
     link = http.client.HTTPConnection("engine")

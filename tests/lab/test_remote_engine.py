@@ -1,4 +1,4 @@
-"""An engine that is spoken to over TCP, as through a tunnel or from another machine."""
+"""An engine reached over TCP, as through a tunnel or from another machine."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
-"""It is the connection that matters."""
+"""One engine is enough, because only the connection is tested."""
 
 PORT = 2375
 RELAY = """
@@ -57,12 +57,12 @@ try:
 except Exception as error:
     print("lost:", error, flush=True)
 """
-"""The event stream as the daemon follows it, only less patiently."""
+"""Read the event stream as the daemon does, with shorter keepalive timeouts."""
 
 
 @contextmanager
 def relayed(host: Host, router: Namespace, address: str) -> Iterator[str]:
-    """The host's engine on a port of the router; yields its URL."""
+    """Relay the host's engine to a TCP port of the router; yield its URL."""
     relay = (sys.executable, "-c", RELAY, address, str(PORT), str(host.engine.socket))
     with router.popen(*relay, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
@@ -72,7 +72,7 @@ def relayed(host: Host, router: Namespace, address: str) -> Iterator[str]:
 
 @contextmanager
 def dropped(namespace: Namespace) -> Iterator[None]:
-    """Nothing from the relay arrives, and nothing tells of that: it has vanished."""
+    """Drop all packets from the relay, without any error to the sender or the receiver."""
     chain = f"type filter hook input priority -500; tcp sport {PORT} drop;"
     rules = f"table inet vanished {{ chain arriving {{ {chain} }}; }}"
     namespace.run("nft", "-f", "-", stdin=rules)
@@ -82,8 +82,8 @@ def dropped(namespace: Namespace) -> Iterator[None]:
         namespace.run("nft", "delete", "table", "inet", "vanished")
 
 
-def test_an_engine_that_vanishes_is_noticed(lab: Lab, host: Host) -> None:
-    """Nothing is sent on the event stream for days, so that nothing but the kernel's probes can tell."""
+def test_keepalive_probes_detect_an_unreachable_engine(lab: Lab, host: Host) -> None:
+    """The event stream may be silent for days, so only the kernel's probes can detect it."""
     with relayed(host, lab.router.namespace, str(lab.router.address)) as url:
         follow = (sys.executable, "-c", FOLLOW, url)
         with host.namespace.popen(*follow, stderr=subprocess.DEVNULL) as process:
@@ -100,18 +100,18 @@ def test_an_engine_that_vanishes_is_noticed(lab: Lab, host: Host) -> None:
 
 
 def connections(host: Host) -> list[str]:
-    """The host's connections to the relay, each with its timer. Raises `AssertionError` without any."""
+    """Return the host's connections to the relay, with their timers. Raises `AssertionError` without any."""
     lines = host.namespace.run("ss", "-tnoH", "dport", "=", f":{PORT}").stdout.splitlines()
     assert lines
     return lines
 
 
-def test_the_daemon_keeps_its_connections_alive(lab: Lab, host: Host) -> None:
-    """Within 30 s of silence the kernel asks for the other end."""
+def test_the_daemon_enables_keepalive_on_every_connection(lab: Lab, host: Host) -> None:
+    """After 30 s of silence the kernel probes the other end."""
     with (
         relayed(host, lab.router.namespace, str(lab.router.address)) as url,
         Mapper(host, "--docker-host", url) as mapper,
     ):
         mapper.wait_for_log("connected to the engine")
-        # One that has just been written to has another timer for a moment.
+        # A connection has a retransmission timer for a moment after a write.
         eventually(lambda: all("timer:(keepalive" in line for line in connections(host)))

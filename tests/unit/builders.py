@@ -1,4 +1,4 @@
-"""Facts for tests, of which each test names only what it is about."""
+"""Builders of facts for tests. Every argument has a default, so a test names only what matters to it."""
 
 from collections.abc import Mapping
 from ipaddress import IPv6Address, IPv6Network
@@ -32,7 +32,7 @@ def network(
     ipv4: bool = False,
     gateway_mode: str | None = None,
 ) -> Network:
-    """A user-defined IPv6 network whose gateway is the subnet's first address."""
+    """Return a user-defined IPv6 network; its gateway is the subnet's first address."""
     return Network(
         id=network_id or (HE_IPV6_ID if name == HE_IPV6 else f"id-of-{name}"),
         name=name,
@@ -62,7 +62,7 @@ def container(
     other_labels: Mapping[str, str] | None = None,
     **labels: str,
 ) -> Container:
-    """A container; `network="he_ipv6"` is the label `ipv6.mapper.network=he_ipv6`."""
+    """Return a container; `network="he_ipv6"` sets the label `ipv6.mapper.network=he_ipv6`."""
     given = {f"ipv6.mapper.{label}": value for label, value in labels.items()}
     return Container(
         id=container_id or f"id-of-{name}",
@@ -83,7 +83,7 @@ def endpoint(
     of: Network | None = None,
     ours: bool | None = None,
 ) -> Endpoint:
-    """An endpoint on `of`, by default the network `he_ipv6`."""
+    """Return an endpoint on the network `of`, by default `he_ipv6`."""
     on = of or network()
     return Endpoint(on.name, on.id, address, requested, ours)
 
@@ -95,7 +95,7 @@ def host(
     entries: Mapping[ProxyEntry, bool] | None = None,
     on_link: frozenset[tuple[IPv6Network, str]] = frozenset(),
 ) -> Host:
-    """A host whose links all carry a default route; without any, it has `UPLINK`."""
+    """Return a host on which each link has a default route; by default its only link is `UPLINK`."""
     links = links or (UPLINK,)
     return Host(
         links={link.name: link for link in links},
@@ -113,7 +113,7 @@ def facts(
     images: Mapping[str, Mapping[str, str] | None] | None = None,
     of_host: Host | None = None,
 ) -> Facts:
-    """Everything that there is: by default the network `he_ipv6`, and an image without labels."""
+    """Return facts; by default with the network `he_ipv6` and an image without labels."""
     return Facts(
         containers={each.id: each for each in containers},
         networks=Networks((network(),) if networks is None else networks),

@@ -1,4 +1,4 @@
-"""What `ip6tables-save` and `nft -j list ruleset` print on real hosts, for a network with one container.
+"""Output of `ip6tables-save` on real hosts, for a network with one container.
 
 The bridge is `br-5314cea3e4c9`, its network 2001:db8:103:0:78::/80, the container's address ends in `::5`.
 """
@@ -140,10 +140,10 @@ UFW = """\
 -A ufw6-before-forward -j ufw6-user-forward
 COMMIT
 """
-"""Only logs what its policy then drops."""
+"""ufw's rules log packets; the policy of FORWARD then drops them."""
 
 
 def filter_table(*rules: str, policy: str = "ACCEPT", chains: str = "") -> str:
-    """A table `filter` with a policy for FORWARD, these rules, and user chains by name."""
+    """Return a table `filter` with a policy for FORWARD, these rules, and user chains by name."""
     heads = [f":FORWARD {policy} [0:0]", *(f":{chain} - [0:0]" for chain in chains.split())]
     return "\n".join(["*filter", *heads, *rules, "COMMIT", ""])

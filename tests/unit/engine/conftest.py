@@ -15,18 +15,18 @@ SHORT_TIMEOUTS = Timeouts(question=0.2, change=0.2)
 
 @pytest.fixture
 def wire(tmp_path: Path) -> Iterator[Wire]:
-    """A fake engine."""
+    """Yield a fake engine."""
     with Wire(tmp_path / "docker.sock") as wire:
         yield wire
 
 
 @pytest.fixture
 def client(wire: Wire) -> Client:
-    """Its client, with short timeouts."""
+    """Return a client of the fake engine, with short timeouts."""
     return Client(wire.url, SHORT_TIMEOUTS)
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """An empty journal."""
+    """Return an empty journal."""
     return Journal(tmp_path / "state")

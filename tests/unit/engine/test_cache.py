@@ -1,4 +1,4 @@
-"""Lists that arrive late must not undo what events have told since."""
+"""Cache: a list that arrives late must not undo newer events."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ from dockeripv6mapper.engine.listed import Listed
 from tests.unit.builders import MON_CONTAINER, container, endpoint, network
 
 
-def test_an_answer_from_before_an_event_is_stale() -> None:
-    """It may show the container as it was."""
+def test_an_answer_requested_before_an_event_is_stale() -> None:
+    """It may show an older state of the container."""
     cache = Cache()
     asked = cache.epoch
     cache.touch("a")
@@ -17,8 +17,8 @@ def test_an_answer_from_before_an_event_is_stale() -> None:
     assert not cache.is_stale("a", cache.epoch)
 
 
-def test_a_full_list_replaces_what_no_event_has_touched() -> None:
-    """New ones come, old ones go."""
+def test_a_full_list_replaces_containers_without_newer_events() -> None:
+    """New containers are added, missing ones are removed."""
     cache = Cache()
     cache.put(container("old"))
     merged = cache.replace_containers(Listed((container("new"),)), cache.epoch)
@@ -27,8 +27,8 @@ def test_a_full_list_replaces_what_no_event_has_touched() -> None:
     assert not merged.stale
 
 
-def test_a_full_list_leaves_alone_what_an_event_touched_since() -> None:
-    """What started meanwhile stays started, what was destroyed stays away, what was created stays."""
+def test_a_full_list_does_not_change_containers_with_newer_events() -> None:
+    """Events since the request: a start, a destruction and a creation."""
     cache = Cache()
     stopped, destroyed, created = container("started"), container("destroyed"), container("created")
     cache.put(destroyed)
@@ -44,8 +44,8 @@ def test_a_full_list_leaves_alone_what_an_event_touched_since() -> None:
     assert merged.stale == {stopped.id, destroyed.id, created.id}
 
 
-def test_a_container_that_died_is_dead_whatever_the_lists_say() -> None:
-    """Engine 20.10 lists it as running for some milliseconds more; a start is believed."""
+def test_a_dead_container_stays_dead_until_a_start_event_although_lists_show_it_running() -> None:
+    """Engine 20.10 lists it as running for some milliseconds more."""
     cache = Cache()
     running = container("web", running=True)
     cache.put(running)
@@ -57,8 +57,8 @@ def test_a_container_that_died_is_dead_whatever_the_lists_say() -> None:
     assert cache.containers[running.id].running
 
 
-def test_addresses_are_held_for_a_moment_after_a_death_and_not_by_the_stopped() -> None:
-    """What an engine lists of a stopped container's addresses is out of date."""
+def test_a_container_that_has_just_died_keeps_its_addresses_and_a_stopped_one_does_not() -> None:
+    """The addresses that an engine lists for a stopped container are out of date."""
     cache = Cache()
     dying = container("web", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
     cache.put(dying)
@@ -69,8 +69,8 @@ def test_addresses_are_held_for_a_moment_after_a_death_and_not_by_the_stopped() 
     assert cache.containers[dying.id].endpoints[0].address is None
 
 
-def test_what_is_known_of_an_endpoints_mark_outlives_a_list() -> None:
-    """A list does not show marks; a mark is forgotten with the address that it was about."""
+def test_an_endpoints_mark_is_kept_across_lists_until_its_address_changes() -> None:
+    """A list does not show marks."""
     cache = Cache()
     cache.put(container(endpoints=(endpoint(None, MON_CONTAINER, ours=True),)))
     cache.put(container(endpoints=(endpoint(None, MON_CONTAINER),)))
@@ -79,8 +79,8 @@ def test_what_is_known_of_an_endpoints_mark_outlives_a_list() -> None:
     assert cache.containers["id-of-mon_container"].endpoints[0].ours is None
 
 
-def test_a_late_answer_does_not_bring_back_what_was_destroyed() -> None:
-    """Also where a list came in between, which forgets old events."""
+def test_an_answer_requested_before_a_destruction_stays_stale_after_a_list() -> None:
+    """The list removes old events from the cache."""
     cache = Cache()
     asked = cache.epoch
     cache.touch("id-of-web")
@@ -88,16 +88,16 @@ def test_a_late_answer_does_not_bring_back_what_was_destroyed() -> None:
     assert cache.is_stale("id-of-web", asked)
 
 
-def test_a_death_of_somebody_unknown_is_not_remembered() -> None:
-    """Its create event was lost; what is listed later is believed."""
+def test_a_die_event_of_an_unknown_container_is_ignored() -> None:
+    """Its create event was lost, and a later list is right."""
     cache = Cache()
     cache.mark_dead("id-of-web")
     cache.put(container("web", running=True))
     assert cache.containers["id-of-web"].running
 
 
-def test_of_images_that_are_not_listed_only_those_in_use_are_kept() -> None:
-    """The cache does not grow with every image that ever was."""
+def test_unlisted_images_are_kept_only_while_a_container_uses_them() -> None:
+    """Otherwise the cache would grow with every image."""
     cache = Cache()
     cache.put(container())
     cache.images = {container().image: {}, "sha256:unused": {}}
@@ -105,8 +105,8 @@ def test_of_images_that_are_not_listed_only_those_in_use_are_kept() -> None:
     assert set(cache.images) == {container().image, "nginx"}
 
 
-def test_when_images_change_their_names_are_forgotten_at_once() -> None:
-    """A name may mean another image now; an ID cannot."""
+def test_an_image_change_removes_image_names_but_not_ids() -> None:
+    """A name may now refer to another image; an ID cannot."""
     cache = Cache()
     cache.images = {container().image: {}, "nginx": {}}
     cache.images_changed()
@@ -119,8 +119,8 @@ def test_when_images_change_their_names_are_forgotten_at_once() -> None:
 UNREADABLE_WEB = {"id-of-web": "container id-of-web: it has no 'ImageID'"}
 
 
-def test_a_container_that_cannot_be_read_stays_as_it_was_and_is_looked_at() -> None:
-    """It is unknown, and not gone."""
+def test_an_unreadable_container_in_a_list_keeps_its_state_and_is_inspected() -> None:
+    """It is not counted as removed."""
     cache = Cache()
     cache.put(container("web", running=True))
     merged = cache.replace_containers(Listed((), UNREADABLE_WEB), cache.epoch)
@@ -129,8 +129,8 @@ def test_a_container_that_cannot_be_read_stays_as_it_was_and_is_looked_at() -> N
     assert cache.complete
 
 
-def test_from_a_list_with_a_nameless_item_nothing_is_taken_to_be_gone() -> None:
-    """The item may be any of those that are missing."""
+def test_a_list_with_an_item_without_id_removes_no_container() -> None:
+    """The item may be any of the missing containers."""
     cache = Cache()
     cache.put(container("web", running=True))
     merged = cache.replace_containers(Listed((container("db"),), nameless="x"), cache.epoch)
@@ -142,8 +142,8 @@ def test_from_a_list_with_a_nameless_item_nothing_is_taken_to_be_gone() -> None:
     assert cache.complete
 
 
-def test_what_is_unknown_and_unreadable_makes_the_picture_incomplete_until_it_is_inspected() -> None:
-    """Or until it is known to be gone."""
+def test_the_cache_is_incomplete_until_a_new_unreadable_container_was_inspected() -> None:
+    """Or was destroyed."""
     cache = Cache()
     merged = cache.replace_containers(Listed((), UNREADABLE_WEB), cache.epoch)
     assert merged.stale == {"id-of-web"}
@@ -154,8 +154,8 @@ def test_what_is_unknown_and_unreadable_makes_the_picture_incomplete_until_it_is
     assert cache.complete
 
 
-def test_a_network_that_cannot_be_read_stays_as_it_was() -> None:
-    """One of which nothing is known makes the list incomplete, and so does one without an ID."""
+def test_an_unreadable_network_in_a_list_keeps_its_state() -> None:
+    """A new unreadable network makes the list incomplete, and so does an item without an ID."""
     known, other = network(), network("other")
     fault = {known.id: "it has no 'IPAM'"}
     cache = Cache()
@@ -173,8 +173,8 @@ def test_a_network_that_cannot_be_read_stays_as_it_was() -> None:
     assert cache.networks.complete
 
 
-def test_images_are_to_be_listed_when_they_change_or_events_were_missed() -> None:
-    """And not again before that."""
+def test_images_are_listed_after_a_change_or_missed_events() -> None:
+    """And not again before the next change."""
     cache = Cache()
     for happens in (cache.images_changed, cache.touch_all):
         happens()

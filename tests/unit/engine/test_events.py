@@ -1,4 +1,4 @@
-"""Events as hints: which container, and what kind of change."""
+"""Translation of engine events: which container, and what kind of change."""
 
 from dockeripv6mapper.engine.events import (
     Change,
@@ -9,8 +9,8 @@ from dockeripv6mapper.engine.events import (
 )
 
 
-def test_a_create_event_brings_the_container() -> None:
-    """It carries all that a first connect needs."""
+def test_a_create_event_contains_the_container() -> None:
+    """It has everything that the first connect needs."""
     message = translate(
         {
             "Type": "container",
@@ -25,8 +25,8 @@ def test_a_create_event_brings_the_container() -> None:
     assert message.created.name == "web"
 
 
-def test_an_endpoints_event_is_about_its_container() -> None:
-    """Connect and disconnect name the container among the network's attributes."""
+def test_a_network_connect_or_disconnect_event_is_a_change_of_the_container() -> None:
+    """The event names the container among the network's attributes."""
     for action, change in (("connect", Change.ATTACHED), ("disconnect", Change.DETACHED)):
         message = translate(
             {"Type": "network", "Action": action, "Actor": {"ID": "net", "Attributes": {"container": "6ba2"}}}
@@ -34,18 +34,18 @@ def test_an_endpoints_event_is_about_its_container() -> None:
         assert message == ContainerChanged("6ba2", change)
 
 
-def test_a_networks_own_event_is_about_all_networks() -> None:
-    """Anything may have named it."""
+def test_a_network_destroy_event_invalidates_all_networks() -> None:
+    """Any label may have named the network."""
     assert translate({"Type": "network", "Action": "destroy", "Actor": {"ID": "net"}}) == NetworksChanged()
 
 
-def test_an_images_event_is_about_all_images() -> None:
-    """A name may have passed from one to another."""
+def test_an_image_tag_event_invalidates_all_images() -> None:
+    """A name may now refer to another image."""
     assert translate({"Type": "image", "Action": "tag", "Actor": {"ID": "x"}}) == ImagesChanged()
 
 
-def test_an_event_that_says_nothing_here_is_dropped() -> None:
-    """Other types, and events without a subject."""
+def test_an_irrelevant_event_is_dropped() -> None:
+    """Another type, or no subject."""
     assert translate({"Type": "volume", "Action": "create", "Actor": {"ID": "x"}}) is None
     assert translate({"Type": "container", "Action": "start", "Actor": {}}) is None
     assert translate({}) is None

@@ -1,4 +1,4 @@
-"""What a reconnect must put back survives the process."""
+"""Journal: the endpoint settings that a reconnect must restore survive the end of the process."""
 
 import json
 from pathlib import Path
@@ -11,25 +11,27 @@ from dockeripv6mapper.errors import MapperError
 UNFINISHED = Unfinished("net-id", "he_ipv6", {"Aliases": ["web"], "IPAMConfig": {"IPv4Address": "10.9.0.7"}})
 NOT_ATTACHED = Unfinished("net-id", "he_ipv6", None)
 LONG = Unfinished("net-id", "he_ipv6", {"Aliases": [f"alias-{number}" for number in range(1000)]})
-"""More than a symbolic link can hold (PATH_MAX, 4096 bytes)."""
+"""Longer than the target of a symbolic link can be (PATH_MAX, 4096 bytes)."""
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """A daemon's journal, in which nothing stands."""
+    """Return an empty journal."""
     journal = Journal(tmp_path)
     journal.prepare()
     return journal
 
 
 def note(journal: Journal) -> Path:
-    """What is there on disk for the container `6ba2`."""
+    """Return the path of the note on the container `6ba2`."""
     return journal.directory / "6ba2.json"
 
 
 @pytest.mark.parametrize("unfinished", [UNFINISHED, NOT_ATTACHED, LONG])
-def test_a_note_is_read_by_the_next_process(journal: Journal, unfinished: Unfinished) -> None:
-    """All of it, by its owner alone, and no draft is left."""
+def test_a_note_is_readable_by_the_next_process_and_by_its_owner_only(
+    journal: Journal, unfinished: Unfinished
+) -> None:
+    """It is complete, and no draft is left."""
     journal.write("6ba2", unfinished)
     assert Journal(journal.directory.parent).has("6ba2")
     assert Journal(journal.directory.parent).read("6ba2") == unfinished
@@ -38,7 +40,7 @@ def test_a_note_is_read_by_the_next_process(journal: Journal, unfinished: Unfini
 
 
 @pytest.mark.parametrize("chosen", ["http://example.com/./a//b", "../..", "\N{SNOWMAN}\n"])
-def test_a_note_keeps_any_text_that_a_user_chose(journal: Journal, chosen: str) -> None:
+def test_a_note_keeps_any_text_in_an_option(journal: Journal, chosen: str) -> None:
     """Aliases and driver options are free text."""
     unfinished = Unfinished("net-id", "he_ipv6", {"DriverOpts": {"com.example.option": chosen}})
     journal.write("6ba2", unfinished)
@@ -48,7 +50,7 @@ def test_a_note_keeps_any_text_that_a_user_chose(journal: Journal, chosen: str) 
 @pytest.mark.parametrize("earlier", [NOT_ATTACHED, LONG])
 @pytest.mark.parametrize("later", [UNFINISHED, LONG])
 def test_a_later_note_replaces_the_earlier(journal: Journal, earlier: Unfinished, later: Unfinished) -> None:
-    """There is one for a container at a time."""
+    """A container has one note at a time."""
     journal.write("6ba2", earlier)
     journal.write("6ba2", later)
     assert journal.read("6ba2") == later
@@ -56,8 +58,8 @@ def test_a_later_note_replaces_the_earlier(journal: Journal, earlier: Unfinished
     assert journal.drafts() == []
 
 
-def test_a_note_of_version_0_1_is_read_and_replaced(journal: Journal) -> None:
-    """It was the target of a symbolic link; a daemon may be upgraded in the middle of a move."""
+def test_a_note_of_version_0_1_is_read_replaced_and_erased(journal: Journal) -> None:
+    """It is the target of a symbolic link; a daemon may be upgraded during a move."""
     text = json.dumps({"network_id": "net-id", "network": "he_ipv6", "endpoint": None})
     note(journal).symlink_to(text)
     assert journal.has("6ba2")
@@ -72,13 +74,13 @@ def test_a_note_of_version_0_1_is_read_and_replaced(journal: Journal) -> None:
     assert not journal.has("6ba2")
 
 
-def test_a_note_is_made_where_the_directory_has_gone(tmp_path: Path) -> None:
-    """Somebody may have cleaned up below a daemon that runs."""
+def test_a_note_is_written_although_the_directory_was_deleted(tmp_path: Path) -> None:
+    """Another program may have deleted it while the daemon was running."""
     Journal(tmp_path / "state").write("6ba2", UNFINISHED)
     assert Journal(tmp_path / "state").read("6ba2") == UNFINISHED
 
 
-def test_what_was_erased_is_gone(journal: Journal) -> None:
+def test_an_erased_note_does_not_exist(journal: Journal) -> None:
     """Erasing twice does no harm."""
     journal.write("6ba2", UNFINISHED)
     journal.erase("6ba2")
@@ -87,8 +89,8 @@ def test_what_was_erased_is_gone(journal: Journal) -> None:
     assert not journal.has("6ba2")
 
 
-def test_notes_of_containers_that_are_gone_are_pruned(journal: Journal) -> None:
-    """The others stay."""
+def test_notes_of_removed_containers_are_pruned(journal: Journal) -> None:
+    """Notes of other containers stay."""
     journal.write("kept", UNFINISHED)
     journal.write("gone", NOT_ATTACHED)
     journal.prune({"kept"})
@@ -96,8 +98,8 @@ def test_notes_of_containers_that_are_gone_are_pruned(journal: Journal) -> None:
     assert not journal.has("gone")
 
 
-def test_notes_that_cannot_be_listed_keep_no_pass_from_going_on(tmp_path: Path) -> None:
-    """Pruning is housekeeping; who has to make a note is told."""
+def test_an_unreadable_journal_directory_fails_a_write_but_not_a_pruning(tmp_path: Path) -> None:
+    """Pruning is housekeeping, but an action must not begin without its note."""
     (tmp_path / "reconnects").touch()
     journal = Journal(tmp_path)
     journal.prune(())
@@ -105,6 +107,6 @@ def test_notes_that_cannot_be_listed_keep_no_pass_from_going_on(tmp_path: Path) 
         journal.write("6ba2", UNFINISHED)
 
 
-def test_nobody_else_may_read_or_write_the_notes(journal: Journal) -> None:
-    """They say what a privileged process will do next, and a link has no mode of its own."""
+def test_only_the_owner_can_access_the_journal_directory(journal: Journal) -> None:
+    """The notes decide what a privileged process does next, and a symbolic link has no mode."""
     assert journal.directory.stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""Who gets which address, and what is proxied where."""
+"""Desired state: which container gets which address, and which proxy entries and ports it needs."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
@@ -26,21 +26,21 @@ from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts
 
 
 def decide(given: Facts, container_id: str, settings: Settings | None = None) -> Decision:
-    """The decision on one container where all are known."""
+    """Return the decision on one container, after all containers were decided."""
     desired = Desired(settings or Settings())
     desired.update(given, given.containers)
     return desired.decision(container_id)
 
 
 def entries(given: Facts, which: Container, settings: Settings | None = None) -> frozenset[ProxyEntry]:
-    """The proxy entries of one container where all are known."""
+    """Return the proxy entries of one container, after all containers were decided."""
     desired = Desired(settings or Settings())
     desired.update(given, given.containers)
     return desired.entries(given, which.id)
 
 
 def reason_of(decision: Decision) -> Reason:
-    """The reason of what must be a refusal."""
+    """Return the reason of a decision that must be a refusal."""
     assert isinstance(decision, Refusal), decision
     return decision.reason
 
@@ -49,7 +49,7 @@ def reason_of(decision: Decision) -> Reason:
 
 
 def test_a_labelled_container_is_mapped() -> None:
-    """The mapping names network, address and identity."""
+    """The mapping contains network, address and identity."""
     given = facts(container(network="he_ipv6"))
     assert decide(given, "id-of-mon_container") == Mapping(
         builders.HE_IPV6_ID, "he_ipv6", MON_CONTAINER, "mon_container"
@@ -57,18 +57,18 @@ def test_a_labelled_container_is_mapped() -> None:
 
 
 def test_a_suffix_label_replaces_the_hash() -> None:
-    """The address is the one that the label names."""
+    """The address ends in the label's value."""
     decision = decide(facts(container(network="he_ipv6", suffix="ab:cd:56")), "id-of-mon_container")
     assert isinstance(decision, Mapping)
     assert decision.address == IPv6Address("2001:470:b080:103:1:ab:cd:56")
 
 
-def test_an_unlabelled_container_is_not_touched() -> None:
-    """No label, no decision."""
+def test_an_unlabelled_container_is_not_mapped() -> None:
+    """The decision is None."""
     assert decide(facts(container()), "id-of-mon_container") is None
 
 
-def test_the_first_subnet_of_several_is_used() -> None:
+def test_the_first_of_several_ipv6_subnets_is_used() -> None:
     """A network may have more than one IPv6 subnet."""
     several = Network(
         id=builders.HE_IPV6_ID,
@@ -81,16 +81,16 @@ def test_the_first_subnet_of_several_is_used() -> None:
     assert decision.address == MON_CONTAINER
 
 
-def test_a_networks_scheme_label_is_followed() -> None:
-    """`wide` on the network overrides the daemon's default."""
+def test_a_networks_scheme_label_overrides_the_default() -> None:
+    """The label `wide` chooses the scheme with a longer hash."""
     wide = network(labels={"ipv6.mapper.scheme": "wide"})
     decision = decide(facts(container(network="he_ipv6"), networks=(wide,)), "id-of-mon_container")
     assert isinstance(decision, Mapping)
     assert decision.address == IPv6Address("2001:470:b080:103:1:3d7a:3059:c25c")
 
 
-def test_the_scheme_option_is_followed() -> None:
-    """Where the network says nothing."""
+def test_the_scheme_option_applies_to_networks_without_a_scheme_label() -> None:
+    """The option chooses `wide`."""
     given = facts(container(network="he_ipv6"))
     decision = decide(given, "id-of-mon_container", Settings(scheme=Scheme.WIDE))
     assert isinstance(decision, Mapping)
@@ -123,23 +123,23 @@ def test_the_scheme_option_is_followed() -> None:
         ),
     ],
 )
-def test_what_cannot_be_granted_is_refused_for_a_reason_of_its_own(given: Facts, reason: Reason) -> None:
-    """Every refusal is a named one."""
+def test_each_impossible_mapping_is_refused_with_its_own_reason(given: Facts, reason: Reason) -> None:
+    """One case per reason."""
     assert reason_of(decide(given, "id-of-mon_container")) is reason
 
 
 def test_a_network_that_is_not_allowed_is_refused() -> None:
-    """`--allow-network` limits what a label may name, by name or ID."""
+    """`--allow-network` accepts a network's name or ID."""
     given = facts(container(network="he_ipv6"))
-    elsewhere = Settings(allow_networks=frozenset({"other"}))
-    assert reason_of(decide(given, "id-of-mon_container", elsewhere)) is Reason.NETWORK_NOT_ALLOWED
+    other_only = Settings(allow_networks=frozenset({"other"}))
+    assert reason_of(decide(given, "id-of-mon_container", other_only)) is Reason.NETWORK_NOT_ALLOWED
     for allowed in ("he_ipv6", builders.HE_IPV6_ID):
         settings = Settings(allow_networks=frozenset({allowed}))
         assert isinstance(decide(given, "id-of-mon_container", settings), Mapping)
 
 
-def test_an_images_own_labels_expose_nobody() -> None:
-    """What the image brought along was not said by the user, unless such labels are trusted."""
+def test_an_images_own_labels_do_not_map_a_container() -> None:
+    """The user did not set them, unless `--trust-image-labels` is given."""
     given = facts(container(network="he_ipv6"), images={builders.IMAGE: {"ipv6.mapper.network": "he_ipv6"}})
     assert decide(given, "id-of-mon_container") is None
     trusting = Settings(trust_image_labels=True)
@@ -147,7 +147,7 @@ def test_an_images_own_labels_expose_nobody() -> None:
 
 
 def test_an_images_labels_do_not_choose_an_identity() -> None:
-    """Not even by pretending to be a Swarm task or Compose's."""
+    """Not even the label of a Swarm task."""
     task = {"com.docker.swarm.task.id": "com"}
     which = container("www.example.com", network="he_ipv6", other_labels=task)
     decision = decide(facts(which, images={builders.IMAGE: task}), which.id)
@@ -155,21 +155,21 @@ def test_an_images_labels_do_not_choose_an_identity() -> None:
     assert decision.identity == "www.example.com"
 
 
-def test_an_images_network_label_does_not_narrow_what_a_user_lets_be_proxied() -> None:
-    """The user's own label is `proxy` alone."""
+def test_an_images_network_label_does_not_restrict_the_users_proxy_label() -> None:
+    """The user's only label is `proxy`, so every address of the container is proxied."""
     image = {"ipv6.mapper.network": "he_ipv6"}
     which = container(running=True, network="he_ipv6", proxy="true", endpoints=(endpoint(NGINX),))
     assert entries(facts(which, images={builders.IMAGE: image}), which) == {ProxyEntry(NGINX, "eth0")}
 
 
-def test_nothing_is_decided_before_the_images_labels_are_known() -> None:
-    """Neither granted nor refused."""
+def test_a_container_is_undecided_before_its_images_labels_are_known() -> None:
+    """It is neither mapped nor refused."""
     given = facts(container(network="he_ipv6"), images={})
     assert decide(given, "id-of-mon_container") == ImageWanted(builders.IMAGE)
 
 
 def mapped(*, running: bool = True, proxy: str | None = None) -> Container:
-    """`mon_container`, mapped and attached."""
+    """Return `mon_container`, mapped and connected."""
     attached = endpoint(MON_CONTAINER if running else None, MON_CONTAINER)
     labels = {} if proxy is None else {"ipv6.mapper.proxy": proxy}
     return container(network="he_ipv6", running=running, endpoints=(attached,), other_labels=labels)
@@ -178,8 +178,8 @@ def mapped(*, running: bool = True, proxy: str | None = None) -> Container:
 # --- several containers -----------------------------------------------------------------------------------
 
 
-def test_a_running_holder_keeps_its_address_from_an_older_container() -> None:
-    """An address in use is never promised to somebody else."""
+def test_a_running_holder_keeps_its_address_although_the_other_container_is_older() -> None:
+    """The refusal names the holder."""
     holder = container("holder", running=True, created=2000, endpoints=(endpoint(MON_CONTAINER),))
     given = facts(container(network="he_ipv6", created=1000), holder)
     decision = decide(given, "id-of-mon_container")
@@ -187,8 +187,8 @@ def test_a_running_holder_keeps_its_address_from_an_older_container() -> None:
     assert "holder" in str(decision)
 
 
-def test_the_older_of_two_that_want_an_address_gets_it() -> None:
-    """The younger is refused, whether the older runs or not."""
+def test_the_older_of_two_containers_that_want_one_address_gets_it() -> None:
+    """The younger is refused even if only the younger runs."""
     older = container("older", network="he_ipv6", suffix="5", created=1000)
     younger = container("younger", network="he_ipv6", suffix="5", created=2000, running=True)
     given = facts(older, younger)
@@ -196,8 +196,8 @@ def test_the_older_of_two_that_want_an_address_gets_it() -> None:
     assert reason_of(decide(given, younger.id)) is Reason.ADDRESS_HELD
 
 
-def test_a_container_that_is_configured_with_an_address_keeps_it_from_an_older_one() -> None:
-    """Its address may be published, and it could not start without it."""
+def test_a_container_keeps_its_configured_address_although_another_is_older() -> None:
+    """The address may be published, and the container could not start without it."""
     older = container("older", network="he_ipv6", suffix="5", created=1000)
     address = IPv6Address("2001:470:b080:103:1::5")
     configured = container("configured", created=2000, endpoints=(endpoint(requested=address),))
@@ -208,25 +208,25 @@ COMPOSE = {"com.docker.compose.project": "shop"}
 
 
 def recreated() -> Container:
-    """What Compose makes to replace `mon_container`."""
+    """Return the container that Compose creates to replace `mon_container`."""
     return container("0123456789ab_mon_container", network="he_ipv6", created=2000, other_labels=COMPOSE)
 
 
-def test_a_recreated_container_waits_for_its_predecessor() -> None:
-    """Compose creates the new one while the old one still runs with the address."""
+def test_a_recreated_container_waits_while_its_predecessor_runs() -> None:
+    """Compose creates the new container while the old one still runs with the address."""
     given = facts(mapped(), recreated())
     assert reason_of(decide(given, recreated().id)) is Reason.PREDECESSOR_HOLDS
 
 
-def test_a_recreated_container_takes_over_when_its_predecessor_is_dead() -> None:
-    """Of one identity's stopped containers, the newest is the one that will start."""
+def test_a_recreated_container_gets_the_address_when_its_predecessor_has_stopped() -> None:
+    """Of several stopped containers with one identity, the newest is the one that will start."""
     given = facts(mapped(running=False), recreated())
     assert isinstance(decide(given, recreated().id), Mapping)
     assert reason_of(decide(given, mapped().id)) is Reason.SUPERSEDED
 
 
-def test_of_a_tasks_ended_predecessors_none_is_given_the_address() -> None:
-    """Swarm keeps several: the newest is the one that will start, and a running one comes before all."""
+def test_ended_predecessors_of_a_swarm_task_do_not_get_the_address() -> None:
+    """Swarm keeps several: a running one comes first, then the newest."""
     ended, newest = (
         container(name, network="he_ipv6", suffix="5", created=created, other_labels=COMPOSE)
         for name, created in (("0123456789ab_task", 1000), ("task", 2000))
@@ -238,14 +238,14 @@ def test_of_a_tasks_ended_predecessors_none_is_given_the_address() -> None:
     assert reason_of(decide(facts(restarted, newest), newest.id)) is Reason.PREDECESSOR_HOLDS
 
 
-def test_a_container_that_died_just_now_holds_what_the_engine_has_not_freed() -> None:
-    """Its successor would be refused by the engine."""
+def test_a_container_that_has_just_died_still_holds_its_address() -> None:
+    """The engine has not freed the address yet, and would refuse the successor."""
     dying = replace(mapped(), running=False)
     assert reason_of(decide(facts(dying, recreated()), recreated().id)) is Reason.PREDECESSOR_HOLDS
 
 
-def test_a_refusal_is_lifted_when_the_holder_goes() -> None:
-    """An update about the holder names everybody whose decision it may change."""
+def test_a_waiting_container_is_mapped_when_the_holder_is_removed() -> None:
+    """The update names every container whose decision may change."""
     holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
     waiting = container(network="he_ipv6", created=2000)
     desired = Desired(Settings())
@@ -255,8 +255,8 @@ def test_a_refusal_is_lifted_when_the_holder_goes() -> None:
     assert isinstance(desired.decision(waiting.id), Mapping)
 
 
-def turned_round(*suffixes: str, **change: bool) -> tuple[Container, ...]:
-    """Containers, each newer than the one before, that run with each other's addresses: all is ours."""
+def cycle(*suffixes: str, **change: bool) -> tuple[Container, ...]:
+    """Return running containers, each with the next one's address, each newer than the one before."""
     addresses = [IPv6Address(f"2001:470:b080:103:1::{suffix}") for suffix in suffixes]
     return tuple(
         container(
@@ -265,14 +265,14 @@ def turned_round(*suffixes: str, **change: bool) -> tuple[Container, ...]:
             suffix=suffix,
             created=number,
             running=True,
-            endpoints=(endpoint(held, held, ours=change.get(f"c{suffix}", True)),),
+            endpoints=(endpoint(address, address, ours=change.get(f"c{suffix}", True)),),
         )
-        for number, (suffix, held) in enumerate(zip(suffixes, addresses[1:] + addresses[:1], strict=True))
+        for number, (suffix, address) in enumerate(zip(suffixes, addresses[1:] + addresses[:1], strict=True))
     )
 
 
-def making_way(*given: Container) -> set[str]:
-    """The names of those who are to give up an address that they hold."""
+def names_of_vacating(*given: Container) -> set[str]:
+    """Return the names of the containers that must give up the address they hold."""
     chosen = set()
     for each in given:
         decision = decide(facts(*given), each.id)
@@ -283,40 +283,40 @@ def making_way(*given: Container) -> set[str]:
 
 
 @pytest.mark.parametrize("suffixes", [("5", "6"), ("5", "6", "7"), ("7", "5", "6", "8")])
-def test_of_containers_that_hold_each_others_addresses_the_newest_makes_way(
+def test_in_a_cycle_of_swapped_addresses_the_newest_container_gives_its_address_up(
     suffixes: tuple[str, ...],
 ) -> None:
-    """Else none could ever be moved."""
-    assert making_way(*turned_round(*suffixes)) == {f"c{suffixes[-1]}"}
+    """Otherwise none of them could be moved."""
+    assert names_of_vacating(*cycle(*suffixes)) == {f"c{suffixes[-1]}"}
 
 
-def test_nobody_makes_way_at_an_address_of_its_users() -> None:
-    """The next newest does; where a mark is not known yet, it is found out in the attempt."""
-    assert making_way(*turned_round("5", "6", "7", c7=False)) == {"c6"}
-    assert not making_way(*turned_round("5", "6", c5=False, c6=False))
+def test_no_container_gives_up_an_address_that_its_user_chose() -> None:
+    """The next newest gives up its own instead; an unknown mark is read when the action is attempted."""
+    assert names_of_vacating(*cycle("5", "6", "7", c7=False)) == {"c6"}
+    assert not names_of_vacating(*cycle("5", "6", c5=False, c6=False))
 
 
-def test_nobody_makes_way_where_not_all_wait_for_each_other() -> None:
-    """Who waits for a holder that may stay waits alone, and so does who waits for such a circle."""
-    first, second, third = turned_round("5", "6", "7")
-    assert not making_way(first, second)
+def test_no_container_gives_its_address_up_outside_a_complete_cycle() -> None:
+    """A chain that ends at a holder that may stay is no cycle, nor is a container waiting for a cycle."""
+    first, second, third = cycle("5", "6", "7")
+    assert not names_of_vacating(first, second)
     staying = replace(third, labels={})
-    assert not making_way(first, second, staying)
+    assert not names_of_vacating(first, second, staying)
     waiting = container("waiting", network="he_ipv6", suffix="5", created=9, running=True)
-    assert making_way(first, second, third, waiting) == {"c7"}
+    assert names_of_vacating(first, second, third, waiting) == {"c7"}
 
 
-def test_a_stopped_container_opens_the_circle_unless_its_user_closed_it() -> None:
-    """An address of ours is taken back from it; one of its user's stays, and then who runs makes way."""
-    stopped, running = turned_round("5", "6")
+def test_a_stopped_container_breaks_a_cycle_unless_its_user_chose_its_address() -> None:
+    """Our address is taken back from it; with a user's address, the running one gives up its own."""
+    stopped, running = cycle("5", "6")
     for ours, expected in ((True, set()), (False, {"c6"})):
         kept = endpoint(None, stopped.endpoints[0].requested, ours=ours)
-        assert making_way(replace(stopped, running=False, endpoints=(kept,)), running) == expected
+        assert names_of_vacating(replace(stopped, running=False, endpoints=(kept,)), running) == expected
 
 
-def test_whoever_closes_a_circle_has_all_of_it_decided_anew() -> None:
-    """Also those that it has no address in common with: one of them may have to make way."""
-    first, second, third, fourth = turned_round("5", "6", "7", "8")
+def test_a_container_that_completes_a_cycle_causes_a_new_decision_on_every_member() -> None:
+    """Also on members with which it shares no address, because one of them may have to vacate."""
+    first, second, third, fourth = cycle("5", "6", "7", "8")
     renamed = replace(first, labels={**first.labels, "ipv6.mapper.suffix": "9"})
     desired = Desired(Settings())
     before = facts(renamed, second, third, fourth)
@@ -325,21 +325,21 @@ def test_whoever_closes_a_circle_has_all_of_it_decided_anew() -> None:
     assert affected.containers == {each.id for each in (first, second, third, fourth)}
 
 
-def test_an_update_affects_others_only_where_a_stake_in_their_addresses_changed() -> None:
-    """A look at what is as it was, or has another address elsewhere now, is no news to them."""
+def test_an_update_affects_others_only_if_a_claim_to_their_address_changed() -> None:
+    """An unchanged holder, or one with another address added, affects no other container."""
     holder = container("holder", running=True, endpoints=(endpoint(MON_CONTAINER),))
     waiting = container(network="he_ipv6", created=2000)
     desired = Desired(Settings())
     desired.update(facts(holder, waiting), [holder.id, waiting.id])
-    for seen in (holder, replace(holder, endpoints=(*holder.endpoints, endpoint(NGINX)))):
-        affected = desired.update(facts(seen, waiting), [holder.id])
+    for updated in (holder, replace(holder, endpoints=(*holder.endpoints, endpoint(NGINX)))):
+        affected = desired.update(facts(updated, waiting), [holder.id])
         assert (affected.containers, affected.by_others) == ({holder.id}, set())
     affected = desired.update(facts(replace(holder, endpoints=()), waiting), [holder.id, waiting.id])
     assert affected.by_others == {waiting.id}
 
 
-def test_a_network_that_changed_moves_a_containers_stake_though_the_container_did_not() -> None:
-    """Its new address is taken, and the one before is free."""
+def test_a_changed_subnet_moves_a_containers_claim_to_its_new_address() -> None:
+    """The new address is claimed, and the old one is free."""
     labelled = container(network="he_ipv6")
     desired = Desired(Settings())
     desired.update(facts(labelled), [labelled.id])
@@ -350,11 +350,11 @@ def test_a_network_that_changed_moves_a_containers_stake_though_the_container_di
     assert desired.update(both, [same_address.id]).containers == {labelled.id, same_address.id}
 
 
-# --- what is proxied --------------------------------------------------------------------------------------
+# --- proxy entries and ports -------------------------------------------------------------------------------
 
 
-def test_no_port_is_to_be_open_where_the_firewall_may_not_be_touched() -> None:
-    """Whatever the label says."""
+def test_a_ports_label_opens_no_port_with_firewall_off() -> None:
+    """With the modes `engine` and `closed`, it opens one."""
     serving = container(
         network="he_ipv6", ports="80", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)
     )
@@ -366,23 +366,23 @@ def test_no_port_is_to_be_open_where_the_firewall_may_not_be_touched() -> None:
 
 
 def test_a_mapped_running_container_is_proxied_on_the_uplink() -> None:
-    """Its address, on every uplink."""
+    """It has one proxy entry per uplink."""
     assert entries(facts(mapped()), mapped()) == {ProxyEntry(MON_CONTAINER, "eth0")}
 
 
 def test_a_stopped_container_is_not_proxied() -> None:
-    """A stale entry would attract traffic for nobody."""
+    """A stale entry would attract traffic that no container receives."""
     assert not entries(facts(mapped(running=False)), mapped(running=False))
 
 
 def test_an_uplink_without_neighbour_discovery_gets_no_entry() -> None:
-    """A tunnel's other end routes the prefix, and asks nobody."""
+    """The other end of a tunnel routes the prefix and sends no neighbour solicitation."""
     both = host(builders.UPLINK, builders.TUNNEL)
     assert entries(facts(mapped(), of_host=both), mapped()) == {ProxyEntry(MON_CONTAINER, "eth0")}
 
 
-def test_a_networks_uplink_label_is_followed() -> None:
-    """Its addresses are proxied there alone; where there is no such link, nowhere."""
+def test_a_networks_uplink_label_restricts_proxying_to_that_link() -> None:
+    """If the link does not exist, there is no entry."""
     eth1 = Link("eth1", 3, neighbour_discovery=True)
     with_eth1 = Host(links={"eth0": builders.UPLINK, "eth1": eth1}, default_route_links=("eth0",))
     for label, expected in (("eth1", {ProxyEntry(MON_CONTAINER, "eth1")}), ("eth9", set())):
@@ -390,15 +390,15 @@ def test_a_networks_uplink_label_is_followed() -> None:
         assert entries(facts(mapped(), networks=(labelled,), of_host=with_eth1), mapped()) == expected
 
 
-def test_named_uplinks_replace_those_with_a_default_route() -> None:
-    """`--uplink` is the last word; a link that does not exist is left out."""
+def test_the_uplink_option_replaces_the_links_with_a_default_route() -> None:
+    """A named link that does not exist is ignored."""
     eth1 = Link("eth1", 3, neighbour_discovery=True)
     of_host = Host(links={"eth0": builders.UPLINK, "eth1": eth1}, default_route_links=("eth0",))
     assert uplinks(facts(of_host=of_host), Settings(uplinks=("eth1", "eth9"))) == (eth1,)
 
 
 def unlabelled() -> Container:
-    """A container that runs on the network without asking for anything."""
+    """Return a container that runs on the network without any label."""
     return container("plain", running=True, endpoints=(endpoint(NGINX), endpoint(IPv6Address("fe80::5"))))
 
 
@@ -416,27 +416,27 @@ def unlabelled() -> Container:
         (ProxyMode.ALL, mapped(proxy="perhaps"), set()),
     ],
 )
-def test_the_mode_and_the_containers_own_label_say_what_is_proxied(
+def test_the_proxy_mode_and_the_containers_proxy_label_decide_what_is_proxied(
     mode: ProxyMode, which: Container, proxied: set[IPv6Address]
 ) -> None:
-    """`all` is the older ndp daemon's behaviour, without link-local addresses; a label overrides the mode."""
-    found = entries(facts(which), which, Settings(proxy=mode))
-    assert {entry.address for entry in found} == proxied
+    """The label overrides the mode; `all` acts as the older ndp daemon, without link-local addresses."""
+    proxied_entries = entries(facts(which), which, Settings(proxy=mode))
+    assert {entry.address for entry in proxied_entries} == proxied
 
 
-def test_an_unlabelled_container_may_ask_to_be_proxied() -> None:
-    """The label alone, without a network to be mapped to, means the addresses that it has."""
+def test_a_container_with_only_a_proxy_label_is_proxied() -> None:
+    """Every address that it has is proxied."""
     asking = container("plain", running=True, proxy="true", endpoints=(endpoint(NGINX),))
     assert entries(facts(asking), asking) == {ProxyEntry(NGINX, "eth0")}
 
 
 def test_the_routers_address_is_never_proxied() -> None:
-    """Not even where a container was given it, and everything is to be proxied."""
+    """Not even if a container has it and the mode is `all`."""
     given = facts(unlabelled(), of_host=host(next_hops=frozenset({NGINX})))
     assert not entries(given, unlabelled(), Settings(proxy=ProxyMode.ALL))
 
 
-def test_a_container_at_another_address_than_its_mapping_is_not_proxied() -> None:
-    """What was not asked for is not opened to the outside."""
+def test_an_address_other_than_the_mapped_one_is_not_proxied() -> None:
+    """The user did not ask for this address to be reachable."""
     elsewhere = container(network="he_ipv6", running=True, endpoints=(endpoint(NGINX),))
     assert not entries(facts(elsewhere), elsewhere)
