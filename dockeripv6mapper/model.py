@@ -182,7 +182,7 @@ class FirewallRules:
 
 
 class Reason(Enum):
-    """Why a container is not mapped."""
+    """Why a container is not mapped. `report.status` has a remedy for each that is a fault."""
 
     INVALID_LABEL = "invalid-label"
     IMAGE_GONE = "image-gone"

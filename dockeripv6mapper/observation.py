@@ -120,7 +120,7 @@ def _observation(
     faults: tuple[str, ...] = (),
 ) -> Observation:
     scope = desired.update(facts, facts.containers)
-    left = spared(facts, desired.held)
+    left = spared(facts, desired.on_hold)
     todo = plan(desired, facts, settings, scope, whole=True, unfinished=unfinished, spared=left)
     return Observation(facts, desired, todo, facts.sysctls, faults)
 

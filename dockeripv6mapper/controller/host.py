@@ -1,4 +1,4 @@
-"""The host: observed, and its proxy entries and sysctls changed by the plan."""
+"""The host: observes it, and carries out the plan for its proxy entries. `sysctls` does so for sysctls."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -40,23 +40,23 @@ class HostState:
         self._settings = settings
         self._log_changes = log_changes
         self._watch = watch
-        self._seen = Host()
+        self._last = Host()
         self._present: dict[ProxyEntry, bool] = {}
-        """All proxy entries that are there, and whether each is ours."""
+        """All proxy entries on the host, with our changes, and whether each is ours."""
         self._uplinks: tuple[Link, ...] | None = None
         self._failed: set[ProxyEntry] = set()
         """Entries that could not be added or removed."""
         self._withheld: set[ProxyEntry] = set()
         """Entries whose address the firewall has to close first."""
-        self._would: dict[ProxyEntry, str] = {}
-        """What a dry run would do now."""
+        self._dry_run_lines: dict[ProxyEntry, str] = {}
+        """Log lines of a dry run: what it would do, by entry."""
         self.observed = True
-        """Whether the last observation succeeded."""
+        """Whether the last observation succeeded; True before the first."""
         self.sysctls = HostSysctls(kernel, settings, log_changes, ask)
 
     def with_table(self, rules: FirewallRules) -> Host:
-        """The host as last observed, with the changes that were made since. `rules`: of our nft table."""
-        return replace(self._seen, entries=self._present, openings=rules.openings, closed=rules.closed)
+        """The host as last observed, with our changes since then. `rules`: the contents of our nft table."""
+        return replace(self._last, entries=self._present, openings=rules.openings, closed=rules.closed)
 
     @property
     def failing(self) -> bool:
@@ -65,28 +65,28 @@ class HostState:
 
     @property
     def count(self) -> int:
-        """Number of proxy entries that are there and ours."""
+        """Number of our proxy entries on the host."""
         return sum(self._present.values())
 
     def observe(self, facts: Facts) -> bool:
         """Observe the host again. Returns whether anything changed since the last time."""
-        before = (replace(self._seen, entries={}), self._present)
+        before = (replace(self._last, entries={}), self._present)
         try:
-            self._seen = self._kernel.observe()
+            self._last = self._kernel.observe()
         except MapperError as error:
             self.observed = False
             self._log_changes.failed(OBSERVING, error)
             return True
         self.observed = True
         self._log_changes.succeeded(OBSERVING)
-        self._present = dict(self._seen.entries)
-        facts = replace(facts, host=self._seen)
+        self._present = dict(self._last.entries)
+        facts = replace(facts, host=self._last)
         self.sysctls.read(facts)
         self._log_missing_uplinks(facts)
         links = all_uplinks(facts, self._settings)
-        missing = [name for name in self._settings.uplinks if name not in self._seen.links]
+        missing = [name for name in self._settings.uplinks if name not in self._last.links]
         self._watch(None if missing else frozenset(link.index for link in links))
-        return before != (replace(self._seen, entries={}), self._present)
+        return before != (replace(self._last, entries={}), self._present)
 
     def apply(
         self,
@@ -94,7 +94,7 @@ class HostState:
         is_in_scope: Callable[[ProxyEntry], bool],
         unclosed: AbstractSet[IPv6Address],
     ) -> None:
-        """Carry out a plan. An entry that is in its scope, and not in the plan, is as it has to be.
+        """Carry out a plan. An entry in scope that the plan does not change is right: its failure has ended.
 
         `unclosed`: addresses that the firewall has yet to close. Entries for them are added later, by
         `add_withheld`.
@@ -119,11 +119,11 @@ class HostState:
             self._add(sorted(add))
 
     def _log_dry_run(self, plan: ProxyPlan, is_in_scope: Callable[[ProxyEntry], bool]) -> None:
-        kept = {entry: text for entry, text in self._would.items() if not is_in_scope(entry)}
+        kept = {entry: text for entry, text in self._dry_run_lines.items() if not is_in_scope(entry)}
         adds = {entry: f"would proxy {entry}" for entry in plan.add}
         removals = {entry: f"would stop proxying {entry}" for entry in plan.remove}
-        self._would = kept | adds | removals
-        self._log_changes.dry_run("proxy entries", self._would.values())
+        self._dry_run_lines = kept | adds | removals
+        self._log_changes.dry_run("proxy entries", self._dry_run_lines.values())
 
     def _remove(self, entries: Iterable[ProxyEntry]) -> None:
         outcome = self._kernel.remove_proxies(entries)
@@ -131,7 +131,7 @@ class HostState:
             self._present.pop(entry, None)
             self._succeeded(entry)
             log.info("no longer proxying %s", entry)
-        self._log_failures(outcome.failed)
+        self._note_failures(outcome.failed)
 
     def _add(self, entries: Iterable[ProxyEntry]) -> None:
         outcome = self._kernel.add_proxies(entries)
@@ -143,10 +143,10 @@ class HostState:
         for entry in outcome.found:
             self._succeeded(entry)
             log.debug("%s is proxied by another program's entry already", entry)
-        self._log_failures(outcome.failed)
+        self._note_failures(outcome.failed)
 
     def _announce(self, entries: Iterable[ProxyEntry]) -> None:
-        """Announce new entries to the link. It saves neighbours a second, and a failure is no loss."""
+        """Announce new entries on the link: a waiting router need not ask again. Failures are harmless."""
         try:
             self._kernel.announce(entries)
         except MapperError as error:
@@ -154,20 +154,20 @@ class HostState:
         else:
             self._log_changes.succeeded(ANNOUNCING)
 
-    def _log_failures(self, failed: Mapping[ProxyEntry, MapperError]) -> None:
+    def _note_failures(self, failed: Mapping[ProxyEntry, MapperError]) -> None:
         for entry, error in failed.items():
             self._failed.add(entry)
             self._log_changes.failed(entry, error)
 
     def _succeeded(self, entry: ProxyEntry) -> None:
-        """Note that an entry is as it has to be, or concerns no container any more."""
+        """Note that an entry is right, or that no container needs it any more."""
         self._failed.discard(entry)
         self._log_changes.succeeded(entry)
 
     def _log_missing_uplinks(self, facts: Facts) -> None:
         for network in facts.networks:
             name = network.labels.get(labels.UPLINK)
-            if name is not None and name not in self._seen.links:
+            if name is not None and name not in self._last.links:
                 label = f"label {labels.UPLINK}={labels.shown(name)}"
                 self._log_changes.once(network.id, f"network {network.name}: {label}: there is no such link")
 

@@ -1,7 +1,7 @@
 """The loop: takes messages and timers, one at a time, and hands them to their handlers.
 
-Level-triggered: an event only says where to look first. What is desired is worked out from what is there, and
-the difference is acted upon; every `resync` seconds everything is listed again. Engine calls and firewall
+Level-triggered: an event only says where to look first. A pass compares the desired state with the observed
+one, and acts on the difference. Every `resync` seconds everything is listed again. Engine calls and firewall
 commands run on worker threads, and their results come back as messages. Netlink and sysctls take microseconds
 and are called directly. All state is guarded by one lock, which is held while a message is handled.
 """
@@ -59,10 +59,10 @@ from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 0.1
+BURST_SECONDS = 0.1
 """Delay between a netlink notification and the observation: notifications come in bursts."""
 STREAM = "stream"
-"""The subject of the event stream's failures."""
+"""The key of the event stream's failures in the log."""
 FIRST_LIST_SECONDS = 30.0
 """How long readiness waits for the first list: as long as for any answer of the engine."""
 FIRST_PASS_SECONDS = 60.0
@@ -144,18 +144,18 @@ class Controller:
     def deliver(self, message: EventMessage) -> None:
         """Handle the creation of a container at once, on the event reader's thread; queue any other event.
 
-        The container's start follows within two or three milliseconds, and to wake the loop's thread up takes
-        a tenth of them. The message is queued where the loop is at work or others wait: their order is kept.
+        The container's start follows within two or three milliseconds. To wake the loop's thread would take a
+        tenth of that. If the loop is busy or messages wait, the event is queued too, so their order is kept.
         """
         is_new = isinstance(message, ContainerChanged) and message.change is Change.CREATED
         if is_new and self._handle_now(message):
-            # A timer may be due sooner now.
+            # A new timer may be due before the loop would wake up.
             self._queue.wake()
         else:
             self._queue.put(message)
 
     def _handle_now(self, message: Message) -> bool:
-        """Handle a message on this thread, if no other is being handled and none waits."""
+        """Handle a message on this thread and return True; False where another is being handled or waits."""
         if not self._state.acquire(blocking=False):
             return False
         try:
@@ -170,6 +170,7 @@ class Controller:
 
     def _repair(self, error: Exception) -> None:
         """Log an unexpected error, and have a full pass repair what was missed."""
+        # Such failures are logged under this class, until a snapshot succeeds.
         self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
 
     def run(self) -> None:
@@ -239,7 +240,7 @@ class Controller:
             case Finished():
                 self._finished(message)
             case HostChanged():
-                self._timers.hasten(LookAtHost(), SETTLE_SECONDS)
+                self._timers.hasten(LookAtHost(), BURST_SECONDS)
             case Subscribed():
                 self._subscribed()
             case StreamLost():
@@ -252,7 +253,7 @@ class Controller:
 
     def _subscribed(self) -> None:
         log.info("connected to the engine")
-        # First what must not be lost if the rest fails.
+        # The relist comes first: a failure of the rest must not prevent it.
         self._timers.cancel_retries()
         self._relist()
         self._log_changes.engine_came_back()

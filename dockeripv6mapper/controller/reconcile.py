@@ -87,29 +87,29 @@ class Reconciler:
         self._spared = NOTHING
         """Addresses of which the last full pass knew too little: nothing of ours is removed there."""
         self._spared_for: set[str] = set()
-        """IDs of the containers that were held in that pass, and still are."""
+        """IDs of the containers that were on hold in that pass, and still are."""
         self._unapplied: AbstractSet[ProxyEntry] = frozenset()
-        """Proxy entries that may have changed when the last pass was over: in the scope of the next one."""
+        """Proxy entries that the actions of the last pass affect. They are in the scope of the next pass."""
         self._waiting: set[str] = set()
         """Containers whose action waits until the firewall has closed its address."""
         self.listed = False
-        """Whether the engine has been listed. Before that, nothing follows from a container's absence."""
+        """Whether the engine has been listed. Before that, a container may exist that the cache lacks."""
         self.images_listed = False
         """Whether its images have been listed."""
 
     def full_pass(self, listed: Iterable[str]) -> None:
-        """A pass over everything, after a list. `listed`: IDs that are or were in the cache."""
+        """A pass over everything, after a list. `listed`: IDs in the list, or in the cache before it."""
         self.listed = True
         self._observe_host()
         self._pass({*listed, *self._desired.forgotten(self._facts())}, whole=True)
 
     def without_engine(self) -> None:
-        """A full pass over the host alone. While the engine is away, the host stays as it has to be."""
+        """A full pass with the engine as last listed. It keeps the host right while the engine is away."""
         self._observe_host()
         self._pass(self._cache.containers.keys(), whole=True)
 
     def host_changed(self) -> None:
-        """Observe the host, after a notification by the kernel. The engine is asked nothing."""
+        """Observe the host after a notification by the kernel. A full pass if it changed; no new list."""
         if self._observe_host():
             self._pass(self._cache.containers.keys(), whole=True)
 
@@ -122,7 +122,7 @@ class Reconciler:
         self._pass([created.id], whole=False, created=created)
 
     def take_command(self, job: Command, value: object, error: Exception | None) -> None:
-        """Take the result of a firewall command, and start what follows from it."""
+        """Take the result of a firewall command, and carry out the parts of the plan that waited for it."""
         if isinstance(job, CloseForwarding):
             self._host.sysctls.policy_ended(value, error)
         else:
@@ -140,7 +140,7 @@ class Reconciler:
         waiting, self._waiting = self._waiting, set()
         self.evaluate(waiting)
 
-    # --- questions of others ------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------
 
     def decision(self, container_id: str) -> Decision:
         """What is desired of a container."""
@@ -171,7 +171,7 @@ class Reconciler:
         )
 
     def _observe_host(self) -> bool:
-        """Observe the host and set its sysctls, engine or not. Returns whether anything changed."""
+        """Observe the host and set its sysctls, even before the first list. Returns whether it changed."""
         changed = self._host.observe(self._facts())
         if self._host.observed:
             now = plan(self._desired, self._facts(), self._settings, NO_CONTAINERS)
@@ -188,8 +188,8 @@ class Reconciler:
     def _pass(self, container_ids: Iterable[str], *, whole: bool, created: Container | None = None) -> None:
         """Decide on some containers and on those that compete with them, and carry out the plan.
 
-        `whole`: they are all containers, and whatever of ours none of them needs is removed. `created`: the
-        one that was just created.
+        `whole`: these are all containers, so everything of ours that none of them needs is removed.
+        `created`: one of them, if it was just created.
         """
         if not self.listed:
             return
@@ -217,16 +217,17 @@ class Reconciler:
         self._timers.hasten(Report(), REPORT_SECONDS)
 
     def _update_spared(self, facts: Facts, scope: Affected, *, whole: bool) -> bool:
-        """Update what is spared. Returns whether all that no container needs can be removed now.
+        """Update the spared addresses. Returns whether to remove everything of ours that no container needs.
 
-        That is in a full pass, and when enough has become known of the containers that it spared.
+        True in a full pass, and again once none of the containers that were on hold in it still is.
         """
-        held = self._desired.held
-        was_spared_for, self._spared_for = self._spared_for, held.copy() if whole else self._spared_for & held
+        on_hold = self._desired.on_hold
+        was_spared_for = self._spared_for
+        self._spared_for = on_hold.copy() if whole else self._spared_for & on_hold
         if whole or (was_spared_for and not self._spared_for):
-            self._spared = spared(facts, held)
+            self._spared = spared(facts, on_hold)
             return True
-        known = (facts.containers[each] for each in scope.containers - held if each in facts.containers)
+        known = (facts.containers[each] for each in scope.containers - on_hold if each in facts.containers)
         self._spared = self._spared.without(
             endpoint.address for each in known for endpoint in each.endpoints if endpoint.address
         )
@@ -282,7 +283,7 @@ class Reconciler:
             self._timers.set(RetryHost(), backoff.delay(self._host_failures))
 
     def _log_and_ask(self, facts: Facts, container_id: str) -> None:
-        """Log what was decided on a container, and ask for what a decision waits for."""
+        """Log the decision on a container. If it waits for a fact, ask for that fact."""
         container = facts.containers.get(container_id)
         if container is None:
             self._forget(container_id)

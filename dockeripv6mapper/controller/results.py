@@ -1,7 +1,7 @@
-"""Results: the handlers of finished jobs: update the cache, evaluate what changed, retry what failed.
+"""Results: handlers of finished jobs. They update the cache, evaluate what changed and retry what failed.
 
-A result that is older than an event is asked for again. A failed job is retried with exponential backoff per
-container; other containers do not wait for it.
+A result that may be older than an event is dropped, and the job is repeated. A failed job is retried with
+exponential backoff per container; other containers do not wait for it.
 """
 
 import logging
@@ -52,7 +52,7 @@ class Results:
     log_changes: LogChanges
     meter: Meter
     _unreadable: dict[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
-    """Subjects that could not be read from the last list, by kind: container or network."""
+    """Items of the last list that could not be read, each as (kind, ID), by kind: container or network."""
 
     def take(self, finished: Finished[Job]) -> None:
         """Handle a job's result or error."""
@@ -70,21 +70,21 @@ class Results:
             return
         self.log_changes.succeeded(_subject(job))
         if isinstance(job, EndpointChange | Restore):
-            self._acted(job, finished.result)
+            self._take_action(job, finished.result)
         else:
-            self._answered(job, finished.result)
+            self._take_answer(job, finished.result)
 
-    def _acted(self, action: EndpointAction, answer: Answer) -> None:
+    def _take_action(self, action: EndpointAction, answer: Answer) -> None:
         if answer.changed:
             log.info("done: %s", action)
         else:
-            self._take_idle(action)
+            self._note_idle(action)
         if answer.changed and isinstance(action, Connect | Reconnect):
             self._take_attached(action)
         else:
             self._take_container(action.container_id, answer)
 
-    def _answered(self, question: Question, answer: Answer) -> None:
+    def _take_answer(self, question: Question, answer: Answer) -> None:
         match question:
             case TakeSnapshot():
                 self.log_changes.succeeded(ListNetworks())
@@ -102,12 +102,12 @@ class Results:
         count = self.log_changes.failed(_subject(job), error)
         match job:
             case EndpointChange() | Restore():
-                if _takes_off_the_network(job) and _is_final(error):
-                    self._take_refusal(job)
+                if _detaches_for_a_moment(job) and _is_final(error):
+                    self._note_refusal(job)
                 self.timers.set(Retry(job.container_id), backoff.delay(count))
                 self.meter.retrying()
                 self.jobs.ask(InspectContainer(job.container_id))
-                # Its address is not in flight any more, which may have kept other containers from it.
+                # The address is not in flight any more: another container may get it now.
                 self.reconciler.evaluate([job.container_id])
             case InspectContainer(container_id):
                 self.timers.set(Retry(container_id), backoff.delay(count))
@@ -115,7 +115,7 @@ class Results:
             case InspectImage(image):
                 self.timers.set(RetryImage(image), backoff.delay(count))
             case TakeSnapshot() | ListNetworks() | ListImages():
-                # The next resync lists images too, while they are wanted.
+                # A resync repeats each of these. It lists images only while they are wanted.
                 self.timers.hasten(Resync(), backoff.delay(count))
                 self.reconciler.without_engine()
 
@@ -136,7 +136,7 @@ class Results:
         self._log_unreadable("container", snapshot.containers)
         self.attempts.listed(answer.asked)
         for container_id in merged.stale:
-            # A container that cannot be inspected either is retried with backoff.
+            # If the inspection of an unreadable container failed too, its retry waits with backoff.
             if container_id not in snapshot.containers.unreadable or Retry(container_id) not in self.timers:
                 self.jobs.ask(InspectContainer(container_id))
         if self.cache.complete:
@@ -147,7 +147,7 @@ class Results:
         self.reconciler.full_pass(merged.changed)
 
     def _inspect_labelled(self, snapshot: Snapshot) -> None:
-        """Inspect each labelled container once: only a mark shows a move that a reboot interrupted."""
+        """Inspect each labelled container once: lists lack the mark that shows a move cut off by a reboot."""
         for container in snapshot.containers.items:
             if container.endpoints and labels.NETWORK in container.labels:
                 self.jobs.ask(InspectContainer(container.id))
@@ -196,18 +196,18 @@ class Results:
         self.reconciler.evaluate([action.container_id])
         self.jobs.ask(InspectContainer(action.container_id))
 
-    def _take_idle(self, action: EndpointAction) -> None:
-        """An action did nothing. It is repeated after everything was listed.
+    def _note_idle(self, action: EndpointAction) -> None:
+        """Note that an action did nothing. It is not repeated before everything is listed again.
 
-        But a `Restore` whose note has to be kept a little longer is repeated after that (see `LATE_SECONDS`).
+        But a `Restore` may keep its note for `LATE_SECONDS`, as the engine may act late: then it is repeated.
         """
         if isinstance(action, Restore) and self.endpoints.unfinished(action.container_id):
             self.timers.set(Retry(action.container_id), LATE_SECONDS)
         else:
             self.attempts.idle(action)
 
-    def _take_refusal(self, action: EndpointAction) -> None:
-        """A move was refused. List everything, to find the container that has the address."""
+    def _note_refusal(self, action: EndpointAction) -> None:
+        """Note that a move was refused, and list everything: an unknown container may have the address."""
         self.cache.touch(action.container_id)
         self.attempts.refused(action, self.cache.epoch)
         self.jobs.ask(TakeSnapshot())
@@ -229,8 +229,8 @@ class Results:
         self._unreadable[kind] = frozenset(faults)
 
 
-def _takes_off_the_network(action: EndpointAction) -> bool:
-    """Whether each try of an action takes the container off its network for a moment."""
+def _detaches_for_a_moment(action: EndpointAction) -> bool:
+    """Whether even a refused action detaches the container from its network for a moment."""
     return isinstance(action, Reconnect | Vacate | Restore)
 
 

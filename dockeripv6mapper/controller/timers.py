@@ -1,4 +1,4 @@
-"""Timers: what is due later, and when."""
+"""Timers: what the loop does later, and when."""
 
 import time
 from collections.abc import Callable
@@ -38,10 +38,10 @@ class RetryHost:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Be ready without the first full pass."""
+    """Report readiness, even though there was no full pass yet."""
 
     listed: bool
-    """False: only if the first list has not arrived."""
+    """False: only if the engine has not been listed yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Timers:
         return self._clock()
 
     def take_due(self, now: float) -> Timer | None:
-        """Remove and return one of the timers that are due at `now`, the longest due first."""
+        """Remove and return one of the timers that are due at `now`, the one that has been due longest."""
         timer = min(self._when, key=self._when.__getitem__, default=None)
         if timer is None or self._when[timer] > now:
             return None

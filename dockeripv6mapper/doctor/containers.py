@@ -31,13 +31,13 @@ NETWORK_REASONS = (
 """Refusals that the check `networks` reports."""
 
 ANOTHER_SUFFIX = "with another --label ipv6.mapper.suffix=…"
-REMEDIES = {
+CHANGES = {
     Reason.INVALID_LABEL: "with a valid label",
     Reason.IMAGE_GONE: "from an image that exists",
     Reason.NOT_CONNECTABLE: "without --network host, none or container:…",
     Reason.SUFFIX_TOO_WIDE: "with a shorter --label ipv6.mapper.suffix=…",
 }
-"""How to run a refused container again, by the reason; for all other reasons, `ANOTHER_SUFFIX`."""
+"""With which change a refused container is to be run again, by reason; otherwise with `ANOTHER_SUFFIX`."""
 
 
 def check(facts: DoctorFacts) -> Iterator[Finding]:
@@ -63,11 +63,11 @@ def _labels(facts: DoctorFacts, container: Container) -> Iterator[Finding]:
         yield ok("label", subject, f"label {labels.shown(label)} comes from the image, and is ignored")
     try:
         parse_ports(effective.get(labels.PORTS, ALL), ANY_ADDRESS)
-    except RefusedError as no:
+    except RefusedError as error:
         yield fail(
             "ports",
             subject,
-            no.refusal.detail,
+            error.refusal.detail,
             why="none of its ports is opened",
             fix=fixes.run_again(facts, [container], "with a valid label"),
         )
@@ -84,7 +84,7 @@ def _refusal(facts: DoctorFacts, container: Container) -> Iterator[Finding]:
     if decision.reason is Reason.NETWORK_NOT_ALLOWED:
         fix = fixes.with_options(_allowing(facts, container))
     else:
-        fix = fixes.run_again(facts, [container], REMEDIES.get(decision.reason, ANOTHER_SUFFIX))
+        fix = fixes.run_again(facts, [container], CHANGES.get(decision.reason, ANOTHER_SUFFIX))
     yield fail(
         "mapping",
         f"container {container.name}",

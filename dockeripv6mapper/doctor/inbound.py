@@ -1,7 +1,8 @@
-"""Inbound: whether packets from outside reach a network's containers, and whether those go out unmasqueraded.
+"""Inbound: whether packets from outside reach a network's containers.
 
-Packets to and from one mapped container are traced through the current ip6tables rules. Without such a
-container, or without rules that can be read, the finding says that no packet was traced.
+And whether packets that the containers send keep their source address, or are masqueraded. Packets to and
+from one mapped container are traced through the current ip6tables rules. Without such a container, or without
+rules that can be read, the finding says that no packet was traced.
 """
 
 from collections.abc import Iterator
@@ -42,17 +43,17 @@ def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
         return
     sample = next(facts.mapped_containers(network), None)
     if sample is None:
-        yield _untraced(facts, network, "no container is mapped there now")
+        yield _untraced_finding(facts, network, "no container is mapped there now")
         return
-    if reason := _untraceable(facts, network):
-        yield _untraced(facts, network, reason)
+    if reason := _why_untraceable(facts, network):
+        yield _untraced_finding(facts, network, reason)
         return
     links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
-    # The findings are mostly the same for every uplink: print each once.
-    yield from dict.fromkeys(each for link in links for each in _traced(facts, network, sample, link))
+    # Most findings do not depend on the uplink: each is printed once.
+    yield from dict.fromkeys(each for link in links for each in _trace_findings(facts, network, sample, link))
 
 
-def _untraceable(facts: DoctorFacts, network: Network) -> str:
+def _why_untraceable(facts: DoctorFacts, network: Network) -> str:
     """Why packets to a network cannot be traced; "" if they can."""
     if network.bridge is None:
         return "the network has no bridge on this host"
@@ -62,14 +63,14 @@ def _untraceable(facts: DoctorFacts, network: Network) -> str:
     return "" if facts.chains else "the ip6tables rules could not be read"
 
 
-def _untraced(facts: DoctorFacts, network: Network, reason: str) -> Finding:
+def _untraced_finding(facts: DoctorFacts, network: Network, reason: str) -> Finding:
     """The finding on a network to which no packet can be traced: only its gateway mode is judged."""
     if network.gateway_mode == NAT:
         return _nat_mode(facts, network, f" (no packet was traced: {reason})")
     return ok(CHECK, f"network {network.name}", f"no packet was traced: {reason}")
 
 
-def _traced(
+def _trace_findings(
     facts: DoctorFacts, network: Network, sample: tuple[Container, IPv6Address], link: str
 ) -> Iterator[Finding]:
     """Findings on packets from one uplink to one container, and back."""
@@ -79,10 +80,10 @@ def _traced(
     if network.gateway_mode == NAT and not connection.passes:
         yield _nat_mode(facts, network, f", whose {connection} drops a new connection to {address}")
     else:
-        yield _without_label(facts, network, packet, connection)
+        yield _unlabelled_ports(facts, network, packet, connection)
         yield from _masqueraded(facts, network, address, link)
     for opening in _openings(facts, container.id):
-        yield _with_label(facts, network, packet, opening)
+        yield _labelled_ports(facts, network, packet, opening)
 
 
 def _nat_mode(facts: DoctorFacts, network: Network, detail: str) -> Finding:
@@ -97,7 +98,7 @@ def _nat_mode(facts: DoctorFacts, network: Network, detail: str) -> Finding:
     )
 
 
-def _without_label(facts: DoctorFacts, network: Network, packet: Packet, connection: Verdict) -> Finding:
+def _unlabelled_ports(facts: DoctorFacts, network: Network, packet: Packet, connection: Verdict) -> Finding:
     """Whether a ping and a new connection get in to a port that no label opens."""
     subject, to = f"network {network.name}", f"to {packet.destination}"
     ping = _trace_inbound(facts, replace(packet, protocol=PING))
@@ -119,7 +120,7 @@ def _without_label(facts: DoctorFacts, network: Network, packet: Packet, connect
     )
 
 
-def _with_label(facts: DoctorFacts, network: Network, packet: Packet, opening: Opening) -> Finding:
+def _labelled_ports(facts: DoctorFacts, network: Network, packet: Packet, opening: Opening) -> Finding:
     """Whether a new connection gets in to a port that a label opens: it carries our mark."""
     mark = facts.settings.fwmark
     marked = replace(packet, mark=mark, protocol=opening.protocol, port=opening.first)
@@ -168,7 +169,8 @@ def _masqueraded(
 def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
     """The command that accepts such packets ahead of the rule that drops them.
 
-    If possible in DOCKER-USER, which a restart of the engine does not change.
+    In DOCKER-USER, which a restart of the engine does not change. But where a rule of FORWARD itself drops
+    them, in FORWARD: that rule may come before the jump to DOCKER-USER.
     """
     chains: Chains = facts.chains[dropped.command]
     if dropped.table == "raw":
@@ -181,7 +183,7 @@ def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
 
 
 def _trace_inbound(facts: DoctorFacts, packet: Packet) -> Verdict:
-    """The first verdict of any backend that drops the packet on its way in; else the last one."""
+    """The first verdict, of any backend, that drops the packet on its way in; if none does, the last one."""
     verdict = Verdict("ACCEPT")
     for command, chains in facts.chains.items():
         for table, chain in (("raw", "PREROUTING"), ("filter", FORWARD)):

@@ -74,7 +74,7 @@ def docker_api(docker_host: str | None, version: ApiVersion, timeouts: Timeouts)
     options = kwargs_from_env()
     if docker_host:
         options["base_url"] = docker_host
-    # The library takes a fraction of a second as well, against its type.
+    # The library's type says `int`; a fraction of a second works as well.
     api = docker.APIClient(
         version=version_text(version),
         timeout=timeouts.question,  # type: ignore[arg-type]
@@ -88,8 +88,8 @@ def docker_api(docker_host: str | None, version: ApiVersion, timeouts: Timeouts)
 def _set_up_pools(api: requests.Session, timeouts: Timeouts) -> None:
     """Keep TCP connections open and probe them, so that the kernel notices where the other end is gone.
 
-    Changes the adapters that the library has mounted, since they know its TLS options. The library does not
-    pass the pool's size on to them. Local sockets have other adapters.
+    The library's own adapters are changed and not replaced, since they know its TLS options. They also get
+    the pool's size, which the library does not pass on to them. Local sockets have other adapters.
     """
     for adapter in api.adapters.values():
         pools = getattr(adapter, "poolmanager", None)
@@ -108,7 +108,7 @@ def offered_versions(docker_host: str | None, timeouts: Timeouts) -> ApiRange:
 
 
 def _range(answer: Mapping[str, Any]) -> ApiRange:
-    """An answer of `GET /version`. Engines before 1.13 send no `MinAPIVersion`."""
+    """The versions in an answer of `GET /version`. Engines before 1.13 send no `MinAPIVersion`."""
     newest = parse_version(answer["ApiVersion"])
     oldest = answer.get("MinAPIVersion")
     return ApiRange(
@@ -130,7 +130,7 @@ def version_text(version: ApiVersion) -> str:
 
 
 def log_versions(offered: ApiRange) -> None:
-    """Log where the spoken version of the API is not tested, or not the engine's newest."""
+    """Warn of a version of the API that is not tested; log one that is not the engine's newest."""
     spoken, tested = version_text(offered.spoken), version_text(NEWEST_TESTED_API)
     if offered.spoken > NEWEST_TESTED_API:
         text = "engine %.40s speaks API %s and later, and the mapper is tested up to %s: see `doctor`"

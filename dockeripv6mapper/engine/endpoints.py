@@ -1,8 +1,8 @@
 """Endpoints: attaching containers to networks at an address, moving endpoints, giving addresses up.
 
-The API cannot change an endpoint's address: a move is a disconnect and a connect. Each step leaves the
-container no worse than it was, also where the process dies right after it. At any time, all that the user set
-on an endpoint is in one of three places: the endpoint itself, the mark of a temporary endpoint (see
+The API cannot change an endpoint's address: a move is a disconnect and a connect. No step leaves the
+container worse off, even if the process dies right after it. At any time, all that the user set on an
+endpoint is in one of three places: the endpoint itself, the mark of a temporary endpoint (see
 `endpoint_settings`), or, while there is no endpoint, a note on disk (see `journal`).
 """
 
@@ -81,10 +81,10 @@ class Endpoints:
             return None
 
     def apply(self, action: EndpointAction, begun: PendingResponse | None = None) -> bool:
-        """Carry out an action, or the rest of one whose request `begin` wrote; False: nothing to change.
+        """Carry out an action, or the rest of one whose request `begin` wrote.
 
-        Raises `MapperError`: `EngineRefusedError` for a refusal, `NotFinishedError` where the container needs
-        a `Restore`.
+        Returns whether anything changed. Raises `MapperError`: `EngineRefusedError` for a refusal,
+        `NotFinishedError` where the container needs a `Restore`.
         """
         with self._ignoring_gone_containers(action.container_id):
             match action:
@@ -110,7 +110,7 @@ class Endpoints:
     def _ignoring_gone_containers(self, container_id: str) -> Iterator[None]:
         """Suppress errors where the container is gone: then nothing is left to do or to finish.
 
-        The engine answers 404 for a network that is gone, too: that is raised.
+        The engine answers 404 for a missing network, too. That error is raised.
         """
         try:
             yield
@@ -151,7 +151,7 @@ class Endpoints:
     def _undo_refused(self, action: Connect, refused: EngineRefusedError) -> NoReturn:
         """Remove the configuration that a refused connect left, then raise the refusal.
 
-        The note stays where the removal fails.
+        If that fails, the note stays, and a `Restore` is planned later.
         """
         try:
             self._recovery.restore(Restore(action.container_id, action.container))
@@ -182,8 +182,8 @@ class Endpoints:
         if mac.origin is MacOrigin.GENERATED:
             return True
         if mac.origin is MacOrigin.HIDDEN:
-            # Wait for the start with these engines: they show the origin while the container runs.
-            # The others do not, so that waiting would be in vain.
+            # Wait for the container's start, where the engine then shows the origin, or can keep any MAC
+            # address. Other engines show no more at the start, so the container is moved now.
             return not (self._client.supports(CONNECT_KEEPS_MAC) or api < MAC_IS_RANDOM)
         if self._client.supports(CONNECT_KEEPS_MAC):
             settings[MAC] = mac.address
@@ -206,7 +206,7 @@ class Endpoints:
     # --- release, vacate ----------------------------------------------------------------------------------
 
     def _release(self, action: Release | Vacate) -> bool:
-        """Give our address up: as the mark says, remove the endpoint or restore the user's settings."""
+        """Give our address up. The endpoint's mark says what replaces it, if anything."""
         inspected = self._client.inspect(action.container_id)
         endpoint = endpoint_on_network(inspected, action.network_id, action.network)
         if endpoint is None or not _is_still_due(action, endpoint, inspected):
@@ -242,8 +242,8 @@ class Endpoints:
     def _replace_endpoint(self, action: EndpointChange, inspected: Json, *, old: Json, new: Json) -> None:
         """Replace an endpoint by one with the settings `new`.
 
-        `old`: the settings to reattach the container with where the engine refuses `new`; the refusal is
-        raised then. A temporary endpoint has them in its mark.
+        Where the engine refuses `new`, the container is attached again with the settings `old`, and the
+        refusal is raised. For a temporary endpoint, `old` are the settings in its mark.
         """
         address = new["IPAMConfig"].get(IPV6, "an address of the engine's choice")
         doing = f"moving {action.container} on {action.network} to {address}"
@@ -266,7 +266,7 @@ class Endpoints:
     def _disconnect(
         self, action: EndpointChange, unfinished: Unfinished, inspected: Json, doing: str
     ) -> None:
-        """Disconnect the old endpoint. A refusal changes nothing: the user may have detached it meanwhile."""
+        """Disconnect the old endpoint. Where that is refused, nothing has changed, so no note is needed."""
         try:
             self._attachments.detach(action.container_id, unfinished, inspected, doing)
         except EngineRefusedError:

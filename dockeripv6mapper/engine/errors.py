@@ -1,4 +1,4 @@
-"""Errors: exceptions of Docker's library, of sockets and of parsing → `dockeripv6mapper.errors`."""
+"""Errors: translates exceptions of Docker's library, sockets and parsing into `dockeripv6mapper.errors`."""
 
 import os
 import pwd
@@ -37,7 +37,7 @@ TRANSPORT_ERRORS = (
 def translated_errors(doing: str, engine: str) -> Iterator[None]:
     """Translate the exceptions of a call to `engine`, and of reading its answer, into ours.
 
-    `doing` begins the message: `listing networks`.
+    `doing` is the beginning of the message, such as `listing networks`.
     """
     try:
         yield
@@ -75,7 +75,7 @@ def _user() -> str:
 
 
 def _has_errno(error: BaseException) -> bool:
-    """Whether the operating system raised it. `requests` derives its own exceptions from `OSError`, too."""
+    """Whether a system call raised the exception. Those of `requests` are `OSError`s too, but left out."""
     return (
         isinstance(error, OSError) and not isinstance(error, requests.RequestException) and bool(error.errno)
     )

@@ -26,7 +26,7 @@ FORWARD_CHAINS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
 COMMENT = "DockerIPV6Mapper"
 """The comment of our rules, by which `cleanup` finds them."""
 OUR_OPTIONS = {("--comment", COMMENT), ("-j", "ACCEPT")}
-"""Options that only our rules have together."""
+"""Only our rules have both options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def read_chains(saved: str) -> Chains:
 
 
 def _join_rule_lines(lines: Iterable[str]) -> Iterator[str]:
-    """One string for each rule, although its quoted comment may contain newlines.
+    """The lines, with each rule on one line: a quoted comment may contain newlines.
 
     Raises `ValueError` where a quotation has no end.
     """
@@ -121,8 +121,8 @@ def _join_rule_lines(lines: Iterable[str]) -> Iterator[str]:
 def missing_hooks(mark: int) -> list[Hook]:
     """The chains that need an accepting rule of ours and have none. Raises `KernelRefusedError`.
 
-    Only in backends with chains of the engine; in the default backend where no backend has any. Each backend
-    is listed once: a listing takes the xtables lock and some milliseconds.
+    Only backends with the engine's chains need rules. If no backend has them, the default one does. Each
+    backend is listed once: a listing takes the xtables lock and some milliseconds.
     """
     listed = {command: observe_chains(command) or {} for command in backends()}
     with_engine = [command for command, chains in listed.items() if ENGINE_CHAIN in chains]
@@ -153,6 +153,7 @@ def our_rules(command: str) -> Iterator[OurRule]:
 def _has_rule(chains: Chains, key: tuple[str, str], mark: int) -> bool:
     """Whether a chain, by table and name, has our accepting rule with this mark."""
     words = _accepting_rule(mark)
+    # `--mark` and `--comment` are compared; the `-m` that loads each is not.
     options = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
     rules = chains[key].rules if key in chains else ()
     return any(options <= rule.options for rule in rules)

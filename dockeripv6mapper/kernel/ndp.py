@@ -3,7 +3,7 @@
 The kernel announces nothing when a proxy entry is added. A router that solicited the address before that
 retries only after a second; an unsolicited advertisement answers it at once. It has no override flag: it
 completes a router's incomplete cache entry, and never replaces a MAC that a router has cached (RFC 4861
-§7.2.5).
+§7.2.5). A router that has cached another host's MAC keeps it until its own reachability probe fails.
 """
 
 import socket

@@ -68,8 +68,8 @@ class TopologyObserver:
         """Looks since the last reading."""
 
     def observe(self) -> Topology:
-        """The topology now; the same object as before, if nothing changed. Raises `KernelRefusedError`."""
-        # A change during the reading also sends a notification, so the next look reads again.
+        """The topology now; the same object as before unless read again. Raises `KernelRefusedError`."""
+        # Empty the socket before reading: a change during the reading is then seen at the next look.
         with translated_errors("receiving notifications of links, addresses and routes"):
             self._receive_notifications()
         self._looks += 1
@@ -131,7 +131,7 @@ def _link(message: PyrouteMessage) -> Link:
 
 
 def _on_link(routes: Iterable[PyrouteMessage], names: Mapping[int, str]) -> Iterator[tuple[IPv6Network, str]]:
-    """The on-link prefixes, each with its link's name; none that is link-local or multicast."""
+    """The on-link prefixes, each with its link's name. Without those that are link-local or multicast."""
     for route in routes:
         for hop in _hops(route):
             if hop["gateway"] is None and route["dst_len"] and hop["oif"] in names:

@@ -55,17 +55,16 @@ class Desired:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._resolved: dict[str, Decision] = {}
-        """What each container's labels come to, others left aside."""
+        """The decision on each container by its own labels alone (see `resolution`)."""
         self._claim_of: dict[str, Claim] = {}
         self._claims = Claims()
         self._decisions: dict[str, Mapping | Refusal] = {}
-        """Cached; a change that concerns a container removes its entry."""
+        """Cached decisions, the claims of others considered. A change that may alter one removes it."""
         self.needs = HostNeeds()
-        self.held: set[str] = set()
+        self.on_hold: set[str] = set()
         """IDs of the running containers whose needs stay as they are: an action is being carried out on them,
-        or nothing can be decided yet. While the engine attaches a container, its interface may not be up: a
-        proxied packet would start the host's own address resolution, which fails and backs off for up to a
-        second."""
+        or nothing can be decided yet. While the engine attaches a container, its interface may be down: for a
+        proxied packet the host would solicit the container, fail, and back off for up to a second."""
 
     def update(self, facts: Facts, container_ids: Iterable[str]) -> Affected:
         """Update the decisions and needs of some containers, and of those that compete with them.
@@ -90,13 +89,13 @@ class Desired:
         return Affected(affected, by_others, entries)
 
     def _update_needs(self, facts: Facts, container_id: str) -> frozenset[ProxyEntry]:
-        """Update what a container needs, unless it is held. Returns the entries that it needed or needs."""
+        """Update what a container needs, unless it is on hold. Returns the entries it needed or needs."""
         container = facts.containers.get(container_id)
         undecided = container_id in facts.acting or isinstance(self.decision(container_id), Undecided)
         if container is not None and container.running and undecided:
-            self.held.add(container_id)
+            self.on_hold.add(container_id)
             return frozenset()
-        self.held.discard(container_id)
+        self.on_hold.discard(container_id)
         return self.needs.put(container_id, self._needs(facts, container_id))
 
     def _needs(self, facts: Facts, container_id: str) -> Needs:
@@ -107,8 +106,8 @@ class Desired:
         refused = unjudged = None
         try:
             openings = self.openings(facts, container_id)
-        except RefusedError as no:
-            refused = no.refusal
+        except RefusedError as error:
+            refused = error.refusal
             if refused.reason is Reason.IMAGE_GONE and mapping is not None:
                 unjudged = mapping.address
         network = facts.networks.get(mapping.network_id) if mapping else None
@@ -146,7 +145,7 @@ class Desired:
         return self._claims.put(claim, (each for each in addresses if each is not None))
 
     def decision(self, container_id: str) -> Decision:
-        """What is desired of a container, the others considered."""
+        """The decision on a container, with the claims of the others considered."""
         resolved = self._resolved.get(container_id)
         if not isinstance(resolved, Mapping):
             return resolved
@@ -199,6 +198,7 @@ class Desired:
             if link.neighbour_discovery
         )
         if effective_mode(container, facts, self._settings) is None:
+            # The proxy label cannot be judged: entries of ours stay, and none is added.
             return frozenset(entry for entry in entries if facts.host.entries.get(entry))
         return entries
 
@@ -219,7 +219,7 @@ class Desired:
         return parse_ports(text, decision.address)
 
     def closed(self, facts: Facts, container_id: str) -> IPv6Address | None:
-        """With `--firewall closed`: the address of a mapped container, where other ports are closed."""
+        """With `--firewall closed`: a mapped container's address, closed but for the ports of its label."""
         decision = self.decision(container_id)
         if self._settings.firewall is not FirewallMode.CLOSED or container_id not in facts.containers:
             return None
@@ -240,5 +240,5 @@ class Desired:
 
 
 def _may_be_proxied(address: IPv6Address, host: Host) -> bool:
-    """Never answer for the host's own addresses or its routers', even if a container has them."""
+    """False for the host's and its routers' addresses, even if a container has one, and for link-local."""
     return not (address.is_link_local or address in host.addresses or address in host.next_hops)

@@ -65,8 +65,8 @@ def effective_mode(container: Container, facts: Facts, settings: Settings) -> Pr
     """The proxy mode for one container: the daemon's, which the container's own label may override.
 
     OFF where the label is invalid, or the image's labels are not known yet. None where the label would change
-    the mode, but may come from an image that was removed: then existing proxy entries stay, and none
-    is added.
+    the mode, but the image was removed and the label may be its own: then existing proxy entries stay, and
+    none is added.
     """
     if labels.PROXY not in container.labels:
         return settings.proxy
@@ -80,7 +80,10 @@ def effective_mode(container: Container, facts: Facts, settings: Settings) -> Pr
 
 
 def _overridden_mode(given: labels.Labels, settings: Settings) -> ProxyMode:
-    """The daemon's proxy mode, overridden by the label in `given`, if any."""
+    """The daemon's proxy mode, which the label in `given` may override. OFF where the label is invalid.
+
+    With `true`, a container that is not to be mapped is proxied at all its addresses.
+    """
     try:
         override = labels.proxy_override(given)
     except RefusedError:

@@ -1,6 +1,6 @@
 """Labels: what a container's or a network's labels ask for, and the identity in a container's name.
 
-Every value is untrusted text. Whether a request is granted is decided in `desired`.
+Every value is untrusted text. `resolution` and `desired` decide whether a request is granted.
 """
 
 import difflib
@@ -44,15 +44,15 @@ class Request:
     network: str
     """A name or an ID."""
     suffix: int | None
-    """The host part as a number; None: derived from the identity."""
+    """The host part as a number; None: it is computed from the identity."""
 
 
 def identity(name: str, labels: Labels) -> str:
     """The string that is hashed: the container's name, without the parts that change at a recreation.
 
-    A Swarm task `service.slot.taskid` is `service.slot`. Compose names a container `<12 hex>_<name>` while
-    that replaces `<name>`: its identity is `<name>`. This needs Compose's own label, since a user may choose
-    such a name as well.
+    A Swarm task `service.slot.taskid` is `service.slot`. While Compose replaces `<name>`, one of the two
+    containers is called `<12 hex>_<name>`: its identity is `<name>`. This needs Compose's own label, since a
+    user may choose such a name as well.
     """
     task = labels.get(SWARM_TASK_ID)
     if task and name.endswith(f".{task}"):
@@ -65,8 +65,8 @@ def identity(name: str, labels: Labels) -> str:
 def user_labels(labels: Labels, image_labels: Labels) -> dict[str, str]:
     """The labels whose value is not the image's own.
 
-    The engine merges an image's labels into those of its containers. If these counted, the publisher of an
-    image could expose its containers on any host, or choose their addresses.
+    The engine merges an image's labels into those of its containers. If an image's labels counted,
+    its publisher could expose its containers on any host, or choose their addresses.
     """
     return {label: value for label, value in labels.items() if image_labels.get(label) != value}
 
@@ -77,7 +77,7 @@ def request(labels: Labels) -> Request | None:
     Raises `RefusedError(INVALID_LABEL)` where any value is invalid. Then all of the request is refused: the
     invalid part may be the one that makes the rest safe.
     """
-    proxy_override(labels)
+    proxy_override(labels)  # raises where its label is invalid
     if (network := labels.get(NETWORK)) is None:
         return None
     if not network.strip():

@@ -38,10 +38,10 @@ def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
         given = counting_labels(container, facts, settings)
         asked = labels.request(given)
         return None if asked is None else _mapping_asked(container, asked, given, facts, settings)
-    except RefusedError as no:
-        if no.refusal.reason is Reason.NETWORK_NOT_FOUND and not facts.networks.complete:
+    except RefusedError as error:
+        if error.refusal.reason is Reason.NETWORK_NOT_FOUND and not facts.networks.complete:
             return NetworkUnreadable()
-        return no.refusal
+        return error.refusal
     except ImageUnknownError:
         return ImageWanted(container.image)
 

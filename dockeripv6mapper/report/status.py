@@ -1,6 +1,6 @@
-"""Every labelled container: wanted and actual address, where it is proxied, open ports, or the refusal.
+"""`status`: each labelled container with wanted and actual address, uplinks, open ports, or the refusal.
 
-Computed from one observation and the daemon's own decisions, so it is correct without a daemon, too.
+Decided by the daemon's code from one observation, so it is also correct while no daemon runs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -57,7 +57,7 @@ class Row:
 
     @property
     def is_well(self) -> bool:
-        """Whether it is mapped, or waits for its predecessor, which needs no action of the user."""
+        """Whether the user need do nothing: it is mapped, or its refusal is no fault."""
         if self.refusal is not None:
             return not self.refusal.reason.is_fault
         return self.state is State.MAPPED
@@ -134,7 +134,7 @@ def as_tree(
 ) -> Tree:
     """Uplinks first, then networks with their containers.
 
-    A network that does not exist is a branch as well.
+    A network that a label names is a branch even where it does not exist.
     """
     tree = Tree(Text(host))
     for link in uplinks:
@@ -165,6 +165,7 @@ def _refusal(refusal: Refusal) -> str:
 
 
 def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
+    # None where the label is missing, or is the image's own.
     decision = desired.decision(container.id)
     if decision is None:
         return None
