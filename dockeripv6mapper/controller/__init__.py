@@ -13,7 +13,7 @@ attempts          actions that did nothing or were refused, and are not repeated
 timers            what is due later: resync, retries
 log_changes       logs each state once, when it begins, changes or ends
 unexpected        errors that are bugs, logged with their traceback
-observers         service manager and metrics, and when each is told of what
+observers         the interfaces of service manager and metrics, and the reports to both
 interfaces        what the controller uses of engine and kernel
 
 Threads: the loop's handles messages and timers under the loop's lock, and so does the event reader's for the

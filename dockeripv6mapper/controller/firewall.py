@@ -150,7 +150,7 @@ class FirewallTable:
             case WriteFirewall(rules), _:
                 if not self.rules:
                     self._due.setdefault(PutHooks)
-                _log_changes(FirewallPlan(self.rules, rules))
+                _log_written(FirewallPlan(self.rules, rules))
                 self.rules, self._doubtful, self._bounded = rules, FirewallRules(), True
             case PutHooks(), list() as hooks:
                 for hook in hooks:
@@ -190,7 +190,7 @@ def _differ(wanted: FirewallRules, rules: FirewallRules) -> bool:
     return wanted != rules and bool(wanted or rules)
 
 
-def _log_changes(plan: FirewallPlan) -> None:
+def _log_written(plan: FirewallPlan) -> None:
     for opening in plan.closed:
         log.info("closed %s", opening)
     for opening in plan.opened:

@@ -310,7 +310,7 @@ class Controller:
         self._jobs.ask(TakeSnapshot())
 
     def _relist(self) -> None:
-        """List everything again, whatever is being listed now: events may have been missed."""
+        """List everything again, even while a list is being made: events may have been missed."""
         self._cache.touch_all()
         self._attempts.reconsider_all()
         self._resync()

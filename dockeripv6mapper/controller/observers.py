@@ -1,4 +1,4 @@
-"""Observers: the service manager and the metrics, and when each is told of what.
+"""Observers: the interfaces of the service manager and the metrics, and the reports to both.
 
 The two interfaces do nothing here. `daemon` implements the first with sd_notify, `report.metrics` the second.
 They are called under the loop's lock and must return at once.

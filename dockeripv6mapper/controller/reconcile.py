@@ -240,7 +240,8 @@ class Reconciler:
         """
         if self._settings.dry_run or self._settings.firewall is FirewallMode.CLOSED:
             return
-        action = plan_endpoint(created, self._desired.decision(created.id), facts)
+        unfinished = self._endpoints.unfinished(created.id)
+        action = plan_endpoint(created, self._desired.decision(created.id), facts, unfinished=unfinished)
         if isinstance(action, Connect) and action.address not in self._firewall.exposed():
             self._act(action)
 

@@ -60,7 +60,8 @@ class PendingResponse:
     def result(self, doing: str) -> None:
         """Wait for the answer.
 
-        `doing` begins the message of a `GoneError`, `EngineRefusedError`. Raises `OSError`, `HTTPException`.
+        `doing` is the beginning of the message of a `GoneError` or an `EngineRefusedError`. Also raises
+        `OSError` and `HTTPException`.
         """
         log.debug("%s: request written at %.6f", doing, self._written)
         with self._connection, HTTPResponse(self._connection) as response:

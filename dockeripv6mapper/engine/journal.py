@@ -133,10 +133,9 @@ def _replace(path: Path, text: str) -> None:
     """Replace a file atomically. With system calls: a new container's start does not wait for `Path`."""
     draft = f"{path}.draft"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
+    # Not `os.write`, which may write a part where the disk is full, and raises nothing.
+    with open(descriptor, "w") as file:  # noqa: PTH123 - a descriptor, not a path
+        file.write(text)
     os.replace(draft, path)  # noqa: PTH105
 
 

@@ -8,14 +8,14 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockeripv6mapper.actions import Connect, EndpointAction
+from dockeripv6mapper.actions import Connect, EndpointAction, Restore
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.timers import Retry, Timers, Verify
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import ProxyEntry
 from tests.lab.waiting import eventually
-from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, container, endpoint
+from tests.unit.builders import MON_CONTAINER, container, endpoint
 from tests.unit.controller.world import NEVER, World, event, running_controller, world_with
 
 ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
@@ -23,7 +23,6 @@ CREATED = container(network="he_ipv6")
 CONFIGURED = replace(CREATED, endpoints=(endpoint(None, MON_CONTAINER),))
 RUNNING = replace(CREATED, running=True)
 ATTACHED = replace(RUNNING, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),))
-CONNECT = Connect(CREATED.id, CREATED.name, HE_IPV6_ID, HE_IPV6, MON_CONTAINER)
 OTHER = IPv6Address("2001:470:b080:103:1::77")
 UNRELATED = container("unrelated")
 
@@ -41,6 +40,17 @@ def test_a_created_container_is_connected_before_its_start() -> None:
         controller.post(event(CREATED, Change.STARTED))
         eventually(lambda: ENTRY in world.entries)
     assert len(world.actions) == 1
+
+
+def test_an_unfinished_change_of_a_created_container_is_finished_before_its_connect() -> None:
+    """A connect would replace its note, which may hold settings of the user."""
+    world = World(lists_images=True, unfinished_actions={CREATED.id})
+    with running_controller(world, NEVER) as controller:
+        eventually(lambda: world.image_lists and world.kernel_writes)
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(CREATED, Change.CREATED))
+        eventually(lambda: world.actions)
+    assert isinstance(world.actions[0], Restore)
 
 
 def test_a_die_event_removes_the_entry_while_the_engine_still_lists_the_container_as_running() -> None:

@@ -1,6 +1,7 @@
 """Journal: the endpoint settings that a reconnect must restore survive the end of the process."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,16 @@ def test_an_unreadable_journal_directory_fails_a_write_but_not_a_pruning(tmp_pat
 def test_only_the_owner_can_access_the_journal_directory(journal: Journal) -> None:
     """The notes decide what a privileged process does next, and a symbolic link has no mode."""
     assert journal.directory.stat().st_mode & 0o077 == 0
+
+
+def test_a_note_that_does_not_fit_on_the_disk_fails_and_leaves_the_earlier_one(journal: Journal) -> None:
+    """The kernel writes the part that fits, without an error. The move must not begin with half a note."""
+    journal.write("6ba2", NOT_ATTACHED)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(MapperError, match="File too large"):
+            journal.write("6ba2", UNFINISHED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.read("6ba2") == NOT_ATTACHED
