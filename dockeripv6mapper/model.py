@@ -3,7 +3,7 @@
 No behaviour beyond what a value says of itself, and nothing of a library's types.
 """
 
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
@@ -42,7 +42,7 @@ class Container:
     id: str
     name: str
     """Without the leading slash."""
-    labels: MappingOf[str, str]
+    labels: Mapping[str, str]
     image: str
     """The image's ID; its name where only the create event is known."""
     created: int
@@ -77,7 +77,7 @@ class Network:
     ipv4: bool = False
     gateway_mode: str | None = None
     """How a bridge of engine 28 or later treats IPv6 from outside: `nat`, `nat-unprotected`, `routed`."""
-    labels: MappingOf[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 # --- observed: the kernel ---------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Opening:
 class Host:
     """The host, as last observed."""
 
-    links: MappingOf[str, Link] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
     default_route_links: tuple[str, ...] = ()
     """Names of the links that carry an IPv6 default route."""
     addresses: frozenset[IPv6Address] = frozenset()
@@ -142,7 +142,7 @@ class Host:
     """The gateways of the host's IPv6 routes."""
     on_link: frozenset[tuple[IPv6Network, str]] = frozenset()
     """On-link prefixes (RFC 4861 §2.1), each with the link's name."""
-    entries: MappingOf[ProxyEntry, bool] = field(default_factory=dict)
+    entries: Mapping[ProxyEntry, bool] = field(default_factory=dict)
     """Every NDP proxy entry, and whether it carries our mark."""
     openings: frozenset[Opening] = frozenset()
     """The ports that our nft table opens."""
@@ -211,7 +211,7 @@ class Reason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class AddressMapping:
     """A container's labels, resolved: its network and its address there."""
 
     network_id: str
@@ -257,7 +257,7 @@ class NetworkUnreadable(Undecided):
     """The network may be one of those that could not be read."""
 
 
-Decision = Mapping | Refusal | Undecided | None
+Decision = AddressMapping | Refusal | Undecided | None
 """What is desired of a container. None: its labels ask for nothing."""
 
 

@@ -4,7 +4,7 @@ With the daemon's own `Desired` and planner, so that the two agree.
 """
 
 import logging
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Observation:
     facts: Facts
     desired: Desired
     plan: Plan
-    sysctls: MappingOf[str, str | None]
+    sysctls: Mapping[str, str | None]
     unreadable: tuple[str, ...] = ()
     """A sentence for each container or network of the engine that cannot be read."""
 
@@ -125,7 +125,7 @@ def _observation(
     return Observation(facts, desired, todo, facts.sysctls, faults)
 
 
-def _read_sysctls(kernel: Kernel, facts: Facts, settings: Settings) -> MappingOf[str, str | None]:
+def _read_sysctls(kernel: Kernel, facts: Facts, settings: Settings) -> Mapping[str, str | None]:
     """The sysctls that a plan depends upon, and whether the host forwards."""
     return kernel.read_sysctls(dict.fromkeys((FORWARDING, *sysctl_keys(facts, settings))))
 

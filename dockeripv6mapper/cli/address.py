@@ -68,12 +68,12 @@ def _on_network(name: str, network: str, suffix: str | None, settings: Settings)
     """The address that the daemon would give a container created now on a network of the engine."""
     from dockeripv6mapper import observation
     from dockeripv6mapper.mapping import labels
-    from dockeripv6mapper.model import Container, Mapping, Refusal, RefusedError
+    from dockeripv6mapper.model import AddressMapping, Container, Refusal, RefusedError
 
     given = {labels.NETWORK: network} | ({} if suffix is None else {labels.SUFFIX: suffix})
     newest = Container(id="", name=name, labels=given, image="", created=sys.maxsize, running=False)
     match observation.foresee(settings, newest):
-        case Mapping(address=result):
+        case AddressMapping(address=result):
             return result
         case Refusal(address=IPv6Address() as result, reason=reason) if not reason.is_fault:
             return result  # the new container takes it over from its predecessor

@@ -14,7 +14,7 @@ from dockeripv6mapper.controller.timers import Retry, Timers, Verify
 from dockeripv6mapper.controller.workqueue import InspectContainer, WorkQueue
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.events import Change, ContainerChanged
-from dockeripv6mapper.model import Container, Mapping
+from dockeripv6mapper.model import AddressMapping, Container
 
 VERIFY_SECONDS = 1.0
 """How long after a die event a list may still show the container as running (engine 20.10)."""
@@ -83,7 +83,7 @@ class ContainerEvents:
         if container_id not in self._new or container is None:
             return
         self._new.discard(container_id)
-        if isinstance(decision, Mapping):
+        if isinstance(decision, AddressMapping):
             attached = any(each.requested == decision.address for each in container.endpoints)
             self.meter.raced(won=attached and not self.jobs.acting(container_id))
 

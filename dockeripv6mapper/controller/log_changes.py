@@ -8,7 +8,7 @@ from dockeripv6mapper.controller.unexpected import Kind, UnexpectedErrors
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.networks import NAT
-from dockeripv6mapper.model import Container, Decision, Mapping, Network, Refusal, Undecided
+from dockeripv6mapper.model import AddressMapping, Container, Decision, Network, Refusal, Undecided
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class LogChanges:
                     decision.reason.value,
                     _labels_of(container.labels),
                 )
-            case Mapping() if isinstance(before, Refusal) and before.reason.is_fault:
+            case AddressMapping() if isinstance(before, Refusal) and before.reason.is_fault:
                 log.info("container %s can be mapped now", container.name)
 
     def ports_refused(self, container: Container, refusal: Refusal) -> None:

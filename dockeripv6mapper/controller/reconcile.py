@@ -44,7 +44,7 @@ from dockeripv6mapper.mapping.image_labels import labels_of_the_image
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
 from dockeripv6mapper.mapping.spared import NOTHING, spared
 from dockeripv6mapper.mapping.state import Tally, tally
-from dockeripv6mapper.model import Container, Decision, ImageWanted, Mapping, MarkWanted, ProxyEntry
+from dockeripv6mapper.model import AddressMapping, Container, Decision, ImageWanted, MarkWanted, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
 
 log = logging.getLogger(__name__)
@@ -295,7 +295,7 @@ class Reconciler:
         needs = self._desired.needs.of(container_id)
         if needs.ports_refused is not None:
             self._log_changes.ports_refused(container, needs.ports_refused)
-        if isinstance(decision, Mapping) and _is_mapped(container, decision):
+        if isinstance(decision, AddressMapping) and _is_mapped(container, decision):
             network = facts.networks.get(decision.network_id)
             if network is not None:
                 self._log_changes.unreachable(network, opens=bool(needs.openings))
@@ -353,6 +353,6 @@ class Reconciler:
             self._log_changes.once(action.container_id, f"container {action.container} waits: {what}")
 
 
-def _is_mapped(container: Container, mapping: Mapping) -> bool:
+def _is_mapped(container: Container, mapping: AddressMapping) -> bool:
     """Whether a running container has its mapped address."""
     return container.running and any(each.address == mapping.address for each in container.endpoints)

@@ -13,7 +13,7 @@ from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.addressing import hash_bits
 from dockeripv6mapper.mapping.image_labels import labels_of_the_image
 from dockeripv6mapper.mapping.ports import ALL, parse_ports
-from dockeripv6mapper.model import Container, Mapping, Network, Reason, Refusal, RefusedError
+from dockeripv6mapper.model import AddressMapping, Container, Network, Reason, Refusal, RefusedError
 from dockeripv6mapper.settings import Scheme
 
 ANY_ADDRESS = IPv6Address(0)
@@ -75,7 +75,7 @@ def _labels(facts: DoctorFacts, container: Container) -> Iterator[Finding]:
 
 def _refusal(facts: DoctorFacts, container: Container) -> Iterator[Finding]:
     decision = facts.desired.decision(container.id)
-    if isinstance(decision, Mapping):
+    if isinstance(decision, AddressMapping):
         yield ok("mapping", f"container {container.name}", f"gets the address {decision.address}")
     if not isinstance(decision, Refusal) or not decision.reason.is_fault:
         return
@@ -119,7 +119,7 @@ def _collisions(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     identities = set()
     for container in facts.system.containers.values():
         decision = facts.desired.decision(container.id)
-        if not isinstance(decision, Mapping) or decision.network_id != network.id:
+        if not isinstance(decision, AddressMapping) or decision.network_id != network.id:
             continue
         if labels.SUFFIX not in facts.effective_labels(container):
             identities.add(decision.identity)

@@ -11,8 +11,7 @@ from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.image_labels import ImageUnknownError, counting_labels
-from dockeripv6mapper.model import Container, Network, RefusedError
-from dockeripv6mapper.model import Mapping as Wanted
+from dockeripv6mapper.model import AddressMapping, Container, Network, RefusedError
 from dockeripv6mapper.settings import Settings
 
 
@@ -86,7 +85,7 @@ class DoctorFacts:
         """The containers that run on a network at the address that their labels ask for, sorted by name."""
         for container in sorted(self.system.containers.values(), key=lambda each: each.name):
             decision = self.desired.decision(container.id)
-            if not isinstance(decision, Wanted) or decision.network_id != network.id:
+            if not isinstance(decision, AddressMapping) or decision.network_id != network.id:
                 continue
             if container.running and any(each.address == decision.address for each in container.endpoints):
                 yield container, decision.address

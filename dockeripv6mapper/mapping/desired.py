@@ -22,10 +22,10 @@ from dockeripv6mapper.mapping.ports import parse_ports
 from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import (
+    AddressMapping,
     Container,
     Decision,
     Host,
-    Mapping,
     Network,
     Opening,
     ProxyEntry,
@@ -58,7 +58,7 @@ class Desired:
         """The decision on each container by its own labels alone (see `resolution`)."""
         self._claim_of: dict[str, Claim] = {}
         self._claims = Claims()
-        self._decisions: dict[str, Mapping | Refusal] = {}
+        self._decisions: dict[str, AddressMapping | Refusal] = {}
         """Cached decisions, the claims of others considered. A change that may alter one removes it."""
         self.needs = HostNeeds()
         self.on_hold: set[str] = set()
@@ -100,7 +100,7 @@ class Desired:
 
     def _needs(self, facts: Facts, container_id: str) -> Needs:
         decision = self.decision(container_id)
-        mapping = decision if isinstance(decision, Mapping) else None
+        mapping = decision if isinstance(decision, AddressMapping) else None
         entries = self.entries(facts, container_id)
         openings: tuple[Opening, ...] = ()
         refused = unjudged = None
@@ -133,21 +133,21 @@ class Desired:
             return self._claims.drop(container_id)
         resolved = resolve(container, facts, self._settings)
         in_flight = facts.in_flight.get(container_id)
-        identity = resolved.identity if isinstance(resolved, Mapping) else container_id
+        identity = resolved.identity if isinstance(resolved, AddressMapping) else container_id
         claim = Claim(container, identity, in_flight)
         if (resolved, claim) == (self._resolved.get(container_id), self._claim_of.get(container_id)):
             return frozenset()
         self._resolved[container_id], self._claim_of[container_id] = resolved, claim
         addresses = {address for each in container.endpoints for address in (each.address, each.requested)}
         addresses.add(in_flight)
-        if isinstance(resolved, Mapping):
+        if isinstance(resolved, AddressMapping):
             addresses.add(resolved.address)
         return self._claims.put(claim, (each for each in addresses if each is not None))
 
     def decision(self, container_id: str) -> Decision:
         """The decision on a container, with the claims of the others considered."""
         resolved = self._resolved.get(container_id)
-        if not isinstance(resolved, Mapping):
+        if not isinstance(resolved, AddressMapping):
             return resolved
         if (decision := self._decisions.get(container_id)) is None:
             self._decisions[container_id] = decision = self._decide(self._claim_of[container_id], resolved)
@@ -157,7 +157,7 @@ class Desired:
         for container_id in container_ids:
             self._decisions.pop(container_id, None)
 
-    def _decide(self, claim: Claim, resolved: Mapping) -> Mapping | Refusal:
+    def _decide(self, claim: Claim, resolved: AddressMapping) -> AddressMapping | Refusal:
         holder = self._claims.holder(claim, resolved.address)
         if holder is None:
             return resolved
@@ -179,7 +179,7 @@ class Desired:
     def _held_by(self, container_id: str) -> Held | None:
         """The claim of the container that has, or is configured with, the address of this one's mapping."""
         resolved = self._resolved.get(container_id)
-        if not isinstance(resolved, Mapping):
+        if not isinstance(resolved, AddressMapping):
             return None
         holder = self._claims.holder(self._claim_of[container_id], resolved.address)
         if holder is None or not holder.endpoints_at(resolved.address):
@@ -209,7 +209,7 @@ class Desired:
         """
         container = facts.containers.get(container_id)
         decision = self.decision(container_id)
-        if container is None or not container.running or not isinstance(decision, Mapping):
+        if container is None or not container.running or not isinstance(decision, AddressMapping):
             return ()
         if labels.PORTS not in container.labels or self._settings.firewall is FirewallMode.OFF:
             return ()
@@ -223,13 +223,13 @@ class Desired:
         decision = self.decision(container_id)
         if self._settings.firewall is not FirewallMode.CLOSED or container_id not in facts.containers:
             return None
-        return decision.address if isinstance(decision, Mapping) else None
+        return decision.address if isinstance(decision, AddressMapping) else None
 
     def _proxied(self, facts: Facts, container: Container) -> Iterable[tuple[Network, IPv6Address]]:
         """A running container's networks and addresses that the host answers for."""
         mode = effective_mode(container, facts, self._settings)
         decision = self.decision(container.id)
-        mapped = decision.address if isinstance(decision, Mapping) else None
+        mapped = decision.address if isinstance(decision, AddressMapping) else None
         for endpoint in container.endpoints:
             network, address = facts.networks.of(endpoint), endpoint.address
             if network is None or address is None or not needs_proxy(network):

@@ -1,6 +1,6 @@
 """Facts: everything that was observed, as one record. Each decision is a function of it."""
 
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
@@ -13,16 +13,16 @@ from dockeripv6mapper.model import Container, Host
 class Facts:
     """Engine, host and running actions, as last observed."""
 
-    containers: MappingOf[str, Container]
+    containers: Mapping[str, Container]
     networks: Networks = field(default_factory=Networks)
-    images: MappingOf[str, MappingOf[str, str] | None] = field(default_factory=dict)
+    images: Mapping[str, Mapping[str, str] | None] = field(default_factory=dict)
     """The labels of images, by ID or name. None: the image was removed."""
     host: Host = field(default_factory=Host)
-    in_flight: MappingOf[str, IPv6Address] = field(default_factory=dict)
+    in_flight: Mapping[str, IPv6Address] = field(default_factory=dict)
     """The address at which a container is being attached, by the container's ID."""
     acting: AbstractSet[str] = frozenset()
     """IDs of the containers on which an action waits or runs."""
     complete: bool = True
     """Whether `containers` has every container that there is."""
-    sysctls: MappingOf[str, str | None] = field(default_factory=dict)
+    sysctls: Mapping[str, str | None] = field(default_factory=dict)
     """Current values, by key below `net/ipv6`; None: there is no such key."""

@@ -4,7 +4,7 @@ Pure. Each action is idempotent, and none is planned where nothing has to change
 out, `plan` and dry runs print it, `status` and `doctor` read it.
 """
 
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -25,11 +25,11 @@ from dockeripv6mapper.mapping.spared import NOTHING, Spared
 from dockeripv6mapper.mapping.sysctls import plan_sysctls, sysctls_for
 from dockeripv6mapper.mapping.uplinks import all_uplinks
 from dockeripv6mapper.model import (
+    AddressMapping,
     Container,
     Decision,
     Endpoint,
     FirewallRules,
-    Mapping,
     Network,
     Opening,
     ProxyEntry,
@@ -113,7 +113,7 @@ def plan_endpoint(
         if release or waits:
             return release
     match decision:
-        case Mapping():
+        case AddressMapping():
             return _plan_mapping(container, decision, facts)
         case Refusal():
             return _plan_vacate(container, decision, facts)
@@ -122,12 +122,12 @@ def plan_endpoint(
 
 def _mapped_endpoint(container: Container, decision: Decision, facts: Facts) -> Endpoint | None:
     """The container's endpoint on the network that it is mapped to, if it has one."""
-    if not isinstance(decision, Mapping):
+    if not isinstance(decision, AddressMapping):
         return None
     return facts.networks.endpoint(container, decision.network_id, decision.network)
 
 
-def _plan_mapping(container: Container, mapping: Mapping, facts: Facts) -> Connect | Reconnect | None:
+def _plan_mapping(container: Container, mapping: AddressMapping, facts: Facts) -> Connect | Reconnect | None:
     """Attach a container at its address, or move it there."""
     endpoint = _mapped_endpoint(container, mapping, facts)
     kind = Connect if endpoint is None else Reconnect
@@ -183,7 +183,7 @@ def _is_obsolete(endpoint: Endpoint, decision: Decision, network: Network | None
     It is that of an earlier name, or another container has it.
     """
     match decision:
-        case Mapping():
+        case AddressMapping():
             return network is not None and network.id != decision.network_id
         case Refusal(address=address) if address is not None:
             held = decision.by_running or decision.reason is Reason.ADDRESS_HELD
@@ -191,7 +191,7 @@ def _is_obsolete(endpoint: Endpoint, decision: Decision, network: Network | None
     return False
 
 
-def plan_proxies(wanted: AbstractSet[ProxyEntry], present: MappingOf[ProxyEntry, bool]) -> ProxyPlan:
+def plan_proxies(wanted: AbstractSet[ProxyEntry], present: Mapping[ProxyEntry, bool]) -> ProxyPlan:
     """The changes from the entries that are `present` (True: ours) to those that are `wanted`.
 
     Another program's entry serves as a wanted one, and is never removed.

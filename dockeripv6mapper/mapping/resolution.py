@@ -15,10 +15,10 @@ from dockeripv6mapper.mapping.image_labels import (
 )
 from dockeripv6mapper.mapping.networks import check_connectable, mapped_subnet
 from dockeripv6mapper.model import (
+    AddressMapping,
     Container,
     Decision,
     ImageWanted,
-    Mapping,
     MarkWanted,
     Network,
     NetworkUnreadable,
@@ -48,7 +48,7 @@ def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
 
 def _mapping_asked(
     container: Container, asked: labels.Request, given: labels.Labels, facts: Facts, settings: Settings
-) -> Mapping:
+) -> AddressMapping:
     """The mapping that labels ask for. Raises `RefusedError`."""
     network = facts.networks.find(asked.network)
     _check_allowed(network, settings)
@@ -56,10 +56,12 @@ def _mapping_asked(
     identity = labels.identity(container.name, given)
     address = address_of(identity, network, asked.suffix, settings.scheme)
     addressing.check_host(address, facts.host)
-    return Mapping(network.id, network.name, address, identity)
+    return AddressMapping(network.id, network.name, address, identity)
 
 
-def _mapped_before(container: Container, facts: Facts, settings: Settings) -> Mapping | MarkWanted | None:
+def _mapped_before(
+    container: Container, facts: Facts, settings: Settings
+) -> AddressMapping | MarkWanted | None:
     """The mapping that was made while the image was there; None where there is none.
 
     It stays at its address, whatever the labels come to now: which of them count is not known any more.
@@ -76,7 +78,7 @@ def _mapped_before(container: Container, facts: Facts, settings: Settings) -> Ma
     _check_allowed(network, settings)
     addressing.check_host(endpoint.requested, facts.host)
     identity = labels.identity(container.name, container.labels)
-    return Mapping(network.id, network.name, endpoint.requested, identity)
+    return AddressMapping(network.id, network.name, endpoint.requested, identity)
 
 
 def address_of(identity: str, network: Network, suffix: int | None, default: Scheme) -> IPv6Address:

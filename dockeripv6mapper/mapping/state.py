@@ -1,7 +1,7 @@
 """State: whether each labelled container is mapped, pending or refused, and how many are."""
 
 from collections import Counter
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address
@@ -9,7 +9,7 @@ from ipaddress import IPv6Address
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.model import Container, Decision, Mapping, Reason, Refusal, RefusedError
+from dockeripv6mapper.model import AddressMapping, Container, Decision, Reason, Refusal, RefusedError
 
 
 class State(Enum):
@@ -27,9 +27,9 @@ class State(Enum):
 class Tally:
     """The labelled containers, counted."""
 
-    mappings: MappingOf[tuple[State, str], int] = field(default_factory=dict)
+    mappings: Mapping[tuple[State, str], int] = field(default_factory=dict)
     """By state and network; the network is empty where the label names one that does not exist."""
-    refusals: MappingOf[Reason, int] = field(default_factory=dict)
+    refusals: Mapping[Reason, int] = field(default_factory=dict)
     proxy_entries: int = 0
     """On the host, with our mark."""
 
@@ -62,7 +62,7 @@ def state(container: Container, decision: Decision) -> State:
     """The state of a container whose labels name a network."""
     if isinstance(decision, Refusal):
         return State.REFUSED if decision.reason.is_fault else State.PENDING
-    if not isinstance(decision, Mapping):
+    if not isinstance(decision, AddressMapping):
         return State.PENDING
     wanted = decision.address
     is_configured = any(each.requested == wanted for each in container.endpoints)
@@ -78,7 +78,7 @@ def actual_address(container: Container, wanted: IPv6Address | None) -> IPv6Addr
 
 def _network(container: Container, decision: Decision, facts: Facts) -> str:
     """The name of the network that the container's label names; "" where there is no such network."""
-    if isinstance(decision, Mapping):
+    if isinstance(decision, AddressMapping):
         return decision.network
     try:
         return facts.networks.find(container.labels.get(labels.NETWORK, "")).name

@@ -6,8 +6,7 @@ switched on, the kernel deletes the default routes that it learnt on other links
 not only on uplinks: the engine switches forwarding on by itself when its first IPv6 network is created.
 """
 
-from collections.abc import Iterable, Iterator
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable, Iterator, Mapping
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.mapping.desired import Desired
@@ -73,7 +72,7 @@ def wanted_sysctls(
     return tuple(wanted)
 
 
-def plan_sysctls(wanted: Iterable[Wanted], current: MappingOf[str, str | None]) -> tuple[SysctlChange, ...]:
+def plan_sysctls(wanted: Iterable[Wanted], current: Mapping[str, str | None]) -> tuple[SysctlChange, ...]:
     """The changes from the `current` values to the wanted ones, in the order of `wanted`.
 
     A link's own `forwarding` is left out where the host's is switched on: the kernel sets it on every link

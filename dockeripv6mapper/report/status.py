@@ -17,8 +17,7 @@ from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.state import State, actual_address, state
-from dockeripv6mapper.model import Container, Link, Opening, Reason, Refusal, RefusedError
-from dockeripv6mapper.model import Mapping as Wanted
+from dockeripv6mapper.model import AddressMapping, Container, Link, Opening, Reason, Refusal, RefusedError
 
 REMEDIES = {
     Reason.INVALID_LABEL: "create the container again with a label that can be read",
@@ -171,12 +170,12 @@ def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
         return None
     label = container.labels.get(labels.NETWORK, "")
     refusal = decision if isinstance(decision, Refusal) else None
-    wanted = decision.address if isinstance(decision, Wanted | Refusal) else None
+    wanted = decision.address if isinstance(decision, AddressMapping | Refusal) else None
     actual = actual_address(container, wanted)
     return Row(
         container=container,
-        identity=decision.identity if isinstance(decision, Wanted) else None,
-        network=decision.network if isinstance(decision, Wanted) else label,
+        identity=decision.identity if isinstance(decision, AddressMapping) else None,
+        network=decision.network if isinstance(decision, AddressMapping) else label,
         wanted=wanted,
         actual=actual,
         state=state(container, decision),

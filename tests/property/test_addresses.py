@@ -9,7 +9,7 @@ from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.addressing import suffix_text
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.resolution import resolve
-from dockeripv6mapper.model import Container, Host, Mapping, Network, Refusal
+from dockeripv6mapper.model import AddressMapping, Container, Host, Network, Refusal
 from dockeripv6mapper.settings import Scheme, Settings
 from tests.property.strategies import containers_on, hosts, label_text, names, networks, subnets
 from tests.unit import builders
@@ -24,7 +24,7 @@ def test_an_address_is_in_its_subnet_and_not_reserved(
     tested = builders.container(name, network=network.name, other_labels=suffix_label)
     facts = builders.facts(tested, networks=(network,), of_host=host)
     decision = resolve(tested, facts, Settings(scheme=scheme))
-    if isinstance(decision, Mapping):
+    if isinstance(decision, AddressMapping):
         subnet = network.subnets[0]
         assert decision.address in subnet
         assert decision.address != subnet.network_address
@@ -42,7 +42,7 @@ def test_any_label_leads_to_a_decision_and_never_to_an_exception(given_labels: d
     facts = builders.facts(tested)
     desired = Desired(Settings())
     desired.update(facts, [tested.id])
-    assert isinstance(desired.decision(tested.id), Mapping | Refusal | None)
+    assert isinstance(desired.decision(tested.id), AddressMapping | Refusal | None)
     desired.entries(facts, tested.id)
     labels.oddities(given_labels, labels.CONTAINER_LABELS)
 
@@ -77,7 +77,7 @@ def test_no_address_is_given_to_two_identities(tested: list[Container]) -> None:
     holders: dict[IPv6Address, str] = {}
     for container in tested:
         decision = desired.decision(container.id)
-        if isinstance(decision, Mapping):
+        if isinstance(decision, AddressMapping):
             assert holders.setdefault(decision.address, decision.identity) == decision.identity
 
 

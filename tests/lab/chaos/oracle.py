@@ -18,7 +18,7 @@ from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import Networks
 from dockeripv6mapper.mapping.resolution import resolve
-from dockeripv6mapper.model import Container, Host, Link, Mapping, Network, Reason, Refusal
+from dockeripv6mapper.model import AddressMapping, Container, Host, Link, Network, Reason, Refusal
 from dockeripv6mapper.settings import Settings
 from tests.lab import hosts
 from tests.lab.chaos.steps import NEVER_MAPPED
@@ -115,7 +115,7 @@ class Oracle:
 def _compare(container: Container, facts: Facts, desired: Desired) -> Iterator[str]:
     """Compare a container's address with the decision; a refusal needs another container with a claim."""
     decision = desired.decision(container.id)
-    if isinstance(decision, Mapping):
+    if isinstance(decision, AddressMapping):
         endpoint = facts.networks.endpoint(container, decision.network_id, decision.network)
         has = endpoint and (endpoint.address if container.running else endpoint.requested)
         if has != decision.address:
@@ -129,7 +129,7 @@ def _compare(container: Container, facts: Facts, desired: Desired) -> Iterator[s
 def _claims(container: Container, address: IPv6Address | None, facts: Facts) -> bool:
     """Whether a container's labels lead to an address, or its user set it."""
     wanted = resolve(container, facts, SETTINGS)
-    if isinstance(wanted, Mapping) and wanted.address == address:
+    if isinstance(wanted, AddressMapping) and wanted.address == address:
         return True
     endpoints = [each for each in container.endpoints if not each.ours]
     return any(address in (each.address, each.requested) for each in endpoints)

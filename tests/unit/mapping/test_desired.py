@@ -9,12 +9,12 @@ from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.uplinks import uplinks
 from dockeripv6mapper.model import (
+    AddressMapping,
     Container,
     Decision,
     Host,
     ImageWanted,
     Link,
-    Mapping,
     Network,
     ProxyEntry,
     Reason,
@@ -51,7 +51,7 @@ def reason_of(decision: Decision) -> Reason:
 def test_a_labelled_container_is_mapped() -> None:
     """The mapping contains network, address and identity."""
     given = facts(container(network="he_ipv6"))
-    assert decide(given, "id-of-mon_container") == Mapping(
+    assert decide(given, "id-of-mon_container") == AddressMapping(
         builders.HE_IPV6_ID, "he_ipv6", MON_CONTAINER, "mon_container"
     )
 
@@ -59,7 +59,7 @@ def test_a_labelled_container_is_mapped() -> None:
 def test_a_suffix_label_replaces_the_hash() -> None:
     """The address ends in the label's value."""
     decision = decide(facts(container(network="he_ipv6", suffix="ab:cd:56")), "id-of-mon_container")
-    assert isinstance(decision, Mapping)
+    assert isinstance(decision, AddressMapping)
     assert decision.address == IPv6Address("2001:470:b080:103:1:ab:cd:56")
 
 
@@ -77,7 +77,7 @@ def test_the_first_of_several_ipv6_subnets_is_used() -> None:
         subnets=(builders.SUBNET, IPv6Network("2001:db8:2::/64")),
     )
     decision = decide(facts(container(network="he_ipv6"), networks=(several,)), "id-of-mon_container")
-    assert isinstance(decision, Mapping)
+    assert isinstance(decision, AddressMapping)
     assert decision.address == MON_CONTAINER
 
 
@@ -85,7 +85,7 @@ def test_a_networks_scheme_label_overrides_the_default() -> None:
     """The label `wide` chooses the scheme with a longer hash."""
     wide = network(labels={"ipv6.mapper.scheme": "wide"})
     decision = decide(facts(container(network="he_ipv6"), networks=(wide,)), "id-of-mon_container")
-    assert isinstance(decision, Mapping)
+    assert isinstance(decision, AddressMapping)
     assert decision.address == IPv6Address("2001:470:b080:103:1:3d7a:3059:c25c")
 
 
@@ -93,7 +93,7 @@ def test_the_scheme_option_applies_to_networks_without_a_scheme_label() -> None:
     """The option chooses `wide`."""
     given = facts(container(network="he_ipv6"))
     decision = decide(given, "id-of-mon_container", Settings(scheme=Scheme.WIDE))
-    assert isinstance(decision, Mapping)
+    assert isinstance(decision, AddressMapping)
     assert decision.address == IPv6Address("2001:470:b080:103:1:3d7a:3059:c25c")
 
 
@@ -135,7 +135,7 @@ def test_a_network_that_is_not_allowed_is_refused() -> None:
     assert reason_of(decide(given, "id-of-mon_container", other_only)) is Reason.NETWORK_NOT_ALLOWED
     for allowed in ("he_ipv6", builders.HE_IPV6_ID):
         settings = Settings(allow_networks=frozenset({allowed}))
-        assert isinstance(decide(given, "id-of-mon_container", settings), Mapping)
+        assert isinstance(decide(given, "id-of-mon_container", settings), AddressMapping)
 
 
 def test_an_images_own_labels_do_not_map_a_container() -> None:
@@ -143,7 +143,7 @@ def test_an_images_own_labels_do_not_map_a_container() -> None:
     given = facts(container(network="he_ipv6"), images={builders.IMAGE: {"ipv6.mapper.network": "he_ipv6"}})
     assert decide(given, "id-of-mon_container") is None
     trusting = Settings(trust_image_labels=True)
-    assert isinstance(decide(given, "id-of-mon_container", trusting), Mapping)
+    assert isinstance(decide(given, "id-of-mon_container", trusting), AddressMapping)
 
 
 def test_an_images_labels_do_not_choose_an_identity() -> None:
@@ -151,7 +151,7 @@ def test_an_images_labels_do_not_choose_an_identity() -> None:
     task = {"com.docker.swarm.task.id": "com"}
     which = container("www.example.com", network="he_ipv6", other_labels=task)
     decision = decide(facts(which, images={builders.IMAGE: task}), which.id)
-    assert isinstance(decision, Mapping)
+    assert isinstance(decision, AddressMapping)
     assert decision.identity == "www.example.com"
 
 
@@ -192,7 +192,7 @@ def test_the_older_of_two_containers_that_want_one_address_gets_it() -> None:
     older = container("older", network="he_ipv6", suffix="5", created=1000)
     younger = container("younger", network="he_ipv6", suffix="5", created=2000, running=True)
     given = facts(older, younger)
-    assert isinstance(decide(given, older.id), Mapping)
+    assert isinstance(decide(given, older.id), AddressMapping)
     assert reason_of(decide(given, younger.id)) is Reason.ADDRESS_HELD
 
 
@@ -221,7 +221,7 @@ def test_a_recreated_container_waits_while_its_predecessor_runs() -> None:
 def test_a_recreated_container_gets_the_address_when_its_predecessor_has_stopped() -> None:
     """Of several stopped containers with one identity, the newest is the one that will start."""
     given = facts(mapped(running=False), recreated())
-    assert isinstance(decide(given, recreated().id), Mapping)
+    assert isinstance(decide(given, recreated().id), AddressMapping)
     assert reason_of(decide(given, mapped().id)) is Reason.SUPERSEDED
 
 
@@ -232,9 +232,9 @@ def test_ended_predecessors_of_a_swarm_task_do_not_get_the_address() -> None:
         for name, created in (("0123456789ab_task", 1000), ("task", 2000))
     )
     assert reason_of(decide(facts(ended, newest), ended.id)) is Reason.SUPERSEDED
-    assert isinstance(decide(facts(ended, newest), newest.id), Mapping)
+    assert isinstance(decide(facts(ended, newest), newest.id), AddressMapping)
     restarted = replace(ended, running=True)
-    assert isinstance(decide(facts(restarted, newest), ended.id), Mapping)
+    assert isinstance(decide(facts(restarted, newest), ended.id), AddressMapping)
     assert reason_of(decide(facts(restarted, newest), newest.id)) is Reason.PREDECESSOR_HOLDS
 
 
@@ -252,7 +252,7 @@ def test_a_waiting_container_is_mapped_when_the_holder_is_removed() -> None:
     desired.update(facts(holder, waiting), [holder.id, waiting.id])
     assert isinstance(desired.decision(waiting.id), Refusal)
     assert waiting.id in desired.update(facts(waiting), [holder.id]).containers
-    assert isinstance(desired.decision(waiting.id), Mapping)
+    assert isinstance(desired.decision(waiting.id), AddressMapping)
 
 
 def cycle(*suffixes: str, **change: bool) -> tuple[Container, ...]:
