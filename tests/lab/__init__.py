@@ -1,6 +1,8 @@
-"""The lab: a router and up to two Docker hosts with real engines, in network namespaces of one machine.
+"""The lab: a client, a router and up to two Docker hosts with real engines, in network namespaces.
 
-    router                                       the provider's router
+    client  2001:db8:c::2                        somebody on the internet
+      │
+    router                                       the provider's router, which forwards
       │      2001:db8:103::1/64
     ══╪══════════════════╤═══════════════════════  link0, a bridge: the provider's segment
       │                  │
@@ -27,15 +29,17 @@ Building blocks:
 The topology:
     engines              a Docker Engine: start, stop, kill, restart, `docker` commands
     hosts                a Docker host: networks, proxy entries, sysctls, reset
-    router               the router: ping, HTTP, neighbour cache
+    nodes                the client: ping, TCP and HTTP from outside
+    router               the router: neighbour cache, filters and the narrow link behind it
     topology             the drawing above: set up and torn down
     __main__             python -m tests.lab up|down|shell|prepare
 
 What tests use:
     mapper               the daemon under test, and its one-shot commands
     containers           run labelled containers; read their addresses, endpoints and plan
-    ports                run a server in a container; scan its ports from the router or from a container
+    ports                run a server in a container; scan its ports from the client or from a container
     reachability         continuous pings and TCP connections, with the router's neighbour cache flushed
+    uplinks              bridged, stacked and second uplinks; a changed MAC address
     firewall_modes       the ways in which an engine may filter IPv6
     socket_proxy         an allowlist proxy in front of an engine's socket
     swarm                all hosts in one swarm

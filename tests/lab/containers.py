@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import run_command
-from tests.lab.router import Router
+from tests.lab.nodes import Node
 from tests.lab.waiting import eventually
 
 MAPPER_PROTOCOL = "109"
@@ -62,13 +62,13 @@ def wait_until_mapped(host: Host, name: str = "mon_container", suffix: int = SUF
     return address
 
 
-def reaches(router: Router, address: IPv6Address) -> bool:
-    """Whether the address answers the router's ping within 5 s.
+def reaches(node: Node, address: IPv6Address) -> bool:
+    """Whether the address answers the node's ping within 5 s.
 
     The first container sets the bridge's carrier up. The bridge's own addresses are then tentative for up to
     2 s, and until then the host cannot resolve containers behind the bridge.
     """
-    return router.ping(address, timeout=5)
+    return node.ping(address, timeout=5)
 
 
 def plan_of(host: Host, *options: str) -> dict[str, object]:

@@ -83,6 +83,12 @@ class Namespace:
         other.run("ip", "link", "set", port, "master", bridge, "up")
         self.run("ip", "link", "set", name, "up")
 
+    def add_link_to(self, other: "Namespace", name: str, other_name: str) -> None:
+        """Create a veth pair: `name` here, `other_name` in `other`; set both up."""
+        self.run("ip", "link", "add", name, "type", "veth", "peer", "name", other_name, "netns", other.name)
+        other.run("ip", "link", "set", other_name, "up")
+        self.run("ip", "link", "set", name, "up")
+
     def add_address(self, link: str, address: IPv6Interface) -> None:
         """Add an address to `link` without duplicate address detection, so that it is usable at once."""
         self.run("ip", "address", "add", str(address), "dev", link, "nodad")

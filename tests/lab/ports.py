@@ -1,4 +1,4 @@
-"""Servers in containers, and port scans from the router or from another container."""
+"""Servers in containers, and port scans from the client or from another container."""
 
 import subprocess
 import sys
@@ -44,9 +44,9 @@ def scan_ports(enter: EnterNamespace, address: IPv6Address, protocol: str, ports
     return {int(port) for port in done.stdout.split()}
 
 
-def from_router(lab: Lab) -> EnterNamespace:
-    """Run in the router's namespace: outside the hosts."""
-    return lab.router.namespace.nsenter
+def from_client(lab: Lab) -> EnterNamespace:
+    """Run in the client's namespace, behind the router."""
+    return lab.client.namespace.nsenter
 
 
 def from_container(host: Host, name: str) -> EnterNamespace:

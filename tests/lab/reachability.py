@@ -1,4 +1,4 @@
-"""Continuous reachability probes of an address from the router: pings and TCP connections.
+"""Continuous reachability probes of an address from the client: pings and TCP connections.
 
 As a program, `python -m tests.lab.reachability ADDRESS PORT`, it probes a TCP echo server in rounds. Each
 round uses one persistent and one new connection, and prints one line: its milliseconds, then its errors.

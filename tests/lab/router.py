@@ -1,22 +1,34 @@
-"""The router: pings, TCP and HTTP from outside the hosts, and its neighbour cache."""
+"""The provider's router: its neighbour cache, and what it lets through to and from the hosts.
+
+It forwards between the segment of the hosts' uplinks and the client, as a router on the internet does. When
+it forwards a packet it solicits the destination from its link-local address; when it pings by itself, from
+its global address. So tests of reachability go from the client.
+"""
 
 import json
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from tests.lab.namespaces import Namespace
+from tests.lab.nodes import Node
 
 BRIDGE = "link0"
 """The router's interface on the segment of all uplinks."""
+CLIENT_LINK = "client0"
+"""The router's interface on the link to the client."""
 
+MINIMUM_MTU, DEFAULT_MTU = 1280, 1500
+"""The least MTU that IPv6 allows (RFC 8200 §5), and that of Ethernet."""
 
-HTTP_GET = """
-import sys, urllib.request
-with urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[2])) as response:
-    sys.stdout.write(response.read().decode())
+DROP_LINK_LOCAL_DISCOVERY = """
+table netdev provider {{
+  chain ingress {{
+    type filter hook ingress device {port} priority 0;
+    ip6 saddr fe80::/10 icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} counter drop
+  }}
+}}
 """
-"""A web client in Python, since the static busybox's wget crashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +41,8 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
-class Router:
+class Router(Node):
     """The provider's router, for which every container's subnet is on-link."""
-
-    namespace: Namespace
-    address: IPv6Address
-
-    def ping(self, address: IPv6Address, count: int = 1, timeout: float = 1.0) -> bool:
-        """Whether any of `count` echo requests (0.2 s apart) is answered within `timeout` seconds."""
-        argv = ("ping", "-6", "-n", "-q", "-i", "0.2", "-c", str(count), "-W", str(timeout), str(address))
-        return self.namespace.run(*argv, check=False, timeout=count + timeout + 10).returncode == 0
-
-    def reaches(self, address: IPv6Address, port: int) -> bool:
-        """Whether a TCP port accepts or refuses a connection, that is, no firewall drops or rejects it."""
-        scan = (sys.executable, "-m", "tests.lab.port_scan", str(address), "tcp", str(port))
-        return bool(self.namespace.run(*scan).stdout.strip())
-
-    def http_get(self, url: str, timeout: int = 2) -> str:
-        """Return the body at `url`. Raises `CommandError` after `timeout` seconds, and on an HTTP error."""
-        return self.namespace.run(sys.executable, "-c", HTTP_GET, url, str(timeout)).stdout
 
     def neighbours(self) -> dict[IPv6Address, Neighbour]:
         """Return the neighbour cache of `BRIDGE`, by address."""
@@ -59,3 +54,24 @@ class Router:
     def flush_neighbours(self) -> None:
         """Empty the neighbour cache, as after a reboot."""
         self.namespace.run("ip", "-6", "neigh", "flush", "dev", BRIDGE)
+
+    @contextmanager
+    def narrow_link_to_client(self) -> Iterator[None]:
+        """Let the link to the client carry 1280 bytes: the router answers larger packets "Packet Too Big"."""
+        self.namespace.run("ip", "link", "set", CLIENT_LINK, "mtu", str(MINIMUM_MTU))
+        try:
+            yield
+        finally:
+            self.namespace.run("ip", "link", "set", CLIENT_LINK, "mtu", str(DEFAULT_MTU))
+
+    @contextmanager
+    def without_link_local_discovery(self, port: str) -> Iterator[None]:
+        """Drop solicitations and advertisements from link-local addresses that arrive by a port of `BRIDGE`.
+
+        As some providers do on the port of a virtual machine, against address spoofing.
+        """
+        self.namespace.run("nft", "-f", "-", stdin=DROP_LINK_LOCAL_DISCOVERY.format(port=port))
+        try:
+            yield
+        finally:
+            self.namespace.run("nft", "delete", "table", "netdev", "provider")

@@ -68,7 +68,7 @@ def test_start_returns_after_running_containers_are_mapped(lab: Lab, background:
     run_labelled(background.host, "mon_container")
     pid = background.start()
     assert "done: connect container mon_container" in background.log
-    assert reaches(lab.router, wait_until_mapped(background.host))
+    assert reaches(lab.client, wait_until_mapped(background.host))
     assert os.getsid(pid) not in (os.getsid(0), 0)
     assert (PROC / str(pid) / "cwd").readlink() == Path("/")
     streams = {(PROC / str(pid) / "fd" / str(number)).readlink() for number in (0, 1, 2)}

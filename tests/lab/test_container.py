@@ -99,8 +99,8 @@ def test_mapper_in_a_container_works_with_two_capabilities(lab: Lab, composed: C
     options = ("--name", "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
     host.engine.docker("run", "-d", *options, IMAGE, *WEB_SERVER)
     address = wait_until_mapped(host)
-    assert reaches(lab.router, address)
-    eventually(lambda: lab.router.http_get(f"http://[{address}]/"), within=5)
+    assert reaches(lab.client, address)
+    eventually(lambda: lab.client.http_get(f"http://[{address}]/"), within=5)
     assert host.sysctl(f"net.ipv6.conf.{UPLINK}.proxy_ndp") == "1"
     assert _capabilities(composed) == 1 << 12 | 1 << 13
     assert composed.inspect("{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}}") == "true false"
@@ -149,7 +149,7 @@ def test_swarm_stack_maps_the_tasks_of_each_node(lab: Lab, swarm: Swarm) -> None
         (entry,) = host.proxy_entries(MAPPER_PROTOCOL)
         assert entry[0] in addresses
         assert entry[0] in host.subnet
-        assert reaches(lab.router, entry[0])
+        assert reaches(lab.client, entry[0])
 
 
 def _capabilities(composed: ComposeMapper) -> int:
@@ -175,7 +175,7 @@ def test_documented_socket_proxy_allowlist_suffices(lab: Lab, host: Host) -> Non
         Mapper(host, "--docker-host", f"unix://{path}") as mapper,
     ):
         run_labelled(host, "mon_container", "--network", "he_ipv6", "--label", "ipv6.mapper.ports=80")
-        assert reaches(lab.router, wait_until_mapped(host))
+        assert reaches(lab.client, wait_until_mapped(host))
         host.engine.docker("network", "disconnect", "he_ipv6", "mon_container")
         wait_until_mapped(host)
         host.engine.restart()

@@ -9,15 +9,15 @@ import pytest
 from tests.lab.containers import SUFFIX, addresses_inside, reaches, run_labelled, wait_until_mapped
 from tests.lab.hosts import Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
-from tests.lab.router import Router
+from tests.lab.nodes import Node
 from tests.lab.topology import UPLINK, Lab
 from tests.lab.waiting import eventually
 
 
 @pytest.fixture
-def router(lab: Lab) -> Router:
-    """The lab's router."""
-    return lab.router
+def client(lab: Lab) -> Node:
+    """The lab's client, behind the router."""
+    return lab.client
 
 
 def as_nobody(host: Host, *capabilities: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def test_missing_permission_on_the_engines_socket_is_an_error_with_remedy(host: 
     assert "Traceback" not in done.stderr
 
 
-def test_unprivileged_user_with_two_capabilities_and_the_socket_suffices(host: Host, router: Router) -> None:
+def test_unprivileged_user_with_two_capabilities_and_the_socket_suffices(host: Host, client: Node) -> None:
     """CAP_NET_ADMIN and CAP_NET_RAW; root is not needed."""
     host.state_dir.mkdir()
     os.chown(host.state_dir, NOBODY, NOBODY)
@@ -53,7 +53,7 @@ def test_unprivileged_user_with_two_capabilities_and_the_socket_suffices(host: H
     with Mapper(host, wrapper=setpriv("net_admin", "net_raw")) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         run_labelled(host, "mon_container")
-        assert reaches(router, wait_until_mapped(host))
+        assert reaches(client, wait_until_mapped(host))
 
 
 def test_state_directory_that_cannot_be_created_is_a_startup_error(host: Host) -> None:

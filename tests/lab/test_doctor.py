@@ -351,13 +351,13 @@ def test_dropping_rules_are_named_and_the_fix_inserts_rules_before_them(
     assert [(each.check, each.level) for each in found] == [("inbound", "warn"), ("inbound", "fail")]
     assert all(f"-t {table} -A {rule}" in each.found for each in found)
     address = modern.host.subnet[SUFFIX]
-    assert not lab.router.ping(address)
-    assert not lab.router.reaches(address, 80)
+    assert not lab.client.ping(address)
+    assert not lab.client.reaches(address, 80)
     for finding in found:
         modern.paste(finding.fix)
     assert modern.findings() == []
-    assert lab.router.ping(address)
-    assert lab.router.reaches(address, 80)
+    assert lab.client.ping(address)
+    assert lab.client.reaches(address, 80)
     modern.paste(f"ip6tables -t {table} -D {rule}")
     for finding in found:
         modern.paste(finding.fix.replace(" -I ", " -D "))
@@ -377,11 +377,11 @@ def test_engine_20_10_with_ip6tables_is_reported_and_fixed(
         clinic.set_up()
         found = clinic.findings()
         assert [each.check for each in found] == ["inbound", "masquerade"]
-        assert not lab.router.ping(host.subnet[SUFFIX])
+        assert not lab.client.ping(host.subnet[SUFFIX])
         for finding in found:
             clinic.paste(finding.fix)
         clinic.wait_until_healthy()
-        assert lab.router.ping(host.subnet[SUFFIX], timeout=5)
+        assert lab.client.ping(host.subnet[SUFFIX], timeout=5)
     finally:
         clinic.tear_down()
 

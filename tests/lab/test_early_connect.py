@@ -151,7 +151,7 @@ def test_new_proxy_entry_is_announced_without_the_override_flag(host: Host, mapp
         run_labelled(host, "mon_container")
         address = wait_until_mapped(host)
         captured, _ = tcpdump.communicate(timeout=10)
-    lab.router.ping(host.address)
+    lab.client.ping(host.address)
     mac = lab.router.neighbours()[host.address].mac
     assert f"tgt is {address}, Flags [router]" in captured
     assert "hlim 255" in captured

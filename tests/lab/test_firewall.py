@@ -15,7 +15,7 @@ from tests.lab.engines import Flavour
 from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, MODES, FirewallMode, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
-from tests.lab.ports import EnterNamespace, from_container, from_router, scan_ports, serve, udp_echo
+from tests.lab.ports import EnterNamespace, from_client, from_container, scan_ports, serve, udp_echo
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
@@ -54,11 +54,11 @@ def recommended(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
 
 def assert_exactly_open(lab: Lab, mode: FirewallMode, host: Host, address: IPv6Address) -> None:
     """Assert that only the labelled ports are reachable, or all ports if the engine does not filter."""
-    assert scan_ports(from_router(lab), address, "tcp", SCANNED) == (
+    assert scan_ports(from_client(lab), address, "tcp", SCANNED) == (
         OPEN_TCP if mode.filters else set(SCANNED)
     )
     with udp_echo(host, "mon_container", *ECHOED):
-        reachable = scan_ports(from_router(lab), address, "udp", SCANNED_UDP)
+        reachable = scan_ports(from_client(lab), address, "udp", SCANNED_UDP)
     assert reachable == (OPEN_UDP if mode.filters else set(SCANNED_UDP))
 
 
@@ -69,14 +69,14 @@ def test_only_labelled_ports_are_open_also_across_restarts(lab: Lab, mode: Firew
         serve(host, "mon_container", *LABEL, "--restart", "always", "--label", f"ipv6.mapper.ports={PORTS}")
         address = wait_until_mapped(host)
         mapper.wait_for_log(f"opened 8000-8100/tcp of {address}")
-        eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
+        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
         assert_exactly_open(lab, mode, host, address)
         mapper.kill()
         assert_exactly_open(lab, mode, host, address)
         mapper.start()
         host.engine.restart()
         assert wait_until_mapped(host) == address
-        eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=10)
+        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=10)
         assert_exactly_open(lab, mode, host, address)
         host.engine.docker("rm", "-f", "mon_container")
         eventually(lambda: str(address) not in table(host), within=2)
@@ -141,8 +141,8 @@ def test_without_ports_label_nothing_is_opened_or_installed(lab: Lab, mode: Fire
         serve(host, "mon_container", *LABEL)
         address = wait_until_mapped(host)
         # Wait for the bridge of the first container. The engine may drop the ping.
-        lab.router.ping(address, timeout=3)
-        assert bool(scan_ports(from_router(lab), address, "tcp", [80, 8050])) != mode.filters
+        lab.client.ping(address, timeout=3)
+        assert bool(scan_ports(from_client(lab), address, "tcp", [80, 8050])) != mode.filters
         assert not table(host)
         assert not mapper_rules(host)
         warned = mapper.log().count("network he_ipv6: nothing from outside gets in: its gateway mode is nat")
@@ -155,14 +155,14 @@ def test_flushed_firewall_is_restored(lab: Lab, recommended: Host) -> None:
         mapper.wait_for_log("proxying neighbour discovery")
         serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         address = wait_until_mapped(recommended)
-        eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
+        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
         chain = "DOCKER-USER" if recommended.engine.flavour is Flavour.MODERN else "FORWARD"
         recommended.namespace.run("ip6tables", "-t", "raw", "-F", "PREROUTING")
         recommended.namespace.run("ip6tables", "-F", chain)
         recommended.namespace.run("nft", "delete", "table", "ip6", "dockeripv6mapper")
         eventually(lambda: str(address) in table(recommended), within=5)
         eventually(lambda: mapper_rules(recommended) == 2, within=5)
-        eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80, 81]) >= {80}, within=5)
+        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80, 81]) >= {80}, within=5)
 
 
 def test_foreign_element_in_the_nft_table_is_removed(recommended: Host) -> None:
@@ -188,8 +188,8 @@ def test_established_connection_survives_restart_and_unrelated_changes(lab: Lab,
         mapper.wait_for_log("proxying neighbour discovery")
         serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         address = wait_until_mapped(recommended)
-        eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
-        client = lab.router.namespace.nsenter(sys.executable, "-c", ECHO_CLIENT, str(address))
+        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
+        client = lab.client.namespace.nsenter(sys.executable, "-c", ECHO_CLIENT, str(address))
         with subprocess.Popen(client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as connection:
             assert echoed(connection, "before") == "before"
             assert mapper.stop() == 0
@@ -232,11 +232,11 @@ def test_firewall_closed_drops_only_new_connections_to_unlabelled_ports(lab: Lab
             wait_until_mapped(recommended),
             wait_until_mapped(recommended, "nginx", 0xEE_0043_0040),
         )
-        eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
-        assert scan_ports(from_router(lab), address, "tcp", [79, 80, 81, 8050]) == {80}
-        assert scan_ports(from_router(lab), address, "udp", [53]) == set()
-        assert scan_ports(from_router(lab), other, "tcp", [80, 8050]) == set()
-        assert reaches(lab.router, address)
+        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
+        assert scan_ports(from_client(lab), address, "tcp", [79, 80, 81, 8050]) == {80}
+        assert scan_ports(from_client(lab), address, "udp", [53]) == set()
+        assert scan_ports(from_client(lab), other, "tcp", [80, 8050]) == set()
+        assert reaches(lab.client, address)
         docker = recommended.engine.docker
         docker("exec", "nginx", "nc", "-w", "2", str(address), "8050", "-e", "true")
         docker("exec", "nginx", "ping", "-c", "1", "-W", "3", str(lab.router.address))

@@ -33,7 +33,7 @@ def test_engine_has_the_version_of_its_flavour(host: Host) -> None:
 
 def test_router_reaches_each_uplink(lab: Lab, host: Host) -> None:
     """Router and hosts share a segment."""
-    assert eventually(lambda: lab.router.ping(host.address))
+    assert eventually(lambda: lab.client.ping(host.address))
 
 
 def test_container_runs_in_the_hosts_subnet(host: Host) -> None:
@@ -46,13 +46,13 @@ def test_container_is_unreachable_without_proxy_entry(lab: Lab, host: Host) -> N
     """Without a proxy entry the router gets no answer; with a manual one it does."""
     _start(host, "unproxied")
     address = _address(host, "unproxied")
-    assert not lab.router.ping(address)
+    assert not lab.client.ping(address)
     host.namespace.set_sysctl(f"net.ipv6.conf.{UPLINK}.proxy_ndp", "1")
     host.namespace.set_sysctl(f"net.ipv6.neigh.{UPLINK}.proxy_delay", "0")
     host.add_proxy_entry(address)
     assert host.proxy_entries() == {(address, UPLINK)}
-    assert eventually(lambda: lab.router.ping(address))
-    assert lab.router.ping(host.address)
+    assert eventually(lambda: lab.client.ping(address))
+    assert lab.client.ping(host.address)
     neighbours = lab.router.neighbours()
     assert neighbours[address].mac == neighbours[host.address].mac
 
@@ -106,14 +106,14 @@ def test_killed_lab_is_removed_by_down(lab: Lab) -> None:
     run(*LAB, "down", str(process.pid), cwd=CHECKOUT)
     assert not _traces(process.pid)
     assert not [pid for pid, started in running.items() if start_time(pid) == started]
-    assert lab.router.ping(lab.hosts[0].address)
+    assert lab.client.ping(lab.hosts[0].address)
 
 
 def test_down_keeps_a_lab_in_use(lab: Lab) -> None:
     """`down` does not stop the lab of a running test session."""
     done = run(*LAB, "down", str(lab.run.pid), cwd=CHECKOUT)
     assert "left alone" in done.stdout
-    assert lab.router.ping(lab.hosts[0].address)
+    assert lab.client.ping(lab.hosts[0].address)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Mapping, end to end: a labelled container is reachable from the router."""
+"""Mapping, end to end: a labelled container is reachable from a client on the internet."""
 
 import json
 
@@ -21,19 +21,19 @@ from tests.lab.containers import (
 )
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
-from tests.lab.router import Router
+from tests.lab.nodes import Node
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 
 @pytest.fixture
-def router(lab: Lab) -> Router:
-    """The lab's router."""
-    return lab.router
+def client(lab: Lab) -> Node:
+    """The lab's client, behind the router."""
+    return lab.client
 
 
 def test_labelled_container_is_mapped_within_a_second_and_its_entry_removed_with_it(
-    host: Host, mapper: Mapper, router: Router
+    host: Host, mapper: Mapper, client: Node
 ) -> None:
     """Address and proxy entry within 1 s of `docker run`; entry removed within 1 s of `docker rm`."""
     mapper.wait_for_log("proxying neighbour discovery")
@@ -43,27 +43,27 @@ def test_labelled_container_is_mapped_within_a_second_and_its_entry_removed_with
     address = host.subnet[SUFFIX]
     eventually(lambda: address in addresses_inside(host, "mon_container"), within=1)
     eventually(lambda: (address, UPLINK) in host.proxy_entries(MAPPER_PROTOCOL), within=1)
-    assert reaches(router, address)
+    assert reaches(client, address)
     assert plan_of(host) == EMPTY_PLAN
     host.engine.docker("rm", "-f", "mon_container")
     eventually(lambda: host.proxy_entries() == {(foreign, UPLINK)}, within=1)
 
 
-def test_router_gets_the_page_of_a_web_server(host: Host, mapper: Mapper, router: Router) -> None:
+def test_router_gets_the_page_of_a_web_server(host: Host, mapper: Mapper, client: Node) -> None:
     """The last step of the original program's manual: a browser shows the page."""
     mapper.wait_for_log("proxying neighbour discovery")
     host.engine.docker("run", "-d", "--name", "nginx", *LABEL, "busybox:lab", *WEB_SERVER)
     address = wait_until_mapped(host, "nginx", 0xEE_0043_0040)
     open_port(host, address, 80)
-    assert eventually(lambda: router.http_get(f"http://[{address}]/"), within=5) == "welcome\n"
+    assert eventually(lambda: client.http_get(f"http://[{address}]/"), within=5) == "welcome\n"
 
 
-def test_container_older_than_the_daemon_is_mapped(host: Host, router: Router) -> None:
+def test_container_older_than_the_daemon_is_mapped(host: Host, client: Node) -> None:
     """Both a running container and one that was created and not started."""
     run_labelled(host, "mon_container")
     host.engine.docker("create", "--name", "later", *LABEL, "--label", "ipv6.mapper.suffix=a", "busybox:lab")
     with Mapper(host):
-        assert reaches(router, wait_until_mapped(host))
+        assert reaches(client, wait_until_mapped(host))
         eventually(lambda: plan_of(host) == EMPTY_PLAN, within=5)
         host.engine.docker("start", "later")
         wait_until_mapped(host, "later", 0xA)
@@ -71,7 +71,7 @@ def test_container_older_than_the_daemon_is_mapped(host: Host, router: Router) -
 
 @pytest.mark.parametrize("trial", ["restart", "stop and start", "kill", "pause"])
 @pytest.mark.usefixtures("mapper")
-def test_restarted_or_paused_container_keeps_its_address(host: Host, router: Router, trial: str) -> None:
+def test_restarted_or_paused_container_keeps_its_address(host: Host, client: Node, trial: str) -> None:
     """It is reachable at the same address, and the plan is empty."""
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
@@ -92,27 +92,27 @@ def test_restarted_or_paused_container_keeps_its_address(host: Host, router: Rou
             assert (address, UPLINK) in host.proxy_entries(MAPPER_PROTOCOL)
             docker("unpause", "mon_container")
     assert wait_until_mapped(host) == address
-    assert reaches(router, address)
+    assert reaches(client, address)
     assert plan_of(host) == EMPTY_PLAN
 
 
 @pytest.mark.parametrize("live_restore", [False, True], ids=["plain", "live-restore"])
 def test_engine_restart_keeps_the_mapping(
-    host: Host, mapper: Mapper, router: Router, live_restore: bool
+    host: Host, mapper: Mapper, client: Node, live_restore: bool
 ) -> None:
     """The daemon keeps running, logs the loss once, and the container is reachable again."""
     run_labelled(host, "mon_container", "--restart", "always")
     address = wait_until_mapped(host)
     host.engine.restart(live_restore=live_restore)
     eventually(lambda: wait_until_mapped(host) == address, within=15)
-    assert reaches(router, address)
+    assert reaches(client, address)
     eventually(lambda: plan_of(host) == EMPTY_PLAN, within=5)
     assert mapper.running
     assert mapper.log().count("keeping everything as it is") == 1
 
 
 def test_daemon_restarted_after_a_kill_restores_all_mappings(
-    host: Host, mapper: Mapper, router: Router
+    host: Host, mapper: Mapper, client: Node
 ) -> None:
     """Also of containers that were created or removed meanwhile."""
     run_labelled(host, "mon_container")
@@ -120,22 +120,22 @@ def test_daemon_restarted_after_a_kill_restores_all_mappings(
     address = wait_until_mapped(host)
     wait_until_mapped(host, "removed", 0xB)
     mapper.kill()
-    assert reaches(router, address)
+    assert reaches(client, address)
     host.engine.docker("rm", "-f", "removed")
     run_labelled(host, "new", "--label", "ipv6.mapper.suffix=c")
     mapper.start()
     wait_until_mapped(host, "new", 0xC)
     eventually(lambda: len(host.proxy_entries(MAPPER_PROTOCOL)) == 2, within=3)
-    assert reaches(router, address)
+    assert reaches(client, address)
     assert plan_of(host) == EMPTY_PLAN
 
 
-def test_containers_stay_reachable_after_the_daemon_stops(host: Host, mapper: Mapper, router: Router) -> None:
+def test_containers_stay_reachable_after_the_daemon_stops(host: Host, mapper: Mapper, client: Node) -> None:
     """So an upgrade causes no outage."""
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
     assert mapper.stop() == 0
-    assert reaches(router, address)
+    assert reaches(client, address)
 
 
 @pytest.mark.usefixtures("mapper")

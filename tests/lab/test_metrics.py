@@ -12,8 +12,8 @@ from tests.lab.containers import run, run_labelled, wait_until_mapped
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
+from tests.lab.nodes import HTTP_GET
 from tests.lab.prerequisites import CHECKOUT
-from tests.lab.router import HTTP_GET
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)

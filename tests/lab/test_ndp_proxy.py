@@ -38,7 +38,7 @@ def test_proxy_all_proxies_unlabelled_containers(lab: Lab, host: Host) -> None:
     with Mapper(host, "--proxy", "all"):
         (address,) = addresses_inside(host, "plain")
         eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)})
-        assert reaches(lab.router, address)
+        assert reaches(lab.client, address)
         host.engine.docker("rm", "-f", "plain")
         eventually(lambda: not host.proxy_entries(MAPPER_PROTOCOL))
 
@@ -50,7 +50,7 @@ def test_proxy_off_proxies_only_containers_with_proxy_label(lab: Lab, host: Host
         run_labelled(host, "mon_container")
         eventually(lambda: host.subnet[SUFFIX] in addresses_inside(host, "mon_container"))
         run_labelled(host, "nginx", "--label", "ipv6.mapper.proxy=true")
-        assert reaches(lab.router, wait_until_mapped(host, "nginx", 0xEE_0043_0040))
+        assert reaches(lab.client, wait_until_mapped(host, "nginx", 0xEE_0043_0040))
         assert len(host.proxy_entries(MAPPER_PROTOCOL)) == 1
 
 
@@ -68,7 +68,7 @@ def test_network_is_proxied_on_its_configured_uplink(lab: Lab, host: Host, optio
             eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(host.subnet[SUFFIX], "up1")})
             assert host.sysctl("net.ipv6.conf.up1.proxy_ndp") == "1"
             # The uplink is new: its link-local address is tentative at first.
-            assert eventually(lambda: reaches(lab.router, host.subnet[SUFFIX]))
+            assert eventually(lambda: reaches(lab.client, host.subnet[SUFFIX]))
     finally:
         host.namespace.run("ip", "link", "del", "up1")
 
@@ -111,7 +111,7 @@ def test_link_with_a_later_default_route_becomes_the_uplink(lab: Lab, host: Host
             assert not host.proxy_entries(MAPPER_PROTOCOL)
         finally:
             host.namespace.run("ip", "-6", "route", "add", *default)
-        assert reaches(lab.router, wait_until_mapped(host))
+        assert reaches(lab.client, wait_until_mapped(host))
 
 
 def test_entries_return_on_a_recreated_uplink(lab: Lab, host: Host) -> None:
@@ -177,7 +177,7 @@ def test_entries_flushed_by_the_kernel_are_restored_at_once(
         host.namespace.set_sysctl(f"net.ipv6.conf.{UPLINK}.disable_ipv6", "0")
     host.restore_uplink(lab.router.address)
     assert wait_until_mapped(host) == address
-    assert reaches(lab.router, address)
+    assert reaches(lab.client, address)
 
 
 def test_entry_deleted_by_a_user_is_restored_by_the_resync(host: Host) -> None:

@@ -79,8 +79,8 @@ def test_compose_replicas_are_mapped_by_container_name(lab: Lab, mapper: Mapper,
     project.up("--scale", "web=2")
     second = wait_until_mapped(host, "shop-web-2", suffix_of("shop-web-2"))
     assert host.proxy_entries(MAPPER_PROTOCOL) == {(first, UPLINK), (second, UPLINK)}
-    assert reaches(lab.router, first)
-    assert reaches(lab.router, second)
+    assert reaches(lab.client, first)
+    assert reaches(lab.client, second)
     eventually(lambda: plan_of(host) == EMPTY_PLAN)
     project.down()
     eventually(lambda: not host.proxy_entries(), within=2)
@@ -97,7 +97,7 @@ def test_compose_recreate_keeps_the_address(lab: Lab, mapper: Mapper, project: P
     project.up(edition="second")
     assert id_of(host, "shop-web-1") != old
     assert wait_until_mapped(host, "shop-web-1", suffix_of("shop-web-1")) == address
-    assert reaches(lab.router, address)
+    assert reaches(lab.client, address)
     eventually(lambda: plan_of(host) == EMPTY_PLAN)
     assert host.engine.docker("ps", "--all", "--format", "{{.Names}}") == "shop-web-1"
     host.engine.docker("restart", "--time", "0", "shop-web-1")
@@ -161,7 +161,7 @@ def test_swarm_task_is_mapped_by_its_own_node(lab: Lab, swarm: Swarm, nodes: dic
     for node in nodes.values():
         address = swarm.wait_for_task_address(node.host)
         assert node.host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)}
-        assert reaches(lab.router, address)
+        assert reaches(lab.client, address)
         slots.add(node.task_name().split(".")[1])
     assert slots == {"1", "2"}
     swarm.manager.engine.docker("service", "rm", "web")
@@ -185,7 +185,7 @@ def test_swarm_task_replacing_a_killed_one_keeps_the_address(lab: Lab, swarm: Sw
     node.host.engine.docker("kill", killed)
     eventually(partial(replaced, node, killed))
     assert swarm.wait_for_task_address(node.host) == address
-    assert reaches(lab.router, address)
+    assert reaches(lab.client, address)
     eventually(partial(has_empty_plan, node.host))
     assert_no_warnings(node.mapper)
 
@@ -198,6 +198,6 @@ def test_swarm_update_keeps_the_address(lab: Lab, swarm: Swarm, node: Node) -> N
         swarm.update_service("--force", "--update-order", order, "--update-monitor", "0s")
         eventually(partial(replaced, node, old))
         assert swarm.wait_for_task_address(node.host) == address
-        assert reaches(lab.router, address)
+        assert reaches(lab.client, address)
         eventually(partial(has_empty_plan, node.host))
     assert_no_warnings(node.mapper)

@@ -26,7 +26,7 @@ from tests.lab.containers import (
 from tests.lab.engines import IMAGE, Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
-from tests.lab.router import Router
+from tests.lab.nodes import Node
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
@@ -36,9 +36,9 @@ NGINX_SUFFIX = 0xEE_0043_0040
 
 
 @pytest.fixture
-def router(lab: Lab) -> Router:
-    """The lab's router."""
-    return lab.router
+def client(lab: Lab) -> Node:
+    """The lab's client, behind the router."""
+    return lab.client
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def configured_address(host: Host, name: str) -> str | None:
 
 
 def test_address_held_by_another_container_is_refused_until_free(
-    host: Host, mapper: Mapper, router: Router
+    host: Host, mapper: Mapper, client: Node
 ) -> None:
     """The container keeps running, and a warning names the holder."""
     address = host.subnet[SUFFIX]
@@ -316,7 +316,7 @@ def test_address_held_by_another_container_is_refused_until_free(
     assert "holder" in mapper.wait_for_log(r"WARNING.*mon_container is not mapped.*\[address-held\].*")[0]
     assert "he_ipv6" not in endpoints_of(host, "mon_container")
     host.engine.docker("rm", "-f", "holder")
-    assert reaches(router, wait_until_mapped(host))
+    assert reaches(client, wait_until_mapped(host))
 
 
 def test_manual_disconnect_of_a_labelled_container_is_undone(host: Host, mapper: Mapper) -> None:
@@ -375,7 +375,7 @@ def test_container_renamed_while_stopped_releases_its_old_address(host: Host, ma
 
 @pytest.mark.parametrize("attached_by", ["mapper", "user"])
 def test_containers_with_swapped_names_get_each_others_addresses(
-    dual_stack: Host, router: Router, attached_by: str
+    dual_stack: Host, client: Node, attached_by: str
 ) -> None:
     """Swapped while no daemon runs. The newer one must release its address first, and keeps its settings."""
     host, docker = dual_stack, dual_stack.engine.docker
@@ -396,8 +396,8 @@ def test_containers_with_swapped_names_get_each_others_addresses(
         mapper.start()
         address, other = wait_until_mapped(host, "nginx", NGINX_SUFFIX), wait_until_mapped(host)
         assert "done: have container nginx give up" in mapper.log()
-        assert reaches(router, address)
-        assert reaches(router, other)
+        assert reaches(client, address)
+        assert reaches(client, other)
         assert set(endpoints_of(host, "nginx")) == networks["mon_container"]
         assert set(endpoints_of(host, "mon_container")) == networks["nginx"]
         if attached_by == "user":

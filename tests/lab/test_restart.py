@@ -20,7 +20,7 @@ from tests.lab.documented_commands import copy_checkout
 from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
-from tests.lab.ports import from_router, scan_ports, serve
+from tests.lab.ports import from_client, scan_ports, serve
 from tests.lab.reachability import (
     LOST_BY_FLUSHING,
     connect_continuously,
@@ -72,8 +72,8 @@ def mapped_and_open(lab: Lab, host: Host, mapper: Mapper) -> IPv6Address:
     mapper.wait_for_log("proxying neighbour discovery")
     serve(host, "mon_container", *LABEL, *PORTS)
     address = wait_until_mapped(host)
-    assert reaches(lab.router, address)
-    eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
+    assert reaches(lab.client, address)
+    eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
     return address
 
 
@@ -97,11 +97,11 @@ def test_daemon_restart_loses_no_packet_and_changes_nothing(
     """No ping, no established and no new connection fails; closed ports stay closed; no change is logged."""
     with Mapper(host, "--firewall", firewall, "--resync", "1") as mapper, ExitStack() as stack:
         address = mapped_and_open(lab, host, mapper)
-        pings = stack.enter_context(ping_continuously(lab.router.namespace, address, host.workdir))
+        pings = stack.enter_context(ping_continuously(lab.client.namespace, address, host.workdir))
         connections = stack.enter_context(
-            connect_continuously(lab.router.namespace, address, 80, host.workdir)
+            connect_continuously(lab.client.namespace, address, 80, host.workdir)
         )
-        closed = stack.enter_context(connect_continuously(lab.router.namespace, address, 8050, host.workdir))
+        closed = stack.enter_context(connect_continuously(lab.client.namespace, address, 8050, host.workdir))
         pings.wait_for_more()
         connections.wait_for_more()
         stack.enter_context(flush_continuously(lab.router))
@@ -127,7 +127,7 @@ def reference_container(lab: Lab, host: Host) -> IPv6Address:
     (address,) = addresses_inside(host, "reference")
     host.add_proxy_entry(address)
     open_port(host, address, 80)
-    eventually(lambda: scan_ports(from_router(lab), address, "tcp", [80]), within=5)
+    eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
     return address
 
 
@@ -160,15 +160,15 @@ def test_mapper_adds_no_loss_to_an_engine_restart_with_live_restore(
     host.engine.restart(live_restore=True)
     with Mapper(host, "--firewall", "closed", "--resync", "1") as mapper, ExitStack() as stack:
         address = mapped_and_open(lab, host, mapper)
-        router, workdir = lab.router.namespace, host.workdir
+        client, workdir = lab.client.namespace, host.workdir
         mapped, reference = (
             (
-                stack.enter_context(ping_continuously(router, each, workdir)),
-                stack.enter_context(connect_continuously(router, each, 80, workdir)),
+                stack.enter_context(ping_continuously(client, each, workdir)),
+                stack.enter_context(connect_continuously(client, each, 80, workdir)),
             )
             for each in (address, reference_container(lab, host))
         )
-        closed = stack.enter_context(connect_continuously(router, address, 8050, workdir))
+        closed = stack.enter_context(connect_continuously(client, address, 8050, workdir))
         for pings, connections in (mapped, reference):
             pings.wait_for_more()
             connections.wait_for_more()

@@ -66,7 +66,7 @@ def add_second_link(lab: Lab, host: Host) -> None:
 def assert_container_reachable(lab: Lab, host: Host) -> None:
     """Run a labelled container; assert that it is mapped and that the router reaches it."""
     run_labelled(host, "mon_container")
-    assert reaches(lab.router, wait_until_mapped(host))
+    assert reaches(lab.client, wait_until_mapped(host))
 
 
 @pytest.mark.parametrize("first", ["engine", "daemon"])

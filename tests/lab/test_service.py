@@ -63,8 +63,8 @@ def test_service_is_active_after_running_containers_are_mapped(
     assert shown["ActiveState"] == "active"
     assert shown["StatusText"] == "1 mapped, 0 pending, 0 refused; 1 proxy entries"
     address = wait_until_mapped(host)
-    assert reaches(lab.router, address)
-    eventually(lambda: lab.router.http_get(f"http://[{address}]/"), within=5)
+    assert reaches(lab.client, address)
+    eventually(lambda: lab.client.http_get(f"http://[{address}]/"), within=5)
 
 
 def test_service_has_low_exposure_and_two_capabilities(machine: Machine) -> None:
@@ -113,7 +113,7 @@ def test_containers_stay_reachable_while_the_service_is_stopped_and_upgraded(
     machine.run("systemctl", "stop", UNIT)
     assert state(machine)["Result"] == "success"
     assert wait_until_mapped(host) == address
-    assert reaches(lab.router, address)
+    assert reaches(lab.client, address)
     machine.shell(documented_commands.script("Upgrade", str(machine.checkout)))
     assert state(machine)["ActiveState"] == "active"
     assert wait_until_mapped(host) == address

@@ -4,7 +4,7 @@ with Lab(Flavour.DISTRO, Flavour.MODERN) as lab:
     host = lab.hosts[0]
     host.create_network()
     host.engine.docker("run", "-d", "--network", "he_ipv6", "busybox:lab")
-    assert lab.router.ping(host.address)
+    assert lab.client.ping(host.address)
 """
 
 import signal
@@ -15,8 +15,9 @@ from typing import Self
 
 from tests.lab.engines import IMAGE, Engine, Flavour
 from tests.lab.hosts import UPLINK, Host
+from tests.lab.nodes import Node
 from tests.lab.prerequisites import MODERN, Progress, busybox_image, ensure_root, no_progress
-from tests.lab.router import BRIDGE, Neighbour, Router
+from tests.lab.router import BRIDGE, CLIENT_LINK, Neighbour, Router
 from tests.lab.runs import Run, sweep_dead_runs
 from tests.lab.waiting import eventually
 
@@ -24,6 +25,9 @@ __all__ = ["UPLINK", "Host", "Lab", "Neighbour", "Router", "eventually"]
 
 LINK = IPv6Network("2001:db8:103::/64")
 """Prefix of the segment of router and uplinks; from the documentation prefix (RFC 3849)."""
+
+CLIENT = IPv6Network("2001:db8:c::/64")
+"""Prefix of the link between router and client."""
 
 MAX_HOSTS = 4
 """Maximum number of hosts of a lab: a two-core machine bears no more."""
@@ -48,7 +52,7 @@ def hosts_of(run: Run) -> list[Host]:
 
 
 class Lab:
-    """A router, and a host for each of `flavours`; running from `__enter__` to `__exit__`.
+    """A client, a router, and a host for each of `flavours`; running from `__enter__` to `__exit__`.
 
     Only for the main thread: SIGTERM and SIGHUP raise KeyboardInterrupt meanwhile.
     """
@@ -57,6 +61,7 @@ class Lab:
         self.run = Run.of_this_process(purpose)
         self.progress = progress
         self.router = Router(self.run.namespace("router"), LINK[1])
+        self.client = Node(self.run.namespace("client"), CLIENT[2])
         self.hosts = [describe_host(self.run, number, each) for number, each in enumerate(flavours, start=1)]
         self._teardown = ExitStack()
 
@@ -89,11 +94,22 @@ class Lab:
         length = LINK.prefixlen
         self.router.namespace.create()
         self.router.namespace.add_bridge(BRIDGE, IPv6Interface((self.router.address, length)))
+        self._connect_client()
         for number, host in enumerate(self.hosts, start=1):
             host.namespace.create()
             host.namespace.add_veth(UPLINK, self.router.namespace, f"port{number}", BRIDGE)
             host.namespace.add_address(UPLINK, IPv6Interface((host.address, length)))
             host.namespace.run("ip", "-6", "route", "add", "default", "via", str(self.router.address))
+
+    def _connect_client(self) -> None:
+        """Create the client, and let the router forward between it and the hosts."""
+        router, client, length = self.router.namespace, self.client.namespace, CLIENT.prefixlen
+        client.create()
+        router.add_link_to(client, CLIENT_LINK, "eth0")
+        router.add_address(CLIENT_LINK, IPv6Interface((CLIENT[1], length)))
+        client.add_address("eth0", IPv6Interface((self.client.address, length)))
+        client.run("ip", "-6", "route", "add", "default", "via", str(CLIENT[1]))
+        router.set_sysctl("net.ipv6.conf.all.forwarding", "1")
 
     def _start_engines(self, stack: ExitStack) -> None:
         """Start all engines in parallel, and import the image into each."""
