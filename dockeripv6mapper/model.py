@@ -136,6 +136,8 @@ class Host:
     links: Mapping[str, Link] = field(default_factory=dict)
     default_route_links: tuple[str, ...] = ()
     """Names of the links that carry an IPv6 default route."""
+    default_routers: frozenset[tuple[IPv6Address, str]] = frozenset()
+    """The gateways of those routes, each with its link's name. An on-link default route has none."""
     addresses: frozenset[IPv6Address] = frozenset()
     """The host's own addresses, on any link."""
     next_hops: frozenset[IPv6Address] = frozenset()

@@ -35,6 +35,7 @@ class Kernel:
         return Host(
             links=topology.links,
             default_route_links=topology.default_route_links,
+            default_routers=topology.default_routers,
             addresses=topology.addresses,
             next_hops=topology.next_hops,
             on_link=topology.on_link,

@@ -50,6 +50,7 @@ class Topology:
 
     links: Mapping[str, Link]
     default_route_links: tuple[str, ...]
+    default_routers: frozenset[tuple[IPv6Address, str]]
     addresses: frozenset[IPv6Address]
     next_hops: frozenset[IPv6Address]
     on_link: frozenset[tuple[IPv6Network, str]]
@@ -108,10 +109,17 @@ def observe_topology(rtnetlink: IPRoute) -> Topology:
         addresses = [IPv6Address(each.get("address")) for each in rtnetlink.get_addr(family=AF_INET6)]
         routes = [each for each in rtnetlink.get_routes(family=AF_INET6) if each["type"] == RTN_UNICAST]
     names = {link.index: link.name for link in links}
-    defaults = (hop["oif"] for route in routes if route["dst_len"] == 0 for hop in _hops(route))
+    defaults = [
+        (hop["gateway"], names[hop["oif"]])
+        for route in routes
+        if route["dst_len"] == 0
+        for hop in _hops(route)
+        if hop["oif"] in names
+    ]
     return Topology(
         links={link.name: link for link in links},
-        default_route_links=tuple(sorted({names[index] for index in defaults if index in names})),
+        default_route_links=tuple(sorted({link for _, link in defaults})),
+        default_routers=frozenset((gateway, link) for gateway, link in defaults if gateway is not None),
         addresses=frozenset(addresses),
         next_hops=frozenset(hop["gateway"] for route in routes for hop in _hops(route) if hop["gateway"]),
         on_link=frozenset(_on_link(routes, names)),
