@@ -22,8 +22,8 @@ from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
 from dockeripv6mapper.mapping.spared import NOTHING, Spared
-from dockeripv6mapper.mapping.sysctls import plan_sysctls, sysctls_for
 from dockeripv6mapper.mapping.uplinks import all_uplinks
+from dockeripv6mapper.mapping.wanted_sysctls import plan_sysctls, sysctls_for
 from dockeripv6mapper.model import (
     AddressMapping,
     Container,

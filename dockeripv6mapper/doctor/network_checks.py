@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Network
 
-from dockeripv6mapper.doctor import fixes, inbound
+from dockeripv6mapper.doctor import fixes, inbound_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
@@ -95,7 +95,7 @@ def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     yield from _location(facts, network, subnet)
     yield from _overlap(facts, network, subnet)
     yield from _dual_stack(facts, network)
-    yield from inbound.check(facts, network)
+    yield from inbound_checks.check(facts, network)
 
 
 def _with_labels(config: NetworkConfig, known: tuple[str, ...]) -> NetworkConfig:

@@ -199,5 +199,5 @@ def _openings(facts: DoctorFacts, container_id: str) -> tuple[Opening, ...]:
     try:
         return facts.desired.openings(facts.system, container_id)
     except RefusedError:
-        # The check `containers` reports the label.
+        # `container_checks` reports the label.
         return ()

@@ -28,7 +28,7 @@ NETWORK_REASONS = (
     Reason.NETWORK_WITHOUT_IPV6,
     Reason.NETWORK_PREDEFINED,
 )
-"""Refusals that the check `networks` reports."""
+"""Refusals that `network_checks` reports."""
 
 ANOTHER_SUFFIX = "with another --label ipv6.mapper.suffix=…"
 CHANGES = {
