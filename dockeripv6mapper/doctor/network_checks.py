@@ -10,7 +10,8 @@ from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet
+from dockeripv6mapper.mapping.proxying import needs_proxy
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Network, Reason, RefusedError
 from dockeripv6mapper.settings import ProxyMode

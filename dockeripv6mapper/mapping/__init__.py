@@ -5,6 +5,7 @@ labels          the labels of containers and networks, and a container's identit
 image_labels    which labels come from the user, and which from the image
 networks        which network a label names, and what follows from the network's driver
 addressing      identity or suffix + subnet → address, and the reserved addresses
+proxying        which addresses the host answers for, and every reason why not
 ports           the ports that a label opens
 uplinks         the links on which the host answers for addresses
 resolution      labels of one container → mapping or refusal

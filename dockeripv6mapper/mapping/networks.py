@@ -89,17 +89,6 @@ def mapped_subnet(network: Network) -> IPv6Network:
     return network.subnets[0]
 
 
-def needs_proxy(network: Network) -> bool:
-    """Whether the network's addresses are routed by the host, so that the uplink needs proxy entries.
-
-    A bridge and ipvlan in its layer 3 modes are routed. Containers on macvlan and ipvlan L2 are on the
-    uplink's link and answer Neighbour Discovery themselves.
-    """
-    if network.driver == "bridge":
-        return not network.internal
-    return network.driver == "ipvlan" and network.ipvlan_mode in ("l3", "l3s")
-
-
 def is_named_by_engine(link: str) -> bool:
     """Whether a link has a name as engines give to bridges: `br-` and an ID, or a predefined name."""
     return is_called_by_an_id(link) or link in PREDEFINED_BRIDGES
