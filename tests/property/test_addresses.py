@@ -45,7 +45,7 @@ def test_any_label_leads_to_a_decision_and_never_to_an_exception(given_labels: d
     desired.update(facts, [tested.id])
     assert isinstance(desired.decision(tested.id), AddressMapping | Refusal | None)
     proxy_entries(tested, desired.decision(tested.id), facts, Settings())
-    labels.oddities(given_labels, labels.CONTAINER_LABELS)
+    labels.ineffective_labels(given_labels, labels.CONTAINER_LABELS)
 
 
 @given(st.integers(min_value=0, max_value=2**128 - 1))

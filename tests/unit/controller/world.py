@@ -177,7 +177,7 @@ class World:
         wanted = list(entries)
         added = [entry for entry in wanted if entry not in self.entries]
         self.entries.update(dict.fromkeys(added, True))
-        return Outcome(done=added, found=[entry for entry in wanted if entry not in added])
+        return Outcome(done=added, foreign=[entry for entry in wanted if entry not in added])
 
     def announce(self, entries: Iterable[ProxyEntry]) -> None:
         self.on_announce(entries)
@@ -191,7 +191,7 @@ class World:
         self.on_write_firewall(rules)
         self.firewall = rules
 
-    def check_hooks(self, mark: int) -> list[str]:
+    def put_accept_rules(self, mark: int) -> list[str]:
         return []
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
