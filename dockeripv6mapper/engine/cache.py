@@ -132,7 +132,7 @@ class Cache:
 
     @property
     def complete(self) -> bool:
-        """Whether the cache has every container, in a list's or in an earlier state."""
+        """Whether the cache has every container, as the last list or an earlier answer showed it."""
         return not self._has_unknown_id and self._unreadable <= self.containers.keys()
 
     def replace_networks(self, answer: Listed[Network]) -> None:
@@ -167,7 +167,7 @@ class Cache:
             elif container_id in before:
                 self.containers[container_id] = before[container_id]
             elif container_id not in self._ended:
-                # Better than nothing until it is inspected: it may have been running for long.
+                # Outdated, and used until it is inspected: it may have been running for long.
                 self.put(listed[container_id])
         self._ended.clear()
         self._dead &= self.containers.keys()

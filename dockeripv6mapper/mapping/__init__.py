@@ -3,7 +3,7 @@
 facts           everything that was observed, as one record
 labels          the labels of containers and networks, and a container's identity
 image_labels    which labels come from the user, and which from the image
-networks        which network a label names, and what follows from the network's driver
+networks        which network a label names, its subnet, and which containers can be connected
 addressing      identity or suffix + subnet → address, and the reserved addresses
 proxying        which addresses the host answers for, and every reason why not
 ports           the ports that a label opens

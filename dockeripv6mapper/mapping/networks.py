@@ -1,4 +1,4 @@
-"""Networks: which network a label names, and what follows from the network's driver."""
+"""Networks: which network a label names, its subnet, and which containers can be connected to one."""
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network

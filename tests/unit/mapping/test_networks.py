@@ -1,4 +1,4 @@
-"""Networks: which network a label names, and what follows from the network's driver."""
+"""Networks: which network a label names, its subnet, and which containers can be connected to one."""
 
 import pytest
 
