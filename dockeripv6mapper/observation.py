@@ -21,7 +21,7 @@ from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
 from dockeripv6mapper.mapping.spared import spared
-from dockeripv6mapper.mapping.sysctls import FORWARDING, sysctl_keys
+from dockeripv6mapper.mapping.wanted_sysctls import FORWARDING, sysctl_keys
 from dockeripv6mapper.model import Container, Decision, Host, ImageWanted, MarkWanted
 from dockeripv6mapper.settings import Settings
 

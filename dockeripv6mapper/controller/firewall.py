@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutHooks, WriteFirewall
+from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutAcceptRules, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError
 from dockeripv6mapper.mapping.planner import FirewallPlan
 from dockeripv6mapper.mapping.spared import Everything
@@ -46,13 +46,13 @@ class FirewallTable:
         self._running: FirewallJob | None = None
         self._write_again = False
         """Whether to write though the table holds what is wanted: its rules may have changed."""
-        self._due: dict[type[ListFirewall | PutHooks], None] = {}
+        self._due: dict[type[ListFirewall | PutAcceptRules], None] = {}
         """Listings that are due, the oldest first."""
         self._failed: set[type[FirewallJob]] = set()
 
     @property
     def failing(self) -> bool:
-        """Whether the table or a hook could not be brought to the plan."""
+        """Whether the table or an accept rule could not be brought to the plan."""
         return bool(self._failed)
 
     def exposed(self) -> Collection[IPv6Address]:
@@ -73,14 +73,15 @@ class FirewallTable:
     def apply(self, plan: FirewallPlan, *, observed: bool, whole: bool) -> None:
         """Bring the table to a plan.
 
-        `observed`: the plan was made with a host that was observed. `whole`: list table and hooks again.
+        `observed`: the plan was made with a host that was observed. `whole`: list the table again, and put
+        the accept rules that are missing.
         """
         self._wanted = plan.after
         self._observed |= observed
         if whole:
             if plan.after or self.rules or not self._seen:
                 self._list()
-                self._due.setdefault(PutHooks)
+                self._due.setdefault(PutAcceptRules)
         elif plan.after and not self._seen and not self.failing:
             self._list()
         self._proceed()
@@ -127,15 +128,15 @@ class FirewallTable:
             self._write_again = False
             return WriteFirewall(wanted)
         if not wanted:
-            self._due.pop(PutHooks, None)
-            self._succeeded(PutHooks)
+            self._due.pop(PutAcceptRules, None)
+            self._succeeded(PutAcceptRules)
         for kind in list(self._due):
             if kind is ListFirewall:
                 del self._due[kind]
                 return ListFirewall()
             if writable:
                 del self._due[kind]
-                return PutHooks(wanted.mark)
+                return PutAcceptRules(wanted.mark)
         return None
 
     def _take(self, job: FirewallJob, value: object) -> None:
@@ -149,17 +150,17 @@ class FirewallTable:
                 self._write_again = True
             case WriteFirewall(rules), _:
                 if not self.rules:
-                    self._due.setdefault(PutHooks)
+                    self._due.setdefault(PutAcceptRules)
                 _log_written(FirewallPlan(self.rules, rules))
                 self.rules, self._doubtful, self._bounded = rules, FirewallRules(), True
-            case PutHooks(), list() as hooks:
-                for hook in hooks:
-                    log.info("accepting marked packets in %s", hook)
+            case PutAcceptRules(), list() as places:
+                for place in places:
+                    log.info("accepting marked packets in %s", place)
 
     def _fail(self, job: FirewallJob, error: Exception) -> None:
         if isinstance(job, WriteFirewall):
             self._doubtful = job.rules
-        if not isinstance(job, PutHooks):
+        if not isinstance(job, PutAcceptRules):
             self._seen = False
             # Where nft cannot be run at all, waiting does not help: containers are mapped all the same.
             self._bounded |= not isinstance(error, CommandTimeoutError)

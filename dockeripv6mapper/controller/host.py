@@ -136,11 +136,11 @@ class HostState:
     def _add(self, entries: Iterable[ProxyEntry]) -> None:
         outcome = self._kernel.add_proxies(entries)
         self._announce(outcome.done)
-        self._present.update(dict.fromkeys(outcome.done, True) | dict.fromkeys(outcome.found, False))
+        self._present.update(dict.fromkeys(outcome.done, True) | dict.fromkeys(outcome.foreign, False))
         for entry in outcome.done:
             self._succeeded(entry)
             log.info("proxying %s", entry)
-        for entry in outcome.found:
+        for entry in outcome.foreign:
             self._succeeded(entry)
             log.debug("%s is proxied by another program's entry already", entry)
         self._note_failures(outcome.failed)

@@ -136,8 +136,8 @@ class LogChanges:
         return any(said == AWAY for _, said in self._failures.values())
 
     def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
-        for oddity in labels.oddities(given, known):
-            self.once(subject, f"{who}: {oddity}")
+        for sentence in labels.ineffective_labels(given, known):
+            self.once(subject, f"{who}: {sentence}")
 
 
 def _closed_by(network: Network, *, opens: bool) -> str | None:

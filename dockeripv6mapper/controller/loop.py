@@ -63,6 +63,8 @@ BURST_SECONDS = 0.1
 """Delay between a netlink notification and the observation: notifications come in bursts."""
 STREAM = "stream"
 """The key of the event stream's failures in the log."""
+UNEXPECTED_ERROR = "unexpected error"
+"""The key, in the log, of errors in the loop itself. They have ended when a snapshot succeeds."""
 FIRST_LIST_SECONDS = 30.0
 """How long readiness waits for the first list: as long as for any answer of the engine."""
 FIRST_PASS_SECONDS = 60.0
@@ -170,8 +172,7 @@ class Controller:
 
     def _repair(self, error: Exception) -> None:
         """Log an unexpected error, and have a full pass repair what was missed."""
-        # Such failures are logged under this class, until a snapshot succeeds.
-        self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(Controller, error)))
+        self._timers.hasten(Resync(), backoff.delay(self._log_changes.failed(UNEXPECTED_ERROR, error)))
 
     def run(self) -> None:
         """Run until `Stop` is posted."""
@@ -264,7 +265,7 @@ class Controller:
         self._results.take(message)
         match message:
             case Finished(job=TakeSnapshot(), error=None):
-                self._log_changes.succeeded(Controller)
+                self._log_changes.succeeded(UNEXPECTED_ERROR)
             case Finished(job=TakeSnapshot(), error=error):
                 self._reports.first_pass_late(str(error))
 

@@ -15,7 +15,7 @@ from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.sysctls import FORWARDING, routes_lost, sysctl_keys
+from dockeripv6mapper.mapping.wanted_sysctls import FORWARDING, routes_lost, sysctl_keys
 from dockeripv6mapper.model import Forwarded
 from dockeripv6mapper.settings import Settings
 

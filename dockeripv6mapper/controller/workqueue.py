@@ -66,8 +66,8 @@ class WriteFirewall:
 
 
 @dataclass(frozen=True, slots=True)
-class PutHooks:
-    """Add our accepting rules where they are missing. Result: a list of the places."""
+class PutAcceptRules:
+    """Add our accept rules where they are missing. Result: a list of the places."""
 
     mark: int
 
@@ -78,7 +78,7 @@ class CloseForwarding:
 
 
 Question: TypeAlias = TakeSnapshot | ListNetworks | ListImages | InspectContainer | InspectImage
-FirewallJob: TypeAlias = ListFirewall | WriteFirewall | PutHooks
+FirewallJob: TypeAlias = ListFirewall | WriteFirewall | PutAcceptRules
 Command: TypeAlias = FirewallJob | CloseForwarding
 """nft and iptables, which may wait ten seconds for a lock."""
 Job: TypeAlias = Question | Command | EndpointAction
@@ -288,8 +288,8 @@ class WorkQueue:
             case WriteFirewall(rules):
                 self._kernel.apply_firewall(rules)
                 return None
-            case PutHooks(mark):
-                return self._kernel.check_hooks(mark)
+            case PutAcceptRules(mark):
+                return self._kernel.put_accept_rules(mark)
             case CloseForwarding():
                 return self._kernel.close_forwarding()
 

@@ -1,17 +1,14 @@
 """`doctor`: checks that get facts and return findings. Pure, except for `collect`.
 
-collect     reads the facts from engine, host and kernel, and runs the checks
-facts       the facts that every check gets
-finding     what a check returns
-fixes       the shell commands that findings print
-
-The checks:
-
-engine      whether the engine answers, and whether its version is tested
-host        capabilities, network namespace, uplinks, sysctls
-networks    each network that a label names
-inbound     whether packets from outside get to a network's containers
-netfilter   traces a packet through the ip6tables chains, for `inbound`
-firewall    what opening ports by label needs
-containers  labels and refusals
+collect           reads the facts from engine, host and kernel, and runs the checks
+facts             the facts that every check gets
+finding           what a check returns
+fixes             the shell commands that findings print
+engine_checks     whether the engine answers, and whether its version is tested
+host_checks       capabilities, network namespace, uplinks, sysctls
+network_checks    each network that a label names
+inbound_checks    whether packets from outside get to a network's containers
+netfilter         traces a packet through the ip6tables chains, for `inbound_checks`
+firewall_checks   what opening ports by label needs
+container_checks  labels and refusals
 """

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from dockeripv6mapper.doctor import containers, engine, firewall, host, networks
+from dockeripv6mapper.doctor import (
+    container_checks,
+    engine_checks,
+    firewall_checks,
+    host_checks,
+    network_checks,
+)
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding
 from dockeripv6mapper.engine import config
@@ -28,11 +34,11 @@ def run_checks(settings: Settings) -> list[Finding]:
     """The findings of all checks. Raises `MapperError` where not even the host's network can be read."""
     facts = collect_facts(settings)
     checks: Iterable[Callable[[DoctorFacts], Iterable[Finding]]] = (
-        engine.check,
-        host.check,
-        networks.check,
-        firewall.check,
-        containers.check,
+        engine_checks.check,
+        host_checks.check,
+        network_checks.check,
+        firewall_checks.check,
+        container_checks.check,
     )
     return [finding for check in checks for finding in check(facts)]
 
@@ -67,7 +73,7 @@ def collect_facts(settings: Settings) -> DoctorFacts:
         chains={backend: read for backend, read in chains.items() if read is not None},
         dropping_chains=dropping_chains,
         engine_accepted_marks=engine_accepted_marks,
-        tools=frozenset(tool for tool in firewall.NEEDED_TOOLS if shutil.which(tool)),
+        tools=frozenset(tool for tool in firewall_checks.NEEDED_TOOLS if shutil.which(tool)),
         capabilities=capabilities(),
         errors=tuple(errors),
     )

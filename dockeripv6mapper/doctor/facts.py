@@ -38,7 +38,7 @@ class DoctorFacts:
     engine_accepted_marks: frozenset[int] = frozenset()
     """Packet marks that the engine's own nftables rules accept."""
     tools: frozenset[str] = frozenset()
-    """The installed ones of `firewall.NEEDED_TOOLS`."""
+    """The installed ones of `firewall_checks.NEEDED_TOOLS`."""
     capabilities: frozenset[str] = frozenset()
     """The capabilities of this process, of those that the mapper needs."""
     errors: tuple[MapperError, ...] = ()

@@ -67,7 +67,7 @@ class Attachments:
     ) -> EngineRefusedError | None:
         """Attach a detached container with the `user` settings, or with as many as the engine accepts.
 
-        Another container may have taken an address meanwhile. To be attached matters more than at which
+        Another container may have taken an address meanwhile. Being attached matters more than the
         address. Returns the refusal where settings are missing: the endpoint is temporary then, and its mark
         holds them all. Raises `NotFinishedError` where the container stays detached.
         """

@@ -42,7 +42,7 @@ class Cache:
         """Whether images have to be listed: they changed, or events were missed."""
         self._unreadable: frozenset[str] = frozenset()
         """IDs of the containers that could not be read from the last list."""
-        self._nameless = False
+        self._has_unknown_id = False
         """Whether the last list has a container whose ID cannot be read."""
         self.epoch = 0
         """The number of events so far."""
@@ -132,8 +132,8 @@ class Cache:
 
     @property
     def complete(self) -> bool:
-        """Whether the cache has every container, in a list's or in an earlier state."""
-        return not self._nameless and self._unreadable <= self.containers.keys()
+        """Whether the cache has every container, as the last list or an earlier answer showed it."""
+        return not self._has_unknown_id and self._unreadable <= self.containers.keys()
 
     def replace_networks(self, answer: Listed[Network]) -> None:
         """Replace all networks by a list. One that cannot be read stays as it was."""
@@ -141,10 +141,10 @@ class Cache:
         kept = [
             known
             for known in self.networks
-            if known.id not in listed and (known.id in answer.unreadable or answer.nameless is not None)
+            if known.id not in listed and (known.id in answer.unreadable or answer.without_id is not None)
         ]
         unknown = answer.unreadable.keys() - {network.id for network in kept}
-        complete = answer.nameless is None and not unknown
+        complete = answer.without_id is None and not unknown
         self.networks = Networks((*answer.items, *kept), complete=complete)
 
     def replace_containers(self, answer: Listed[Container], asked: int) -> Merged:
@@ -156,8 +156,9 @@ class Cache:
         listed = {container.id: container for container in answer.items}
         stale = {each for each in listed.keys() | self.containers.keys() if self.is_stale(each, asked)}
         before = self.containers
-        self._unreadable, self._nameless = frozenset(answer.unreadable), answer.nameless is not None
-        stale |= before.keys() - listed.keys() if self._nameless else answer.unreadable.keys()
+        self._unreadable = frozenset(answer.unreadable)
+        self._has_unknown_id = answer.without_id is not None
+        stale |= before.keys() - listed.keys() if self._has_unknown_id else answer.unreadable.keys()
         self.containers = {}
         for container_id in listed.keys() | (before.keys() & stale):
             if container_id not in stale:
@@ -166,7 +167,7 @@ class Cache:
             elif container_id in before:
                 self.containers[container_id] = before[container_id]
             elif container_id not in self._ended:
-                # Better than nothing until it is inspected: it may have been running for long.
+                # Outdated, and used until it is inspected: it may have been running for long.
                 self.put(listed[container_id])
         self._ended.clear()
         self._dead &= self.containers.keys()

@@ -23,13 +23,13 @@ class Listed(Generic[T]):
     items: tuple[T, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """A sentence for each item that cannot be read, by the item's ID."""
-    nameless: str | None = None
+    without_id: str | None = None
     """A sentence for the first item that has no readable ID either; None: there is no such item."""
 
     @property
     def faults(self) -> Mapping[str, str]:
-        """The sentences of `unreadable` and `nameless` by the item's ID; "" for the items without one."""
-        return {**self.unreadable, **({} if self.nameless is None else {"": self.nameless})}
+        """The sentences of `unreadable` by the item's ID, and that of `without_id` by ""."""
+        return {**self.unreadable, **({} if self.without_id is None else {"": self.without_id})}
 
 
 def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T]) -> Listed[T]:
@@ -41,7 +41,7 @@ def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T])
         raise TypeError(f"expected a list, got {type(answer).__name__}")
     items: list[T] = []
     unreadable: dict[str, str] = {}
-    nameless: str | None = None
+    without_id: str | None = None
     for item in answer:
         try:
             items.append(read(item))
@@ -50,8 +50,8 @@ def read_list(answer: object, kind: str, read: Callable[[Mapping[str, Any]], T])
             if item_id := _id(item):
                 unreadable[item_id] = fault.format(f"{kind} {ascii(item_id[:SHORT_ID_DIGITS])[1:-1]}")
             else:
-                nameless = nameless or fault.format(f"a {kind} without an ID")
-    return Listed(tuple(items), unreadable, nameless)
+                without_id = without_id or fault.format(f"a {kind} without an ID")
+    return Listed(tuple(items), unreadable, without_id)
 
 
 def _id(item: object) -> str | None:

@@ -10,6 +10,6 @@ ndp            Neighbour Discovery messages that the mapper sends
 sysctls        /proc/sys/net/ipv6
 firewall       our nftables table, the policy of FORWARD, other programs' nftables chains
 nft_ruleset    our nftables table as text
-ip6tables      all rules of ip6tables, and our accepting rules among them
+ip6tables      all rules of ip6tables, and our accept rules among them
 commands       runs nft and ip6tables
 """

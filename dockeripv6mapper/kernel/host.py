@@ -78,9 +78,9 @@ class Kernel:
         """Change our table to `rules`, from its state last read or written. Raises `KernelRefusedError`."""
         self._firewall.apply(rules)
 
-    def check_hooks(self, mark: int) -> list[str]:
-        """Insert our accepting rules where they are missing; returns where. Raises `KernelRefusedError`."""
-        return [str(hook) for hook in ip6tables.put_hooks(mark)]
+    def put_accept_rules(self, mark: int) -> list[str]:
+        """Insert our accept rules where they are missing; returns where. Raises `KernelRefusedError`."""
+        return [str(rule) for rule in ip6tables.put_accept_rules(mark)]
 
     def close(self) -> None:
         """Close the sockets."""

@@ -1,4 +1,4 @@
-"""Rules of ip6tables: read all of them as text, insert our accepting rules, find ours for `cleanup`.
+"""Rules of ip6tables: read all of them as text, insert our accept rules, find ours for `cleanup`.
 
 The engine's rules are rules of ip6tables, so ours must be too: one rule in each of two chains accepts packets
 with our mark, which our nftables table sets (see `firewall`). The engine uses either backend, nft or legacy.
@@ -30,8 +30,8 @@ OUR_OPTIONS = {("--comment", COMMENT), ("-j", "ACCEPT")}
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
-    """A chain that needs an accepting rule of ours."""
+class AcceptRule:
+    """The place of an accept rule of ours: a chain that needs one."""
 
     command: str
     table: str
@@ -43,7 +43,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class OurRule:
-    """An accepting rule of ours, as it was read."""
+    """An accept rule of ours, as it was read."""
 
     command: str
     table: str
@@ -118,8 +118,8 @@ def _join_rule_lines(lines: Iterable[str]) -> Iterator[str]:
         raise ValueError(f"no end of {joined[:80]!r}")
 
 
-def missing_hooks(mark: int) -> list[Hook]:
-    """The chains that need an accepting rule of ours and have none. Raises `KernelRefusedError`.
+def missing_accept_rules(mark: int) -> list[AcceptRule]:
+    """Our accept rules that are missing. Raises `KernelRefusedError`.
 
     Only backends with the engine's chains need rules. If no backend has them, the default one does. Each
     backend is listed once: a listing takes the xtables lock and some milliseconds.
@@ -130,15 +130,17 @@ def missing_hooks(mark: int) -> list[Hook]:
     for command in with_engine or [IPTABLES]:
         chains = listed[command] if command in listed else observe_chains(command) or {}
         forward = next((chain for chain in FORWARD_CHAINS if chain in chains), FORWARD_CHAINS[-1])
-        missing += [Hook(command, *chain) for chain in (RAW, forward) if not _has_rule(chains, chain, mark)]
+        missing += [
+            AcceptRule(command, *chain) for chain in (RAW, forward) if not _has_rule(chains, chain, mark)
+        ]
     return missing
 
 
-def put_hooks(mark: int) -> list[Hook]:
-    """Insert each missing accepting rule first in its chain; returns where. Raises `KernelRefusedError`."""
-    missing = missing_hooks(mark)
-    for hook in missing:
-        run([hook.command, "-w", "-t", hook.table, "-I", hook.chain, "1", *_accepting_rule(mark)])
+def put_accept_rules(mark: int) -> list[AcceptRule]:
+    """Insert each missing accept rule first in its chain; returns these. Raises `KernelRefusedError`."""
+    missing = missing_accept_rules(mark)
+    for rule in missing:
+        run([rule.command, "-w", "-t", rule.table, "-I", rule.chain, "1", *_rule_words(mark)])
     return missing
 
 
@@ -151,14 +153,14 @@ def our_rules(command: str) -> Iterator[OurRule]:
 
 
 def _has_rule(chains: Chains, key: tuple[str, str], mark: int) -> bool:
-    """Whether a chain, by table and name, has our accepting rule with this mark."""
-    words = _accepting_rule(mark)
+    """Whether a chain, by table and name, has our accept rule with this mark."""
+    words = _rule_words(mark)
     # `--mark` and `--comment` are compared; the `-m` that loads each is not.
     options = set(zip(words[::2], words[1::2], strict=True)) - {("-m", "mark"), ("-m", "comment")}
     rules = chains[key].rules if key in chains else ()
     return any(options <= rule.options for rule in rules)
 
 
-def _accepting_rule(mark: int) -> tuple[str, ...]:
+def _rule_words(mark: int) -> tuple[str, ...]:
     bit = f"{mark:#x}/{mark:#x}"
     return ("-m", "mark", "--mark", bit, "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")

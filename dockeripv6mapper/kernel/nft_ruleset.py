@@ -101,7 +101,7 @@ def _objects(listing: str) -> list[Mapping[str, Any]]:
 def _elements_of(
     objects: Iterable[Mapping[str, Any]], name: str, read_one: Callable[[Any], T]
 ) -> tuple[list[T], bool]:
-    """The elements of a set that are ours in form, and whether it has others.
+    """The elements of a set that have the form of ours, and whether there are others.
 
     Others have a comment, a timeout or a counter, or are a range or a prefix of addresses.
     """
@@ -173,7 +173,7 @@ def _opening(opening: Opening) -> str:
 
 
 def _read_opening(element: Any) -> Opening:  # noqa: ANN401 - JSON
-    """Raises `LookupError`, `TypeError` or `ValueError` for an element that is not ours in form."""
+    """Raises `LookupError`, `TypeError` or `ValueError` for an element that has not the form of ours."""
     address, protocol, ports = element["concat"]
     first, last = ports["range"] if isinstance(ports, dict) else (ports, ports)
     if protocol not in PROTOCOLS or not FIRST_PORT <= int(first) <= int(last) <= LAST_PORT:

@@ -128,8 +128,8 @@ class Outcome:
     """The outcome of adding or removing entries; each entry is in one of the three."""
 
     done: list[ProxyEntry] = field(default_factory=list)
-    found: list[ProxyEntry] = field(default_factory=list)
-    """Not added, because an entry that we did not make exists already."""
+    foreign: list[ProxyEntry] = field(default_factory=list)
+    """Not added, because an entry that is not ours exists already."""
     failed: dict[ProxyEntry, KernelRefusedError] = field(default_factory=dict)
 
 
@@ -173,7 +173,7 @@ class ProxyTable:
         missing = []
         for entry, result in self._request("looking for", wanted, links, self._neighbours.find):
             if isinstance(result, int):
-                outcome.found.append(entry)
+                outcome.foreign.append(entry)
             elif result is None or result.errno == ENOENT:
                 missing.append(entry)
             else:

@@ -1,7 +1,7 @@
 """Sysctls below /proc/sys/net/ipv6: read and write them, and log each change.
 
-A key is a path below that directory, since a link's name may contain dots. `mapping.sysctls` decides the
-values.
+A key is a path below that directory, since a link's name may contain dots. `mapping.wanted_sysctls` decides
+the values.
 """
 
 import logging

@@ -36,8 +36,8 @@ PyrouteMessage: TypeAlias = Any
 """A netlink message as pyroute2 parses it: `message["header field"]`, `message.get("attribute")`."""
 
 GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_NEXTHOP
-READ_ANYWAY = 20
-"""A safety net: every so many looks, read even without a notification."""
+REREAD_INTERVAL = 20
+"""In looks: each such one reads again, even without a notification, as a safety net."""
 
 RTN_UNICAST = 1
 RT_TABLE_LOCAL = 255
@@ -74,7 +74,7 @@ class TopologyObserver:
         with translated_errors("receiving notifications of links, addresses and routes"):
             self._receive_notifications()
         self._looks += 1
-        if self._cached is None or self._looks >= READ_ANYWAY:
+        if self._cached is None or self._looks >= REREAD_INTERVAL:
             self._cached = observe_topology(self._rtnetlink)
             self._looks = 0
         return self._cached

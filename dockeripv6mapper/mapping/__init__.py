@@ -1,18 +1,19 @@
 """Decisions: facts in, plans out. Pure: no I/O, no clock, no logging.
 
-facts         everything that was observed, as one record
-labels        the labels of containers and networks, and a container's identity
-image_labels  which labels come from the user, and which from the image
-networks      which network a label names, and what follows from the network's driver
-addressing    identity or suffix + subnet → address, and the reserved addresses
-ports         the ports that a label opens
-uplinks       the links on which the host answers for addresses
-resolution    labels of one container → mapping or refusal
-claims        which container has an address that several want; cycles of swapped addresses
-desired       the decision on every container, the others considered
-needs         what containers need of the host: proxy entries, ports, routing
-spared        addresses where nothing is removed, since too little is known
-sysctls       which sysctls routing and proxying need, and in which order
-planner       desired against observed → the plan
-state         whether each container is mapped, pending or refused, and how many are
+facts           everything that was observed, as one record
+labels          the labels of containers and networks, and a container's identity
+image_labels    which labels come from the user, and which from the image
+networks        which network a label names, its subnet, and which containers can be connected
+addressing      identity or suffix + subnet → address, and the reserved addresses
+proxying        which addresses the host answers for, and every reason why not
+ports           the ports that a label opens
+uplinks         the links on which the host answers for addresses
+resolution      labels of one container → mapping or refusal
+claims          which container has an address that several want; cycles of swapped addresses
+desired         the decision on every container, the others considered
+needs           what containers need of the host: proxy entries, ports, routing
+spared          addresses where nothing is removed, since too little is known
+wanted_sysctls  which sysctls routing and proxying need, and in which order
+planner         desired against observed → the plan
+state           whether each container is mapped, pending or refused, and how many are
 """

@@ -1,7 +1,7 @@
 """Desired: which container gets which address, and what it needs of the host.
 
-Pure. `resolution` looks at one container alone; here conflicts between containers are decided. What follows
-from a decision is worked out in `planner`.
+Pure. `resolution` looks at one container alone; here conflicts between containers are decided. `proxying`
+says which proxy entries follow from a decision, and `planner` what is to be done.
 """
 
 from collections.abc import Iterable
@@ -12,21 +12,14 @@ from ipaddress import IPv6Address
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.claims import Claim, Claims, Held, cycle, gives_up_at
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.image_labels import (
-    counting_labels,
-    effective_mode,
-)
+from dockeripv6mapper.mapping.image_labels import counting_labels
 from dockeripv6mapper.mapping.needs import HostNeeds, Needs
-from dockeripv6mapper.mapping.networks import needs_proxy
 from dockeripv6mapper.mapping.ports import parse_ports
+from dockeripv6mapper.mapping.proxying import needs_proxy, proxy_entries
 from dockeripv6mapper.mapping.resolution import resolve
-from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import (
     AddressMapping,
-    Container,
     Decision,
-    Host,
-    Network,
     Opening,
     ProxyEntry,
     Reason,
@@ -34,7 +27,7 @@ from dockeripv6mapper.model import (
     RefusedError,
     Undecided,
 )
-from dockeripv6mapper.settings import FirewallMode, ProxyMode, Settings
+from dockeripv6mapper.settings import FirewallMode, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +94,8 @@ class Desired:
     def _needs(self, facts: Facts, container_id: str) -> Needs:
         decision = self.decision(container_id)
         mapping = decision if isinstance(decision, AddressMapping) else None
-        entries = self.entries(facts, container_id)
+        container = facts.containers.get(container_id)
+        entries = proxy_entries(container, decision, facts, self._settings) if container else frozenset()
         openings: tuple[Opening, ...] = ()
         refused = unjudged = None
         try:
@@ -186,22 +180,6 @@ class Desired:
             return None
         return Held(holder, resolved.address)
 
-    def entries(self, facts: Facts, container_id: str) -> frozenset[ProxyEntry]:
-        """The proxy entries that a running container needs."""
-        container = facts.containers.get(container_id)
-        if container is None or not container.running:
-            return frozenset()
-        entries = frozenset(
-            ProxyEntry(address, link.name)
-            for network, address in self._proxied(facts, container)
-            for link in network_uplinks(network, facts, self._settings)
-            if link.neighbour_discovery
-        )
-        if effective_mode(container, facts, self._settings) is None:
-            # The proxy label cannot be judged: entries of ours stay, and none is added.
-            return frozenset(entry for entry in entries if facts.host.entries.get(entry))
-        return entries
-
     def openings(self, facts: Facts, container_id: str) -> tuple[Opening, ...]:
         """The ports that a label opens at the address of a mapped, running container.
 
@@ -224,21 +202,3 @@ class Desired:
         if self._settings.firewall is not FirewallMode.CLOSED or container_id not in facts.containers:
             return None
         return decision.address if isinstance(decision, AddressMapping) else None
-
-    def _proxied(self, facts: Facts, container: Container) -> Iterable[tuple[Network, IPv6Address]]:
-        """A running container's networks and addresses that the host answers for."""
-        mode = effective_mode(container, facts, self._settings)
-        decision = self.decision(container.id)
-        mapped = decision.address if isinstance(decision, AddressMapping) else None
-        for endpoint in container.endpoints:
-            network, address = facts.networks.of(endpoint), endpoint.address
-            if network is None or address is None or not needs_proxy(network):
-                continue
-            chosen = mode in (ProxyMode.ALL, None) or (mode is ProxyMode.MAPPED and address == mapped)
-            if chosen and _may_be_proxied(address, facts.host):
-                yield network, address
-
-
-def _may_be_proxied(address: IPv6Address, host: Host) -> bool:
-    """False for the host's and its routers' addresses, even if a container has one, and for link-local."""
-    return not (address.is_link_local or address in host.addresses or address in host.next_hops)

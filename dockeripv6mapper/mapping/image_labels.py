@@ -7,7 +7,7 @@ the image's own, since an image must not expose its containers (unless `--trust-
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import Container, Endpoint, Network, Reason, RefusedError
-from dockeripv6mapper.settings import ProxyMode, Settings
+from dockeripv6mapper.settings import Settings
 
 
 class ImageUnknownError(Exception):
@@ -59,37 +59,3 @@ def labels_of_the_image(container: Container, facts: Facts, settings: Settings) 
         return []
     mapper_labels = {label for label in container.labels if label.startswith(labels.PREFIX)}
     return sorted(mapper_labels - labels.user_labels(container.labels, image_labels).keys())
-
-
-def effective_mode(container: Container, facts: Facts, settings: Settings) -> ProxyMode | None:
-    """The proxy mode for one container: the daemon's, which the container's own label may override.
-
-    OFF where the label is invalid, or the image's labels are not known yet. None where the label would change
-    the mode, but the image was removed and the label may be its own: then existing proxy entries stay, and
-    none is added.
-    """
-    if labels.PROXY not in container.labels:
-        return settings.proxy
-    if image_is_gone(container, facts, settings):
-        overridden = _overridden_mode(container.labels, settings)
-        return overridden if overridden is settings.proxy else None
-    try:
-        return _overridden_mode(counting_labels(container, facts, settings), settings)
-    except (RefusedError, ImageUnknownError):
-        return ProxyMode.OFF
-
-
-def _overridden_mode(given: labels.Labels, settings: Settings) -> ProxyMode:
-    """The daemon's proxy mode, which the label in `given` may override. OFF where the label is invalid.
-
-    With `true`, a container that is not to be mapped is proxied at all its addresses.
-    """
-    try:
-        override = labels.proxy_override(given)
-    except RefusedError:
-        return ProxyMode.OFF
-    if override is None or (override and settings.proxy is ProxyMode.ALL):
-        return settings.proxy
-    if not override:
-        return ProxyMode.OFF
-    return ProxyMode.MAPPED if labels.NETWORK in given else ProxyMode.ALL

@@ -122,7 +122,7 @@ def scheme(labels: Labels, default: Scheme) -> Scheme:
         raise invalid(SCHEME, text, known) from None
 
 
-def oddities(labels: Labels, known: tuple[str, ...]) -> list[str]:
+def ineffective_labels(labels: Labels, known: tuple[str, ...]) -> list[str]:
     """A warning for each `ipv6.mapper.*` label without effect: not among `known`, or without a network."""
     sentences = []
     for label in sorted(labels):

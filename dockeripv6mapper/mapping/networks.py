@@ -1,4 +1,4 @@
-"""Networks: which network a label names, and what follows from the network's driver."""
+"""Networks: which network a label names, its subnet, and which containers can be connected to one."""
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
@@ -87,17 +87,6 @@ def mapped_subnet(network: Network) -> IPv6Network:
             f"network {network.name} has no IPv6 subnet: {CREATE_HINT} {network.name}",
         )
     return network.subnets[0]
-
-
-def needs_proxy(network: Network) -> bool:
-    """Whether the network's addresses are routed by the host, so that the uplink needs proxy entries.
-
-    A bridge and ipvlan in its layer 3 modes are routed. Containers on macvlan and ipvlan L2 are on the
-    uplink's link and answer Neighbour Discovery themselves.
-    """
-    if network.driver == "bridge":
-        return not network.internal
-    return network.driver == "ipvlan" and network.ipvlan_mode in ("l3", "l3s")
 
 
 def is_named_by_engine(link: str) -> bool:

@@ -22,8 +22,8 @@ from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
 from dockeripv6mapper.mapping.spared import NOTHING, Spared
-from dockeripv6mapper.mapping.sysctls import plan_sysctls, sysctls_for
 from dockeripv6mapper.mapping.uplinks import all_uplinks
+from dockeripv6mapper.mapping.wanted_sysctls import plan_sysctls, sysctls_for
 from dockeripv6mapper.model import (
     AddressMapping,
     Container,
@@ -263,8 +263,8 @@ def _plan_proxies_in(scope: Affected, desired: Desired, facts: Facts, spared: Sp
         ours = {entry: True for entry in scope.entries if present.get(entry)}
         return plan_proxies(scope.entries & wanted, ours)
 
-    def counts(entry: ProxyEntry) -> bool:
+    def may_change(entry: ProxyEntry) -> bool:
         return entry in scope.entries or entry.address not in spared
 
-    there = {entry: ours for entry, ours in present.items() if counts(entry)}
-    return plan_proxies({entry for entry in wanted if counts(entry)}, there)
+    changeable = {entry: ours for entry, ours in present.items() if may_change(entry)}
+    return plan_proxies({entry for entry in wanted if may_change(entry)}, changeable)

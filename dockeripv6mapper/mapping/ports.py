@@ -16,7 +16,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 """Transport protocols with ports that both nft's `th dport` and the engine know."""
 LAST_PORT = 65535
 MOST_ITEMS = 100
-"""Most items of one label. Each may be a range, so that more are a mistake or an attack."""
+"""Most items of one label. Each may be a range, so more items are a mistake or an attack."""
 
 _ITEM = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?(?:/(?P<protocol>[a-z]+))?")
 

@@ -1,4 +1,4 @@
-"""Resolution: what the labels of one container come to, other containers left aside.
+"""Resolution: the decision on one container by its own labels. `desired` then considers other containers.
 
 Pure. The result is a mapping, a refusal with its reason, or what has to be known first.
 """
@@ -29,15 +29,15 @@ from dockeripv6mapper.settings import Scheme, Settings
 
 
 def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
-    """What the labels of one container come to, other containers left aside."""
+    """The decision on one container by its own labels."""
     if not any(label.startswith(labels.PREFIX) for label in container.labels):
         return None
     try:
         if image_is_gone(container, facts, settings) and (kept := _mapped_before(container, facts, settings)):
             return kept
         given = counting_labels(container, facts, settings)
-        asked = labels.request(given)
-        return None if asked is None else _mapping_asked(container, asked, given, facts, settings)
+        request = labels.request(given)
+        return None if request is None else _requested_mapping(container, request, given, facts, settings)
     except RefusedError as error:
         if error.refusal.reason is Reason.NETWORK_NOT_FOUND and not facts.networks.complete:
             return NetworkUnreadable()
@@ -46,15 +46,15 @@ def resolve(container: Container, facts: Facts, settings: Settings) -> Decision:
         return ImageWanted(container.image)
 
 
-def _mapping_asked(
-    container: Container, asked: labels.Request, given: labels.Labels, facts: Facts, settings: Settings
+def _requested_mapping(
+    container: Container, request: labels.Request, given: labels.Labels, facts: Facts, settings: Settings
 ) -> AddressMapping:
     """The mapping that labels ask for. Raises `RefusedError`."""
-    network = facts.networks.find(asked.network)
+    network = facts.networks.find(request.network)
     _check_allowed(network, settings)
     check_connectable(container)
     identity = labels.identity(container.name, given)
-    address = address_of(identity, network, asked.suffix, settings.scheme)
+    address = address_of(identity, network, request.suffix, settings.scheme)
     addressing.check_host(address, facts.host)
     return AddressMapping(network.id, network.name, address, identity)
 
@@ -62,9 +62,9 @@ def _mapping_asked(
 def _mapped_before(
     container: Container, facts: Facts, settings: Settings
 ) -> AddressMapping | MarkWanted | None:
-    """The mapping that was made while the image was there; None where there is none.
+    """The mapping that was made before the image was removed; None where there is none.
 
-    It stays at its address, whatever the labels come to now: which of them count is not known any more.
+    It keeps its address, since it is not known any more which of the labels count.
     Raises `RefusedError`.
     """
     if not (named := container.labels.get(labels.NETWORK, "").strip()):

@@ -36,9 +36,11 @@ def burst(environment: Environment, n: int) -> Iterator[Measurement]:
             _enable_proxying(host)
             without.append(_seconds_of_burst(environment, host, without_mapper=True))
             ratios.append(with_mapper[-1] / without[-1])
-        yield Measurement("burst of 50, last one reachable", str(condition), "s", tuple(with_mapper))
-        yield Measurement("the same, connected by hand", f"{condition}, no mapper", "s", tuple(without))
-        yield Measurement("the one by the other", str(condition), "ratio", tuple(ratios), at_most(1.05))
+        name = "50 containers at once, until the last one is reachable"
+        yield Measurement(name, str(condition), "s", tuple(with_mapper))
+        yield Measurement("the same without the mapper", str(condition), "s", tuple(without))
+        name = "50 containers at once, compared with the same without the mapper"
+        yield Measurement(name, str(condition), "ratio", tuple(ratios), at_most(1.05))
         host.reset()
 
 

@@ -24,9 +24,13 @@ def commands(environment: Environment, n: int) -> Iterator[Measurement]:
     """Wall time, divided by that of an import right afterwards."""
     for name, command in COMMANDS.items():
         minimal = environment.repeat(partial(_ratio, MINIMAL_COMMANDS[name]), n)
-        yield Measurement(f"the least program of typer's like {name}, against the same", "", "ratio", minimal)
+        yield Measurement(
+            f"minimal typer program like {name}, compared with importing typer and rich", "", "ratio", minimal
+        )
         ratios = environment.repeat(partial(_ratio, command), n)
-        yield Measurement(f"{name}, against importing typer and rich", "", "ratio", ratios, at_most(1.5))
+        yield Measurement(
+            f"{name}, compared with importing typer and rich", "", "ratio", ratios, at_most(1.5)
+        )
 
 
 def _ratio(command: tuple[str, ...]) -> float:

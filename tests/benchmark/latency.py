@@ -67,7 +67,11 @@ def late_connect(environment: Environment, n: int) -> Iterator[Measurement]:
         limits = at_most(3) if condition.standard else ()
         yield Measurement("engine's own connect of a running container", str(condition), "ms", own)
         yield Measurement(
-            "late connect → first echo reply, beyond that", str(condition), "ms", beyond, limits
+            "late connect → first echo reply, without the engine's own connect",
+            str(condition),
+            "ms",
+            beyond,
+            limits,
         )
 
 
@@ -98,8 +102,12 @@ def first_packet(environment: Environment, n: int) -> Iterator[Measurement]:
         first = at_most(1) if condition.standard else ()
         all_three = share_at_least(100) if condition.standard else ()
         times, received = zip(*pings, strict=True)
-        yield Measurement("first ping by a router that knows nobody", str(condition), "ms", times, first)
-        yield Measurement("of its first three, those answered", str(condition), "%", received, all_three)
+        yield Measurement(
+            "first ping by a router with an empty neighbour cache", str(condition), "ms", times, first
+        )
+        yield Measurement(
+            "share of its first three pings that are answered", str(condition), "%", received, all_three
+        )
 
 
 def _first_packet(environment: Environment, address: IPv6Address) -> tuple[float, float]:
@@ -120,7 +128,7 @@ def event_to_request(environment: Environment, n: int) -> Iterator[Measurement]:
         prepare(condition.host)
         with condition.under_load():
             own = environment.repeat(partial(_event_delivery, environment, condition), n, condition)
-        yield Measurement("create event → it can be read, the engine's own part", str(condition), "ms", own)
+        yield Measurement("create event → it can be read (the engine's own part)", str(condition), "ms", own)
         with environment.mapper(condition, level="--debug") as mapper:
             values = environment.repeat(
                 partial(_event_to_request, environment, condition, mapper), n, condition
@@ -157,7 +165,7 @@ def death_to_removal(environment: Environment, n: int) -> Iterator[Measurement]:
         with environment.mapper(condition):
             values = environment.repeat(partial(_death_to_removal, environment, condition), n, condition)
         limits = at_most(3) if condition.standard else ()
-        yield Measurement("die event → proxy entry gone", str(condition), "ms", values, limits)
+        yield Measurement("die event → proxy entry removed", str(condition), "ms", values, limits)
 
 
 def _death_to_removal(environment: Environment, condition: Condition) -> float:

@@ -29,10 +29,10 @@ ROWS: Mapping[str, Row] = {
     "death-to-removal": Row(latency.death_to_removal, 40),
     "first-packet": Row(latency.first_packet, 40),
     "burst": Row(bursts.burst, 5),
-    "filling": Row(scale.fill_proxy_table, 5),
+    "proxy-table": Row(scale.fill_proxy_table, 5),
     "listed-passes": Row(scale.listed_passes, 1),
     "fake-passes": Row(scale.fake_passes, 1),
-    "lifetimes": Row(scale.memory_growth, 1),
+    "memory-growth": Row(scale.memory_growth, 1),
     "idle": Row(scale.idle, 100),
     "commands": Row(command_line.commands, 10),
 }

@@ -52,7 +52,9 @@ def fake_passes(environment: Environment, _n: int) -> Iterator[Measurement]:
     small, large = sizes[1], sizes[-1]
     growth = math.log(statistics.median(samples[large]["cpu"]) / statistics.median(samples[small]["cpu"]))
     exponent = growth / math.log(large / small)
-    yield Measurement("exponent of its growth", f"{small} to {large}", "", (exponent,), at_most(1.1))
+    yield Measurement(
+        "growth of a full pass's CPU time, exponent", f"{small} to {large}", "", (exponent,), at_most(1.1)
+    )
 
 
 def listed_passes(environment: Environment, _n: int) -> Iterator[Measurement]:
@@ -87,7 +89,7 @@ def fill_proxy_table(environment: Environment, n: int) -> Iterator[Measurement]:
         ours, theirs = map(float, host.namespace.run(*argv).stdout.split())
         return ours / theirs
 
-    name = f"{count} proxy entries from empty, against ip -6 -batch"
+    name = f"add {count} proxy entries to an empty table, compared with ip -6 -batch"
     yield Measurement(name, "", "ratio", environment.repeat(ratio, n), at_most(1))
 
 
@@ -101,7 +103,11 @@ def memory_growth(environment: Environment, _n: int) -> Iterator[Measurement]:
     yield Measurement("resident memory", condition, "MB", (late,))
     limits = () if environment.smoke_test else at_most(1.05)
     yield Measurement(
-        f"its growth since the first {count // 10}", condition, "ratio", (late / early,), limits
+        f"resident memory, compared with that after {count // 10} lifetimes",
+        condition,
+        "ratio",
+        (late / early,),
+        limits,
     )
 
 
@@ -120,7 +126,7 @@ def idle(environment: Environment, n: int) -> Iterator[Measurement]:
             before = _cpu_seconds(mapper.pid)
             time.sleep(seconds)  # the idle time that is measured
             used = 100 * (_cpu_seconds(mapper.pid) - before) / seconds
-        name = f"CPU, idle with {n} mapped containers, health checks on"
+        name = f"CPU, idle with {n} mapped containers and their health checks"
         yield Measurement(name, str(condition), "% of a core", (used,), (Limit(Statistic.MEAN, 0.1),))
 
 

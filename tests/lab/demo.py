@@ -67,7 +67,7 @@ class HostDemo:
         self.check = claims.check
         self.addresses = {name: host.subnet[suffix] for name, suffix in SUFFIXES.items()}
 
-    def play(self) -> None:
+    def run(self) -> None:
         """Run all parts, from the first command to the stop of the daemon."""
         release = self.host.engine.docker("version", "--format", "{{.Server.Version}}")
         title = f"Docker Engine {release.partition('+')[0]}"
@@ -195,15 +195,15 @@ class HostDemo:
             return ""
 
 
-def play(flavours: tuple[Flavour, ...], claims: Claims) -> None:
-    """Set the lab up, play the demo on each host, and always tear the lab down."""
+def run_demo(flavours: tuple[Flavour, ...], claims: Claims) -> None:
+    """Set the lab up, run the demo on each host, and always tear the lab down."""
     engines = " and ".join(flavour.release for flavour in flavours)
     with ExitStack() as stack:
         with step(f"starting a router, and a host with Docker Engine {engines}") as progress:
             lab = stack.enter_context(Lab(*flavours, purpose="demo", progress=progress))
         try:
             for host in lab.hosts:
-                HostDemo(lab, host, claims).play()
+                HostDemo(lab, host, claims).run()
         finally:
             console.print()
             with step("tearing the lab down"):
@@ -226,7 +226,7 @@ def main(
     console.print(INTRODUCTION)
     claims = Claims()
     try:
-        play(engine.flavours, claims)
+        run_demo(engine.flavours, claims)
     except KeyboardInterrupt:
         console.print("interrupted")
         raise typer.Exit(INTERRUPTED) from None

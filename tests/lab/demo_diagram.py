@@ -16,7 +16,7 @@ from tests.lab.topology import LINK, Lab
 WIDTH = 76
 """Columns of the diagram: fits a terminal of 80."""
 
-CABLE = 6
+LINE_COLUMN = 6
 """Column of the line between router and host."""
 
 COLOURS = ("green", "cyan", "magenta", "blue")
@@ -37,7 +37,7 @@ class HostDiagram:
     """Address by container name; None: not on the network."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wire = " " * CABLE + "│  "
+        wire = " " * LINE_COLUMN + "│  "
         yield from _box("router", [_line(BRIDGE, self.router)], bottom="┬")
         yield Text(f"{wire}{LINK} is on-link for the router, which solicits there:", "dim")
         for address in self.entries[:1]:
@@ -98,12 +98,12 @@ def _branches(leaves: Sequence[Text]) -> Iterator[Text]:
 
 
 def _box(title: str, lines: Sequence[Text], top: str = "─", bottom: str = "─") -> Iterator[Text]:
-    """Draw a frame around `lines`; `top` and `bottom` are the characters at column `CABLE`."""
+    """Draw a frame around `lines`; `top` and `bottom` are the characters at column `LINE_COLUMN`."""
     inner = WIDTH - 2
-    lid = f"{'─' * (CABLE - 1)}{top}─"
+    lid = f"{'─' * (LINE_COLUMN - 1)}{top}─"
     yield Text.assemble("╭", lid, (f" {title} ", "bold"), "─" * (inner - len(lid) - len(title) - 2), "╮")
     for line in lines:
         padded = line.copy()
         padded.pad_right(inner - 1 - line.cell_len)
         yield Text.assemble("│ ", padded, "│")
-    yield Text.assemble("╰", "─" * (CABLE - 1), bottom, "─" * (inner - CABLE), "╯")
+    yield Text.assemble("╰", "─" * (LINE_COLUMN - 1), bottom, "─" * (inner - LINE_COLUMN), "╯")

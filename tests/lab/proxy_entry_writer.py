@@ -38,7 +38,7 @@ def main() -> None:
     json.dump(
         {
             "done": [str(each.address) for each in outcome.done],
-            "existing": [str(each.address) for each in outcome.found],
+            "existing": [str(each.address) for each in outcome.foreign],
             "failed": {str(each.address): str(error) for each, error in outcome.failed.items()},
             "hints": [error.hint for error in outcome.failed.values()],
         },

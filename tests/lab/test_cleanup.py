@@ -72,7 +72,7 @@ def test_cleanup_removes_all_marked_objects_and_no_foreign_ones(lab: Lab, host: 
     host.namespace.run(
         "ip", "-6", "neigh", "add", "proxy", str(address), "dev", "up1", "protocol", MAPPER_PROTOCOL
     )
-    (backend,) = {line.split()[1] for line in hooks(host)}
+    (backend,) = {line.split()[1] for line in accept_rules(host)}
     rule = ("-m", "mark", "--mark", "0x2/0x2", "-j", "ACCEPT")
     host.namespace.run(backend, "-I", "FORWARD", "-m", "comment", "--comment", "DockerIPV6Mapper", *rule)
     host.namespace.run(backend, "-I", "FORWARD", *rule)
@@ -94,7 +94,7 @@ def test_cleanup_removes_all_marked_objects_and_no_foreign_ones(lab: Lab, host: 
         host.namespace.run("ip", "link", "del", "up1")
 
 
-def hooks(host: Host) -> list[str]:
+def accept_rules(host: Host) -> list[str]:
     """Return the rules that a dry run names, as `rule ip6tables-nft -t raw PREROUTING`."""
     lines = run_command(host, "--dry-run", "cleanup").stdout.splitlines()
     return [line.replace("would remove rule in", "rule") for line in lines if "rule in" in line]

@@ -21,27 +21,27 @@ SUBNET = "2001:db8:103:0:77::/80"
 
 
 @pytest.fixture(scope="module")
-def clinics(lab: Lab) -> Iterator[dict[Flavour, HealthyHost]]:
+def healthy_hosts(lab: Lab) -> Iterator[dict[Flavour, HealthyHost]]:
     """One healthy host per engine. A test that leaves it healthy passes it on to the next."""
-    found = {host.engine.flavour: HealthyHost(host) for host in lab.hosts}
-    yield found
-    for clinic in found.values():
-        clinic.tear_down()
+    hosts = {host.engine.flavour: HealthyHost(host) for host in lab.hosts}
+    yield hosts
+    for healthy_host in hosts.values():
+        healthy_host.tear_down()
 
 
 @pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
-def clinic(clinics: dict[Flavour, HealthyHost], request: pytest.FixtureRequest) -> HealthyHost:
+def healthy_host(healthy_hosts: dict[Flavour, HealthyHost], request: pytest.FixtureRequest) -> HealthyHost:
     """Each engine's host in turn, restored."""
-    found = clinics[request.param]
-    found.restore()
-    return found
+    chosen = healthy_hosts[request.param]
+    chosen.restore()
+    return chosen
 
 
 @pytest.fixture
-def modern(clinics: dict[Flavour, HealthyHost]) -> HealthyHost:
+def modern(healthy_hosts: dict[Flavour, HealthyHost]) -> HealthyHost:
     """The newer engine's host, for tests that do not depend on the engine or need the newer one."""
-    clinics[Flavour.MODERN].restore()
-    return clinics[Flavour.MODERN]
+    healthy_hosts[Flavour.MODERN].restore()
+    return healthy_hosts[Flavour.MODERN]
 
 
 def test_the_printed_fixes_repair_the_sysctls_of_a_fresh_host(lab: Lab) -> None:
@@ -281,48 +281,48 @@ BREAKAGES = [
 
 
 @pytest.mark.parametrize(
-    ("clinic", "breakage"),
+    ("healthy_host", "breakage"),
     [
         pytest.param(flavour, breakage, id=f"{breakage.name}-{flavour.release}")
         for flavour in Flavour
         for breakage in BREAKAGES
         if flavour in breakage.on
     ],
-    indirect=["clinic"],
+    indirect=["healthy_host"],
 )
 def test_a_breakage_is_the_only_finding_and_its_fix_repairs_it(
-    clinic: HealthyHost, breakage: Breakage
+    healthy_host: HealthyHost, breakage: Breakage
 ) -> None:
     """The fix is pasted as printed, and no finding is left."""
-    is_modern = clinic.host.engine.flavour is Flavour.MODERN
+    is_modern = healthy_host.host.engine.flavour is Flavour.MODERN
     routed = "--ipv4=false -o com.docker.network.bridge.gateway_mode_ipv6=routed" if is_modern else ""
-    number = clinic.host.subnet.network_address.packed[9]
-    given = {"routed": routed, "number": number, "address": clinic.host.address}
-    clinic.paste(breakage.commands.format(**given))
-    finding = clinic.await_only(breakage.check, breakage.subject)
+    number = healthy_host.host.subnet.network_address.packed[9]
+    given = {"routed": routed, "number": number, "address": healthy_host.host.address}
+    healthy_host.paste(breakage.commands.format(**given))
+    finding = healthy_host.await_only(breakage.check, breakage.subject)
     assert breakage.said in finding.found
-    clinic.assert_fixed_by(finding.fix)
-    clinic.paste(breakage.tidy)
-    clinic.is_healthy = True
+    healthy_host.assert_fixed_by(finding.fix)
+    healthy_host.paste(breakage.tidy)
+    healthy_host.is_healthy = True
 
 
-def test_the_fix_that_recreates_a_network_reconnects_its_containers(clinic: HealthyHost) -> None:
+def test_the_fix_that_recreates_a_network_reconnects_its_containers(healthy_host: HealthyHost) -> None:
     """Without a daemon: each keeps its address and alias; the stopped container can start."""
-    clinic.mapper.stop()
+    healthy_host.mapper.stop()
     network = f'docker network create --ipv6 --subnet {SUBNET} --label ipv6.mapper.schema=wide "it\'s"'
-    clinic.paste(network)
+    healthy_host.paste(network)
     address = SUBNET.replace("::/80", "::7")
     for name, options in (("runs", f"--ip6 {address} --network-alias www"), ("stopped", "")):
-        clinic.paste(f'docker run -d --name {name} --network "it\'s" {options} busybox:lab')
-    clinic.paste("docker stop -t 0 stopped")
-    (finding,) = (each for each in clinic.findings() if each.check == "label")
-    clinic.paste(finding.fix)
-    assert "label" not in {each.check for each in clinic.findings()}
-    clinic.paste("docker start stopped")
+        healthy_host.paste(f'docker run -d --name {name} --network "it\'s" {options} busybox:lab')
+    healthy_host.paste("docker stop -t 0 stopped")
+    (finding,) = (each for each in healthy_host.findings() if each.check == "label")
+    healthy_host.paste(finding.fix)
+    assert "label" not in {each.check for each in healthy_host.findings()}
+    healthy_host.paste("docker start stopped")
     for name in ("runs", "stopped"):
-        assert clinic.paste(f"docker inspect -f '{{{{.State.Status}}}}' {name}").strip() == "running"
+        assert healthy_host.paste(f"docker inspect -f '{{{{.State.Status}}}}' {name}").strip() == "running"
     (endpoint,) = json.loads(
-        clinic.paste("docker inspect -f '{{json .NetworkSettings.Networks}}' runs")
+        healthy_host.paste("docker inspect -f '{{json .NetworkSettings.Networks}}' runs")
     ).values()
     assert endpoint["GlobalIPv6Address"] == address
     assert "www" in endpoint["Aliases"]
@@ -365,25 +365,25 @@ def test_dropping_rules_are_named_and_the_fix_inserts_rules_before_them(
 
 
 def test_engine_20_10_with_ip6tables_is_reported_and_fixed(
-    lab: Lab, clinics: dict[Flavour, HealthyHost]
+    lab: Lab, healthy_hosts: dict[Flavour, HealthyHost]
 ) -> None:
     """It drops even pings, and masquerades."""
-    clinic = clinics[Flavour.DISTRO]
-    clinic.tear_down()
-    host = clinic.host
+    healthy_host = healthy_hosts[Flavour.DISTRO]
+    healthy_host.tear_down()
+    host = healthy_host.host
     host.engine.ip6tables = True
     host.engine.restart()
     try:
-        clinic.set_up()
-        found = clinic.findings()
+        healthy_host.set_up()
+        found = healthy_host.findings()
         assert [each.check for each in found] == ["inbound", "masquerade"]
         assert not lab.client.ping(host.subnet[SUFFIX])
         for finding in found:
-            clinic.paste(finding.fix)
-        clinic.wait_until_healthy()
+            healthy_host.paste(finding.fix)
+        healthy_host.wait_until_healthy()
         assert lab.client.ping(host.subnet[SUFFIX], timeout=5)
     finally:
-        clinic.tear_down()
+        healthy_host.tear_down()
 
 
 def test_a_missing_uplink_is_reported_and_fixed(lab: Lab, modern: HealthyHost) -> None:
@@ -426,14 +426,14 @@ def test_a_missing_capability_is_reported_and_fixed(modern: HealthyHost) -> None
 
 
 def test_a_network_namespace_other_than_the_engines_is_reported_and_fixed(
-    clinic: HealthyHost, lab: Lab
+    healthy_host: HealthyHost, lab: Lab
 ) -> None:
     """As in a container without `--network host`; the fix enters the engine's namespace."""
     elsewhere = ("nsenter", f"--net={lab.router.namespace.path}")
-    found = {each.check: each for each in clinic.findings(wrapper=elsewhere)}
+    found = {each.check: each for each in healthy_host.findings(wrapper=elsewhere)}
     assert "none of the engine's bridges" in found["namespace"].found
-    assert "FAIL" not in clinic.paste(found["namespace"].fix, *elsewhere)
-    clinic.is_healthy = True
+    assert "FAIL" not in healthy_host.paste(found["namespace"].fix, *elsewhere)
+    healthy_host.is_healthy = True
 
 
 def test_a_missing_tool_for_ports_is_reported_and_fixed(modern: HealthyHost) -> None:
@@ -458,28 +458,28 @@ def test_a_socket_without_permission_is_reported_and_fixed(modern: HealthyHost) 
     assert "FAIL" not in modern.paste(script, "unshare", "--mount")
 
 
-def test_a_stopped_engine_is_reported_and_fixed(clinic: HealthyHost) -> None:
+def test_a_stopped_engine_is_reported_and_fixed(healthy_host: HealthyHost) -> None:
     """The fix starts it with the service manager; the lab starts it in its place."""
-    clinic.host.engine.kill()
-    finding = clinic.assert_only("engine", "engine")
+    healthy_host.host.engine.kill()
+    finding = healthy_host.assert_only("engine", "engine")
     assert finding.fix == "systemctl start docker"
-    clinic.host.engine.start()
-    eventually(lambda: "engine" not in {each.check for each in clinic.findings()}, within=10)
+    healthy_host.host.engine.start()
+    eventually(lambda: "engine" not in {each.check for each in healthy_host.findings()}, within=10)
 
 
-def test_two_networks_with_one_name_are_reported_and_fixed(clinics: dict[Flavour, HealthyHost]) -> None:
+def test_two_networks_with_one_name_are_reported_and_fixed(healthy_hosts: dict[Flavour, HealthyHost]) -> None:
     """Only 20.10's API allows them; the fix removes the unused one by its ID."""
-    clinic = clinics[Flavour.DISTRO]
-    clinic.restore()
+    healthy_host = healthy_hosts[Flavour.DISTRO]
+    healthy_host.restore()
     link = http.client.HTTPConnection("engine")
     link.sock = socket.socket(socket.AF_UNIX)
-    link.sock.connect(str(clinic.host.engine.socket))
+    link.sock.connect(str(healthy_host.host.engine.socket))
     link.request(
         "POST", "/networks/create", json.dumps({"Name": "he_ipv6"}), {"Content-Type": "application/json"}
     )
     assert link.getresponse().status == 201
     link.close()
-    finding = clinic.await_only("network", "network 'he_ipv6'")
+    finding = healthy_host.await_only("network", "network 'he_ipv6'")
     assert "2 networks are called 'he_ipv6'" in finding.found
-    clinic.assert_fixed_by(finding.fix)
-    clinic.is_healthy = True
+    healthy_host.assert_fixed_by(finding.fix)
+    healthy_host.is_healthy = True

@@ -23,12 +23,12 @@ SCANNED = [*range(1, 300), 443, *range(7990, 8110), 9000, 65535]
 SCANNED_UDP = [52, 53, 54, 80]
 ECHOED = (53, 54)
 """UDP ports with an echo server; the others refuse."""
-NEARBY = {"tcp": (79, 80, 81, 443, 8050, 8101), "udp": (52, 53, 54, 80)}
+SCANNED_BY_PEERS = {"tcp": (79, 80, 81, 443, 8050, 8101), "udp": (52, 53, 54, 80)}
 """Ports scanned from other containers of the host."""
 PORTS = "80/tcp,443,53/udp,8000-8100/tcp"
 OPEN_TCP = {80, 443, *range(8000, 8101)}
 OPEN_UDP = {53}
-OPEN_NEARBY = {("tcp", 80), ("tcp", 443), ("tcp", 8050), ("udp", 53)}
+OPEN_TO_PEERS = {("tcp", 80), ("tcp", 443), ("tcp", 8050), ("udp", 53)}
 
 
 @pytest.fixture(params=MODES, ids=lambda mode: mode.name)
@@ -96,21 +96,21 @@ def test_containers_reach_labelled_ports_and_what_the_engine_allows(mode: Firewa
         lambda: host.engine.docker("exec", "other-network", "ping", "-c", "1", "-W", "1", str(other[1]))
     )
     with udp_echo(host, "mon_container", *ECHOED):
-        before = [reached_nearby(peer, address) for peer in peers]
-        assert before[0] == {(protocol, port) for protocol in NEARBY for port in NEARBY[protocol]}
+        before = [reached_by(peer, address) for peer in peers]
+        assert before[0] == {
+            (protocol, port) for protocol in SCANNED_BY_PEERS for port in SCANNED_BY_PEERS[protocol]
+        }
         with Mapper(host) as mapper:
             mapper.wait_for_log(f"opened 8000-8100/tcp of {address}")
-            assert [reached_nearby(peer, address) for peer in peers] == [
-                each | OPEN_NEARBY for each in before
-            ]
+            assert [reached_by(peer, address) for peer in peers] == [each | OPEN_TO_PEERS for each in before]
 
 
-def reached_nearby(peer: EnterNamespace, address: IPv6Address) -> set[tuple[str, int]]:
-    """Return the ports of `NEARBY` that a container reaches."""
+def reached_by(peer: EnterNamespace, address: IPv6Address) -> set[tuple[str, int]]:
+    """Return the ports of `SCANNED_BY_PEERS` that a container reaches."""
     return {
         (protocol, port)
-        for protocol in NEARBY
-        for port in scan_ports(peer, address, protocol, NEARBY[protocol])
+        for protocol in SCANNED_BY_PEERS
+        for port in scan_ports(peer, address, protocol, SCANNED_BY_PEERS[protocol])
     }
 
 

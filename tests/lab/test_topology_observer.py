@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.kernel.topology import READ_ANYWAY
+from dockeripv6mapper.kernel.topology import REREAD_INTERVAL
 from tests.lab.namespaces import Namespace
 from tests.lab.prerequisites import CHECKOUT
 from tests.lab.waiting import eventually
@@ -85,7 +85,7 @@ def test_deleted_nexthop_of_a_group_is_shown(namespace: Namespace) -> None:
 
 def test_topology_is_read_periodically_without_notifications(namespace: Namespace) -> None:
     """So that a missed notification has no permanent effect."""
-    results = observe(namespace, *[""] * READ_ANYWAY)
+    results = observe(namespace, *[""] * REREAD_INTERVAL)
     assert sum(each["read"] for each in results) == 2
 
 

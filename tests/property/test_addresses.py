@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.addressing import suffix_text
 from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.proxying import proxy_entries
 from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.model import AddressMapping, Container, Host, Network, Refusal
 from dockeripv6mapper.settings import Scheme, Settings
@@ -43,8 +44,8 @@ def test_any_label_leads_to_a_decision_and_never_to_an_exception(given_labels: d
     desired = Desired(Settings())
     desired.update(facts, [tested.id])
     assert isinstance(desired.decision(tested.id), AddressMapping | Refusal | None)
-    desired.entries(facts, tested.id)
-    labels.oddities(given_labels, labels.CONTAINER_LABELS)
+    proxy_entries(tested, desired.decision(tested.id), facts, Settings())
+    labels.ineffective_labels(given_labels, labels.CONTAINER_LABELS)
 
 
 @given(st.integers(min_value=0, max_value=2**128 - 1))
@@ -97,4 +98,4 @@ def test_single_updates_decide_the_same_as_one_update_of_all(
     one_by_one.update(facts, [transient.id])
     for container in tested:
         assert one_by_one.decision(container.id) == at_once.decision(container.id)
-        assert one_by_one.entries(facts, container.id) == at_once.entries(facts, container.id)
+        assert one_by_one.needs.of(container.id) == at_once.needs.of(container.id)

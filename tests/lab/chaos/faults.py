@@ -16,7 +16,7 @@ SECOND_ADDRESS = 0x100
 """Added to the host's address, it gives the second link's."""
 PREFIX_LENGTH = LINK.prefixlen
 TABLE = ("ip6", "dockeripv6mapper")
-HOOK = "DOCKER-USER"
+ACCEPT_CHAIN = "DOCKER-USER"
 DISABLE_IPV6 = f"net.ipv6.conf.{UPLINK}.disable_ipv6"
 
 SILENT = frozenset(
@@ -25,7 +25,7 @@ SILENT = frozenset(
         Fault.FLUSH_PROXIES,
         Fault.RESET_SYSCTLS,
         Fault.DELETE_TABLE,
-        Fault.FLUSH_HOOKS,
+        Fault.FLUSH_ACCEPT_CHAIN,
     }
 )
 """Faults without a notification or event: the daemon finds them at its next full pass."""
@@ -63,7 +63,7 @@ class FaultInjector:
             Fault.RESET_SYSCTLS: self._reset_sysctls,
             Fault.MOVE_ROUTE: self._move_route,
             Fault.DELETE_TABLE: lambda: run("nft", "delete", "table", *TABLE, check=False),
-            Fault.FLUSH_HOOKS: lambda: run("ip6tables", "-F", HOOK, check=False),
+            Fault.FLUSH_ACCEPT_CHAIN: lambda: run("ip6tables", "-F", ACCEPT_CHAIN, check=False),
             Fault.RESTART_ENGINE: engine.restart,
             Fault.RESTART_ENGINE_LIVE: lambda: engine.restart(live_restore=True),
             Fault.KILL_ENGINE: self._kill_engine,

@@ -8,10 +8,10 @@ import docker
 from docker.errors import NotFound
 
 from tests.lab.chaos.steps import (
-    BETWEEN_NAMES,
     HELD_SUFFIX,
     NETWORKS,
     OPTION,
+    TEMPORARY_NAME,
     ChangeConnection,
     ChangeNetwork,
     Command,
@@ -58,7 +58,7 @@ class Operations:
                 self._docker("rename", name, to)
             case SwapNames(name, other):
                 if self._id(name) and self._id(other):
-                    for old, new in ((name, BETWEEN_NAMES), (other, name), (BETWEEN_NAMES, other)):
+                    for old, new in ((name, TEMPORARY_NAME), (other, name), (TEMPORARY_NAME, other)):
                         self._docker("rename", old, new)
             case ChangeConnection():
                 self._change_connection(operation)

@@ -17,6 +17,7 @@ from dockeripv6mapper.engine.translate import container_from_inspection, network
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.networks import Networks
+from dockeripv6mapper.mapping.proxying import proxy_entries
 from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.model import AddressMapping, Container, Host, Link, Network, Reason, Refusal
 from dockeripv6mapper.settings import Settings
@@ -100,8 +101,8 @@ class Oracle:
     def _entries(self, facts: Facts, desired: Desired) -> Iterator[str]:
         wanted = {
             (entry.address, entry.uplink)
-            for container_id in facts.containers
-            for entry in desired.entries(facts, container_id)
+            for each in facts.containers.values()
+            for entry in proxy_entries(each, desired.decision(each.id), facts, SETTINGS)
         }
         all_entries, ours = self._host.proxy_entries(), self._host.proxy_entries(MAPPER_PROTOCOL)
         for address, link in wanted - all_entries:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tests.lab.chaos.steps import (
-    BETWEEN_NAMES,
     HELD_SUFFIX,
     NAMES,
     NETWORKS,
+    TEMPORARY_NAME,
     AddForeignEntry,
     AwaitConvergence,
     ChangeConnection,
@@ -186,7 +186,7 @@ class StepGenerator:
             ipv4=FIRST_IPV4_HOST_PART + self._addresses % IPV4_ADDRESSES,
             aliases=("chosen",),
         )
-        new_name = self._random.choice(others or [BETWEEN_NAMES])
+        new_name = self._random.choice(others or [TEMPORARY_NAME])
         self._names = self._names - {name} | ({new_name} & set(NAMES))
         self._next = [
             CreateContainer(name, labels, FirstNetwork.MAPPED, options, start=True),

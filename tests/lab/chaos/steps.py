@@ -9,8 +9,8 @@ from enum import Enum
 NAMES = ("ann", "bob", "cat", "dan", "eve")
 """Few, so that containers compete for names and addresses."""
 NETWORKS = ("he_ipv6", "other")
-BETWEEN_NAMES = "between-names"
-"""A temporary name, for a swap of names, or where no other is free."""
+TEMPORARY_NAME = "between-names"
+"""For a swap of names, or where no other name is free."""
 HELD_SUFFIX = 5
 """The suffix that several variants of labels and of network options ask for."""
 
@@ -233,7 +233,7 @@ class Fault(Enum):
     RESET_SYSCTLS = "reset the sysctls"
     MOVE_ROUTE = "move the default route to the other link"
     DELETE_TABLE = "delete the nft table"
-    FLUSH_HOOKS = "flush the chain that accepts our mark"
+    FLUSH_ACCEPT_CHAIN = "flush the chain that accepts our mark"
 
     def __str__(self) -> str:
         return self.value

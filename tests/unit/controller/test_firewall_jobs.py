@@ -8,7 +8,7 @@ import pytest
 
 from dockeripv6mapper.controller.firewall import FirewallTable
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutHooks, WriteFirewall
+from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutAcceptRules, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.planner import plan_firewall
@@ -239,11 +239,11 @@ def test_hooks_are_checked_after_the_first_opening_and_at_each_full_pass() -> No
     table.apply(whole=True)
     table.end_all()
     table.apply(SERVING)
-    assert table.end_all() == [WriteFirewall, PutHooks]
+    assert table.end_all() == [WriteFirewall, PutAcceptRules]
     table.apply(replace(SERVING, labels={**SERVING.labels, "ipv6.mapper.ports": "81"}))
     assert table.end_all() == [WriteFirewall]
     table.apply(SERVING, whole=True)
-    assert set(table.end_all(OPEN)) == {WriteFirewall, ListFirewall, PutHooks}
+    assert set(table.end_all(OPEN)) == {WriteFirewall, ListFirewall, PutAcceptRules}
 
 
 def test_reads_and_hook_checks_alternate_and_a_write_goes_first() -> None:
@@ -256,7 +256,7 @@ def test_reads_and_hook_checks_alternate_and_a_write_goes_first() -> None:
         order.append(type(table.end(OPEN if reads else [])))
         table.apply(SERVING, whole=True)
     assert order[:2] == [ListFirewall, WriteFirewall]
-    assert {ListFirewall, PutHooks} <= set(order[2:])
+    assert {ListFirewall, PutAcceptRules} <= set(order[2:])
 
 
 def test_a_failed_hook_check_is_not_retried_when_no_opening_is_wanted_any_more() -> None:
@@ -265,7 +265,7 @@ def test_a_failed_hook_check_is_not_retried_when_no_opening_is_wanted_any_more()
     table.apply(SERVING, whole=True)
     table.end(FirewallRules())
     table.end()
-    assert isinstance(table.end(error=TIMED_OUT), PutHooks)
+    assert isinstance(table.end(error=TIMED_OUT), PutAcceptRules)
     assert table.table.failing
     table.apply(STOPPED)
     table.end_all()

@@ -14,7 +14,7 @@ from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS, SOLICITATI
 from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
-from dockeripv6mapper.mapping.sysctls import plan_sysctls, sysctls_for
+from dockeripv6mapper.mapping.wanted_sysctls import plan_sysctls, sysctls_for
 from dockeripv6mapper.model import Container, Forwarded, Host
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders

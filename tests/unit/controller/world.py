@@ -65,7 +65,7 @@ class World:
     """IDs of containers that cannot be parsed in a list."""
     uninspectable: set[str] = field(default_factory=set)
     """IDs of containers that cannot be parsed in an inspection."""
-    nameless: str | None = None
+    without_id: str | None = None
     """The error about a list item without an ID."""
     networks_unreadable: dict[str, str] = field(default_factory=dict)
     """Errors about networks that cannot be parsed, by ID."""
@@ -98,7 +98,7 @@ class World:
             each: container for each, container in self.containers.items() if each not in self.unreadable
         }
         faults = {each: f"container {each} cannot be read" for each in self.unreadable}
-        containers = Listed(tuple(there.values()), faults, self.nameless)
+        containers = Listed(tuple(there.values()), faults, self.without_id)
         snapshot = Snapshot(containers, Listed(self.engine_networks, self.networks_unreadable))
         self.after_list()
         return snapshot
@@ -177,7 +177,7 @@ class World:
         wanted = list(entries)
         added = [entry for entry in wanted if entry not in self.entries]
         self.entries.update(dict.fromkeys(added, True))
-        return Outcome(done=added, found=[entry for entry in wanted if entry not in added])
+        return Outcome(done=added, foreign=[entry for entry in wanted if entry not in added])
 
     def announce(self, entries: Iterable[ProxyEntry]) -> None:
         self.on_announce(entries)
@@ -191,7 +191,7 @@ class World:
         self.on_write_firewall(rules)
         self.firewall = rules
 
-    def check_hooks(self, mark: int) -> list[str]:
+    def put_accept_rules(self, mark: int) -> list[str]:
         return []
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:

@@ -133,7 +133,7 @@ def test_a_list_with_an_item_without_id_removes_no_container() -> None:
     """The item may be any of the missing containers."""
     cache = Cache()
     cache.put(container("web", running=True))
-    merged = cache.replace_containers(Listed((container("db"),), nameless="x"), cache.epoch)
+    merged = cache.replace_containers(Listed((container("db"),), without_id="x"), cache.epoch)
     assert set(cache.containers) == {"id-of-web", "id-of-db"}
     assert merged.stale == {"id-of-web"}
     assert not cache.complete
@@ -163,7 +163,7 @@ def test_an_unreadable_network_in_a_list_keeps_its_state() -> None:
     cache.replace_networks(Listed((), fault))
     assert list(cache.networks) == [known]
     assert cache.networks.complete
-    cache.replace_networks(Listed((other,), nameless="x"))
+    cache.replace_networks(Listed((other,), without_id="x"))
     assert {each.id for each in cache.networks} == {known.id, other.id}
     assert not cache.networks.complete
     cache.replace_networks(Listed((other,), {"another": "it has no 'IPAM'"}))

@@ -165,7 +165,7 @@ def test_items_without_an_id_have_one_fault_together(item: object) -> None:
     listed = read_list([item, item], "container", container_from_list)
     assert not listed.items
     assert not listed.unreadable
-    assert listed.nameless is not None
+    assert listed.without_id is not None
     assert list(listed.faults) == [""]
 
 

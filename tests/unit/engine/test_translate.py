@@ -171,5 +171,5 @@ def test_an_image_is_listed_by_its_id_and_by_each_of_its_names() -> None:
     named = {"Id": "1", "RepoTags": ["nginx:latest", "host:5000/web:1"], "Labels": {**labels, "other": "x"}}
     names = ("1", "nginx:latest", "nginx", "host:5000/web:1")
     assert translate.image_from_list(named) == dict.fromkeys(names, labels)
-    nameless = {"Id": "2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["web@sha256:3"], "Labels": None}
-    assert translate.image_from_list(nameless) == {"2": {}, "web@sha256:3": {}}
+    untagged = {"Id": "2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["web@sha256:3"], "Labels": None}
+    assert translate.image_from_list(untagged) == {"2": {}, "web@sha256:3": {}}

@@ -1,4 +1,4 @@
-"""Desired state: which container gets which address, and which proxy entries and ports it needs."""
+"""Desired state: which container gets which address, and which ports it opens."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
@@ -16,11 +16,10 @@ from dockeripv6mapper.model import (
     ImageWanted,
     Link,
     Network,
-    ProxyEntry,
     Reason,
     Refusal,
 )
-from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
+from dockeripv6mapper.settings import FirewallMode, Scheme, Settings
 from tests.unit import builders
 from tests.unit.builders import MON_CONTAINER, NGINX, container, endpoint, facts, host, network
 
@@ -30,13 +29,6 @@ def decide(given: Facts, container_id: str, settings: Settings | None = None) ->
     desired = Desired(settings or Settings())
     desired.update(given, given.containers)
     return desired.decision(container_id)
-
-
-def entries(given: Facts, which: Container, settings: Settings | None = None) -> frozenset[ProxyEntry]:
-    """Return the proxy entries of one container, after all containers were decided."""
-    desired = Desired(settings or Settings())
-    desired.update(given, given.containers)
-    return desired.entries(given, which.id)
 
 
 def reason_of(decision: Decision) -> Reason:
@@ -155,24 +147,16 @@ def test_an_images_labels_do_not_choose_an_identity() -> None:
     assert decision.identity == "www.example.com"
 
 
-def test_an_images_network_label_does_not_restrict_the_users_proxy_label() -> None:
-    """The user's only label is `proxy`, so every address of the container is proxied."""
-    image = {"ipv6.mapper.network": "he_ipv6"}
-    which = container(running=True, network="he_ipv6", proxy="true", endpoints=(endpoint(NGINX),))
-    assert entries(facts(which, images={builders.IMAGE: image}), which) == {ProxyEntry(NGINX, "eth0")}
-
-
 def test_a_container_is_undecided_before_its_images_labels_are_known() -> None:
     """It is neither mapped nor refused."""
     given = facts(container(network="he_ipv6"), images={})
     assert decide(given, "id-of-mon_container") == ImageWanted(builders.IMAGE)
 
 
-def mapped(*, running: bool = True, proxy: str | None = None) -> Container:
+def mapped(*, running: bool = True) -> Container:
     """Return `mon_container`, mapped and connected."""
     attached = endpoint(MON_CONTAINER if running else None, MON_CONTAINER)
-    labels = {} if proxy is None else {"ipv6.mapper.proxy": proxy}
-    return container(network="he_ipv6", running=running, endpoints=(attached,), other_labels=labels)
+    return container(network="he_ipv6", running=running, endpoints=(attached,))
 
 
 # --- several containers -----------------------------------------------------------------------------------
@@ -350,7 +334,7 @@ def test_a_changed_subnet_moves_a_containers_claim_to_its_new_address() -> None:
     assert desired.update(both, [same_address.id]).containers == {labelled.id, same_address.id}
 
 
-# --- proxy entries and ports -------------------------------------------------------------------------------
+# --- ports and uplinks --------------------------------------------------------------------------------------
 
 
 def test_a_ports_label_opens_no_port_with_firewall_off() -> None:
@@ -365,78 +349,8 @@ def test_a_ports_label_opens_no_port_with_firewall_off() -> None:
         assert len(desired.openings(given, serving.id)) == ports
 
 
-def test_a_mapped_running_container_is_proxied_on_the_uplink() -> None:
-    """It has one proxy entry per uplink."""
-    assert entries(facts(mapped()), mapped()) == {ProxyEntry(MON_CONTAINER, "eth0")}
-
-
-def test_a_stopped_container_is_not_proxied() -> None:
-    """A stale entry would attract traffic that no container receives."""
-    assert not entries(facts(mapped(running=False)), mapped(running=False))
-
-
-def test_an_uplink_without_neighbour_discovery_gets_no_entry() -> None:
-    """The other end of a tunnel routes the prefix and sends no neighbour solicitation."""
-    both = host(builders.UPLINK, builders.TUNNEL)
-    assert entries(facts(mapped(), of_host=both), mapped()) == {ProxyEntry(MON_CONTAINER, "eth0")}
-
-
-def test_a_networks_uplink_label_restricts_proxying_to_that_link() -> None:
-    """If the link does not exist, there is no entry."""
-    eth1 = Link("eth1", 3, neighbour_discovery=True)
-    with_eth1 = Host(links={"eth0": builders.UPLINK, "eth1": eth1}, default_route_links=("eth0",))
-    for label, expected in (("eth1", {ProxyEntry(MON_CONTAINER, "eth1")}), ("eth9", set())):
-        labelled = network(labels={"ipv6.mapper.uplink": label})
-        assert entries(facts(mapped(), networks=(labelled,), of_host=with_eth1), mapped()) == expected
-
-
 def test_the_uplink_option_replaces_the_links_with_a_default_route() -> None:
     """A named link that does not exist is ignored."""
     eth1 = Link("eth1", 3, neighbour_discovery=True)
     of_host = Host(links={"eth0": builders.UPLINK, "eth1": eth1}, default_route_links=("eth0",))
     assert uplinks(facts(of_host=of_host), Settings(uplinks=("eth1", "eth9"))) == (eth1,)
-
-
-def unlabelled() -> Container:
-    """Return a container that runs on the network without any label."""
-    return container("plain", running=True, endpoints=(endpoint(NGINX), endpoint(IPv6Address("fe80::5"))))
-
-
-@pytest.mark.parametrize(
-    ("mode", "which", "proxied"),
-    [
-        (ProxyMode.MAPPED, unlabelled(), set()),
-        (ProxyMode.OFF, unlabelled(), set()),
-        (ProxyMode.ALL, unlabelled(), {NGINX}),
-        (ProxyMode.OFF, mapped(), set()),
-        (ProxyMode.ALL, mapped(), {MON_CONTAINER}),
-        (ProxyMode.MAPPED, mapped(proxy="false"), set()),
-        (ProxyMode.ALL, mapped(proxy="false"), set()),
-        (ProxyMode.OFF, mapped(proxy="true"), {MON_CONTAINER}),
-        (ProxyMode.ALL, mapped(proxy="perhaps"), set()),
-    ],
-)
-def test_the_proxy_mode_and_the_containers_proxy_label_decide_what_is_proxied(
-    mode: ProxyMode, which: Container, proxied: set[IPv6Address]
-) -> None:
-    """The label overrides the mode; `all` acts as the older ndp daemon, without link-local addresses."""
-    proxied_entries = entries(facts(which), which, Settings(proxy=mode))
-    assert {entry.address for entry in proxied_entries} == proxied
-
-
-def test_a_container_with_only_a_proxy_label_is_proxied() -> None:
-    """Every address that it has is proxied."""
-    asking = container("plain", running=True, proxy="true", endpoints=(endpoint(NGINX),))
-    assert entries(facts(asking), asking) == {ProxyEntry(NGINX, "eth0")}
-
-
-def test_the_routers_address_is_never_proxied() -> None:
-    """Not even if a container has it and the mode is `all`."""
-    given = facts(unlabelled(), of_host=host(next_hops=frozenset({NGINX})))
-    assert not entries(given, unlabelled(), Settings(proxy=ProxyMode.ALL))
-
-
-def test_an_address_other_than_the_mapped_one_is_not_proxied() -> None:
-    """The user did not ask for this address to be reachable."""
-    elsewhere = container(network="he_ipv6", running=True, endpoints=(endpoint(NGINX),))
-    assert not entries(facts(elsewhere), elsewhere)

@@ -110,7 +110,7 @@ def test_labels_with_the_images_own_value_are_not_the_users() -> None:
 
 def test_the_warning_of_an_unknown_label_names_the_nearest_known_one() -> None:
     """It is probably a misspelt label."""
-    (sentence,) = labels.oddities({"ipv6.mapper.netwrok": "x"}, labels.CONTAINER_LABELS)
+    (sentence,) = labels.ineffective_labels({"ipv6.mapper.netwrok": "x"}, labels.CONTAINER_LABELS)
     assert "'ipv6.mapper.netwrok'" in sentence
     assert "did you mean ipv6.mapper.network?" in sentence
 
@@ -118,13 +118,13 @@ def test_the_warning_of_an_unknown_label_names_the_nearest_known_one() -> None:
 @pytest.mark.parametrize("label", [labels.SUFFIX, labels.PORTS])
 def test_a_label_that_needs_a_network_label_is_a_warning_without_one(label: str) -> None:
     """Else it would be ignored silently."""
-    (sentence,) = labels.oddities({label: "5"}, labels.CONTAINER_LABELS)
+    (sentence,) = labels.ineffective_labels({label: "5"}, labels.CONTAINER_LABELS)
     assert labels.NETWORK in sentence
 
 
 def test_known_labels_and_those_of_other_programs_are_no_warning() -> None:
     """Only labels that begin with `ipv6.mapper.` are checked."""
-    assert not labels.oddities({labels.NETWORK: "x", "com.example": "y"}, labels.CONTAINER_LABELS)
+    assert not labels.ineffective_labels({labels.NETWORK: "x", "com.example": "y"}, labels.CONTAINER_LABELS)
 
 
 def test_a_networks_scheme_label_comes_before_the_option() -> None:

@@ -1,4 +1,4 @@
-"""Networks: which network a label names, and what follows from the network's driver."""
+"""Networks: which network a label names, its subnet, and which containers can be connected to one."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from dockeripv6mapper.mapping.networks import (
     Networks,
     check_connectable,
     mapped_subnet,
-    needs_proxy,
 )
 from dockeripv6mapper.model import Endpoint, Network, Reason, RefusedError
 from tests.unit import builders
@@ -62,27 +61,6 @@ def test_a_network_that_takes_no_ipv6_address_is_refused(network: Network, reaso
         mapped_subnet(network)
     assert caught.value.refusal.reason is reason
     assert "docker network create --ipv6" in caught.value.refusal.detail
-
-
-@pytest.mark.parametrize(
-    ("driver", "internal", "ipvlan_mode", "needed"),
-    [
-        ("bridge", False, None, True),
-        ("bridge", True, None, False),
-        ("ipvlan", False, "l3", True),
-        ("ipvlan", False, "l3s", True),
-        ("ipvlan", False, "l2", False),
-        ("ipvlan", False, None, False),
-        ("macvlan", False, None, False),
-        ("overlay", False, None, False),
-    ],
-)
-def test_only_routed_networks_need_proxy_entries(
-    driver: str, internal: bool, ipvlan_mode: str | None, needed: bool
-) -> None:
-    """Containers on macvlan and ipvlan L2 answer Neighbour Discovery on the uplink themselves."""
-    network = builders.network(driver=driver, internal=internal, ipvlan_mode=ipvlan_mode)
-    assert needs_proxy(network) is needed
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "container:0123456789ab"])

@@ -23,7 +23,7 @@ from dockeripv6mapper.mapping.planner import (
     plan_endpoint,
     plan_proxies,
 )
-from dockeripv6mapper.mapping.sysctls import sysctls_for
+from dockeripv6mapper.mapping.wanted_sysctls import sysctls_for
 from dockeripv6mapper.model import Container, Network, Opening, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
 from tests.unit import builders

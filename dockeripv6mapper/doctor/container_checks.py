@@ -28,7 +28,7 @@ NETWORK_REASONS = (
     Reason.NETWORK_WITHOUT_IPV6,
     Reason.NETWORK_PREDEFINED,
 )
-"""Refusals that the check `networks` reports."""
+"""Refusals that `network_checks` reports."""
 
 ANOTHER_SUFFIX = "with another --label ipv6.mapper.suffix=…"
 CHANGES = {
@@ -51,11 +51,11 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
 
 def _labels(facts: DoctorFacts, container: Container) -> Iterator[Finding]:
     subject, effective = f"container {container.name}", facts.effective_labels(container)
-    for oddity in labels.oddities(effective, labels.CONTAINER_LABELS):
+    for sentence in labels.ineffective_labels(effective, labels.CONTAINER_LABELS):
         yield warn(
             "label",
             subject,
-            oddity,
+            sentence,
             why="the label does nothing",
             fix=fixes.run_again(facts, [container], "with the label that was meant"),
         )

@@ -5,10 +5,10 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockeripv6mapper.doctor import host
+from dockeripv6mapper.doctor import host_checks
 from dockeripv6mapper.doctor.finding import Finding
 from dockeripv6mapper.firewall_rules import Chain, Rule
-from dockeripv6mapper.mapping.sysctls import sysctls_for
+from dockeripv6mapper.mapping.wanted_sysctls import sysctls_for
 from dockeripv6mapper.model import Host, Link, Network
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
@@ -32,8 +32,8 @@ def check(
         for key, value, _ in sysctls_for(doctor_facts(system).desired, system, settings or Settings())
     }
     system = replace(system, sysctls={**wanted, **(sysctls or {})})
-    capabilities = frozenset(host.CAPABILITIES)
-    return list(host.check(doctor_facts(system, settings=settings, capabilities=capabilities)))
+    capabilities = frozenset(host_checks.CAPABILITIES)
+    return list(host_checks.check(doctor_facts(system, settings=settings, capabilities=capabilities)))
 
 
 def with_links(*names: str) -> Host:
@@ -112,7 +112,7 @@ def test_a_host_that_routes_for_other_hosts_is_a_warning(policy: str, warned: bo
     rule = Rule("-A FORWARD -j DOCKER-USER", ("-j", "DOCKER-USER"))
     chains = {"ip6tables": {("filter", "FORWARD"): Chain(policy, (rule,))}}
     system = replace(facts(), sysctls={"conf/all/forwarding": "1"})
-    findings = list(host.check(doctor_facts(system, chains=chains)))
+    findings = list(host_checks.check(doctor_facts(system, chains=chains)))
     fixes = [each.fix for each in findings if each.check == "forwarding"]
     assert fixes == (["ip6tables -P FORWARD DROP"] if warned else [""])
 
@@ -120,7 +120,7 @@ def test_a_host_that_routes_for_other_hosts_is_a_warning(policy: str, warned: bo
 def test_each_missing_capability_is_a_finding() -> None:
     """Nothing works without CAP_NET_ADMIN, a part without CAP_NET_RAW."""
     system = facts(networks=())
-    findings = problems(host.check(doctor_facts(system, capabilities=frozenset())))
+    findings = problems(host_checks.check(doctor_facts(system, capabilities=frozenset())))
     assert [(each.check, each.level.value) for each in findings][:2] == [
         ("capability", "fail"),
         ("capability", "warn"),

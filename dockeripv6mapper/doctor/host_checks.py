@@ -8,8 +8,14 @@ from dockeripv6mapper.doctor.finding import Finding, Level, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM, quoted, with_options
 from dockeripv6mapper.firewall_rules import leads_to_engine
 from dockeripv6mapper.mapping.networks import is_called_by_an_id
-from dockeripv6mapper.mapping.sysctls import FORWARDING, accept_ra, plan_sysctls, routes_lost, sysctls_for
 from dockeripv6mapper.mapping.uplinks import all_uplinks
+from dockeripv6mapper.mapping.wanted_sysctls import (
+    FORWARDING,
+    accept_ra,
+    plan_sysctls,
+    routes_lost,
+    sysctls_for,
+)
 
 SUBJECT = "host"
 CLOSES_FORWARD = (1, 46)

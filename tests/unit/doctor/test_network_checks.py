@@ -5,7 +5,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockeripv6mapper.doctor import networks
+from dockeripv6mapper.doctor import network_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import ProxyMode, Settings
@@ -35,7 +35,7 @@ def check(
 ) -> list[Finding]:
     """The findings on networks of engine 28, whose rules are `ENGINE_28_ROUTED`."""
     system = facts(*containers, networks=existing, of_host=builders.host(on_link=on_link))
-    return list(networks.check(doctor_facts(system, ENGINE_28_ROUTED, settings=settings, **others)))
+    return list(network_checks.check(doctor_facts(system, ENGINE_28_ROUTED, settings=settings, **others)))
 
 
 def test_a_routed_network_with_a_container_is_ok() -> None:

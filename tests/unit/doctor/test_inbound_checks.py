@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockeripv6mapper.doctor import inbound
+from dockeripv6mapper.doctor import inbound_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.kernel.ip6tables import read_chains
@@ -31,7 +31,7 @@ def check(network: Network, rules: str | None, ports: str | None = None, **other
     """The findings on a network with one mapped container."""
     web = mapped(network=network, **({"ports": ports} if ports else {}))
     system = facts(web, networks=(network,))
-    return list(inbound.check(doctor_facts(system, rules, **others), network))  # type: ignore[arg-type]
+    return list(inbound_checks.check(doctor_facts(system, rules, **others), network))  # type: ignore[arg-type]
 
 
 def test_a_routed_network_of_engine_28_is_ok() -> None:
@@ -128,7 +128,7 @@ def test_if_no_packet_can_be_traced_the_finding_says_why(
 def test_without_a_container_only_the_gateway_mode_is_judged() -> None:
     """The engine adds rules for an address only while a container has it."""
     for network, level in ((HE_IPV6, Level.OK), (NAT, Level.WARN)):
-        (finding,) = inbound.check(doctor_facts(facts(networks=(network,)), ENGINE_28_NAT), network)
+        (finding,) = inbound_checks.check(doctor_facts(facts(networks=(network,)), ENGINE_28_NAT), network)
         assert finding.level is level
         assert "no container is mapped there now" in finding.found
 
@@ -137,7 +137,7 @@ def test_two_uplinks_with_the_same_rules_are_one_finding() -> None:
     """Equal findings are printed once."""
     host = builders.host(builders.UPLINK, replace(builders.UPLINK, name="eth1", index=3))
     system = facts(mapped(network=NAT), networks=(NAT,), of_host=host)
-    assert len(list(inbound.check(doctor_facts(system, ENGINE_28_NAT), NAT))) == 1
+    assert len(list(inbound_checks.check(doctor_facts(system, ENGINE_28_NAT), NAT))) == 1
 
 
 def test_the_fix_for_an_internal_network_creates_it_without_that_option() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dockeripv6mapper.doctor import firewall
+from dockeripv6mapper.doctor import firewall_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.firewall_rules import BaseChain
 from dockeripv6mapper.model import Container
@@ -18,7 +18,7 @@ from tests.unit.builders import IMAGE, facts
 from tests.unit.doctor.builders import ENGINE_29_NFTABLES, HE_IPV6, doctor_facts, mapped, problems
 
 SERVING = mapped(ports="80")
-TOOLS = frozenset(firewall.NEEDED_TOOLS)
+TOOLS = frozenset(firewall_checks.NEEDED_TOOLS)
 BIT = 0x01000000
 
 
@@ -27,7 +27,7 @@ def check(
 ) -> list[Finding]:
     """The findings on the firewall of a host with one mapped container."""
     system = facts(container, networks=(HE_IPV6,))
-    return list(firewall.check(doctor_facts(system, settings=settings, **others)))  # type: ignore[arg-type]
+    return list(firewall_checks.check(doctor_facts(system, settings=settings, **others)))  # type: ignore[arg-type]
 
 
 def test_a_missing_tool_is_named() -> None:
@@ -58,7 +58,7 @@ def test_a_ports_label_of_the_image_does_not_have_the_firewall_checked() -> None
     """An image must not be able to have a user change the firewall."""
     images = {IMAGE: {"ipv6.mapper.ports": "80"}}
     system = facts(SERVING, networks=(HE_IPV6,), images=images)
-    assert not list(firewall.check(doctor_facts(system)))
+    assert not list(firewall_checks.check(doctor_facts(system)))
 
 
 def test_an_engine_that_filters_with_nftables_must_accept_the_mark() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.sysctls import (
+from dockeripv6mapper.mapping.wanted_sysctls import (
     advertised_links,
     plan_sysctls,
     routes_lost,

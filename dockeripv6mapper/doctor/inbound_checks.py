@@ -1,8 +1,7 @@
-"""Inbound: whether packets from outside reach a network's containers.
+"""Inbound: whether packets from outside reach a network's containers, and whether theirs are masqueraded.
 
-And whether packets that the containers send keep their source address, or are masqueraded. Packets to and
-from one mapped container are traced through the current ip6tables rules. Without such a container, or without
-rules that can be read, the finding says that no packet was traced.
+Packets to and from one mapped container are traced through the current ip6tables rules. Without such a
+container, or without rules that can be read, the finding says that no packet was traced.
 """
 
 from collections.abc import Iterator
@@ -199,5 +198,5 @@ def _openings(facts: DoctorFacts, container_id: str) -> tuple[Opening, ...]:
     try:
         return facts.desired.openings(facts.system, container_id)
     except RefusedError:
-        # The check `containers` reports the label.
+        # `container_checks` reports the label.
         return ()

@@ -5,7 +5,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockeripv6mapper.doctor import containers
+from dockeripv6mapper.doctor import container_checks
 from dockeripv6mapper.doctor.finding import Finding
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import Settings
@@ -26,7 +26,7 @@ def check(
     )
     config = replace(CONFIG, pools=(replace(CONFIG.pools[0], subnet=str(network.subnets[0])),))
     return list(
-        containers.check(doctor_facts(system, settings=settings, network_configs={HE_IPV6_ID: config}))
+        container_checks.check(doctor_facts(system, settings=settings, network_configs={HE_IPV6_ID: config}))
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockeripv6mapper.doctor import engine
+from dockeripv6mapper.doctor import engine_checks
 from dockeripv6mapper.doctor.finding import Level
 from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import (
@@ -19,13 +19,13 @@ from tests.unit.doctor.builders import ENGINE_20_10, ENGINE_29_NFTABLES, doctor_
 @pytest.mark.parametrize("known", [ENGINE_20_10, ENGINE_29_NFTABLES])
 def test_an_engine_from_20_10_on_is_ok(known: EngineInfo) -> None:
     """API versions are compared as pairs of numbers: 1.9 is older than 1.41."""
-    (finding,) = engine.check(doctor_facts(facts(), engine=known))
+    (finding,) = engine_checks.check(doctor_facts(facts(), engine=known))
     assert finding.level is Level.OK
 
 
 def test_the_fix_for_an_older_engine_upgrades_the_installed_package() -> None:
     """Another package would replace it. A comment says that its containers stop."""
-    (finding,) = engine.check(doctor_facts(facts(), engine=EngineInfo("1.13.1", (1, 26))))
+    (finding,) = engine_checks.check(doctor_facts(facts(), engine=EngineInfo("1.13.1", (1, 26))))
     assert finding.level is Level.WARN
     assert "engine 1.13.1 answers, and speaks API 1.26" in finding.found
     caution, command = finding.fix.strip().split("\n")
@@ -60,5 +60,5 @@ def test_the_fix_for_an_older_engine_upgrades_the_installed_package() -> None:
 )
 def test_what_could_not_be_read_is_a_finding(error: MapperError, check: str, level: Level, fix: str) -> None:
     """Each kind of error has its check, level and fix."""
-    (finding,) = engine.check(doctor_facts(facts(), engine=None, errors=(error,)))
+    (finding,) = engine_checks.check(doctor_facts(facts(), engine=None, errors=(error,)))
     assert (finding.check, finding.level, finding.fix) == (check, level, fix)

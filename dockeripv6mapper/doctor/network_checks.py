@@ -5,14 +5,15 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Network
 
-from dockeripv6mapper.doctor import fixes, inbound
+from dockeripv6mapper.doctor import fixes, inbound_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet, needs_proxy
+from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet
+from dockeripv6mapper.mapping.proxying import needs_proxy
 from dockeripv6mapper.mapping.uplinks import network_uplinks
-from dockeripv6mapper.model import Network, Reason, RefusedError
+from dockeripv6mapper.model import Network, Reason, Refusal, RefusedError
 from dockeripv6mapper.settings import ProxyMode
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
@@ -26,23 +27,23 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
     for reference in facts.labelled_containers():
         try:
             facts.system.networks.find(reference)
-        except RefusedError as no:
-            if no.refusal.reason is Reason.NETWORK_AMBIGUOUS or facts.system.networks.complete:
-                yield _not_found(facts, reference, no)
+        except RefusedError as error:
+            if error.refusal.reason is Reason.NETWORK_AMBIGUOUS or facts.system.networks.complete:
+                yield _not_found(facts, reference, error.refusal)
     for network in facts.relevant_networks():
         yield from _check_one(facts, network)
 
 
-def _not_found(facts: DoctorFacts, reference: str, no: RefusedError) -> Finding:
+def _not_found(facts: DoctorFacts, reference: str, refusal: Refusal) -> Finding:
     named_by = ", ".join(container.name for container in facts.labelled_containers()[reference])
-    if no.refusal.reason is Reason.NETWORK_AMBIGUOUS:
+    if refusal.reason is Reason.NETWORK_AMBIGUOUS:
         fix = _resolve_ambiguity(facts, reference)
     else:
         fix = fixes.create(facts, reference)
     return fail(
         "network",
         f"network {labels.shown(reference)}",
-        f"{no.refusal.detail}, which is named by a label of {named_by}",
+        f"{refusal.detail}, which is named by a label of {named_by}",
         why="these containers are not mapped",
         fix=fix,
     )
@@ -64,11 +65,11 @@ def _resolve_ambiguity(facts: DoctorFacts, name: str) -> str:
 
 def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     subject = f"network {network.name}"
-    for oddity in labels.oddities(network.labels, labels.NETWORK_LABELS):
+    for sentence in labels.ineffective_labels(network.labels, labels.NETWORK_LABELS):
         yield warn(
             "label",
             subject,
-            oddity,
+            sentence,
             why="the label does nothing",
             fix=fixes.recreate(facts, network, partial(_with_labels, known=labels.NETWORK_LABELS)),
         )
@@ -87,15 +88,15 @@ def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     try:
         labels.scheme(network.labels, facts.settings.scheme)
         subnet = mapped_subnet(network)
-    except RefusedError as no:
-        yield _unusable(facts, network, no)
+    except RefusedError as error:
+        yield _unusable(facts, network, error.refusal)
         return
     yield ok("network", subject, f"{network.driver} network with the IPv6 subnet {subnet}")
     yield from _uplink_label(facts, network)
     yield from _location(facts, network, subnet)
     yield from _overlap(facts, network, subnet)
     yield from _dual_stack(facts, network)
-    yield from inbound.check(facts, network)
+    yield from inbound_checks.check(facts, network)
 
 
 def _with_labels(config: NetworkConfig, known: tuple[str, ...]) -> NetworkConfig:
@@ -108,13 +109,13 @@ def _with_labels(config: NetworkConfig, known: tuple[str, ...]) -> NetworkConfig
     return replace(config, labels=remaining)
 
 
-def _unusable(facts: DoctorFacts, network: Network, no: RefusedError) -> Finding:
+def _unusable(facts: DoctorFacts, network: Network, refusal: Refusal) -> Finding:
     """The finding on a network into which no container can be mapped."""
 
     def with_ipv6(config: NetworkConfig) -> NetworkConfig:
         return fixes.advised(fixes.with_ipv6(config, facts), facts, network)
 
-    match no.refusal.reason:
+    match refusal.reason:
         case Reason.NETWORK_WITHOUT_IPV6:
             fix = fixes.recreate(facts, network, with_ipv6)
         case Reason.INVALID_LABEL:
@@ -124,7 +125,7 @@ def _unusable(facts: DoctorFacts, network: Network, no: RefusedError) -> Finding
     return fail(
         "network",
         f"network {network.name}",
-        no.refusal.detail,
+        refusal.detail,
         why="no container can be mapped there",
         fix=fix,
     )
