@@ -137,9 +137,9 @@ def _replace(path: Path, text: str) -> None:
     draft, content = f"{path}.draft", text.encode()
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        if os.write(descriptor, content) != len(content):
-            # The disk is full: the rest would not fit either.
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        while content:
+            # Where only a part fits, the next write raises the reason.
+            content = content[os.write(descriptor, content) :]
     finally:
         os.close(descriptor)
     os.replace(draft, path)  # noqa: PTH105
