@@ -8,7 +8,9 @@ reconcile         desired → plan → apply, for some containers or for all
 host              the host's part of a plan: proxy entries
 sysctls           the host's part of a plan: sysctls, and router solicitations
 firewall          the firewall's part of a plan: our nft table, one command at a time
-workqueue         worker threads for engine calls and firewall commands; one action per container at a time
+workqueue         the jobs that wait or run; one action per container at a time
+jobs              the kinds of jobs and their results: engine calls, firewall commands
+workers           pools of threads that run the jobs
 attempts          actions that did nothing or were refused, and are not repeated yet
 timers            what is due later: resync, retries
 log_changes       logs each state once, when it begins, changes or ends

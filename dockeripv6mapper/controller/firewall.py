@@ -11,8 +11,8 @@ from collections.abc import Container as Collection
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
+from dockeripv6mapper.controller.jobs import FirewallJob, ListFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError
 from dockeripv6mapper.mapping.planner import FirewallPlan
 from dockeripv6mapper.mapping.spared import Everything

@@ -7,9 +7,9 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.interfaces import HostKernel
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.sysctls import HostSysctls
-from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.facts import Facts

@@ -15,6 +15,16 @@ from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.container_events import ContainerEvents
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
+from dockeripv6mapper.controller.jobs import (
+    Command,
+    Finished,
+    InspectContainer,
+    InspectImage,
+    Job,
+    ListImages,
+    ListNetworks,
+    TakeSnapshot,
+)
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter, Reports, ServiceManager
 from dockeripv6mapper.controller.queue import HostChanged, Message, Overflowed, Queue, ResyncNow, Stop
@@ -32,19 +42,8 @@ from dockeripv6mapper.controller.timers import (
     Timers,
     Verify,
 )
-from dockeripv6mapper.controller.workqueue import (
-    Command,
-    Employ,
-    Finished,
-    InspectContainer,
-    InspectImage,
-    Job,
-    ListImages,
-    ListNetworks,
-    TakeSnapshot,
-    Workers,
-    WorkQueue,
-)
+from dockeripv6mapper.controller.workers import Workers
+from dockeripv6mapper.controller.workqueue import Employ, WorkQueue
 from dockeripv6mapper.engine.cache import NETWORKS, Cache
 from dockeripv6mapper.engine.events import (
     Change,

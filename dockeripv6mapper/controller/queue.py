@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dockeripv6mapper.controller.workqueue import Finished, Job
+from dockeripv6mapper.controller.jobs import Finished, Job
 from dockeripv6mapper.engine.events import ContainerChanged, EventMessage, ImagesChanged, NetworksChanged
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,13 @@ from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.firewall import FirewallTable
 from dockeripv6mapper.controller.host import HostState
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, HostKernel
+from dockeripv6mapper.controller.jobs import (
+    CloseForwarding,
+    Command,
+    InspectContainer,
+    InspectImage,
+    ListImages,
+)
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS
@@ -29,14 +36,7 @@ from dockeripv6mapper.controller.timers import (
     Timers,
     Verify,
 )
-from dockeripv6mapper.controller.workqueue import (
-    CloseForwarding,
-    Command,
-    InspectContainer,
-    InspectImage,
-    ListImages,
-    WorkQueue,
-)
+from dockeripv6mapper.controller.workqueue import WorkQueue
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts

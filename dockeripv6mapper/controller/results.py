@@ -11,11 +11,7 @@ from dockeripv6mapper import backoff
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore, Vacate
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.interfaces import EngineEndpoints
-from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.observers import Meter
-from dockeripv6mapper.controller.reconcile import Reconciler
-from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
-from dockeripv6mapper.controller.workqueue import (
+from dockeripv6mapper.controller.jobs import (
     Answer,
     Command,
     Finished,
@@ -26,8 +22,12 @@ from dockeripv6mapper.controller.workqueue import (
     ListNetworks,
     Question,
     TakeSnapshot,
-    WorkQueue,
 )
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.observers import Meter
+from dockeripv6mapper.controller.reconcile import Reconciler
+from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
+from dockeripv6mapper.controller.workqueue import WorkQueue
 from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Cache
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.listed import Listed

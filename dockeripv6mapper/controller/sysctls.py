@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.controller.interfaces import HostKernel
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.sysctls import FORWARDING, routes_lost, sysctl_keys

@@ -7,8 +7,8 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockeripv6mapper.controller.firewall import FirewallTable
+from dockeripv6mapper.controller.jobs import FirewallJob, ListFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutHooks, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.planner import plan_firewall

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.actions import SysctlChange
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS, SOLICITATIONS, HostSysctls
-from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.sysctls import plan_sysctls, sysctls_for
