@@ -5,10 +5,12 @@ queue             the bounded queue and its messages
 container_events  handlers of the engine's container events
 results           handlers of what lists, inspections, actions and commands bring
 reconcile         desired → plan → apply, for some containers or for all
+removal           whether a pass removes what no container needs, and what it spares
+endpoints         the engine's part of a plan: one action per container at a time
 host              the host's part of a plan: proxy entries
 sysctls           the host's part of a plan: sysctls, and router solicitations
 firewall          the firewall's part of a plan: our nft table, one command at a time
-workqueue         the jobs that wait or run; one action per container at a time
+workqueue         the jobs that wait or run
 jobs              the kinds of jobs and their results: engine calls, firewall commands
 workers           pools of threads that run the jobs
 attempts          actions that did nothing or were refused, and are not repeated yet

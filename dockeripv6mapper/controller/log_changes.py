@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterable
 from dockeripv6mapper.controller.unexpected import Kind, UnexpectedErrors
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.image_labels import labels_of_the_image
+from dockeripv6mapper.mapping.needs import Needs
 from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.model import AddressMapping, Container, Decision, Network, Refusal, Undecided
+from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -32,44 +36,19 @@ class LogChanges:
         self._dry_run: dict[str, frozenset[str]] = {}
         """What a dry run would do now, by container ID or part of the host."""
 
-    def decision(self, container: Container, decision: Decision) -> None:
-        """Log the decision on a container, if it changed."""
-        self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
-        if isinstance(decision, Undecided) or self._decisions.get(container.id) == decision:
-            return
-        before = self._decisions.get(container.id)
-        self._decisions[container.id] = decision
-        match decision:
-            case Refusal() if isinstance(before, Refusal) and before.detail == decision.detail:
-                pass
-            case Refusal() if not decision.reason.is_fault:
-                log.debug("container %s: %s [%s]", container.name, decision.detail, decision.reason.value)
-            case Refusal():
-                log.warning(
-                    "container %s is not mapped: %s [%s] (%s)",
-                    container.name,
-                    decision.detail,
-                    decision.reason.value,
-                    _labels_of(container.labels),
-                )
-            case AddressMapping() if isinstance(before, Refusal) and before.reason.is_fault:
-                log.info("container %s can be mapped now", container.name)
-
-    def ports_refused(self, container: Container, refusal: Refusal) -> None:
-        """Log once that no port of a container is opened."""
-        self.once(container.id, f"container {container.name}: no port is opened: {refusal.detail}")
-
-    def unreachable(self, network: Network, *, opens: bool) -> None:
-        """Warn once of a network that lets no packet from outside in. `opens`: a label opens ports there."""
-        if why := _closed_by(network, opens=opens):
-            name = labels.plain(network.name)
-            self.once(network.id, f"network {name}: nothing from outside gets in: {why} (see {DOCTOR})")
-
-    def ignored(self, container: Container, given: Iterable[str]) -> None:
-        """Log once of each label that it does not count, since the image has it."""
-        for label in given:
-            text = f"label {labels.shown(label)} is its image's own, and does not count"
-            self.once(container.id, f"container {container.name}: {text}", logging.INFO)
+    def container(
+        self, container: Container, decision: Decision, needs: Needs, facts: Facts, settings: Settings
+    ) -> None:
+        """Log what a pass decided on a container, where that changed."""
+        self._decision(container, decision)
+        self._ignored_labels(container, labels_of_the_image(container, facts, settings))
+        if needs.ports_refused is not None:
+            detail = needs.ports_refused.detail
+            self.once(container.id, f"container {container.name}: no port is opened: {detail}")
+        if isinstance(decision, AddressMapping) and _is_mapped(container, decision):
+            network = facts.networks.get(decision.network_id)
+            if network is not None:
+                self._unreachable(network, opens=bool(needs.openings))
 
     def network(self, network: Network) -> None:
         """Log unknown and misspelt labels of a network once."""
@@ -132,12 +111,52 @@ class LogChanges:
             self._kinds.pop(what, None)
         self._remarks = {remark for remark in self._remarks if remark[0] != subject}
 
+    def _decision(self, container: Container, decision: Decision) -> None:
+        """Log the decision on a container, if it changed."""
+        self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
+        if isinstance(decision, Undecided) or self._decisions.get(container.id) == decision:
+            return
+        before = self._decisions.get(container.id)
+        self._decisions[container.id] = decision
+        match decision:
+            case Refusal() if isinstance(before, Refusal) and before.detail == decision.detail:
+                pass
+            case Refusal() if not decision.reason.is_fault:
+                log.debug("container %s: %s [%s]", container.name, decision.detail, decision.reason.value)
+            case Refusal():
+                log.warning(
+                    "container %s is not mapped: %s [%s] (%s)",
+                    container.name,
+                    decision.detail,
+                    decision.reason.value,
+                    _labels_of(container.labels),
+                )
+            case AddressMapping() if isinstance(before, Refusal) and before.reason.is_fault:
+                log.info("container %s can be mapped now", container.name)
+
+    def _unreachable(self, network: Network, *, opens: bool) -> None:
+        """Warn once of a network that lets no packet from outside in. `opens`: a label opens ports there."""
+        if why := _closed_by(network, opens=opens):
+            name = labels.plain(network.name)
+            self.once(network.id, f"network {name}: nothing from outside gets in: {why} (see {DOCTOR})")
+
+    def _ignored_labels(self, container: Container, given: Iterable[str]) -> None:
+        """Log once of each label that it does not count, since the image has it."""
+        for label in given:
+            text = f"label {labels.shown(label)} is its image's own, and does not count"
+            self.once(container.id, f"container {container.name}: {text}", logging.INFO)
+
     def _is_away(self) -> bool:
         return any(said == AWAY for _, said in self._failures.values())
 
     def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
         for oddity in labels.oddities(given, known):
             self.once(subject, f"{who}: {oddity}")
+
+
+def _is_mapped(container: Container, mapping: AddressMapping) -> bool:
+    """Whether a running container has its mapped address."""
+    return container.running and any(each.address == mapping.address for each in container.endpoints)
 
 
 def _closed_by(network: Network, *, opens: bool) -> str | None:

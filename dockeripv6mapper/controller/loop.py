@@ -295,7 +295,7 @@ class Controller:
             case LookAtHost():
                 self._reconciler.host_changed()
             case RetryHost():
-                self._reconciler.without_engine()
+                self._reconciler.pass_without_list()
             case RetryImage(image):
                 self._jobs.ask(InspectImage(image))
             case Verify(container_id):

@@ -117,7 +117,7 @@ class Results:
             case TakeSnapshot() | ListNetworks() | ListImages():
                 # A resync repeats each of these. It lists images only while they are wanted.
                 self.timers.hasten(Resync(), backoff.delay(count))
-                self.reconciler.without_engine()
+                self.reconciler.pass_without_list()
 
     # --- into the cache -----------------------------------------------------------------------------------
 
