@@ -13,6 +13,7 @@ firewall          the firewall's part of a plan: our nft table, one command at a
 workqueue         the jobs that wait or run
 jobs              the kinds of jobs and their results: engine calls, firewall commands
 workers           pools of threads that run the jobs
+shutdown          what the loop waits for before it ends
 attempts          actions that did nothing or were refused, and are not repeated yet
 timers            what is due later: resync, retries
 log_changes       logs each state once, when it begins, changes or ends

@@ -8,7 +8,6 @@ and are called directly. All state is guarded by one lock, which is held while a
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from dockeripv6mapper import backoff
@@ -16,7 +15,6 @@ from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.container_events import ContainerEvents
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
 from dockeripv6mapper.controller.jobs import (
-    Command,
     Finished,
     InspectContainer,
     InspectImage,
@@ -30,6 +28,7 @@ from dockeripv6mapper.controller.observers import Meter, Reports, ServiceManager
 from dockeripv6mapper.controller.queue import HostChanged, Message, Overflowed, Queue, ResyncNow, Stop
 from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.results import Results
+from dockeripv6mapper.controller.shutdown import finish_running_jobs
 from dockeripv6mapper.controller.timers import (
     Deadline,
     LookAtHost,
@@ -66,8 +65,6 @@ FIRST_LIST_SECONDS = 30.0
 """How long readiness waits for the first list: as long as for any answer of the engine."""
 FIRST_PASS_SECONDS = 60.0
 """How long readiness waits for the first full pass. systemd allows 90 s."""
-DRAIN_SECONDS = 10.0
-"""How long a shutdown waits for running actions and firewall commands."""
 
 
 class Controller:
@@ -185,7 +182,8 @@ class Controller:
                 with self._state:
                     self._repair(error)
         self._service.stopping()
-        self._drain()
+        self._stop_events()
+        finish_running_jobs(self._queue, self._jobs, self._reconciler)
         self._jobs.stop()
 
     def turn(self) -> None:
@@ -201,28 +199,6 @@ class Controller:
                 self._handle_due_timers()
             if self._reconciler.listed and self._jobs.idle:
                 self._reports.first_pass_done()
-
-    def _drain(self) -> None:
-        """Wait for running actions, which the next process would have to restore otherwise.
-
-        And for firewall commands: a port that is to be closed would stay open.
-        """
-        self._stop_events()
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
-            busy = self._jobs.actions or self._jobs.commanding
-            match self._queue.take(left if busy else 0.0):
-                case Finished(job=job) as finished:
-                    self._jobs.done(job)
-                    if isinstance(job, Command):
-                        value = finished.result.value if finished.error is None else None
-                        self._reconciler.take_command(job, value, finished.error)
-                case None:
-                    break
-        for action in self._jobs.actions:
-            log.warning("stopping while the engine still works on container %s", action.container)
-        if self._jobs.commanding:
-            log.warning("stopping while a command of nft or iptables has not ended")
 
     # --- messages -----------------------------------------------------------------------------------------
 

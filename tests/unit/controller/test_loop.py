@@ -101,7 +101,7 @@ def test_a_hanging_action_delays_neither_other_containers_nor_the_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It blocks only its worker thread, and the next process finishes the action."""
-    monkeypatch.setattr("dockeripv6mapper.controller.loop.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("dockeripv6mapper.controller.shutdown.DRAIN_SECONDS", 0.1)
     other = container("nginx", network="he_ipv6", running=True)
     world = world_with(RUNNING, other)
     released = threading.Event()
