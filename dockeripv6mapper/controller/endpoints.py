@@ -4,7 +4,6 @@ An action that failed is retried by a timer. One that did nothing or was refused
 `results` sets both. No container gets an address at which the firewall may let more through than is wanted.
 """
 
-import logging
 from collections.abc import Container as Collection
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.timers import Retry, Timers
 from dockeripv6mapper.controller.workqueue import WorkQueue
 from dockeripv6mapper.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -58,12 +55,7 @@ class EndpointActions:
             elif self.settings.dry_run:
                 self.log_changes.dry_run(container_id, [f"would {action}"])
             elif action not in self.attempts:
-                self.begin(action)
-
-    def begin(self, action: EndpointAction) -> None:
-        """Begin an action. Its container must not be busy."""
-        log.debug("asking the engine: %s", action)
-        self.jobs.act(action)
+                self.jobs.act(action)
 
     def is_busy(self, container_id: str) -> bool:
         """Whether an action is being carried out on a container, or its retry waits."""
@@ -77,5 +69,5 @@ class EndpointActions:
     def _wait(self, action: Connect | Reconnect, *, failing: bool) -> None:
         self._waiting.add(action.container_id)
         if failing:
-            what = f"what was open at {action.address} cannot be closed yet"
-            self.log_changes.once(action.container_id, f"container {action.container} waits: {what}")
+            why = "ports that may be open there cannot be closed yet; retrying"
+            self.log_changes.once(action.container_id, f"waiting to {action}: {why}")

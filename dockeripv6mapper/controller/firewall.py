@@ -179,8 +179,8 @@ class FirewallTable:
         lines = [
             *(f"would open {opening}" for opening in plan.opened),
             *(f"would close {opening}" for opening in plan.closed),
-            *(f"would close {address} to all that no label opens" for address in plan.shut),
-            *(f"would no longer close {address}" for address in plan.unshut),
+            *(f"would close all other ports of {address}" for address in plan.shut),
+            *(f"would no longer close the other ports of {address}" for address in plan.unshut),
         ]
         self._log_changes.dry_run("firewall", lines)
 
@@ -196,6 +196,6 @@ def _log_written(plan: FirewallPlan) -> None:
     for opening in plan.opened:
         log.info("opened %s", opening)
     for address in plan.shut:
-        log.info("closed %s to all that no label opens", address)
+        log.info("closed all other ports of %s", address)
     for address in plan.unshut:
-        log.info("no longer closing %s", address)
+        log.info("no longer closing the other ports of %s", address)

@@ -186,7 +186,10 @@ class HostState:
                 if named
                 else "no link has an IPv6 default route (--uplink names one)"
             )
-            log.warning("no uplink: %s; containers are mapped, and nothing answers for them", why)
+            log.warning(
+                "no uplink: %s; routers cannot reach containers, since no proxy entries are made",
+                why,
+            )
         for link in links:
             if link.neighbour_discovery:
                 log.info("uplink %s: proxying neighbour discovery", link.name)

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 DOCTOR = "DockerIPV6Mapper.py doctor"
 """It examines the host's rules, and shows how to create the network instead."""
-AWAY = "the engine is away"
-"""The same text for all failures of a lost engine, whatever it was asked."""
+ENGINE_UNREACHABLE = "the engine is unreachable"
+"""One text for all failures of calls to an engine that is unreachable, so that it is logged once."""
 
 
 class LogChanges:
@@ -44,11 +44,11 @@ class LogChanges:
         self._ignored_labels(container, labels_of_the_image(container, facts, settings))
         if needs.ports_refused is not None:
             detail = needs.ports_refused.detail
-            self.once(container.id, f"container {container.name}: no port is opened: {detail}")
+            self.once(container.id, f"container {container.name}: opening no port: {detail}")
         if isinstance(decision, AddressMapping) and _is_mapped(container, decision):
             network = facts.networks.get(decision.network_id)
             if network is not None:
-                self._unreachable(network, opens=bool(needs.openings))
+                self._unreachable_network(network, opens=bool(needs.openings))
 
     def network(self, network: Network) -> None:
         """Log unknown and misspelt labels of a network once."""
@@ -79,14 +79,15 @@ class LogChanges:
             self._failures[what] = (count + 1, said)
             return count + 1
         gist = _gist(error)
-        known = said == gist or (gist == AWAY and self._is_away())
+        known = said == gist or (gist == ENGINE_UNREACHABLE and self._engine_is_unreachable())
         self._failures[what] = (count + 1, gist)
         if known:
             log.debug("%s (repeated: %d times)", error, count + 1)
-        elif isinstance(error, EngineUnavailableError):
-            log.warning("%s: keeping everything as it is and retrying", error)
         else:
-            log.warning("%s%s", error, f" (try: {error.hint})" if error.hint else "")
+            retrying = "; retrying, addresses and proxy entries stay"
+            unavailable = isinstance(error, EngineUnavailableError)
+            hint = f" (try: {error.hint})" if error.hint else ""
+            log.warning("%s%s%s", error, retrying if unavailable else "", hint)
         return count + 1
 
     def succeeded(self, what: object) -> None:
@@ -94,12 +95,12 @@ class LogChanges:
         _, said = self._failures.pop(what, (0, ""))
         if (kind := self._kinds.pop(what, None)) is not None:
             self._unexpected.end(kind)
-        if said and not (said == AWAY and self._is_away()):
+        if said and not (said == ENGINE_UNREACHABLE and self._engine_is_unreachable()):
             log.info("no longer failing: %s", said)
 
     def engine_came_back(self) -> None:
         """Log that the failures of a lost engine have ended."""
-        for what in [what for what, (_, said) in self._failures.items() if said == AWAY]:
+        for what in [what for what, (_, said) in self._failures.items() if said == ENGINE_UNREACHABLE]:
             self.succeeded(what)
 
     def forget(self, subject: str, *whats: object) -> None:
@@ -134,20 +135,20 @@ class LogChanges:
             case AddressMapping() if isinstance(before, Refusal) and before.reason.is_fault:
                 log.info("container %s can be mapped now", container.name)
 
-    def _unreachable(self, network: Network, *, opens: bool) -> None:
-        """Warn once of a network that lets no packet from outside in. `opens`: a label opens ports there."""
+    def _unreachable_network(self, network: Network, *, opens: bool) -> None:
+        """Warn once of a network that is unreachable from outside. `opens`: a label opens ports there."""
         if why := _closed_by(network, opens=opens):
             name = labels.plain(network.name)
-            self.once(network.id, f"network {name}: nothing from outside gets in: {why} (see {DOCTOR})")
+            self.once(network.id, f"network {name} is unreachable from outside: {why} (see {DOCTOR})")
 
     def _ignored_labels(self, container: Container, given: Iterable[str]) -> None:
-        """Log once of each label that it does not count, since the image has it."""
+        """Log once of each label that it is ignored, since the image has it."""
         for label in given:
-            text = f"label {labels.shown(label)} is its image's own, and does not count"
+            text = f"ignoring label {labels.shown(label)}: it comes from the image (see --trust-image-labels)"
             self.once(container.id, f"container {container.name}: {text}", logging.INFO)
 
-    def _is_away(self) -> bool:
-        return any(said == AWAY for _, said in self._failures.values())
+    def _engine_is_unreachable(self) -> bool:
+        return any(said == ENGINE_UNREACHABLE for _, said in self._failures.values())
 
     def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
         for oddity in labels.oddities(given, known):
@@ -160,7 +161,7 @@ def _is_mapped(container: Container, mapping: AddressMapping) -> bool:
 
 
 def _closed_by(network: Network, *, opens: bool) -> str | None:
-    """What keeps packets from outside out of a network, by the engine's list; None: nothing that it shows."""
+    """Why a network is unreachable from outside, by the engine's list; None: the list shows no reason."""
     if network.internal:
         return "it is internal"
     if network.gateway_mode == NAT and not opens:
@@ -170,8 +171,8 @@ def _closed_by(network: Network, *, opens: bool) -> str | None:
 
 def _gist(error: MapperError) -> str:
     """The text by which two failures are the same."""
-    away = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
-    return AWAY if away else str(error) or repr(error)
+    unreachable = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
+    return ENGINE_UNREACHABLE if unreachable else str(error) or repr(error)
 
 
 def _labels_of(given: labels.Labels) -> str:

@@ -97,7 +97,7 @@ class Reconciler:
         self._pass({*listed, *self._desired.forgotten(self._facts())}, whole=True)
 
     def pass_without_list(self) -> None:
-        """A full pass with the engine as last listed. It keeps the host right while the engine is away."""
+        """A full pass with the engine as last listed: the host is kept right while no list succeeds."""
         self._observe_host()
         self._pass(self._cache.containers.keys(), whole=True)
 
@@ -218,7 +218,7 @@ class Reconciler:
         unfinished = self._endpoints.unfinished(created.id)
         action = plan_endpoint(created, self._desired.decision(created.id), facts, unfinished=unfinished)
         if isinstance(action, Connect) and action.address not in self._firewall.exposed():
-            self._actions.begin(action)
+            self._jobs.act(action)
 
     def _apply_to_host(self, facts: Facts, todo: Plan, scope: Affected, *, whole: bool) -> None:
         """Carry out the firewall's and the host's part of a plan."""

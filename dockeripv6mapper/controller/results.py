@@ -225,7 +225,7 @@ class Results:
         for subject in self._unreadable.get(kind, frozenset()) - faults.keys():
             self.log_changes.succeeded(subject)
         for subject, text in faults.items():
-            self.log_changes.failed(subject, MapperError(f"{text}; it stays as it was last known"))
+            self.log_changes.failed(subject, MapperError(f"{text}; keeping its last known state"))
         self._unreadable[kind] = frozenset(faults)
 
 

@@ -5,6 +5,7 @@ Questions are deduplicated: one that waits or runs is not asked again. At most o
 at a time.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
 from typing import TypeAlias
@@ -31,6 +32,8 @@ from dockeripv6mapper.controller.workers import Workers
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.errors import GoneError
+
+log = logging.getLogger(__name__)
 
 INSPECTION_THREADS = 8
 """An inspection that hangs occupies one thread until its timeout."""
@@ -89,6 +92,7 @@ class WorkQueue:
         A container's start follows its creation within milliseconds, and the connect must precede it. So the
         request of a connect is written here, and not by a worker, which would have to wake up first.
         """
+        log.debug("asking the engine: %s", action)
         self._acting[action.container_id] = action
         begun = self._endpoints.begin(action)
         self._actions.submit(action, lambda: self._act(action, begun))

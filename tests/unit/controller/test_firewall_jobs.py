@@ -23,7 +23,7 @@ SERVING = container(
     network="he_ipv6", ports="80", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)
 )
 STOPPED = replace(SERVING, running=False, endpoints=())
-TIMED_OUT = CommandTimeoutError("running nft: no end after 10 s")
+TIMED_OUT = CommandTimeoutError("running nft: timed out after 10 s")
 OPEN = FirewallRules(DEFAULT_FWMARK, frozenset({WEB}))
 
 
