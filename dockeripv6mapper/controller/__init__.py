@@ -21,6 +21,16 @@ unexpected        errors that are bugs, logged with their traceback
 observers         the interfaces of service manager and metrics, and the reports to both
 interfaces        what the controller uses of engine and kernel
 
+From a create event to the connect request, all on the event reader's thread:
+    engine.events.EventReader → loop.deliver → container_events.take → reconcile.evaluate_new
+    → mapping.desired.update → mapping.planner.plan_endpoint → workqueue.act → engine.endpoints.begin
+    → engine.journal.write (the note) → engine.client.send_connect → engine.http.post
+
+From a start event to the proxy entry, from the queue on by the loop's thread:
+    engine.events.EventReader → loop.deliver → queue.put … loop.turn → container_events.take
+    → reconcile.evaluate → mapping.desired.update → mapping.planner.plan → host.apply
+    → kernel.host.add_proxies → kernel.proxies.add → kernel.netlink.request
+
 Threads: the loop's handles messages and timers under the loop's lock, and so does the event reader's for the
 creation of a container. Workers make engine calls and run commands; of the state they read only the cache's
 epoch. The netlink watcher, the event reader and signal handlers put messages into the queue.
