@@ -37,7 +37,7 @@ class EndpointActions:
         exposed: Collection[IPv6Address],
         failing: bool,
     ) -> None:
-        """Carry out the engine's part of a plan for the containers in `scope`.
+        """Begin the actions of the containers in `scope`; a container without one needs none.
 
         `exposed`: addresses at which more may be open than is wanted. `failing`: whether the kernel or the
         firewall refuses a change, so that the wait for them may be long.

@@ -42,7 +42,7 @@ class FirewallTable:
         self._doubtful = FirewallRules()
         """Rules of the last failed write: the table may hold them."""
         self._bounded = False
-        """Whether no more may be open than was listed or written. False while the table cannot be listed."""
+        """Whether the table opens at most what was listed or written. False while it cannot be listed."""
         self._running: FirewallJob | None = None
         self._write_again = False
         """Whether to write though the table holds what is wanted: its rules may have changed."""

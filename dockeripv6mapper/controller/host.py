@@ -25,7 +25,10 @@ OBSERVING = "observing the host"
 
 
 class HostState:
-    """The host as last observed, and the changes that were refused or wait."""
+    """The host as last observed, and the changes that were refused or wait.
+
+    `watch` sets the links, by index, whose changes are reported; None for all links (`kernel.watch.Watcher`).
+    """
 
     def __init__(
         self,

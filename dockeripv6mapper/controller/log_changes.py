@@ -98,8 +98,8 @@ class LogChanges:
         if said and not (said == ENGINE_UNREACHABLE and self._engine_is_unreachable()):
             log.info("no longer failing: %s", said)
 
-    def engine_came_back(self) -> None:
-        """Log that the failures of a lost engine have ended."""
+    def engine_reconnected(self) -> None:
+        """Log that the failures of an unreachable engine have ended."""
         for what in [what for what, (_, said) in self._failures.items() if said == ENGINE_UNREACHABLE]:
             self.succeeded(what)
 

@@ -90,7 +90,7 @@ class Controller:
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
         self._queue = Queue()
-        self._state = threading.Lock()
+        self._lock = threading.Lock()
         """Held while a message or a timer is handled: it guards all state below."""
         self._cache = Cache()
         self._jobs = WorkQueue(
@@ -152,7 +152,7 @@ class Controller:
 
     def _handle_now(self, message: Message) -> bool:
         """Handle a message on this thread and return True; False where another is being handled or waits."""
-        if not self._state.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             return False
         try:
             if len(self._queue) or self._stopping:
@@ -161,7 +161,7 @@ class Controller:
         except Exception as error:  # noqa: BLE001 - logged and repaired
             self._repair(error)
         finally:
-            self._state.release()
+            self._lock.release()
         return True
 
     def _repair(self, error: Exception) -> None:
@@ -179,7 +179,7 @@ class Controller:
             try:
                 self.turn()
             except Exception as error:  # noqa: BLE001 - logged and repaired
-                with self._state:
+                with self._lock:
                     self._repair(error)
         self._service.stopping()
         self._stop_events()
@@ -188,10 +188,10 @@ class Controller:
 
     def turn(self) -> None:
         """Wait for a message or a timer, and handle it."""
-        with self._state:
+        with self._lock:
             seconds = min(self._timers.next_in(), self._service.beat_seconds)
         self._queue.wait(seconds)
-        with self._state:
+        with self._lock:
             try:
                 if (message := self._queue.pop()) is not None:
                     self._handle(message)
@@ -231,7 +231,7 @@ class Controller:
         # The relist comes first: a failure of the rest must not prevent it.
         self._timers.cancel_retries()
         self._relist()
-        self._log_changes.engine_came_back()
+        self._log_changes.engine_reconnected()
         self._log_changes.succeeded(STREAM)
         self._reports.engine_connected()
 

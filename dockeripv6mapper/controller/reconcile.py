@@ -209,7 +209,7 @@ class Reconciler:
         self._timers.hasten(Report(), REPORT_SECONDS)
 
     def _connect_new(self, facts: Facts, created: Container) -> None:
-        """Attach a container that was just created before the rest of the pass, if nothing stands in the way.
+        """Attach a container that was just created, before the rest of the pass is done.
 
         Its start follows within two or three milliseconds, of which the rest of the pass takes a tenth.
         """

@@ -15,9 +15,10 @@ DRAIN_SECONDS = 10.0
 
 
 def finish_running_jobs(queue: Queue, jobs: WorkQueue, reconciler: Reconciler) -> None:
-    """Wait for running actions, which the next process would have to restore otherwise.
+    """Wait for running actions and firewall commands, at most `DRAIN_SECONDS`; drop all other messages.
 
-    And for firewall commands: a port that is to be closed would stay open. All other messages are dropped.
+    An action that is cut off has to be finished by the next process. A port that is to be closed stays open
+    if its command is cut off.
     """
     deadline = time.monotonic() + DRAIN_SECONDS
     while (left := deadline - time.monotonic()) > 0:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 SOLICITATIONS = 3
 """Router solicitations per link (RFC 4861 §10, MAX_RTR_SOLICITATIONS)."""
 SOLICITATION_SECONDS = 4.0
-"""Between two of them (RFC 4861 §10, RTR_SOLICITATION_INTERVAL)."""
+"""Interval between two solicitations (RFC 4861 §10, RTR_SOLICITATION_INTERVAL)."""
 
 
 class HostSysctls:

@@ -202,8 +202,8 @@ def _network_branch(row: Row, facts: Facts) -> str:
         network = facts.networks.find(reference)
     except RefusedError as error:
         if reference and not facts.networks.complete:
-            return f"network {labels.shown(reference)}, which is not among those that can be read"
-        return error.refusal.detail if reference else "no network named"
+            return f"network {labels.shown(reference)}: not found, but not all networks can be read"
+        return error.refusal.detail if reference else "the label names no network"
     return " ".join([f"network {labels.plain(network.name)}", *map(str, network.subnets)])
 
 
