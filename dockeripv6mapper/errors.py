@@ -23,7 +23,8 @@ class EngineUnavailableError(MapperError):
 class NoAnswerError(EngineUnavailableError):
     """The engine accepted a call, but its answer came too late or cannot be parsed.
 
-    The call may have had its effect. Other calls may still be answered, so the engine does not count as away.
+    The call may have had its effect. Other calls may still be answered, so the engine does not count as
+    unreachable.
     """
 
 

@@ -137,7 +137,7 @@ def _observe_host(kernel: Kernel) -> Host:
             return host
         return replace(host, openings=seen.openings, closed=seen.closed)
     except KernelRefusedError as error:
-        log.warning("%s; taking no port to be open", error)
+        log.warning("%s; assuming that no port is open", error)
         return host
 
 

@@ -1,6 +1,6 @@
 """The options of the program, which stand before a command: type, help text, and how a value is parsed.
 
-An alias for each option, so that `main.run` can be read. The defaults stand there.
+Each option has an alias here, which keeps `main.run` short. The defaults are in `main.run`.
 """
 
 from ipaddress import ip_address
@@ -111,7 +111,7 @@ StateDir = Annotated[
 Metrics = Annotated[
     str | None, typer.Option(metavar="ADDRESS:PORT", help="Serve metrics for Prometheus there.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 Version = Annotated[
     bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
 ]

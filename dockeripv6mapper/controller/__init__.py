@@ -5,16 +5,31 @@ queue             the bounded queue and its messages
 container_events  handlers of the engine's container events
 results           handlers of what lists, inspections, actions and commands bring
 reconcile         desired → plan → apply, for some containers or for all
+removal           whether a pass removes what no container needs, and what it spares
+endpoints         the engine's part of a plan: one action per container at a time
 host              the host's part of a plan: proxy entries
 sysctls           the host's part of a plan: sysctls, and router solicitations
 firewall          the firewall's part of a plan: our nft table, one command at a time
-workqueue         worker threads for engine calls and firewall commands; one action per container at a time
+workqueue         the jobs that wait or run
+jobs              the kinds of jobs and their results: engine calls, firewall commands
+workers           pools of threads that run the jobs
+shutdown          what the loop waits for before it ends
 attempts          actions that did nothing or were refused, and are not repeated yet
 timers            what is due later: resync, retries
 log_changes       logs each state once, when it begins, changes or ends
 unexpected        errors that are bugs, logged with their traceback
 observers         the interfaces of service manager and metrics, and the reports to both
 interfaces        what the controller uses of engine and kernel
+
+From a create event to the connect request, all on the event reader's thread:
+    engine.events.EventReader → loop.deliver → container_events.take → reconcile.evaluate_new
+    → mapping.desired.update → mapping.planner.plan_endpoint → workqueue.act → engine.endpoints.begin
+    → engine.journal.write (the note) → engine.client.send_connect → engine.http.post
+
+From a start event to the proxy entry, from the queue on by the loop's thread:
+    engine.events.EventReader → loop.deliver → queue.put … loop.turn → container_events.take
+    → reconcile.evaluate → mapping.desired.update → mapping.planner.plan → host.apply
+    → kernel.host.add_proxies → kernel.proxies.add → kernel.netlink.request
 
 Threads: the loop's handles messages and timers under the loop's lock, and so does the event reader's for the
 creation of a container. Workers make engine calls and run commands; of the state they read only the cache's

@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass, field
 
 from dockeripv6mapper.controller.attempts import Attempts
+from dockeripv6mapper.controller.jobs import InspectContainer
 from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.timers import Retry, Timers, Verify
-from dockeripv6mapper.controller.workqueue import InspectContainer, WorkQueue
+from dockeripv6mapper.controller.workqueue import WorkQueue
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.events import Change, ContainerChanged
 from dockeripv6mapper.model import AddressMapping, Container

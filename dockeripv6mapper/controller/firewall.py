@@ -11,8 +11,8 @@ from collections.abc import Container as Collection
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
+from dockeripv6mapper.controller.jobs import FirewallJob, ListFirewall, PutAcceptRules, WriteFirewall
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutAcceptRules, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError
 from dockeripv6mapper.mapping.planner import FirewallPlan
 from dockeripv6mapper.mapping.spared import Everything
@@ -42,7 +42,7 @@ class FirewallTable:
         self._doubtful = FirewallRules()
         """Rules of the last failed write: the table may hold them."""
         self._bounded = False
-        """Whether no more may be open than was listed or written. False while the table cannot be listed."""
+        """Whether the table opens at most what was listed or written. False while it cannot be listed."""
         self._running: FirewallJob | None = None
         self._write_again = False
         """Whether to write though the table holds what is wanted: its rules may have changed."""
@@ -180,8 +180,8 @@ class FirewallTable:
         lines = [
             *(f"would open {opening}" for opening in plan.opened),
             *(f"would close {opening}" for opening in plan.closed),
-            *(f"would close {address} to all that no label opens" for address in plan.shut),
-            *(f"would no longer close {address}" for address in plan.unshut),
+            *(f"would close all other ports of {address}" for address in plan.shut),
+            *(f"would no longer close the other ports of {address}" for address in plan.unshut),
         ]
         self._log_changes.dry_run("firewall", lines)
 
@@ -197,6 +197,6 @@ def _log_written(plan: FirewallPlan) -> None:
     for opening in plan.opened:
         log.info("opened %s", opening)
     for address in plan.shut:
-        log.info("closed %s to all that no label opens", address)
+        log.info("closed all other ports of %s", address)
     for address in plan.unshut:
-        log.info("no longer closing %s", address)
+        log.info("no longer closing the other ports of %s", address)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.interfaces import HostKernel
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.sysctls import HostSysctls
-from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.facts import Facts
@@ -25,7 +25,10 @@ OBSERVING = "observing the host"
 
 
 class HostState:
-    """The host as last observed, and the changes that were refused or wait."""
+    """The host as last observed, and the changes that were refused or wait.
+
+    `watch` sets the links, by index, whose changes are reported; None for all links (`kernel.watch.Watcher`).
+    """
 
     def __init__(
         self,
@@ -186,7 +189,10 @@ class HostState:
                 if named
                 else "no link has an IPv6 default route (--uplink names one)"
             )
-            log.warning("no uplink: %s; containers are mapped, and nothing answers for them", why)
+            log.warning(
+                "no uplink: %s; routers cannot reach containers, since no proxy entries are made",
+                why,
+            )
         for link in links:
             if link.neighbour_discovery:
                 log.info("uplink %s: proxying neighbour discovery", link.name)

@@ -1,6 +1,6 @@
 """Interfaces: what the controller asks of the engine and of the kernel, and nothing more.
 
-`engine` and `kernel` are the real ones. The controller's unit tests stand theirs here.
+`engine` and `kernel` implement them. The controller's unit tests use fakes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +15,7 @@ from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Ne
 
 
 class EngineLists(Protocol):
-    """Looking at the engine. All may raise `MapperError`, and may take long."""
+    """Reading from the engine. Each call may raise `MapperError`, and may take long."""
 
     def snapshot(self) -> Snapshot: ...
     def networks(self) -> Listed[Network]: ...
@@ -38,7 +38,7 @@ class EngineEndpoints(Protocol):
 
 
 class HostKernel(Protocol):
-    """Looking at the host's kernel, and changing it."""
+    """Reading and changing the host's kernel."""
 
     # Quick:
     def observe(self) -> Host: ...

@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterable
 from dockeripv6mapper.controller.unexpected import Kind, UnexpectedErrors
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError, NoAnswerError
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.image_labels import labels_of_the_image
+from dockeripv6mapper.mapping.needs import Needs
 from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.model import AddressMapping, Container, Decision, Network, Refusal, Undecided
+from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
 DOCTOR = "DockerIPV6Mapper.py doctor"
 """It examines the host's rules, and shows how to create the network instead."""
-AWAY = "the engine is away"
-"""The same text for all failures of a lost engine, whatever it was asked."""
+ENGINE_UNREACHABLE = "the engine is unreachable"
+"""One text for all failures of calls to an engine that is unreachable, so that it is logged once."""
 
 
 class LogChanges:
@@ -32,44 +36,19 @@ class LogChanges:
         self._dry_run: dict[str, frozenset[str]] = {}
         """What a dry run would do now, by container ID or part of the host."""
 
-    def decision(self, container: Container, decision: Decision) -> None:
-        """Log the decision on a container, if it changed."""
-        self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
-        if isinstance(decision, Undecided) or self._decisions.get(container.id) == decision:
-            return
-        before = self._decisions.get(container.id)
-        self._decisions[container.id] = decision
-        match decision:
-            case Refusal() if isinstance(before, Refusal) and before.detail == decision.detail:
-                pass
-            case Refusal() if not decision.reason.is_fault:
-                log.debug("container %s: %s [%s]", container.name, decision.detail, decision.reason.value)
-            case Refusal():
-                log.warning(
-                    "container %s is not mapped: %s [%s] (%s)",
-                    container.name,
-                    decision.detail,
-                    decision.reason.value,
-                    _labels_of(container.labels),
-                )
-            case AddressMapping() if isinstance(before, Refusal) and before.reason.is_fault:
-                log.info("container %s can be mapped now", container.name)
-
-    def ports_refused(self, container: Container, refusal: Refusal) -> None:
-        """Log once that no port of a container is opened."""
-        self.once(container.id, f"container {container.name}: no port is opened: {refusal.detail}")
-
-    def unreachable(self, network: Network, *, opens: bool) -> None:
-        """Warn once of a network that lets no packet from outside in. `opens`: a label opens ports there."""
-        if why := _closed_by(network, opens=opens):
-            name = labels.plain(network.name)
-            self.once(network.id, f"network {name}: nothing from outside gets in: {why} (see {DOCTOR})")
-
-    def ignored(self, container: Container, given: Iterable[str]) -> None:
-        """Log once of each label that it does not count, since the image has it."""
-        for label in given:
-            text = f"label {labels.shown(label)} is its image's own, and does not count"
-            self.once(container.id, f"container {container.name}: {text}", logging.INFO)
+    def container(
+        self, container: Container, decision: Decision, needs: Needs, facts: Facts, settings: Settings
+    ) -> None:
+        """Log what a pass decided on a container, where that changed."""
+        self._decision(container, decision)
+        self._ignored_labels(container, labels_of_the_image(container, facts, settings))
+        if needs.ports_refused is not None:
+            detail = needs.ports_refused.detail
+            self.once(container.id, f"container {container.name}: opening no port: {detail}")
+        if isinstance(decision, AddressMapping) and _is_mapped(container, decision):
+            network = facts.networks.get(decision.network_id)
+            if network is not None:
+                self._unreachable_network(network, opens=bool(needs.openings))
 
     def network(self, network: Network) -> None:
         """Log unknown and misspelt labels of a network once."""
@@ -100,14 +79,15 @@ class LogChanges:
             self._failures[what] = (count + 1, said)
             return count + 1
         gist = _gist(error)
-        known = said == gist or (gist == AWAY and self._is_away())
+        known = said == gist or (gist == ENGINE_UNREACHABLE and self._engine_is_unreachable())
         self._failures[what] = (count + 1, gist)
         if known:
             log.debug("%s (repeated: %d times)", error, count + 1)
-        elif isinstance(error, EngineUnavailableError):
-            log.warning("%s: keeping everything as it is and retrying", error)
         else:
-            log.warning("%s%s", error, f" (try: {error.hint})" if error.hint else "")
+            retrying = "; retrying, addresses and proxy entries stay"
+            unavailable = isinstance(error, EngineUnavailableError)
+            hint = f" (try: {error.hint})" if error.hint else ""
+            log.warning("%s%s%s", error, retrying if unavailable else "", hint)
         return count + 1
 
     def succeeded(self, what: object) -> None:
@@ -115,12 +95,12 @@ class LogChanges:
         _, said = self._failures.pop(what, (0, ""))
         if (kind := self._kinds.pop(what, None)) is not None:
             self._unexpected.end(kind)
-        if said and not (said == AWAY and self._is_away()):
+        if said and not (said == ENGINE_UNREACHABLE and self._engine_is_unreachable()):
             log.info("no longer failing: %s", said)
 
-    def engine_came_back(self) -> None:
-        """Log that the failures of a lost engine have ended."""
-        for what in [what for what, (_, said) in self._failures.items() if said == AWAY]:
+    def engine_reconnected(self) -> None:
+        """Log that the failures of an unreachable engine have ended."""
+        for what in [what for what, (_, said) in self._failures.items() if said == ENGINE_UNREACHABLE]:
             self.succeeded(what)
 
     def forget(self, subject: str, *whats: object) -> None:
@@ -132,16 +112,56 @@ class LogChanges:
             self._kinds.pop(what, None)
         self._remarks = {remark for remark in self._remarks if remark[0] != subject}
 
-    def _is_away(self) -> bool:
-        return any(said == AWAY for _, said in self._failures.values())
+    def _decision(self, container: Container, decision: Decision) -> None:
+        """Log the decision on a container, if it changed."""
+        self._remark(f"container {container.name}", container.id, container.labels, labels.CONTAINER_LABELS)
+        if isinstance(decision, Undecided) or self._decisions.get(container.id) == decision:
+            return
+        before = self._decisions.get(container.id)
+        self._decisions[container.id] = decision
+        match decision:
+            case Refusal() if isinstance(before, Refusal) and before.detail == decision.detail:
+                pass
+            case Refusal() if not decision.reason.is_fault:
+                log.debug("container %s: %s [%s]", container.name, decision.detail, decision.reason.value)
+            case Refusal():
+                log.warning(
+                    "container %s is not mapped: %s [%s] (%s)",
+                    container.name,
+                    decision.detail,
+                    decision.reason.value,
+                    _labels_of(container.labels),
+                )
+            case AddressMapping() if isinstance(before, Refusal) and before.reason.is_fault:
+                log.info("container %s can be mapped now", container.name)
+
+    def _unreachable_network(self, network: Network, *, opens: bool) -> None:
+        """Warn once of a network that is unreachable from outside. `opens`: a label opens ports there."""
+        if why := _closed_by(network, opens=opens):
+            name = labels.plain(network.name)
+            self.once(network.id, f"network {name} is unreachable from outside: {why} (see {DOCTOR})")
+
+    def _ignored_labels(self, container: Container, given: Iterable[str]) -> None:
+        """Log once of each label that it is ignored, since the image has it."""
+        for label in given:
+            text = f"ignoring label {labels.shown(label)}: it comes from the image (see --trust-image-labels)"
+            self.once(container.id, f"container {container.name}: {text}", logging.INFO)
+
+    def _engine_is_unreachable(self) -> bool:
+        return any(said == ENGINE_UNREACHABLE for _, said in self._failures.values())
 
     def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
         for sentence in labels.ineffective_labels(given, known):
             self.once(subject, f"{who}: {sentence}")
 
 
+def _is_mapped(container: Container, mapping: AddressMapping) -> bool:
+    """Whether a running container has its mapped address."""
+    return container.running and any(each.address == mapping.address for each in container.endpoints)
+
+
 def _closed_by(network: Network, *, opens: bool) -> str | None:
-    """What keeps packets from outside out of a network, by the engine's list; None: nothing that it shows."""
+    """Why a network is unreachable from outside, by the engine's list; None: the list shows no reason."""
     if network.internal:
         return "it is internal"
     if network.gateway_mode == NAT and not opens:
@@ -151,8 +171,8 @@ def _closed_by(network: Network, *, opens: bool) -> str | None:
 
 def _gist(error: MapperError) -> str:
     """The text by which two failures are the same."""
-    away = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
-    return AWAY if away else str(error) or repr(error)
+    unreachable = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
+    return ENGINE_UNREACHABLE if unreachable else str(error) or repr(error)
 
 
 def _labels_of(given: labels.Labels) -> str:

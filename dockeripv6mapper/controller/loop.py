@@ -8,18 +8,27 @@ and are called directly. All state is guarded by one lock, which is held while a
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from dockeripv6mapper import backoff
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.container_events import ContainerEvents
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
+from dockeripv6mapper.controller.jobs import (
+    Finished,
+    InspectContainer,
+    InspectImage,
+    Job,
+    ListImages,
+    ListNetworks,
+    TakeSnapshot,
+)
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter, Reports, ServiceManager
 from dockeripv6mapper.controller.queue import HostChanged, Message, Overflowed, Queue, ResyncNow, Stop
 from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.results import Results
+from dockeripv6mapper.controller.shutdown import finish_running_jobs
 from dockeripv6mapper.controller.timers import (
     Deadline,
     LookAtHost,
@@ -32,19 +41,8 @@ from dockeripv6mapper.controller.timers import (
     Timers,
     Verify,
 )
-from dockeripv6mapper.controller.workqueue import (
-    Command,
-    Employ,
-    Finished,
-    InspectContainer,
-    InspectImage,
-    Job,
-    ListImages,
-    ListNetworks,
-    TakeSnapshot,
-    Workers,
-    WorkQueue,
-)
+from dockeripv6mapper.controller.workers import Workers
+from dockeripv6mapper.controller.workqueue import Employ, WorkQueue
 from dockeripv6mapper.engine.cache import NETWORKS, Cache
 from dockeripv6mapper.engine.events import (
     Change,
@@ -69,8 +67,6 @@ FIRST_LIST_SECONDS = 30.0
 """How long readiness waits for the first list: as long as for any answer of the engine."""
 FIRST_PASS_SECONDS = 60.0
 """How long readiness waits for the first full pass. systemd allows 90 s."""
-DRAIN_SECONDS = 10.0
-"""How long a shutdown waits for running actions and firewall commands."""
 
 
 class Controller:
@@ -96,7 +92,7 @@ class Controller:
         self._service = service or ServiceManager()
         self._meter = meter or Meter()
         self._queue = Queue()
-        self._state = threading.Lock()
+        self._lock = threading.Lock()
         """Held while a message or a timer is handled: it guards all state below."""
         self._cache = Cache()
         self._jobs = WorkQueue(
@@ -158,7 +154,7 @@ class Controller:
 
     def _handle_now(self, message: Message) -> bool:
         """Handle a message on this thread and return True; False where another is being handled or waits."""
-        if not self._state.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             return False
         try:
             if len(self._queue) or self._stopping:
@@ -167,7 +163,7 @@ class Controller:
         except Exception as error:  # noqa: BLE001 - logged and repaired
             self._repair(error)
         finally:
-            self._state.release()
+            self._lock.release()
         return True
 
     def _repair(self, error: Exception) -> None:
@@ -184,18 +180,19 @@ class Controller:
             try:
                 self.turn()
             except Exception as error:  # noqa: BLE001 - logged and repaired
-                with self._state:
+                with self._lock:
                     self._repair(error)
         self._service.stopping()
-        self._drain()
+        self._stop_events()
+        finish_running_jobs(self._queue, self._jobs, self._reconciler)
         self._jobs.stop()
 
     def turn(self) -> None:
         """Wait for a message or a timer, and handle it."""
-        with self._state:
+        with self._lock:
             seconds = min(self._timers.next_in(), self._service.beat_seconds)
         self._queue.wait(seconds)
-        with self._state:
+        with self._lock:
             try:
                 if (message := self._queue.pop()) is not None:
                     self._handle(message)
@@ -203,28 +200,6 @@ class Controller:
                 self._handle_due_timers()
             if self._reconciler.listed and self._jobs.idle:
                 self._reports.first_pass_done()
-
-    def _drain(self) -> None:
-        """Wait for running actions, which the next process would have to restore otherwise.
-
-        And for firewall commands: a port that is to be closed would stay open.
-        """
-        self._stop_events()
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
-            busy = self._jobs.actions or self._jobs.commanding
-            match self._queue.take(left if busy else 0.0):
-                case Finished(job=job) as finished:
-                    self._jobs.done(job)
-                    if isinstance(job, Command):
-                        value = finished.result.value if finished.error is None else None
-                        self._reconciler.take_command(job, value, finished.error)
-                case None:
-                    break
-        for action in self._jobs.actions:
-            log.warning("stopping while the engine still works on container %s", action.container)
-        if self._jobs.commanding:
-            log.warning("stopping while a command of nft or iptables has not ended")
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -257,7 +232,7 @@ class Controller:
         # The relist comes first: a failure of the rest must not prevent it.
         self._timers.cancel_retries()
         self._relist()
-        self._log_changes.engine_came_back()
+        self._log_changes.engine_reconnected()
         self._log_changes.succeeded(STREAM)
         self._reports.engine_connected()
 
@@ -297,7 +272,7 @@ class Controller:
             case LookAtHost():
                 self._reconciler.host_changed()
             case RetryHost():
-                self._reconciler.without_engine()
+                self._reconciler.pass_without_list()
             case RetryImage(image):
                 self._jobs.ask(InspectImage(image))
             case Verify(container_id):

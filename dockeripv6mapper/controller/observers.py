@@ -60,8 +60,8 @@ class Meter:
 class Reports:
     """Reports readiness once, and the current state whenever it may have changed.
 
-    Ready means that the daemon waits for nothing but the engine. A service manager that waited for the engine
-    too would kill a daemon whose engine is away, and start it again and again.
+    Ready means that the daemon waits for nothing but the engine. Otherwise a service manager would kill and
+    restart the daemon again and again while the engine is unreachable.
     """
 
     def __init__(self, service: ServiceManager, meter: Meter, tally: "Callable[[], Tally]") -> None:
@@ -80,7 +80,7 @@ class Reports:
     def engine_lost(self, error: Exception) -> None:
         """The event stream has ended. Until the engine is back there is nothing to wait for."""
         self._connected = False
-        self._be_ready(f"the engine is away: {error}; its containers are mapped when it is back")
+        self._be_ready(f"the engine is unreachable: {error}; containers are mapped once it answers")
         self._meter.engine_connected(False)
         self.publish()
 
@@ -88,7 +88,7 @@ class Reports:
         """Report the current state."""
         tally = self._tally()
         self._meter.tallied(tally)
-        self._service.status(str(tally) if self._connected else f"the engine is away; {tally}")
+        self._service.status(str(tally) if self._connected else f"the engine is unreachable; {tally}")
 
     def first_pass_done(self) -> None:
         """A full pass has ended, and every action that followed from it."""

@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dockeripv6mapper.controller.workqueue import Finished, Job
+from dockeripv6mapper.controller.jobs import Finished, Job
 from dockeripv6mapper.engine.events import ContainerChanged, EventMessage, ImagesChanged, NetworksChanged
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ CAPACITY = 4096
 a kilobyte."""
 
 DROPPABLE = (ContainerChanged, NetworksChanged, ImagesChanged, HostChanged, ResyncNow)
-"""Messages that a relist replaces. There are only as many others as jobs, or few."""
+"""Messages that a relist replaces. The number of all others is limited by that of the jobs."""
 
 MS = 1000
 
@@ -99,7 +99,7 @@ class Queue:
             return None
         message = self._messages.popleft()
         if isinstance(message, Overflowed):
-            # Before the relist is asked for: what it does not show any more must not be dropped.
+            # Reset before the relist is requested: an event that comes after the list must be kept.
             self._overflowed = False
         return message
 

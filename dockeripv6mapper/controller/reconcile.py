@@ -5,20 +5,28 @@ containers in its scope and of all that compete with them for an address, makes 
 the firewall first, then sysctls and proxy entries, then the engine.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from dockeripv6mapper import backoff
-from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, SysctlChange
+from dockeripv6mapper.actions import Connect, SysctlChange
 from dockeripv6mapper.controller.attempts import Attempts
+from dockeripv6mapper.controller.endpoints import EndpointActions
 from dockeripv6mapper.controller.firewall import FirewallTable
 from dockeripv6mapper.controller.host import HostState
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, HostKernel
+from dockeripv6mapper.controller.jobs import (
+    CloseForwarding,
+    Command,
+    InspectContainer,
+    InspectImage,
+    ListImages,
+)
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter
+from dockeripv6mapper.controller.removal import Removal
 from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS
 from dockeripv6mapper.controller.timers import (
     LookAtHost,
@@ -29,25 +37,14 @@ from dockeripv6mapper.controller.timers import (
     Timers,
     Verify,
 )
-from dockeripv6mapper.controller.workqueue import (
-    CloseForwarding,
-    Command,
-    InspectContainer,
-    InspectImage,
-    ListImages,
-    WorkQueue,
-)
+from dockeripv6mapper.controller.workqueue import WorkQueue
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.image_labels import labels_of_the_image
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
-from dockeripv6mapper.mapping.spared import NOTHING, spared
 from dockeripv6mapper.mapping.state import Tally, tally
-from dockeripv6mapper.model import AddressMapping, Container, Decision, ImageWanted, MarkWanted, ProxyEntry
+from dockeripv6mapper.model import Container, Decision, ImageWanted, MarkWanted, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
-
-log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """Minimum interval between status updates."""
@@ -83,15 +80,11 @@ class Reconciler:
         self._host = HostState(kernel, settings, log_changes, watch=watch, ask=jobs.ask)
         self._host_failures = 0
         """How many retries in a row the kernel or the firewall refused."""
+        self._actions = EndpointActions(jobs, timers, attempts, log_changes, settings)
         self._firewall = FirewallTable(jobs.ask, settings, log_changes)
-        self._spared = NOTHING
-        """Addresses of which the last full pass knew too little: nothing of ours is removed there."""
-        self._spared_for: set[str] = set()
-        """IDs of the containers that were on hold in that pass, and still are."""
+        self._removal = Removal(self._desired)
         self._unapplied: AbstractSet[ProxyEntry] = frozenset()
         """Proxy entries that the actions of the last pass affect. They are in the scope of the next pass."""
-        self._waiting: set[str] = set()
-        """Containers whose action waits until the firewall has closed its address."""
         self.listed = False
         """Whether the engine has been listed. Before that, a container may exist that the cache lacks."""
         self.images_listed = False
@@ -103,8 +96,8 @@ class Reconciler:
         self._observe_host()
         self._pass({*listed, *self._desired.forgotten(self._facts())}, whole=True)
 
-    def without_engine(self) -> None:
-        """A full pass with the engine as last listed. It keeps the host right while the engine is away."""
+    def pass_without_list(self) -> None:
+        """A full pass with the engine as last listed: the host is kept right while no list succeeds."""
         self._observe_host()
         self._pass(self._cache.containers.keys(), whole=True)
 
@@ -128,7 +121,7 @@ class Reconciler:
         else:
             self._firewall.ended(job, value, error)
         facts = self._facts()
-        following = plan(self._desired, facts, self._settings, NO_CONTAINERS, spared=self._spared)
+        following = plan(self._desired, facts, self._settings, NO_CONTAINERS, spared=self._removal.spared)
         self._firewall.apply(following.firewall, observed=bool(facts.host.links), whole=False)
         if isinstance(job, CloseForwarding):
             self._apply_sysctls(following.sysctls, retry=error is None)
@@ -137,8 +130,7 @@ class Reconciler:
 
     def evaluate_waiting(self) -> None:
         """A pass over the containers that wait for the firewall."""
-        waiting, self._waiting = self._waiting, set()
-        self.evaluate(waiting)
+        self.evaluate(self._actions.take_waiting())
 
     # --- queries ------------------------------------------------------------------------------------------
 
@@ -201,40 +193,23 @@ class Reconciler:
         scope = replace(scope, entries=scope.entries | self._unapplied)
         self._unapplied = frozenset()
         self._attempts.reconsider(scope.by_others)
-        removing = self._update_spared(facts, scope, whole=whole)
+        removing = self._removal.update(facts, scope, whole=whole)
         unfinished = {each for each in scope.containers if self._endpoints.unfinished(each)}
         todo = plan(
             *(self._desired, facts, self._settings, scope),
             whole=removing,
             unfinished=unfinished,
-            spared=self._spared,
+            spared=self._removal.spared,
         )
         self._apply_to_host(facts, todo, scope, whole=removing)
-        self._apply_to_engine(todo.endpoints, scope.containers)
+        self._apply_to_engine(todo, scope.containers)
         for container_id in scope.containers:
             self._log_and_ask(facts, container_id)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
 
-    def _update_spared(self, facts: Facts, scope: Affected, *, whole: bool) -> bool:
-        """Update the spared addresses. Returns whether to remove everything of ours that no container needs.
-
-        True in a full pass, and again once none of the containers that were on hold in it still is.
-        """
-        on_hold = self._desired.on_hold
-        was_spared_for = self._spared_for
-        self._spared_for = on_hold.copy() if whole else self._spared_for & on_hold
-        if whole or (was_spared_for and not self._spared_for):
-            self._spared = spared(facts, on_hold)
-            return True
-        known = (facts.containers[each] for each in scope.containers - on_hold if each in facts.containers)
-        self._spared = self._spared.without(
-            endpoint.address for each in known for endpoint in each.endpoints if endpoint.address
-        )
-        return False
-
     def _connect_new(self, facts: Facts, created: Container) -> None:
-        """Attach a container that was just created before the rest of the pass, if nothing stands in the way.
+        """Attach a container that was just created, before the rest of the pass is done.
 
         Its start follows within two or three milliseconds, of which the rest of the pass takes a tenth.
         """
@@ -243,11 +218,11 @@ class Reconciler:
         unfinished = self._endpoints.unfinished(created.id)
         action = plan_endpoint(created, self._desired.decision(created.id), facts, unfinished=unfinished)
         if isinstance(action, Connect) and action.address not in self._firewall.exposed():
-            self._act(action)
+            self._jobs.act(action)
 
     def _apply_to_host(self, facts: Facts, todo: Plan, scope: Affected, *, whole: bool) -> None:
         """Carry out the firewall's and the host's part of a plan."""
-        spared_now = self._spared
+        spared_now = self._removal.spared
 
         def is_in_scope(entry: ProxyEntry) -> bool:
             return entry in scope.entries or (whole and entry.address not in spared_now)
@@ -256,6 +231,18 @@ class Reconciler:
         self._apply_sysctls(todo.sysctls, retry=False)
         self._host.apply(todo.proxies, is_in_scope, self._firewall.unclosed())
         self._retry_host_later()
+
+    def _apply_to_engine(self, todo: Plan, scope: AbstractSet[str]) -> None:
+        """Carry out the engine's part of a plan for the containers in `scope`."""
+        self._actions.apply(
+            todo.endpoints,
+            scope & self._cache.containers.keys(),
+            exposed=self._firewall.exposed(),
+            failing=self._host.failing or self._firewall.failing,
+        )
+        # The next decision on another container must consider the addresses that are in flight.
+        acting = (each.container_id for each in todo.endpoints if self._jobs.acting(each.container_id))
+        self._unapplied = self._desired.update(self._facts(), acting).entries
 
     def _apply_sysctls(self, planned: tuple[SysctlChange, ...], *, retry: bool) -> None:
         """Carry out the sysctls' part of a plan, once the host was observed.
@@ -290,18 +277,11 @@ class Reconciler:
             self._forget(container_id)
             return
         decision = self._desired.decision(container_id)
-        self._log_changes.decision(container, decision)
-        self._log_changes.ignored(container, labels_of_the_image(container, facts, self._settings))
         needs = self._desired.needs.of(container_id)
-        if needs.ports_refused is not None:
-            self._log_changes.ports_refused(container, needs.ports_refused)
-        if isinstance(decision, AddressMapping) and _is_mapped(container, decision):
-            network = facts.networks.get(decision.network_id)
-            if network is not None:
-                self._log_changes.unreachable(network, opens=bool(needs.openings))
+        self._log_changes.container(container, decision, needs, facts, self._settings)
         if isinstance(decision, ImageWanted):
             self._inspect_image(decision.image)
-        elif isinstance(decision, MarkWanted) and not self._is_busy(container_id):
+        elif isinstance(decision, MarkWanted) and not self._actions.is_busy(container_id):
             self._jobs.ask(InspectContainer(container_id))
 
     def _forget(self, container_id: str) -> None:
@@ -315,44 +295,3 @@ class Reconciler:
         first_list = self._jobs.asked(ListImages()) and not self.images_listed
         if not first_list and RetryImage(image) not in self._timers:
             self._jobs.ask(InspectImage(image))
-
-    def _is_busy(self, container_id: str) -> bool:
-        """Whether an action is being carried out on a container, or its retry waits."""
-        return self._jobs.acting(container_id) or Retry(container_id) in self._timers
-
-    def _apply_to_engine(self, actions: Iterable[EndpointAction], scope: Iterable[str]) -> None:
-        """Carry out the engine's part of a plan for the containers in `scope`."""
-        exposed = self._firewall.exposed()
-        planned = {action.container_id: action for action in actions}
-        for container_id in scope:
-            if container_id not in self._cache.containers or self._is_busy(container_id):
-                continue
-            if (action := planned.get(container_id)) is None:
-                self._log_changes.succeeded(container_id)
-                self._log_changes.dry_run(container_id, ())
-                self._attempts.lift([container_id])
-            elif isinstance(action, Connect | Reconnect) and action.address in exposed:
-                self._wait(action)
-            elif self._settings.dry_run:
-                self._log_changes.dry_run(container_id, [f"would {action}"])
-            elif action not in self._attempts:
-                self._act(action)
-        # The next decision on another container must consider the addresses that are in flight.
-        acting = (each for each in planned if self._jobs.acting(each))
-        self._unapplied = self._desired.update(self._facts(), acting).entries
-
-    def _act(self, action: EndpointAction) -> None:
-        log.debug("asking the engine: %s", action)
-        self._jobs.act(action)
-
-    def _wait(self, action: Connect | Reconnect) -> None:
-        """Let an action wait until the firewall has closed what may be open at its address."""
-        self._waiting.add(action.container_id)
-        if self._host.failing or self._firewall.failing:
-            what = f"what was open at {action.address} cannot be closed yet"
-            self._log_changes.once(action.container_id, f"container {action.container} waits: {what}")
-
-
-def _is_mapped(container: Container, mapping: AddressMapping) -> bool:
-    """Whether a running container has its mapped address."""
-    return container.running and any(each.address == mapping.address for each in container.endpoints)

@@ -11,11 +11,7 @@ from dockeripv6mapper import backoff
 from dockeripv6mapper.actions import Connect, EndpointAction, EndpointChange, Reconnect, Restore, Vacate
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.interfaces import EngineEndpoints
-from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.observers import Meter
-from dockeripv6mapper.controller.reconcile import Reconciler
-from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
-from dockeripv6mapper.controller.workqueue import (
+from dockeripv6mapper.controller.jobs import (
     Answer,
     Command,
     Finished,
@@ -26,8 +22,12 @@ from dockeripv6mapper.controller.workqueue import (
     ListNetworks,
     Question,
     TakeSnapshot,
-    WorkQueue,
 )
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.observers import Meter
+from dockeripv6mapper.controller.reconcile import Reconciler
+from dockeripv6mapper.controller.timers import Resync, Retry, RetryImage, Timers
+from dockeripv6mapper.controller.workqueue import WorkQueue
 from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Cache
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.listed import Listed
@@ -117,7 +117,7 @@ class Results:
             case TakeSnapshot() | ListNetworks() | ListImages():
                 # A resync repeats each of these. It lists images only while they are wanted.
                 self.timers.hasten(Resync(), backoff.delay(count))
-                self.reconciler.without_engine()
+                self.reconciler.pass_without_list()
 
     # --- into the cache -----------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class Results:
         for subject in self._unreadable.get(kind, frozenset()) - faults.keys():
             self.log_changes.succeeded(subject)
         for subject, text in faults.items():
-            self.log_changes.failed(subject, MapperError(f"{text}; it stays as it was last known"))
+            self.log_changes.failed(subject, MapperError(f"{text}; keeping its last known state"))
         self._unreadable[kind] = frozenset(faults)
 
 

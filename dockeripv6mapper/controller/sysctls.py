@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.controller.interfaces import HostKernel
-from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import CloseForwarding
+from dockeripv6mapper.controller.jobs import CloseForwarding
+from dockeripv6mapper.controller.log_changes import DOCTOR, LogChanges
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.wanted_sysctls import FORWARDING, routes_lost, sysctl_keys
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 SOLICITATIONS = 3
 """Router solicitations per link (RFC 4861 §10, MAX_RTR_SOLICITATIONS)."""
 SOLICITATION_SECONDS = 4.0
-"""Between two of them (RFC 4861 §10, RTR_SOLICITATION_INTERVAL)."""
+"""Interval between two solicitations (RFC 4861 §10, RTR_SOLICITATION_INTERVAL)."""
 
 
 class HostSysctls:
@@ -77,8 +77,8 @@ class HostSysctls:
         self.current = self._kernel.read_sysctls(self._keys)
         for name in routes_lost(replace(facts, sysctls=self.current)):
             text = (
-                f"no default route by {name}: forwarding was switched on while it had accept_ra=1. "
-                "It comes back with the next router advertisement, once accept_ra is 2"
+                f"{name} lost its default route: forwarding was switched on while its accept_ra was 1; "
+                "the route comes back with the next router advertisement, once accept_ra is 2"
             )
             self._log_changes.once("default route", text)
             if self._may_write:
@@ -132,7 +132,9 @@ class HostSysctls:
             return
         if result is Forwarded.ANYTHING:
             log.warning(
-                "switching forwarding on: nothing keeps this host from routing between its links (see doctor)"
+                "switching IPv6 forwarding on: no firewall drops forwarded packets, so this host routes "
+                "between all its links (see %s)",
+                DOCTOR,
             )
         self._policy_set = True
 

@@ -5,84 +5,35 @@ Questions are deduplicated: one that waits or runs is not asked again. At most o
 at a time.
 """
 
-import threading
-import time
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address
-from queue import SimpleQueue
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, EngineLists, HostKernel
+from dockeripv6mapper.controller.jobs import (
+    Answer,
+    CloseForwarding,
+    Command,
+    Finished,
+    InspectContainer,
+    InspectImage,
+    Job,
+    ListFirewall,
+    ListImages,
+    ListNetworks,
+    PutAcceptRules,
+    Question,
+    TakeSnapshot,
+    WriteFirewall,
+)
+from dockeripv6mapper.controller.workers import Workers
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.errors import GoneError
-from dockeripv6mapper.model import FirewallRules
 
-
-@dataclass(frozen=True, slots=True)
-class TakeSnapshot:
-    """List containers and networks. Result: a `Snapshot`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListNetworks:
-    """List the networks. Result: a `Listed[Network]`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListImages:
-    """List the images. Result: their labels, by ID and name.
-
-    After a subscription and when images change, not at every pass: engine 29 takes 0.5 s of CPU for it.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class InspectContainer:
-    """Inspect one container. Result: a `Container`, or None where it is gone."""
-
-    container_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class InspectImage:
-    """Inspect an image. Result: its labels, or None where it is gone."""
-
-    image: str
-
-
-@dataclass(frozen=True, slots=True)
-class ListFirewall:
-    """List our nft table. Result: its `FirewallRules`; None where it cannot be listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteFirewall:
-    """Replace our nft table's contents by `rules`."""
-
-    rules: FirewallRules
-
-
-@dataclass(frozen=True, slots=True)
-class PutAcceptRules:
-    """Add our accept rules where they are missing. Result: a list of the places."""
-
-    mark: int
-
-
-@dataclass(frozen=True, slots=True)
-class CloseForwarding:
-    """Set the policy that the engine sets when it switches forwarding on. Result: a `Forwarded`."""
-
-
-Question: TypeAlias = TakeSnapshot | ListNetworks | ListImages | InspectContainer | InspectImage
-FirewallJob: TypeAlias = ListFirewall | WriteFirewall | PutAcceptRules
-Command: TypeAlias = FirewallJob | CloseForwarding
-"""nft and iptables, which may wait ten seconds for a lock."""
-Job: TypeAlias = Question | Command | EndpointAction
-"""An action's result is the container afterwards, unless it was attached just as asked."""
+log = logging.getLogger(__name__)
 
 INSPECTION_THREADS = 8
 """An inspection that hangs occupies one thread until its timeout."""
@@ -93,69 +44,6 @@ ACTION_THREADS = 16
 While eight hang, the answers of new containers' connects must still be read."""
 COMMAND_THREADS = 1
 """Commands change the same rules, so they run one after the other, and never wait behind an engine call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The result of a job."""
-
-    asked: int
-    """The cache's epoch when the job began: an answer may be older than a later event."""
-    value: Any
-    changed: bool = False
-    """Whether an action changed anything."""
-
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Finished(Generic[T]):
-    """A job has ended, with a result or an error."""
-
-    job: T
-    result: Any = None
-    error: Exception | None = None
-    seconds: float = 0.0
-    """Run time, without the time in the queue."""
-
-
-class Workers(Generic[T]):
-    """A pool of `count` threads that run jobs in the order of their submission.
-
-    Not `concurrent.futures`: its threads are joined at exit, and one call that hangs in the engine would keep
-    the daemon from stopping.
-    """
-
-    def __init__(self, count: int, deliver: Callable[[Finished[T]], None]) -> None:
-        self._deliver = deliver
-        self._jobs: SimpleQueue[tuple[T, Callable[[], Any]] | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
-            for number in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, job: T, call: Callable[[], Any]) -> None:
-        """Have a thread make `call`, and deliver `Finished(job, …)` from that thread."""
-        self._jobs.put((job, call))
-
-    def stop(self) -> None:
-        """Let every thread end after its current job. Does not wait."""
-        for _ in self._threads:
-            self._jobs.put(None)
-
-    def _work(self) -> None:
-        while (task := self._jobs.get()) is not None:
-            job, call = task
-            began = time.monotonic()
-            try:
-                finished = Finished(job, call(), None, time.monotonic() - began)
-            except Exception as error:  # noqa: BLE001 - delivered, not swallowed: the loop logs it
-                finished = Finished(job, None, error, time.monotonic() - began)
-            self._deliver(finished)
-
 
 Deliver: TypeAlias = Callable[[Finished[Job]], None]
 Employ: TypeAlias = Callable[[int, Deliver], Workers[Job]]
@@ -204,6 +92,7 @@ class WorkQueue:
         A container's start follows its creation within milliseconds, and the connect must precede it. So the
         request of a connect is written here, and not by a worker, which would have to wake up first.
         """
+        log.debug("asking the engine: %s", action)
         self._acting[action.container_id] = action
         begun = self._endpoints.begin(action)
         self._actions.submit(action, lambda: self._act(action, begun))

@@ -196,7 +196,7 @@ class Endpoints:
             )
         else:
             log.info(
-                "moving %s on %s: its MAC address %s changes; the engine does not show if it was chosen",
+                "moving %s on %s: the MAC address %s changes; unknown whether the user chose it",
                 action.container,
                 action.network,
                 mac.address,

@@ -167,7 +167,7 @@ class EventReader:
             error: Exception = EngineUnavailableError("the engine ended the event stream")
         except Exception as caught:  # noqa: BLE001 - handed over, not swallowed: the reading has to go on
             error = caught
-        # What is open leads to an engine that went away, and would stay so until the collector comes by.
+        # Open connections lead to an engine that has ended. Close them now, and not at a garbage collection.
         self._end_stream()
         self._stream = None
         self._client.close()

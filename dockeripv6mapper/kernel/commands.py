@@ -32,7 +32,7 @@ def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subproce
             f"{doing}: not installed", hint="apt-get install nftables iptables"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise CommandTimeoutError(f"{doing}: no end after {TIMEOUT_SECONDS} s") from error
+        raise CommandTimeoutError(f"{doing}: timed out after {TIMEOUT_SECONDS} s") from error
     except OSError as error:
         raise KernelRefusedError(f"{doing}: {error}") from error
     if check and completed.returncode:

@@ -65,7 +65,7 @@ class Firewall:
         if table is not None:
             self._structure, self._rules = table
             if self._foreign:
-                self._warn_once(f"table {nft_ruleset.TABLE} is not as it was made: rebuilding it")
+                self._warn_once(f"table {nft_ruleset.TABLE} was changed by another program: rebuilding it")
         if not self._foreign:
             self._warned = ""
         return self._rules

@@ -55,7 +55,7 @@ def names(rows: Iterable["Row"]) -> Names:
     for folded, namesakes in sorted(by_folded_name.items()):
         if not is_host_name(folded):
             left_out.append(
-                f"{shown(namesakes[0][0])} is no host name: letters, digits and inner hyphens are"
+                f"{shown(namesakes[0][0])} is no host name: use letters, digits and, between them, hyphens"
             )
         elif len(namesakes) > 1:
             spellings = " and ".join(f"{name} ({address})" for name, address in sorted(namesakes))

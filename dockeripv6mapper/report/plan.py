@@ -53,7 +53,7 @@ def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
     for opening in firewall.closed:
         table.add_row("close", Text(str(opening)))
     for address in firewall.shut:
-        table.add_row("shut", Text(f"{address} to all that no label opens"))
+        table.add_row("shut", Text(f"all other ports of {address}"))
     for address in firewall.unshut:
         table.add_row("unshut", Text(str(address)))
     for change in plan.sysctls:

@@ -25,8 +25,8 @@ REMEDIES = {
     Reason.NETWORK_NOT_FOUND: "docker network create --ipv6 --subnet PREFIX::/80 NETWORK",
     Reason.NETWORK_AMBIGUOUS: "name the network by its ID",
     Reason.NETWORK_NOT_ALLOWED: "run the mapper with --allow-network NETWORK",
-    Reason.NETWORK_WITHOUT_IPV6: "make the network again with --ipv6 --subnet PREFIX::/80",
-    Reason.NETWORK_PREDEFINED: "make a network of your own, and name that",
+    Reason.NETWORK_WITHOUT_IPV6: "create the network again with --ipv6 --subnet PREFIX::/80",
+    Reason.NETWORK_PREDEFINED: "create a network of your own, and name it in the label",
     Reason.NOT_CONNECTABLE: "create the container again without --network host, none or container:…",
     Reason.SUFFIX_TOO_WIDE: "a shorter ipv6.mapper.suffix, or a larger subnet",
     Reason.SUBNET_ROUTER_ANYCAST: "another ipv6.mapper.suffix",
@@ -202,8 +202,8 @@ def _network_branch(row: Row, facts: Facts) -> str:
         network = facts.networks.find(reference)
     except RefusedError as error:
         if reference and not facts.networks.complete:
-            return f"network {labels.shown(reference)}, which is not among those that can be read"
-        return error.refusal.detail if reference else "no network named"
+            return f"network {labels.shown(reference)}: not found, but not all networks can be read"
+        return error.refusal.detail if reference else "the label names no network"
     return " ".join([f"network {labels.plain(network.name)}", *map(str, network.subnets)])
 
 

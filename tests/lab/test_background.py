@@ -82,7 +82,7 @@ def test_start_succeeds_while_the_engine_is_down(background: Background) -> None
     done = background.run("start")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
-        r"started; the engine is away: .+; its containers are mapped when it is back\n", done.stdout
+        r"started; the engine is unreachable: .+; containers are mapped once it answers\n", done.stdout
     )
     pid = background.pid
     background.host.engine.start()

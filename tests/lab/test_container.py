@@ -179,7 +179,7 @@ def test_documented_socket_proxy_allowlist_suffices(lab: Lab, host: Host) -> Non
         host.engine.docker("network", "disconnect", "he_ipv6", "mon_container")
         wait_until_mapped(host)
         host.engine.restart()
-        mapper.wait_for_log("keeping everything as it is")
+        mapper.wait_for_log("retrying, addresses and proxy entries stay")
         host.engine.docker("start", "mon_container")
         eventually(lambda: wait_until_mapped(host), within=15)
         assert proxy.refused == []

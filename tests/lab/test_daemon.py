@@ -69,7 +69,7 @@ def test_daemon_waits_for_an_engine_that_is_down(host: Host) -> None:
     host.engine.stop()
     with Mapper(host) as mapper:
         mapper.wait_for_log("repeated: 3 times")
-        assert mapper.log().count("keeping everything as it is and retrying") == 1
+        assert mapper.log().count("retrying, addresses and proxy entries stay") == 1
         host.engine.start()
         run_labelled(host, "mon_container")
         eventually(lambda: wait_until_mapped(host), within=15)
@@ -81,7 +81,7 @@ def test_sigterm_and_sigint_stop_the_daemon_with_exit_code_0(host: Host, number:
     with Mapper(host) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         host.engine.stop()
-        mapper.wait_for_log("keeping everything as it is")
+        mapper.wait_for_log("retrying, addresses and proxy entries stay")
         os.kill(mapper.pid, number)
         eventually(lambda: not mapper.running, within=5)
         assert mapper.exit_code == 0

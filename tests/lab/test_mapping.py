@@ -108,7 +108,7 @@ def test_engine_restart_keeps_the_mapping(
     assert reaches(client, address)
     eventually(lambda: plan_of(host) == EMPTY_PLAN, within=5)
     assert mapper.running
-    assert mapper.log().count("keeping everything as it is") == 1
+    assert mapper.log().count("retrying, addresses and proxy entries stay") == 1
 
 
 def test_daemon_restarted_after_a_kill_restores_all_mappings(

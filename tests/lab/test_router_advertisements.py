@@ -113,7 +113,7 @@ def test_forwarding_is_enabled_with_the_engines_forward_policy(lab: Lab, unroute
         else:
             # Engine 20.10 has no accept rules there: policy DROP would cut its containers off.
             assert policy == "-P FORWARD ACCEPT"
-            mapper.wait_for_log("WARNING.*routing between its links")
+            mapper.wait_for_log("WARNING.*routes between all its links")
 
 
 def test_crashing_nft_does_not_prevent_the_mapping(lab: Lab, unrouted: Host, tmp_path: Path) -> None:

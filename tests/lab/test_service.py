@@ -125,7 +125,7 @@ def test_service_survives_an_engine_restart(machine: Machine, host: Host) -> Non
     process = state(machine)["MainPID"]
     machine.run("systemctl", "stop", "docker.service")
     host.engine.stop()
-    eventually(lambda: state(machine)["StatusText"].startswith("the engine is away"))
+    eventually(lambda: state(machine)["StatusText"].startswith("the engine is unreachable"))
     host.engine.start()
     machine.grant_engine_access()
     run_labelled(host, "mon_container")
@@ -140,7 +140,7 @@ def test_service_starts_while_the_engine_is_down(machine: Machine, host: Host) -
     machine.run("systemctl", "start", UNIT)
     shown = state(machine)
     assert shown["ActiveState"] == "active"
-    assert shown["StatusText"].startswith("the engine is away; ")
+    assert shown["StatusText"].startswith("the engine is unreachable; ")
     assert shown["NRestarts"] == "0"
     host.engine.start()
     machine.grant_engine_access()

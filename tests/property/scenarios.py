@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Vacate
-from dockeripv6mapper.controller.workqueue import TakeSnapshot
+from dockeripv6mapper.controller.jobs import TakeSnapshot
 from dockeripv6mapper.mapping.resolution import address_of
 from dockeripv6mapper.settings import Scheme
 from tests.property.fake_containers import FakeContainer

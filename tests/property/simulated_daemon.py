@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from dockeripv6mapper.actions import EndpointAction, EndpointChange, Restore
+from dockeripv6mapper.controller.jobs import Finished, Job
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.queue import Message
 from dockeripv6mapper.controller.timers import Resync, Timers
-from dockeripv6mapper.controller.workqueue import Finished, Job, Workers
+from dockeripv6mapper.controller.workers import Workers
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import Subscribed
 from dockeripv6mapper.engine.journal import Journal

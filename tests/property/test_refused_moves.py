@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from dockeripv6mapper.actions import Reconnect
+from dockeripv6mapper.controller.jobs import InspectContainer, ListFirewall, ListImages, TakeSnapshot
 from dockeripv6mapper.controller.queue import Message, Overflowed, ResyncNow
-from dockeripv6mapper.controller.workqueue import InspectContainer, ListFirewall, ListImages, TakeSnapshot
 from dockeripv6mapper.engine.events import NetworksChanged, Subscribed
 from dockeripv6mapper.errors import EngineRefusedError
 from dockeripv6mapper.mapping.resolution import address_of

@@ -306,9 +306,9 @@ def test_the_return_of_the_engine_is_logged_once(caplog: pytest.LogCaptureFixtur
         eventually(lambda: logged(caplog, "connection refused"))
         world.inspection_errors = {}
         controller.post(Subscribed())
-        eventually(lambda: logged(caplog, "no longer failing: the engine is away"))
+        eventually(lambda: logged(caplog, "no longer failing: the engine is unreachable"))
     assert len(logged(caplog, "connection refused")) == 1
-    assert len(logged(caplog, "no longer failing: the engine is away")) == 1
+    assert len(logged(caplog, "no longer failing: the engine is unreachable")) == 1
 
 
 def test_a_list_requested_before_a_resubscription_is_discarded() -> None:

@@ -89,7 +89,7 @@ def test_the_successor_waits_while_closing_the_ports_of_its_address_fails(
         assert failed.wait(timeout=10)
         eventually(lambda: not world.entries)
         assert not world.actions
-        eventually(lambda: "container later waits: what was open at" in caplog.text)
+        eventually(lambda: "waiting to connect container later" in caplog.text)
         repaired.set()
         eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
 
@@ -245,7 +245,7 @@ def test_an_invalid_ports_label_causes_one_warning_and_opens_nothing(
         world.before_list = passes.set
         assert passes.wait(timeout=10)
     assert not world.firewall.openings
-    assert caplog.text.count("no port is opened: label ipv6.mapper.ports='80-79'") == 1
+    assert caplog.text.count("opening no port: label ipv6.mapper.ports='80-79'") == 1
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockeripv6mapper.controller.firewall import FirewallTable
+from dockeripv6mapper.controller.jobs import FirewallJob, ListFirewall, PutAcceptRules, WriteFirewall
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.controller.workqueue import FirewallJob, ListFirewall, PutAcceptRules, WriteFirewall
 from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.planner import plan_firewall
@@ -23,7 +23,7 @@ SERVING = container(
     network="he_ipv6", ports="80", running=True, endpoints=(endpoint(MON_CONTAINER, MON_CONTAINER),)
 )
 STOPPED = replace(SERVING, running=False, endpoints=())
-TIMED_OUT = CommandTimeoutError("running nft: no end after 10 s")
+TIMED_OUT = CommandTimeoutError("running nft: timed out after 10 s")
 OPEN = FirewallRules(DEFAULT_FWMARK, frozenset({WEB}))
 
 

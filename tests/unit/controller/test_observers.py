@@ -144,7 +144,7 @@ def test_an_unreachable_engine_appears_in_status_and_metrics() -> None:
         eventually(lambda: counter.tally.mappings == {(State.MAPPED, "he_ipv6"): 1})
         controller.post(StreamLost(EngineUnavailableError("away")))
         eventually(lambda: counter.connected == [True, False])
-        eventually(lambda: listener.notifications[-1].startswith("the engine is away; 1 mapped"))
+        eventually(lambda: listener.notifications[-1].startswith("the engine is unreachable; 1 mapped"))
 
 
 def test_a_race_is_won_if_the_connect_returns_before_the_start_event() -> None:
@@ -205,11 +205,13 @@ def test_ready_is_sent_once_when_the_engine_is_unreachable() -> None:
     with controller_before_subscription(world, listener) as controller:
         controller.post(StreamLost(gone))
         eventually(
-            lambda: any(text.startswith("the engine is away; 0 mapped") for text in listener.notifications)
+            lambda: any(
+                text.startswith("the engine is unreachable; 0 mapped") for text in listener.notifications
+            )
         )
         assert (
             listener.notifications[0]
-            == f"ready: the engine is away: {gone}; its containers are mapped when it is back"
+            == f"ready: the engine is unreachable: {gone}; containers are mapped once it answers"
         )
         controller.post(Subscribed())
         eventually(lambda: "1 mapped, 0 pending, 0 refused; 1 proxy entries" in listener.notifications)

@@ -1,7 +1,7 @@
 """The queue: bounded, and it drops nothing that a relist does not replace."""
 
+from dockeripv6mapper.controller.jobs import Finished, ListImages
 from dockeripv6mapper.controller.queue import Message, Overflowed, Queue, Stop
-from dockeripv6mapper.controller.workqueue import Finished, ListImages
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 
 EVENT = ContainerChanged("6ba2", Change.OTHER)

@@ -29,7 +29,7 @@ def warnings(there: World, caplog: pytest.LogCaptureFixture) -> list[str]:
     with running_controller(there, OFTEN):
         for _ in range(3):
             assert passes.acquire(timeout=10)
-    return [each.message for each in caplog.records if "nothing from outside gets in" in each.message]
+    return [each.message for each in caplog.records if "is unreachable from outside" in each.message]
 
 
 @pytest.mark.parametrize("network", [NAT, replace(HE_IPV6, internal=True)], ids=["nat", "internal"])

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.actions import SysctlChange
+from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS, SOLICITATIONS, HostSysctls
-from dockeripv6mapper.controller.workqueue import CloseForwarding
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.wanted_sysctls import plan_sysctls, sysctls_for
@@ -88,7 +88,7 @@ def test_switching_forwarding_on_without_any_filter_causes_a_warning(
     harness = SysctlHarness(world)
     harness.observe(builders.host(), ROUTED)
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
-    assert "routing between its links" in record.message
+    assert "routes between all its links" in record.message
     assert "doctor" in record.message
 
 
@@ -117,8 +117,8 @@ def test_router_solicitations_are_sent_for_a_default_route_lost_to_forwarding(
         harness.observe(WITHOUT_ROUTE)
     assert world.solicited == [UPLINK.name] * SOLICITATIONS
     assert not harness.sysctls.soliciting
-    (line,) = [each.message for each in caplog.records if "no default route by eth0" in each.message]
-    assert "accept_ra=1" in line
+    (line,) = [each.message for each in caplog.records if "eth0 lost its default route" in each.message]
+    assert "accept_ra was 1" in line
     assert "next router advertisement" in line
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.controller.workqueue import Finished, Workers
+from dockeripv6mapper.controller.jobs import Finished
+from dockeripv6mapper.controller.workers import Workers
 
 Finish = Callable[[Callable[[], Any]], Finished[str]]
 

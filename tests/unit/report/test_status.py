@@ -143,8 +143,8 @@ def test_a_network_named_by_name_and_by_id_is_one_branch() -> None:
 
 
 def test_a_container_that_names_no_network_is_in_the_tree() -> None:
-    """It has another label, which is invalid; it is below the branch `no network named`."""
-    assert "no network named" in tree_lines(facts(container(proxy="perhaps")))
+    """It has another label, which is invalid; it is below the branch `the label names no network`."""
+    assert "the label names no network" in tree_lines(facts(container(proxy="perhaps")))
 
 
 def test_a_tree_without_containers_says_so() -> None:
