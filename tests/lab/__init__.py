@@ -24,6 +24,7 @@ Building blocks:
     namespaces           network namespaces, veth links, sysctls
     sandbox              PID and mount namespace of an engine; ends with everything inside
     prerequisites        tools that the machine needs; root file systems and packages, made once and cached
+    engine_root          which engine `--engine-root` names
     runs                 which process owns which lab; removal of what a killed run left
 
 The topology:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tests.lab.engine_root import modern_engine
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.prerequisites import MODERN, SERVICE, ensure_root, ensure_wheelhouse, missing
@@ -94,6 +95,10 @@ def prepare() -> None:
     for root in (MODERN, SERVICE):
         ensure_root(root, console.print)
     ensure_wheelhouse(console.print)
+    try:
+        console.print(f"the modern engine is {modern_engine().release}")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _hosts_up() -> list[Host]:

@@ -9,10 +9,11 @@ from enum import Enum
 from pathlib import Path
 
 from tests.lab.commands import DEFAULT_TIMEOUT, run
+from tests.lab.engine_root import EngineRoot, modern_engine
 from tests.lab.namespaces import Namespace
 from tests.lab.prerequisites import MODERN
 from tests.lab.processes import only_child
-from tests.lab.sandbox import ENVIRONMENT, SHARED, Sandbox
+from tests.lab.sandbox import ENVIRONMENT, PROGRAMS, SHARED, Sandbox
 from tests.lab.waiting import eventually
 
 IMAGE = "busybox:lab"
@@ -31,20 +32,20 @@ class EngineError(Exception):
 
 
 class Flavour(Enum):
-    """An engine version: the one of the machine's distribution, or a current one."""
+    """An engine: that of the machine's distribution, or a current one."""
 
     DISTRO = "distro"
     MODERN = "modern"
 
     @property
-    def release(self) -> str:
-        """The engine version, as major.minor."""
-        return {Flavour.DISTRO: "20.10", Flavour.MODERN: "28.5"}[self]
+    def files(self) -> EngineRoot:
+        """Its files."""
+        return modern_engine() if self is Flavour.MODERN else EngineRoot(Path("/"))
 
     @property
-    def root(self) -> Path:
-        """Root file system of the engine."""
-        return MODERN.path if self is Flavour.MODERN else Path("/")
+    def release(self) -> str:
+        """The engine's version, as major.minor."""
+        return self.files.release if self is Flavour.MODERN else "20.10"
 
 
 class Engine:
@@ -73,7 +74,7 @@ class Engine:
         self.ip6tables = ip6tables
         self.legacy = False
         self.flags = flags
-        self._sandbox = Sandbox(namespace, flavour.root, workdir)
+        self._sandbox = Sandbox(namespace, flavour.files.root, workdir, flavour.files.programs)
         self._parent: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
@@ -177,7 +178,7 @@ class Engine:
         self._configure(live_restore=False)
         client = self.workdir / "bin/docker"
         if not client.is_symlink():
-            client.symlink_to(self.flavour.root / "usr/bin/docker")
+            client.symlink_to(self.flavour.files.client)
         plugins = MODERN.path / "usr/libexec/docker/cli-plugins"
         (self.workdir / "client/config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(plugins)]}))
 
@@ -192,7 +193,8 @@ class Engine:
     def _command(self) -> tuple[str, ...]:
         # Engines since 27 filter IPv6 by default; before, `--ip6tables` needs `--experimental`.
         filtering = self.ip6tables and self.flavour is Flavour.DISTRO
-        path = ("env", f"PATH={SHARED}/legacy:{ENVIRONMENT['PATH']}") if self.legacy else ()
+        first = (str(SHARED / "legacy"),) if self.legacy else ()
+        path = ("env", f"PATH={':'.join((*first, str(PROGRAMS), ENVIRONMENT['PATH']))}")
         run_files = ("--exec-root=/run/docker", "--pidfile=/run/docker.pid")
         shared = (f"--host=unix://{SHARED}/docker.sock", f"--data-root={SHARED}/data", "--group=root")
         # Not systemd's cgroups: the lab itself must be able to remove them.

@@ -17,13 +17,15 @@ from tests.lab.processes import only_child
 
 SHARED = Path("/run/lab")
 """Path inside the sandbox of the directory that it shares with the machine."""
+PROGRAMS = Path("/run/engine")
+"""Path inside the sandbox of an engine's programs that are not in its root."""
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 """The whole environment of a program in a sandbox: no proxy, Docker context or daemon option of the user."""
 
 SETUP = """
 set -eu
-root=$1 shared=$2
+root=$1 shared=$2 programs=$3
 mount -t tmpfs -o mode=755 lab /run
 mkdir /run/root /run/upper /run/work
 # Changes of the root file system are lost with the sandbox.
@@ -31,7 +33,8 @@ mount -t overlay -o "lowerdir=$root,upperdir=/run/upper,workdir=/run/work" lab /
 for each in proc sys dev; do mount --rbind /$each /run/root/$each; done
 mount -t tmpfs -o mode=755 lab /run/root/run
 mount -t tmpfs -o mode=1777 lab /run/root/tmp
-mkdir /run/root/run/lab /run/root/run/old
+mkdir /run/root/run/lab /run/root/run/old /run/root/run/engine
+[ -z "$programs" ] || mount --bind "$programs" /run/root/run/engine
 # The path that containers mount to reach the engine's socket.
 ln -s lab/docker.sock /run/root/run/docker.sock
 mount --bind "$shared" /run/root/run/lab
@@ -52,6 +55,8 @@ class Sandbox:
     namespace: Namespace
     root: Path
     shared: Path
+    programs: Path | None = None
+    """A directory of the machine that is mounted at `PROGRAMS`."""
     _process: subprocess.Popen[str] | None = field(default=None, init=False)
 
     @property
@@ -73,6 +78,7 @@ class Sandbox:
                 "--mount-proc",
             ),
             *("bash", "-c", SETUP, "sandbox", str(self.root), str(self.shared)),
+            str(self.programs or ""),
         )
         self._process = process = subprocess.Popen(
             argv,
