@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.kernel import firewall, ip6tables, sysctls
-from dockeripv6mapper.kernel.ndp import Announcer
+from dockeripv6mapper.kernel.ndp.announcements import Announcer
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.topology import TopologyObserver
 from dockeripv6mapper.model import FirewallRules, Forwarded, Host, Link, ProxyEntry
@@ -56,7 +56,8 @@ class Kernel:
 
     def solicit_router(self, link: str) -> None:
         """Send a Router Solicitation on a link. Raises `KernelRefusedError`."""
-        self._announcer.solicit_router(link, self._links)
+        if (found := self._links.get(link)) is not None:
+            self._announcer.solicit_router(found)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         """Add the proxy entries that do not exist."""
@@ -68,7 +69,9 @@ class Kernel:
 
     def announce(self, entries: Iterable[ProxyEntry]) -> None:
         """Announce proxy entries on their uplinks. Raises `KernelRefusedError`."""
-        self._announcer.announce(entries, self._links)
+        for entry in entries:
+            if (link := self._links.get(entry.uplink)) is not None:
+                self._announcer.advertise(entry.address, link, override=False)
 
     def observe_firewall(self) -> FirewallRules | None:
         """The contents of our table; None: it cannot be listed. Raises `KernelRefusedError`."""
