@@ -153,7 +153,7 @@ def test_new_proxy_entry_is_announced_without_the_override_flag(host: Host, mapp
         captured, _ = tcpdump.communicate(timeout=10)
     lab.client.ping(host.address)
     mac = lab.router.neighbours()[host.address].mac
-    assert f"tgt is {address}, Flags [router]" in captured
+    assert f"tgt is {address}, Flags [none]" in captured
     assert "hlim 255" in captured
     assert f"link-address option (2), length 8 (1): {mac}" in captured
 
