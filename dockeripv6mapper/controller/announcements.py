@@ -14,6 +14,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import TypeAlias
 
 from dockeripv6mapper.controller.interfaces import HostKernel
@@ -63,9 +64,12 @@ class _Pending:
     left: Schedule
     due: float
     """When the first step of `left` is due, by the timers' clock."""
-    probed: bool = False
-    """Whether a probe was sent."""
     claimed_at: float | None = None
+
+    @property
+    def step(self) -> Step:
+        """The next step."""
+        return self.left[0][1]
 
 
 class Announcements:
@@ -108,27 +112,39 @@ class Announcements:
 
     def send_due(self) -> None:
         """Take the steps that are due."""
-        now, steps = self._timers.now, 0
-        failure: MapperError | None = None
-        while self._queue and self._queue[0][0] <= now and steps < MAX_STEPS:
-            due, entry = heapq.heappop(self._queue)
-            pending = self._pending.get(entry)
-            if pending is None or pending.due != due:
+        now = self._timers.now
+        failures: list[MapperError] = []
+        due = list(islice(self._take_due(now), MAX_STEPS))
+        if any(pending.step is Step.CLAIM for _, pending in due):
+            self._take_answers(failures)
+        for entry, pending in due:
+            if self._pending.get(entry) is not pending:
+                # A conflict has just ended it.
                 continue
-            steps += 1
             try:
-                self._take(entry, pending)
+                self._send(entry, pending)
             except MapperError as error:
-                failure = failure or error
+                failures.append(error)
+                if pending.claimed_at is None:
+                    # No other node could be asked, so the address is not claimed.
+                    del self._pending[entry]
             self._plan_next(entry, pending)
-        if failure is not None:
-            self._log_changes.failed(ANNOUNCING, failure)
-        elif steps:
+        if failures:
+            self._log_changes.failed(ANNOUNCING, failures[0])
+        elif due:
             self._log_changes.succeeded(ANNOUNCING)
-        if self._pending:
+        if self._queue:
             self._timers.set(Announce(), max(SPACING_SECONDS, self._queue[0][0] - now))
         else:
             self._kernel.ignore_answers()
+
+    def _take_due(self, now: float) -> Iterator[tuple[ProxyEntry, _Pending]]:
+        """Remove from the queue, and yield, the entries with a step that is due."""
+        while self._queue and self._queue[0][0] <= now:
+            due, entry = heapq.heappop(self._queue)
+            pending = self._pending.get(entry)
+            if pending is not None and pending.due == due:
+                yield entry, pending
 
     def _begin(self, entry: ProxyEntry, schedule: Schedule) -> None:
         now = self._timers.now
@@ -144,7 +160,7 @@ class Announcements:
         self._timers.hasten(Announce(), due - now)
 
     def _plan_next(self, entry: ProxyEntry, pending: _Pending) -> None:
-        """Queue the next step, unless a conflict has ended the announcement."""
+        """Queue the next step, unless the announcement has ended."""
         if self._pending.get(entry) is not pending:
             return
         pending.left = pending.left[1:]
@@ -155,34 +171,23 @@ class Announcements:
         pending.due = self._timers.now + pending.left[0][0]
         heapq.heappush(self._queue, (pending.due, entry))
 
-    def _take(self, entry: ProxyEntry, pending: _Pending) -> None:
+    def _send(self, entry: ProxyEntry, pending: _Pending) -> None:
         """Send the messages of an entry's next step. Raises `MapperError`."""
         link = self._host.links.get(entry.uplink)
         if link is None:
-            self._pending.pop(entry)
-            return
-        match pending.left[0][1]:
-            case Step.ADVERTISE:
-                self._kernel.advertise(entry.address, link, override=False)
-                self._probe(entry, link, pending)
-            case Step.PROBE:
-                self._probe(entry, link, pending)
-            case Step.CLAIM:
-                self._claim(entry, link, pending)
-
-    def _probe(self, entry: ProxyEntry, link: Link, pending: _Pending) -> None:
-        self._kernel.probe(entry.address, link)
-        pending.probed = True
-
-    def _claim(self, entry: ProxyEntry, link: Link, pending: _Pending) -> None:
-        """Claim an address, unless another node has answered, or none could be asked."""
-        self._take_answers()
-        if entry not in self._pending:
-            return
-        if not pending.probed:
             del self._pending[entry]
             return
-        pending.claimed_at = self._timers.now
+        match pending.step:
+            case Step.ADVERTISE:
+                self._kernel.advertise(entry.address, link, override=False)
+                self._kernel.probe(entry.address, link)
+            case Step.PROBE:
+                self._kernel.probe(entry.address, link)
+            case Step.CLAIM:
+                pending.claimed_at = self._timers.now
+                self._claim(entry, link)
+
+    def _claim(self, entry: ProxyEntry, link: Link) -> None:
         for router, uplink in sorted(self._host.default_routers):
             if uplink == entry.uplink:
                 self._kernel.solicit(entry.address, link, router)
@@ -190,13 +195,20 @@ class Announcements:
         if self._conflicts.pop(entry, None) is not None:
             log.info("%s: no other node has this address any more", entry)
 
-    def _take_answers(self) -> None:
+    def _take_answers(self, failures: list[MapperError]) -> None:
         """Receive what other nodes have answered, and end the announcements of those addresses.
+
+        Where the answers cannot be received, all announcements end, and the error is added to `failures`.
 
         An answer with a MAC address of this host is no other node's: the kernel answers for a proxied
         address on a second uplink, or a switch brings a message back.
         """
-        answers = list(self._kernel.answers())
+        try:
+            answers = list(self._kernel.answers())
+        except MapperError as error:
+            self._pending.clear()
+            failures.append(error)
+            return
         if not answers:
             return
         own = {link.mac for link in self._host.links.values()}

@@ -14,7 +14,7 @@ from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.router import BRIDGE
 from tests.lab.topology import Lab
-from tests.lab.uplinks import changed_mac
+from tests.lab.uplinks import SECOND, changed_mac, second_uplink
 from tests.lab.waiting import eventually
 
 FORMER_MAC, NEW_MAC = "02:00:00:00:00:99", "02:00:00:00:00:98"
@@ -158,3 +158,27 @@ def test_an_address_of_another_node_is_not_taken_over(lab: Lab, host: Host, mapp
         mapper.wait_for_log(f"{address} on {UPLINK}: no other node has this address any more")
         eventually(lambda: lab.router.neighbours()[address].mac == NEW_MAC)
         assert reaches(lab.client, wait_until_mapped(host))
+
+
+@ONE_ENGINE
+def test_the_hosts_own_answers_are_no_conflict(lab: Lab, host: Host) -> None:
+    """The kernel answers by the second of two uplinks to one segment; a reflecting switch returns probes."""
+    port = f"port{lab.hosts.index(host) + 1}"
+    reflect = ("bridge", "link", "set", "dev", port, "hairpin")
+    lab.router.namespace.run(*reflect, "on")
+    try:
+        with (
+            second_uplink(lab, host),
+            captured(lab.router, host.workdir) as capture,
+            Mapper(host, "--uplink", UPLINK, "--uplink", SECOND) as mapper,
+        ):
+            run_labelled(host, "mon_container")
+            address, macs = wait_until_mapped(host), {mac_of(host), mac_of(host, SECOND)}
+            eventually(lambda: {each.mac for each in capture.claims(address)} == macs)
+            answers = [
+                each for each in capture.announcements(address) if each.advertised and not each.is_claim
+            ]
+            assert len(answers) > 2, "nothing answered the probes, so the test shows nothing"
+            assert "is also the address" not in mapper.log()
+    finally:
+        lab.router.namespace.run(*reflect, "off")

@@ -36,17 +36,20 @@ from dockeripv6mapper.kernel.ndp.messages import (
 )
 from dockeripv6mapper.kernel.ndp.sockets import (
     PERMISSION_HINT,
+    Received,
     open_packet_socket,
     open_socket,
     receive,
-    receive_types,
     send,
     send_unspecified,
 )
 from dockeripv6mapper.model import Link
 
+ANSWER_TYPES = (NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT)
+ANNOUNCING = "announcing addresses"
+"""The beginning of an error's text. Which address it was does not matter: the cause is the link's."""
 MAX_RECEIVED = 512
-"""Messages handled at a time. The receive queue holds fewer (`net.core.rmem_default`)."""
+"""Messages of a link that are handled at a time. A receive queue of the default length holds fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,11 @@ class Announcer:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
+        """Sends messages from any address but `::`."""
         self._packets: socket.socket | None = None
-        self._listening = False
+        """Sends the probes, which come from `::`."""
+        self._listeners: dict[int, socket.socket] = {}
+        """Receive the answers, one on each link, by its index: containers cannot fill an uplink's queue."""
         self._nonce = os.urandom(NONCE_BYTES)
         """By it a probe of ours is known that a switch or another uplink brings back (RFC 7527 §4.2)."""
 
@@ -80,71 +86,79 @@ class Announcer:
         From the address itself: some providers drop what comes from a link-local address.
         """
         message = Advertisement(address, link.mac, override=override)
-        self._send("announcing", address, link, partial(self._from, address, message, ALL_NODES))
+        self._send(ANNOUNCING, link, partial(self._from, address, message, ALL_NODES))
 
     def probe(self, address: IPv6Address, link: Link) -> None:
         """Ask whether another node has the address; from now on, receive answers."""
         message = Solicitation(address, nonce=self._nonce)
 
         def send_probe(link: Link) -> None:
-            self._listen()
+            if link.index not in self._listeners:
+                self._listeners[link.index] = open_socket(ANSWER_TYPES, link.name)
             if self._packets is None:
                 self._packets = open_packet_socket()
             send_unspecified(self._packets, message, solicited_node(address), index=link.index)
 
-        self._send("probing for", address, link, send_probe)
+        self._send(ANNOUNCING, link, send_probe)
 
     def solicit(self, address: IPv6Address, link: Link, router: IPv6Address) -> None:
         """Solicit a router from the address, so that the router learns the address's MAC address."""
         message = Solicitation(router, link.mac)
-        self._send("announcing", address, link, partial(self._from, address, message, solicited_node(router)))
+        self._send(ANNOUNCING, link, partial(self._from, address, message, solicited_node(router)))
 
     def solicit_router(self, link: Link) -> None:
         """Send a Router Solicitation. The kernel uses the link's link-local address as the source."""
         message = RouterSolicitation(link.mac)
-        self._send("soliciting", "routers", link, partial(self._from, None, message, ALL_ROUTERS))
+        self._send("soliciting routers", link, partial(self._from, None, message, ALL_ROUTERS))
 
     def answers(self) -> list[Answer]:
         """The answers received since the last call. Raises `KernelRefusedError`."""
-        if self._socket is None:
-            return []
         answers = []
         try:
-            for received in receive(self._socket, MAX_RECEIVED):
-                match received.message:
-                    case Advertisement(target, bytes(mac)):
-                        answers.append(Answer(target, received.index, mac))
-                    case Solicitation(target, nonce=nonce):
-                        if received.source.is_unspecified and nonce != self._nonce:
-                            answers.append(Answer(target, received.index, None))
+            for listener in self._listeners.values():
+                answers += [
+                    answer
+                    for received in receive(listener, MAX_RECEIVED)
+                    if (answer := self._answer(received)) is not None
+                ]
         except OSError as error:
             raise KernelRefusedError(f"receiving answers to probes: {error.strerror}") from error
         return answers
 
+    def _answer(self, received: Received) -> Answer | None:
+        """The answer in a message; None if it is none, as an advertisement that does not say a MAC address.
+
+        Such an advertisement is to be discarded by a receiver that does not know the MAC (RFC 4861 §7.2.5).
+        """
+        match received.message:
+            case Advertisement(target, bytes(mac)):
+                return Answer(target, received.index, mac)
+            case Solicitation(target, nonce=nonce):
+                if received.source.is_unspecified and nonce != self._nonce:
+                    return Answer(target, received.index, None)
+        return None
+
     def ignore_answers(self) -> None:
         """Receive no answers until the next probe."""
-        if self._socket is not None and self._listening:
-            receive_types(self._socket, ())
-            self._listening = False
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
 
     def close(self) -> None:
         """Close the sockets that were opened."""
+        self.ignore_answers()
         for each in (self._socket, self._packets):
             if each is not None:
                 each.close()
 
-    def _send(
-        self, doing: str, subject: IPv6Address | str, link: Link, send_on: Callable[[Link], None]
-    ) -> None:
+    def _send(self, doing: str, link: Link, send_on: Callable[[Link], None]) -> None:
         if len(link.mac) != MAC_BYTES:
             return
         try:
             send_on(link)
         except OSError as error:
             hint = PERMISSION_HINT if isinstance(error, PermissionError) else None
-            raise KernelRefusedError(
-                f"{doing} {subject} on {link.name}: {error.strerror}", hint=hint
-            ) from error
+            raise KernelRefusedError(f"{doing} on {link.name}: {error.strerror}", hint=hint) from error
 
     def _from(
         self,
@@ -154,11 +168,6 @@ class Announcer:
         link: Link,
     ) -> None:
         send(self._open(), message, destination, index=link.index, source=source)
-
-    def _listen(self) -> None:
-        if not self._listening:
-            receive_types(self._open(), (NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT))
-            self._listening = True
 
     def _open(self) -> socket.socket:
         if self._socket is None:

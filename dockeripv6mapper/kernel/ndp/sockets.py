@@ -43,13 +43,19 @@ class Received:
     """The index of the interface that it arrived on."""
 
 
-def open_socket(types: Iterable[int] = ()) -> socket.socket:
-    """A non-blocking raw socket that receives these ICMPv6 types. Raises `OSError`. Close it."""
+def open_socket(types: Iterable[int] = (), link: str | None = None) -> socket.socket:
+    """A non-blocking raw socket that receives these ICMPv6 types, from one link or from all.
+
+    Raises `OSError`. Close it.
+    """
     opened = socket.socket(
         socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMPV6
     )
     try:
+        # Before it receives anything else.
         receive_types(opened, types)
+        if link is not None:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
         for option, value in {
             socket.IPV6_UNICAST_HOPS: HOP_LIMIT,
             socket.IPV6_MULTICAST_HOPS: HOP_LIMIT,
