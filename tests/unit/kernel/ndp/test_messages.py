@@ -115,17 +115,19 @@ def test_any_damaged_message_is_parsed_or_discarded(
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(1, 4)), max_size=6))
 def test_unknown_options_are_skipped(options: list[tuple[int, int]]) -> None:
     """RFC 4861 §4.6; of a repeated option the first counts."""
-    others = b"".join(bytes((kind, units)).ljust(units * 8, b"\xff") for kind, units in options if kind > 14)
-    assert (
-        parse_valid(pack(Advertisement(MON_CONTAINER)) + others + pack(ADVERTISEMENT)[24:]) == ADVERTISEMENT
-    )
+    unknown = b"".join(bytes((kind, units)).ljust(units * 8, b"\xff") for kind, units in options if kind > 14)
+    data = pack(Advertisement(MON_CONTAINER)) + unknown + pack(ADVERTISEMENT)[24:]
+    assert parse_valid(data + bytes.fromhex("0201ffffffffffff")) == ADVERTISEMENT
 
 
 @pytest.mark.parametrize(
     ("data", "source", "destination"),
     [
         pytest.param(pack(ADVERTISEMENT)[:23], ROUTER, ALL_NODES, id="shorter than its header"),
-        pytest.param(pack(ADVERTISEMENT)[:-1], ROUTER, ALL_NODES, id="option longer than the message"),
+        pytest.param(pack(ADVERTISEMENT)[:-1], ROUTER, ALL_NODES, id="option cut off"),
+        pytest.param(
+            pack(ADVERTISEMENT) + b"\x63\2".ljust(8), ROUTER, ALL_NODES, id="option longer than the message"
+        ),
         pytest.param(pack(ADVERTISEMENT) + b"\1\0".ljust(8), ROUTER, ALL_NODES, id="option of length zero"),
         pytest.param(pack(ADVERTISEMENT) + b"\1", ROUTER, ALL_NODES, id="bytes after the options"),
         pytest.param(b"\x88\1" + pack(ADVERTISEMENT)[2:], ROUTER, ALL_NODES, id="code not zero"),
