@@ -93,6 +93,11 @@ class Link:
     """False on point-to-point and NOARP links, and on the loopback: no neighbour is solicited there."""
     mac: bytes = b""
     """Its link-layer address, six bytes on Ethernet; empty where there is none."""
+    carrier_ups: int = 0
+    """How many times it has got a carrier, by the kernel's count."""
+    peer_notifications: int = 0
+    """How many times the kernel has asked to announce its addresses, as after a live migration (event
+    `NETDEV_NOTIFY_PEERS`), since this process observes it."""
     loopback: bool = False
     master: int | None = None
     """The index of the bridge or bond that it is a port of, if of any."""

@@ -8,6 +8,7 @@ reconcile         desired → plan → apply, for some containers or for all
 removal           whether a pass removes what no container needs, and what it spares
 endpoints         the engine's part of a plan: one action per container at a time
 host              the host's part of a plan: proxy entries
+announcements     when a proxy entry is announced to routers, and what stops it
 sysctls           the host's part of a plan: sysctls, and router solicitations
 firewall          the firewall's part of a plan: our nft table, one command at a time
 workqueue         the jobs that wait or run

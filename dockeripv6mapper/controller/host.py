@@ -6,21 +6,22 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+from dockeripv6mapper.controller.announcements import Announcements
 from dockeripv6mapper.controller.interfaces import HostKernel
 from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.sysctls import HostSysctls
+from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import ProxyPlan
 from dockeripv6mapper.mapping.uplinks import all_uplinks
-from dockeripv6mapper.model import FirewallRules, Host, Link, ProxyEntry
+from dockeripv6mapper.model import FirewallRules, Host, ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
 
 log = logging.getLogger(__name__)
 
-ANNOUNCING = "announcing"
 OBSERVING = "observing the host"
 
 
@@ -35,6 +36,7 @@ class HostState:
         kernel: HostKernel,
         settings: Settings,
         log_changes: LogChanges,
+        timers: Timers,
         *,
         watch: Callable[[frozenset[int] | None], None],
         ask: Callable[[CloseForwarding], None],
@@ -46,7 +48,8 @@ class HostState:
         self._last = Host()
         self._present: dict[ProxyEntry, bool] = {}
         """All proxy entries on the host, with our changes, and whether each is ours."""
-        self._uplinks: tuple[Link, ...] | None = None
+        self._uplinks: dict[str, bool] | None = None
+        """The uplinks that were logged, and whether each has Neighbour Discovery."""
         self._failed: set[ProxyEntry] = set()
         """Entries that could not be added or removed."""
         self._withheld: set[ProxyEntry] = set()
@@ -56,6 +59,7 @@ class HostState:
         self.observed = True
         """Whether the last observation succeeded; True before the first."""
         self.sysctls = HostSysctls(kernel, settings, log_changes, ask)
+        self.announcements = Announcements(kernel, timers, log_changes)
 
     def with_table(self, rules: FirewallRules) -> Host:
         """The host as last observed, with our changes since then. `rules`: the contents of our nft table."""
@@ -83,6 +87,9 @@ class HostState:
         self.observed = True
         self._log_changes.succeeded(OBSERVING)
         self._present = dict(self._last.entries)
+        if not self._settings.dry_run:
+            ours = {entry for entry, is_ours in self._present.items() if is_ours}
+            self.announcements.observed(self._last, ours)
         facts = replace(facts, host=self._last)
         self.sysctls.read(facts)
         self._log_missing_uplinks(facts)
@@ -130,6 +137,7 @@ class HostState:
 
     def _remove(self, entries: Iterable[ProxyEntry]) -> None:
         outcome = self._kernel.remove_proxies(entries)
+        self.announcements.removed(outcome.done)
         for entry in outcome.done:
             self._present.pop(entry, None)
             self._succeeded(entry)
@@ -138,7 +146,7 @@ class HostState:
 
     def _add(self, entries: Iterable[ProxyEntry]) -> None:
         outcome = self._kernel.add_proxies(entries)
-        self._announce(outcome.done)
+        self.announcements.added(outcome.done)
         self._present.update(dict.fromkeys(outcome.done, True) | dict.fromkeys(outcome.foreign, False))
         for entry in outcome.done:
             self._succeeded(entry)
@@ -147,15 +155,6 @@ class HostState:
             self._succeeded(entry)
             log.debug("%s is proxied by another program's entry already", entry)
         self._note_failures(outcome.failed)
-
-    def _announce(self, entries: Iterable[ProxyEntry]) -> None:
-        """Announce new entries on the link: a waiting router need not ask again. Failures are harmless."""
-        try:
-            self._kernel.announce(entries)
-        except MapperError as error:
-            self._log_changes.failed(ANNOUNCING, error)
-        else:
-            self._log_changes.succeeded(ANNOUNCING)
 
     def _note_failures(self, failed: Mapping[ProxyEntry, MapperError]) -> None:
         for entry, error in failed.items():
@@ -177,16 +176,17 @@ class HostState:
     def log_uplinks(self, facts: Facts) -> None:
         """Log the uplinks where they have changed."""
         links = all_uplinks(facts, self._settings)
-        if links == self._uplinks:
+        named = {link.name: link.neighbour_discovery for link in links}
+        if named == self._uplinks:
             return
-        self._uplinks = links
+        self._uplinks = named
         if self._settings.proxy is ProxyMode.OFF:
             return
         if not links and not self.sysctls.awaits_route:
-            named = " ".join(self._settings.uplinks)
+            wanted = " ".join(self._settings.uplinks)
             why = (
-                f"there is no link {named}"
-                if named
+                f"there is no link {wanted}"
+                if wanted
                 else "no link has an IPv6 default route (--uplink names one)"
             )
             log.warning(

@@ -30,6 +30,7 @@ from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.results import Results
 from dockeripv6mapper.controller.shutdown import finish_running_jobs
 from dockeripv6mapper.controller.timers import (
+    Announce,
     Deadline,
     LookAtHost,
     Report,
@@ -263,14 +264,14 @@ class Controller:
                 self._resync()
             case Report():
                 self._reports.publish()
-            case Deadline(listed=True):
-                self._reports.first_pass_late(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
-            case Deadline() if not self._reconciler.listed:
-                self._reports.first_pass_late(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
+            case Deadline(listed):
+                self._report_lateness(listed=listed)
             case Retry(container_id):
                 self._jobs.ask(InspectContainer(container_id))
             case LookAtHost():
                 self._reconciler.host_changed()
+            case Announce():
+                self._reconciler.announce()
             case RetryHost():
                 self._reconciler.pass_without_list()
             case RetryImage(image):
@@ -278,6 +279,12 @@ class Controller:
             case Verify(container_id):
                 self._cache.may_run(container_id)
                 self._jobs.ask(InspectContainer(container_id))
+
+    def _report_lateness(self, *, listed: bool) -> None:
+        if listed:
+            self._reports.first_pass_late(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
+        elif not self._reconciler.listed:
+            self._reports.first_pass_late(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
 
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)

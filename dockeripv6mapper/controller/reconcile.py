@@ -77,7 +77,7 @@ class Reconciler:
         self._meter = meter
         self._settings = settings
         self._desired = Desired(settings)
-        self._host = HostState(kernel, settings, log_changes, watch=watch, ask=jobs.ask)
+        self._host = HostState(kernel, settings, log_changes, timers, watch=watch, ask=jobs.ask)
         self._host_failures = 0
         """How many retries in a row the kernel or the firewall refused."""
         self._actions = EndpointActions(jobs, timers, attempts, log_changes, settings)
@@ -131,6 +131,10 @@ class Reconciler:
     def evaluate_waiting(self) -> None:
         """A pass over the containers that wait for the firewall."""
         self.evaluate(self._actions.take_waiting())
+
+    def announce(self) -> None:
+        """Send the announcements that are due."""
+        self._host.announcements.send_due()
 
     # --- queries ------------------------------------------------------------------------------------------
 

@@ -54,7 +54,12 @@ class LookAtHost:
     """Observe the host, since it changed or a router was solicited."""
 
 
-Timer = Resync | LookAtHost | Retry | RetryHost | RetryImage | Verify | Deadline | Report
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Send the announcements that are due."""
+
+
+Timer = Resync | LookAtHost | Announce | Retry | RetryHost | RetryImage | Verify | Deadline | Report
 
 
 class Timers:

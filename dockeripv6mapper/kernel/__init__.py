@@ -6,7 +6,7 @@ topology       links, addresses and routes, cached
 watch          a thread that reports changes of uplinks at once
 notifications  which netlink notifications are such a change
 proxies        NDP proxy entries: read, add, remove; which are ours
-ndp            Neighbour Discovery messages that the mapper sends
+ndp/           Neighbour Discovery: messages, sockets, announcements
 sysctls        /proc/sys/net/ipv6
 firewall       our nftables table, the policy of FORWARD, other programs' nftables chains
 nft_ruleset    our nftables table as text

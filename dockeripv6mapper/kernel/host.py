@@ -4,11 +4,12 @@ Keeps the links that were read last: a proxy entry names a link, and netlink req
 """
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.kernel import firewall, ip6tables, sysctls
-from dockeripv6mapper.kernel.ndp import Announcer
+from dockeripv6mapper.kernel.ndp.announcements import Announcer, Answer
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.topology import TopologyObserver
 from dockeripv6mapper.model import FirewallRules, Forwarded, Host, Link, ProxyEntry
@@ -56,7 +57,8 @@ class Kernel:
 
     def solicit_router(self, link: str) -> None:
         """Send a Router Solicitation on a link. Raises `KernelRefusedError`."""
-        self._announcer.solicit_router(link, self._links)
+        if (found := self._links.get(link)) is not None:
+            self._announcer.solicit_router(found)
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         """Add the proxy entries that do not exist."""
@@ -66,9 +68,25 @@ class Kernel:
         """Remove proxy entries of ours."""
         return self._proxies.remove(entries, self._links)
 
-    def announce(self, entries: Iterable[ProxyEntry]) -> None:
-        """Announce proxy entries on their uplinks. Raises `KernelRefusedError`."""
-        self._announcer.announce(entries, self._links)
+    def advertise(self, address: IPv6Address, link: Link, *, override: bool) -> None:
+        """Advertise to all nodes that an address is at the link's MAC. Raises `KernelRefusedError`."""
+        self._announcer.advertise(address, link, override=override)
+
+    def probe(self, address: IPv6Address, link: Link) -> None:
+        """Ask whether another node has an address, and receive answers. Raises `KernelRefusedError`."""
+        self._announcer.probe(address, link)
+
+    def solicit(self, address: IPv6Address, link: Link, router: IPv6Address) -> None:
+        """Solicit a router from an address, so that it learns the link's MAC. Raises `KernelRefusedError`."""
+        self._announcer.solicit(address, link, router)
+
+    def answers(self) -> Iterable[Answer]:
+        """The answers to probes since the last call. Raises `KernelRefusedError`."""
+        return self._announcer.answers()
+
+    def ignore_answers(self) -> None:
+        """Receive no answers until the next probe."""
+        self._announcer.ignore_answers()
 
     def observe_firewall(self) -> FirewallRules | None:
         """The contents of our table; None: it cannot be listed. Raises `KernelRefusedError`."""

@@ -5,6 +5,7 @@ the kernel notifies of each renewal. Such a message differs from the one before 
 """
 
 import struct
+import sys
 from collections.abc import Container, Iterable
 
 from dockeripv6mapper.kernel.netlink import ATTRIBUTE, NLM_F_REPLACE, Message, attributes
@@ -14,6 +15,12 @@ RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTM_NEWNETCONF = 80
 """Message types of `linux/rtnetlink.h`."""
+
+IFLA_EVENT = 44
+IFLA_EVENT_NOTIFY_PEERS = 4
+"""Attribute of a link's notification, and its value after `NETDEV_NOTIFY_PEERS` (`linux/if_link.h`)."""
+LINK_HEADER_BYTES = 16
+"""Size of `struct ifinfomsg`."""
 
 IFA_ADDRESS, IFA_CACHEINFO = 1, 6
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_CACHEINFO, RTA_TABLE, RTA_EXPIRES = 1, 4, 5, 6, 12, 15, 23
@@ -57,6 +64,20 @@ def concerns_uplink(kind: int, body: bytes, uplinks: Container[int] | None) -> b
     except struct.error:
         return False
     return False
+
+
+def notifies_peers(message: Message) -> int | None:
+    """The index of the link whose addresses the kernel asks to announce; None: it does not ask.
+
+    The kernel does so after a failover of a bond and after a virtual machine was moved to another host.
+    """
+    if message.kind != RTM_NEWLINK or len(message.body) < LINK_HEADER_BYTES:
+        return None
+    event = dict(attributes(message.body, LINK_HEADER_BYTES)).get(IFLA_EVENT, b"")
+    if event != IFLA_EVENT_NOTIFY_PEERS.to_bytes(4, sys.byteorder):
+        return None
+    index: int = INDEX_AT_4.unpack_from(message.body)[0]
+    return index
 
 
 Key = tuple[int, bytes, tuple[bytes | None, ...]]

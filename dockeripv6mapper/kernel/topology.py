@@ -5,6 +5,7 @@ pyroute2 some 85 ms on a host with 200 links, each with a link-local address and
 containers on two networks.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import ENOBUFS
@@ -26,7 +27,7 @@ from dockeripv6mapper.kernel.netlink import (
     open_rtnetlink,
     translated_errors,
 )
-from dockeripv6mapper.kernel.notifications import RenewalFilter
+from dockeripv6mapper.kernel.notifications import RenewalFilter, notifies_peers
 from dockeripv6mapper.model import Link
 
 NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
@@ -65,6 +66,8 @@ class TopologyObserver:
         self._rtnetlink = open_rtnetlink()
         self._renewals = RenewalFilter()
         self._cached: Topology | None = None
+        self._peer_notifications: Counter[int] = Counter()
+        """How many were received, by a link's index."""
         self._looks = 0
         """Looks since the last reading."""
 
@@ -75,7 +78,7 @@ class TopologyObserver:
             self._receive_notifications()
         self._looks += 1
         if self._cached is None or self._looks >= REREAD_INTERVAL:
-            self._cached = observe_topology(self._rtnetlink)
+            self._cached = observe_topology(self._rtnetlink, self._peer_notifications)
             self._looks = 0
         return self._cached
 
@@ -84,7 +87,11 @@ class TopologyObserver:
         while True:
             try:
                 datagram = self._notifications.recv(RECEIVE_BYTES, MSG_DONTWAIT)
-                if self._renewals.any_change(messages(datagram)):
+                received = list(messages(datagram))
+                self._peer_notifications.update(
+                    index for each in received if (index := notifies_peers(each)) is not None
+                )
+                if self._renewals.any_change(received):
                     self._cached = None
             except BlockingIOError:
                 return
@@ -102,10 +109,13 @@ class TopologyObserver:
         self._rtnetlink.close()
 
 
-def observe_topology(rtnetlink: IPRoute) -> Topology:
-    """Read links, IPv6 addresses and IPv6 routes, not cached. Raises `KernelRefusedError`."""
+def observe_topology(rtnetlink: IPRoute, peer_notifications: Mapping[int, int] | None = None) -> Topology:
+    """Read links, IPv6 addresses and IPv6 routes, not cached. Raises `KernelRefusedError`.
+
+    `peer_notifications`: their number by a link's index.
+    """
     with translated_errors("reading links, addresses and routes"):
-        links = [_link(message) for message in rtnetlink.get_links()]
+        links = [_link(message, peer_notifications or {}) for message in rtnetlink.get_links()]
         addresses = [IPv6Address(each.get("address")) for each in rtnetlink.get_addr(family=AF_INET6)]
         routes = [each for each in rtnetlink.get_routes(family=AF_INET6) if each["type"] == RTN_UNICAST]
     names = {link.index: link.name for link in links}
@@ -126,13 +136,15 @@ def observe_topology(rtnetlink: IPRoute) -> Topology:
     )
 
 
-def _link(message: PyrouteMessage) -> Link:
+def _link(message: PyrouteMessage, peer_notifications: Mapping[int, int]) -> Link:
     flags = message["flags"]
     return Link(
         name=message.get("ifname"),
         index=message["index"],
         neighbour_discovery=not flags & NO_NEIGHBOUR_DISCOVERY,
         mac=bytes.fromhex((message.get("address") or "").replace(":", "")),
+        carrier_ups=message.get("carrier_up_count") or 0,
+        peer_notifications=peer_notifications.get(message["index"], 0),
         loopback=bool(flags & IFF_LOOPBACK),
         master=message.get("master"),
     )

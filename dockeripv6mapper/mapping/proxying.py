@@ -12,8 +12,9 @@ Pure. An address of a container has no proxy entry where one of these holds, in 
 7. No link is an uplink for the network: no link has a default route, or the link that `--uplink` or the
    network's label names does not exist (see `uplinks`).
 8. The uplink has no Neighbour Discovery, as a tunnel: its other end sends no solicitations.
-9. The image was removed, so it is not known whether the proxy label is the image's own. Entries of ours stay,
-   and none is added.
+9. The uplink is the network's own bridge: the containers answer there themselves.
+10. The image was removed, so it is not known whether the proxy label is the image's own. Entries of ours
+    stay, and none is added.
 
 Three more reasons are outside this module. While an action on the container runs, or nothing can be decided
 on it, its entries stay as they are (`Desired.on_hold`). Another program's entry serves as well, and ours is
@@ -32,6 +33,7 @@ from dockeripv6mapper.model import (
     Container,
     Decision,
     Host,
+    Link,
     Network,
     ProxyEntry,
     RefusedError,
@@ -57,10 +59,14 @@ def proxy_entries(
         if not _may_be_proxied(address, facts.host):
             continue
         uplinks = network_uplinks(network, facts, settings)
-        entries.update(ProxyEntry(address, link.name) for link in uplinks if link.neighbour_discovery)
+        entries.update(ProxyEntry(address, link.name) for link in uplinks if _is_needed_on(link, network))
     if mode is None:
         return frozenset(entry for entry in entries if facts.host.entries.get(entry))
     return frozenset(entries)
+
+
+def _is_needed_on(link: Link, network: Network) -> bool:
+    return link.neighbour_discovery and link.name != network.bridge
 
 
 def needs_proxy(network: Network) -> bool:

@@ -1,4 +1,4 @@
-"""Early connect: the connect request at the create event; proxy entry and announcement at the start."""
+"""Early connect: the connect request at the create event, the proxy entry at the start."""
 
 import os
 import re
@@ -25,9 +25,7 @@ from tests.lab.containers import (
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
-from tests.lab.router import BRIDGE
 from tests.lab.socket_proxy import SocketProxy
-from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 SAME_SUFFIX = ("--label", "ipv6.mapper.suffix=3d:7a:30")
@@ -138,24 +136,6 @@ def test_container_with_a_taken_address_can_be_started(host: Host, mapper: Mappe
     assert addresses_inside(host, "holder") == {address}
     mapper.wait_for_log(r"mon_container is not mapped.*\[address-held\]")
     assert not host.proxy_entries(MAPPER_PROTOCOL)
-
-
-def test_new_proxy_entry_is_announced_without_the_override_flag(host: Host, mapper: Mapper, lab: Lab) -> None:
-    """Unsolicited advertisement to ff02::1, hop limit 255, with the uplink's link-layer address."""
-    mapper.wait_for_log("proxying neighbour discovery")
-    capture_filter = "icmp6 and ip6[40] == 136 and ip6 dst ff02::1"
-    with lab.router.namespace.popen("tcpdump", "-lnvvi", BRIDGE, "-c", "1", capture_filter) as tcpdump:
-        stderr = tcpdump.stderr
-        assert stderr is not None
-        eventually(lambda: "listening on" in stderr.readline())
-        run_labelled(host, "mon_container")
-        address = wait_until_mapped(host)
-        captured, _ = tcpdump.communicate(timeout=10)
-    lab.client.ping(host.address)
-    mac = lab.router.neighbours()[host.address].mac
-    assert f"tgt is {address}, Flags [router]" in captured
-    assert "hlim 255" in captured
-    assert f"link-address option (2), length 8 (1): {mac}" in captured
 
 
 def test_missing_cap_net_raw_prevents_only_the_announcement(host: Host) -> None:

@@ -12,6 +12,7 @@ from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.controller.host import HostState
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.queue import ResyncNow
+from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.events import Change, NetworksChanged
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel.proxies import Outcome
@@ -136,7 +137,7 @@ class RefusingKernel(World):
 
 def host_state(world: World) -> HostState:
     """Return the `HostState` of a world."""
-    return HostState(world, Settings(), LogChanges(), watch=lambda _: None, ask=lambda _: None)
+    return HostState(world, Settings(), LogChanges(), Timers(), watch=lambda _: None, ask=lambda _: None)
 
 
 def test_a_refused_entry_of_an_undecided_container_still_counts_as_failing() -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -557,14 +557,13 @@ def test_only_entries_that_we_added_are_announced() -> None:
     other = container("nginx", network="he_ipv6", running=True)
     world = world_with(RUNNING, other)
     world.entries = {ProxyEntry(NGINX, "eth0"): False}
-    announced: list[ProxyEntry] = []
-    world.on_announce = announced.extend
     with running_controller(world, Settings(resync=0.05)):
         eventually(lambda: len(world.actions) == 2 and ENTRY in world.entries)
         passes = threading.Event()
         world.before_list = passes.set
         assert passes.wait(timeout=10)
-    assert announced == [ENTRY]
+    assert world.sent.count(f"advertise {ENTRY}") == 1
+    assert not [each for each in world.sent if str(NGINX) in each]
 
 
 def test_a_failed_announcement_causes_one_warning_and_the_entries_are_added(
@@ -574,10 +573,11 @@ def test_a_failed_announcement_causes_one_warning_and_the_entries_are_added(
     other = container("nginx", network="he_ipv6", running=True)
     world = world_with(RUNNING, other)
 
-    def refuse(_: Iterable[ProxyEntry]) -> None:
+    def refuse(_: str) -> None:
         raise KernelRefusedError("announcing: Operation not permitted")
 
-    world.on_announce = refuse
+    world.on_send = refuse
     with running_controller(world):
         eventually(lambda: len(world.entries) == 2)
+        eventually(lambda: "announcing: Operation not permitted" in caplog.text)
     assert caplog.text.count("announcing: Operation not permitted") == 1

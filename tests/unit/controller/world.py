@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
 
 from dockeripv6mapper.actions import EndpointAction, EndpointChange, Release, SysctlChange, Vacate
 from dockeripv6mapper.controller.loop import Controller
@@ -18,8 +19,9 @@ from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import GoneError, NoAnswerError
+from dockeripv6mapper.kernel.ndp.announcements import Answer
 from dockeripv6mapper.kernel.proxies import Outcome
-from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Network, ProxyEntry
+from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Link, Network, ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 
@@ -80,8 +82,14 @@ class World:
     """Called before each read of the firewall table. May raise or block."""
     on_close_forwarding: Callable[[], object] = lambda: None
     """Called before the FORWARD policy is set. May raise or block."""
-    on_announce: Callable[[Iterable[ProxyEntry]], None] = lambda _: None
-    """Called at each announcement. May raise."""
+    sent: list[str] = field(default_factory=list)
+    """The messages of Neighbour Discovery that were sent."""
+    on_send: Callable[[str], None] = lambda _: None
+    """Called before each of them. May raise."""
+    received: list[Answer] = field(default_factory=list)
+    """The answers of other nodes that wait to be received."""
+    listening: bool = False
+    """Whether answers are received."""
     removed_entries: list[ProxyEntry] = field(default_factory=list)
     on_prune: Callable[[Collection[str]], object] = lambda _: None
     """Called once in each full pass, on the controller's thread. May raise or block."""
@@ -179,8 +187,26 @@ class World:
         self.entries.update(dict.fromkeys(added, True))
         return Outcome(done=added, foreign=[entry for entry in wanted if entry not in added])
 
-    def announce(self, entries: Iterable[ProxyEntry]) -> None:
-        self.on_announce(entries)
+    def advertise(self, address: IPv6Address, link: Link, *, override: bool) -> None:
+        self._send(f"advertise {address} on {link.name}{' with override' * override}")
+
+    def probe(self, address: IPv6Address, link: Link) -> None:
+        self._send(f"probe {address} on {link.name}")
+        self.listening = True
+
+    def solicit(self, address: IPv6Address, link: Link, router: IPv6Address) -> None:
+        self._send(f"solicit {router} from {address} on {link.name}")
+
+    def answers(self) -> Iterable[Answer]:
+        answers, self.received = self.received, []
+        return answers
+
+    def ignore_answers(self) -> None:
+        self.listening = False
+
+    def _send(self, message: str) -> None:
+        self.on_send(message)
+        self.sent.append(message)
 
     def observe_firewall(self) -> FirewallRules:
         self.on_read_firewall()

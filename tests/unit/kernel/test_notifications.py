@@ -18,6 +18,7 @@ from dockeripv6mapper.kernel.notifications import (
     RTM_NEWROUTE,
     RenewalFilter,
     concerns_uplink,
+    notifies_peers,
 )
 
 UPLINK, VETH = 2, 77
@@ -200,3 +201,24 @@ def test_other_links_and_routes_are_ignored(kind: int, body: bytes, concerns: bo
 def test_any_new_link_may_be_a_missing_uplink(kind: int, concerns: bool) -> None:
     """`--uplink` may name a link that does not exist yet, or that is created again with another index."""
     assert concerns_uplink(kind, link(VETH), None) is concerns
+
+
+def test_a_links_notification_says_that_the_kernel_notifies_its_peers() -> None:
+    """After `NETDEV_NOTIFY_PEERS`: IFLA_EVENT (44) is 4. Other events, and other messages, do not say so."""
+    named = link(UPLINK) + attribute(3, b"eth0\0")
+    asking, other = (named + attribute(44, struct.pack("=I", event)) for event in (4, 3))
+    assert notifies_peers(notification(RTM_NEWLINK, asking)) == UPLINK
+    for kind, body in (
+        (RTM_NEWLINK, other),
+        (RTM_NEWLINK, named),
+        (RTM_DELLINK, asking),
+        (RTM_NEWADDR, asking),
+    ):
+        assert notifies_peers(notification(kind, body)) is None
+
+
+@pytest.mark.parametrize("length", range(24))
+def test_a_link_notification_cut_off_anywhere_is_none(length: int) -> None:
+    """No exception."""
+    body = (link(UPLINK) + attribute(44, struct.pack("=I", 4)))[:length]
+    assert notifies_peers(notification(RTM_NEWLINK, body)) in (None, UPLINK)

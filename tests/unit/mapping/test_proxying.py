@@ -47,6 +47,12 @@ def test_an_uplink_without_neighbour_discovery_gets_no_entry() -> None:
     assert entries(facts(mapped(), of_host=both), mapped()) == {ProxyEntry(MON_CONTAINER, "eth0")}
 
 
+def test_a_network_whose_bridge_is_the_uplink_gets_no_entry_there() -> None:
+    """Its containers are on the uplink's link, and answer there themselves."""
+    on_uplink = network(bridge=builders.UPLINK.name)
+    assert not entries(facts(mapped(), networks=(on_uplink,)), mapped())
+
+
 def test_a_networks_uplink_label_restricts_proxying_to_that_link() -> None:
     """If the link does not exist, there is no entry."""
     eth1 = Link("eth1", 3, neighbour_discovery=True)
