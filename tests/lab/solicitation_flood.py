@@ -14,6 +14,8 @@ from collections import Counter
 from ipaddress import IPv6Address
 
 SOLICITATION, ADVERTISEMENT = 135, 136
+SOLICITED = 0x40
+"""The flags of an answer for a proxy entry: neither R nor O (RFC 4861 §4.4)."""
 HOP_LIMIT = 255
 ICMP6_FILTER = 1
 ONLY_ADVERTISEMENTS = struct.pack("=8I", *(0xFFFFFFFF & ~(1 << 8 if word == 4 else 0) for word in range(8)))
@@ -48,13 +50,13 @@ def main() -> None:
 
 
 def count(raw: socket.socket, target: IPv6Address, sources: Counter[str]) -> None:
-    """Count the advertisements for the target that have arrived, by source."""
+    """Count the answers for the target that have arrived, by source."""
     while True:
         try:
             data, address = raw.recvfrom(1024, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
-        if data[8:24] == target.packed:
+        if data[4] == SOLICITED and data[8:24] == target.packed:
             sources[address[0].partition("%")[0]] += 1
 
 

@@ -1,9 +1,10 @@
 """The responder: answers solicitations for proxied addresses where the kernel's answers do not get through.
 
-A thread with a raw socket. The kernel hands solicitations for a proxy entry's address to raw sockets too, and
-goes on answering them. Where a solicitor repeats its solicitation all the same (see `repeats`), the responder
-answers too, from the target itself as the source, as a host that has the address does. It remembers such an
-uplink until it ends, and writes nothing down: after a restart, the next repeated solicitation shows it again.
+A thread with a raw socket for each uplink. The kernel hands solicitations for a proxy entry's address to raw
+sockets too, and goes on answering them. Where a solicitor repeats its solicitation all the same (see
+`repeats`), the responder answers too, from the target itself as the source, as a host that has the address
+does. It remembers such an uplink until it ends, and writes nothing down: after a restart, the next repeated
+solicitation shows it again.
 
 Where the kernel's answers are dropped, its solicitations for forwarded packets are dropped too. So the thread
 also solicits routers from a global address of the host (see `neighbours`).
@@ -12,9 +13,11 @@ also solicits routers from a global address of the host (see `neighbours`).
 import logging
 import os
 import selectors
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.kernel.ndp import neighbours
@@ -38,6 +41,7 @@ BATCH = 16
 REST = 10
 """The thread rests ten times as long as it has worked: a flood costs a tenth of one CPU at most. The kernel
 drops what does not fit into the receive queue, and goes on answering."""
+WAKE_BYTES = 4096
 LOOK_SECONDS = 1.0
 """Interval between two looks at the neighbour cache, where there are entries of ours."""
 
@@ -55,6 +59,8 @@ class ProxiedAddresses:
         """The default routers, by the index of their link."""
         self.targets: dict[int, set[IPv6Address]] = {}
         """The addresses of our proxy entries, by the index of their uplink."""
+        self.uplinks_changed: Callable[[], None] = lambda: None
+        """Called by the loop's thread after an uplink was added or removed."""
 
     def replace(self, host: Host) -> None:
         """Take everything from an observation."""
@@ -66,14 +72,20 @@ class ProxiedAddresses:
         for entry, ours in host.entries.items():
             if ours and (link := host.links.get(entry.uplink)) is not None:
                 targets.setdefault(link.index, set()).add(entry.address)
+        changed = targets.keys() != self.targets.keys()
         self.links = {link.index: link for link in host.links.values()}
         self.routers, self.targets = routers, targets
+        if changed:
+            self.uplinks_changed()
 
     def add(self, entries: Iterable[ProxyEntry], links: Mapping[str, Link]) -> None:
         """Entries of ours were added."""
+        before = len(self.targets)
         for entry in entries:
             if (link := links.get(entry.uplink)) is not None:
                 self.targets.setdefault(link.index, set()).add(entry.address)
+        if len(self.targets) != before:
+            self.uplinks_changed()
 
     def remove(self, entries: Iterable[ProxyEntry], links: Mapping[str, Link]) -> None:
         """Entries of ours were removed."""
@@ -98,9 +110,13 @@ class Responder:
         self._look_at = time.monotonic()
         """When to look at the neighbour cache next."""
         self._stopping = threading.Event()
-        self._socket = open_socket([NEIGHBOR_SOLICITATION])
+        self._sender = open_socket()
+        self._listeners: dict[int, socket.socket] = {}
+        """A socket for each uplink, by its index: containers' solicitations on a bridge cost nothing here."""
         self._netlink = RequestSocket()
         self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_writer, False)
+        proxied.uplinks_changed = self._wake
         self._thread = threading.Thread(target=self._run, name="responder", daemon=True)
 
     def start(self) -> None:
@@ -110,34 +126,55 @@ class Responder:
     def stop(self) -> None:
         """Stop the thread, and close its sockets."""
         self._stopping.set()
-        os.write(self._wake_writer, b".")
+        self._wake()
         self._thread.join()
-        self._socket.close()
+        self._proxied.uplinks_changed = lambda: None
+        for each in (self._sender, *self._listeners.values()):
+            each.close()
         self._netlink.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
+    def _wake(self) -> None:
+        # A full pipe wakes the thread as well.
+        with suppress(BlockingIOError):
+            os.write(self._wake_writer, b".")
+
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake_reader, selectors.EVENT_READ)
             while not self._stopping.is_set():
-                selector.select(max(0.0, self._look_at - time.monotonic()))
+                ready = [key.fd for key, _ in selector.select(max(0.0, self._look_at - time.monotonic()))]
                 began = time.thread_time()
+                if self._wake_reader in ready:
+                    os.read(self._wake_reader, WAKE_BYTES)
                 try:
-                    self._work()
+                    self._listen(selector)
+                    self._receive()
                 except OSError as error:
                     log.debug("neighbour discovery: %s", error)
+                if time.monotonic() >= self._look_at:
+                    self._look_at = time.monotonic() + LOOK_SECONDS
+                    for index in tuple(self._proxied.targets):
+                        self._solicit_neighbours(index)
                 self._stopping.wait((time.thread_time() - began) * REST)
 
-    def _work(self) -> None:
-        """Receive some messages, and look at the neighbour cache if that is due. Raises `OSError`."""
-        for received in receive(self._socket, BATCH):
-            self._take(received, time.monotonic())
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_SECONDS
-            for index in tuple(self._proxied.targets):
-                self._solicit_neighbours(index)
+    def _listen(self, selector: selectors.BaseSelector) -> None:
+        """Have a listener for each uplink with entries of ours, and for no other. Raises `OSError`."""
+        uplinks = set(self._proxied.targets)
+        for index in self._listeners.keys() - uplinks:
+            selector.unregister(self._listeners[index])
+            self._listeners.pop(index).close()
+        for index in uplinks - self._listeners.keys():
+            if (link := self._proxied.links.get(index)) is not None:
+                self._listeners[index] = open_socket([NEIGHBOR_SOLICITATION], link.name)
+                selector.register(self._listeners[index], selectors.EVENT_READ)
+
+    def _receive(self) -> None:
+        """Take some messages from each listener. Raises `OSError`."""
+        for listener in self._listeners.values():
+            for received in receive(listener, BATCH):
+                self._take(received, time.monotonic())
 
     # --- solicitations from others ------------------------------------------------------------------------
 
@@ -152,7 +189,7 @@ class Responder:
                 return
             self._find_filtered(link, received.source)
         message = Advertisement(target, link.mac, solicited=True)
-        send(self._socket, message, received.source, index=link.index, source=target)
+        send(self._sender, message, received.source, index=link.index, source=target)
         self._answered(link.name)
 
     def _is_filtered(self, link: Link) -> bool:
@@ -196,7 +233,7 @@ class Responder:
         """
         for destination in (neighbour, solicited_node(neighbour)):
             message = Solicitation(neighbour, link.mac)
-            send(self._socket, message, destination, index=link.index, source=source)
+            send(self._sender, message, destination, index=link.index, source=source)
 
 
 def target_to_answer(received: Received, link: Link, targets: Collection[IPv6Address]) -> IPv6Address | None:

@@ -85,3 +85,18 @@ def test_proxied_addresses_are_those_of_our_own_entries() -> None:
     assert proxied.targets[OTHER_LINK.index] == {NGINX}
     proxied.remove([ours, foreign, ProxyEntry(NGINX, "gone")], links)
     assert proxied.targets[LINK.index] == set()
+
+
+def test_change_of_uplinks_is_notified() -> None:
+    """So that the responder listens on a new uplink before the first solicitation comes."""
+    proxied = ProxiedAddresses()
+    notified: list[set[int]] = []
+    proxied.uplinks_changed = lambda: notified.append(set(proxied.targets))
+    links = {LINK.name: LINK}
+    entry = ProxyEntry(MON_CONTAINER, LINK.name)
+    proxied.add([entry], links)
+    proxied.add([ProxyEntry(NGINX, LINK.name)], links)
+    proxied.replace(replace(builders.host(), links=links, entries={entry: True}))
+    assert notified == [{LINK.index}]
+    proxied.replace(replace(builders.host(), links=links, entries={}))
+    assert notified == [{LINK.index}, set()]
