@@ -31,6 +31,17 @@ class FirewallMode(Enum):
     """The firewall is not changed."""
 
 
+class NdSource(Enum):
+    """From which address neighbour solicitations for proxied addresses are answered."""
+
+    AUTO = "auto"
+    """As `KERNEL`; and as `TARGET` too on an uplink where solicitations are repeated."""
+    TARGET = "target"
+    """By the daemon too, from the address itself."""
+    KERNEL = "kernel"
+    """By the kernel alone: from a link-local address, to a router that solicits from one."""
+
+
 DEFAULT_FWMARK = 0x01000000
 """One bit of the packet mark, so that other software on the host can use the other bits."""
 DEFAULT_STATE_DIR = Path("/run/dockeripv6mapper")
@@ -53,6 +64,7 @@ class Settings:
     trust_image_labels: bool = False
     firewall: FirewallMode = FirewallMode.ENGINE
     fwmark: int = DEFAULT_FWMARK
+    nd_source: NdSource = NdSource.AUTO
     sysctl: bool = True
     """Set the sysctls that proxying needs; if False, only log which are wrong."""
     sysctl_dir: Path = DEFAULT_SYSCTL_DIR

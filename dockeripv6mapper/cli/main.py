@@ -14,7 +14,7 @@ from dockeripv6mapper.controller.observers import ServiceManager
 from dockeripv6mapper.daemon import detach
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.report import logs
-from dockeripv6mapper.settings import FirewallMode, ProxyMode, Scheme, Settings
+from dockeripv6mapper.settings import FirewallMode, NdSource, ProxyMode, Scheme, Settings
 
 ENVIRONMENT_PREFIX = "DOCKERIPV6MAPPER"
 """Every option's environment variable is this prefix and the option's name in capitals."""
@@ -49,6 +49,7 @@ def run(
     trust_image_labels: options.TrustImageLabels = False,
     firewall: options.Firewall = FirewallMode.ENGINE,
     fwmark: options.FwMark = f"{defaults.DEFAULT_FWMARK:#010x}",
+    nd_source: options.NdSource = NdSource.AUTO,
     sysctl: options.Sysctl = True,
     sysctl_dir: options.SysctlDir = defaults.DEFAULT_SYSCTL_DIR,
     resync: options.Resync = defaults.DEFAULT_RESYNC_SECONDS,
@@ -74,6 +75,7 @@ def run(
         trust_image_labels=trust_image_labels,
         firewall=firewall,
         fwmark=options.fwmark(fwmark),
+        nd_source=nd_source,
         sysctl=sysctl,
         sysctl_dir=sysctl_dir,
         resync=resync,

@@ -92,6 +92,13 @@ Firewall = Annotated[
     ),
 ]
 FwMark = Annotated[str, typer.Option(metavar="BIT", help="The packet mark that opens the engine's firewall.")]
+NdSource = Annotated[
+    settings.NdSource,
+    typer.Option(
+        help="Who answers neighbour solicitations. kernel: the kernel; target: also the daemon, from the "
+        "address itself; auto: target only where the kernel's answers do not reach the router."
+    ),
+]
 Sysctl = Annotated[bool, typer.Option(help="Set the sysctls that proxying needs.")]
 SysctlDir = Annotated[
     Path, typer.Option(metavar="DIRECTORY", help="The IPv6 sysctls; in a container: where they are mounted.")

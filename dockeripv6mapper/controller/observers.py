@@ -53,6 +53,9 @@ class Meter:
     def retrying(self) -> None:
         """An action or inspection failed, and will be retried."""
 
+    def answered(self, uplink: str) -> None:
+        """The daemon answered a neighbour solicitation, besides the kernel. Called on another thread."""
+
     def tallied(self, tally: "Tally") -> None:
         """The current numbers of containers and proxy entries."""
 

@@ -21,7 +21,7 @@ from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import require_net_admin
 from dockeripv6mapper.kernel.watch import Watcher
-from dockeripv6mapper.settings import ProxyMode, Settings
+from dockeripv6mapper.settings import NdSource, ProxyMode, Settings
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
             journal.prepare()
         kernel = Kernel(settings.state_dir, settings.sysctl_dir)
         stack.callback(kernel.close)
-        meter = _metrics(stack, settings)
+        meter = _metrics(stack, settings) or Meter()
         watcher = Watcher(lambda: controller.post(HostChanged()))
         controller = Controller(
             *(client, Endpoints(client, journal), kernel, settings),
@@ -58,11 +58,23 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         dry = " (dry run: nothing is changed)" if settings.dry_run else ""
         log.info("DockerIPV6Mapper %s%s", __version__, dry)
         sys.setswitchinterval(SWITCH_SECONDS)
+        _start_responder(kernel, settings, meter)
         watcher.start()
         stack.callback(watcher.stop)
         reader.start()
         stack.callback(reader.stop)
         controller.run()
+
+
+def _start_responder(kernel: Kernel, settings: Settings, meter: Meter) -> None:
+    """Have solicitations answered where the kernel's answers do not get through. Failure is not fatal."""
+    if settings.dry_run or settings.nd_source is NdSource.KERNEL:
+        return
+    try:
+        kernel.start_responder(settings.nd_source, meter.answered)
+    except MapperError as error:
+        remedy = f" ({error.hint})" if error.hint else ""
+        log.warning("%s; only the kernel answers them%s", error, remedy)
 
 
 def _metrics(stack: ExitStack, settings: Settings) -> Meter | None:

@@ -3,16 +3,20 @@
 Keeps the links that were read last: a proxy entry names a link, and netlink requests need its index.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
+from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import firewall, ip6tables, sysctls
 from dockeripv6mapper.kernel.ndp.announcements import Announcer, Answer
+from dockeripv6mapper.kernel.ndp.responder import ProxiedAddresses, Responder
+from dockeripv6mapper.kernel.ndp.sockets import PERMISSION_HINT
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.topology import TopologyObserver
 from dockeripv6mapper.model import FirewallRules, Forwarded, Host, Link, ProxyEntry
+from dockeripv6mapper.settings import NdSource
 
 RECORD = "proxies"
 """The file in the state directory that lists our proxy entries (see `proxies`)."""
@@ -28,12 +32,14 @@ class Kernel:
         self._firewall = firewall.Firewall()
         self._sysctl_dir = sysctl_dir
         self._links: Mapping[str, Link] = {}
+        self._proxied = ProxiedAddresses()
+        self._responder: Responder | None = None
 
     def observe(self) -> Host:
         """Links, addresses, routes and proxy entries now. Raises `KernelRefusedError`."""
         topology = self._topology.observe()
         self._links = topology.links
-        return Host(
+        host = Host(
             links=topology.links,
             default_route_links=topology.default_route_links,
             default_routers=topology.default_routers,
@@ -42,6 +48,8 @@ class Kernel:
             on_link=topology.on_link,
             entries=self._proxies.observe(topology.links),
         )
+        self._proxied.replace(host)
+        return host
 
     def read_sysctls(self, keys: Iterable[str]) -> Mapping[str, str | None]:
         """The current values; None for a key that does not exist."""
@@ -62,11 +70,15 @@ class Kernel:
 
     def add_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         """Add the proxy entries that do not exist."""
-        return self._proxies.add(entries, self._links)
+        outcome = self._proxies.add(entries, self._links)
+        self._proxied.add(outcome.done, self._links)
+        return outcome
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         """Remove proxy entries of ours."""
-        return self._proxies.remove(entries, self._links)
+        outcome = self._proxies.remove(entries, self._links)
+        self._proxied.remove(outcome.done, self._links)
+        return outcome
 
     def advertise(self, address: IPv6Address, link: Link, *, override: bool) -> None:
         """Advertise to all nodes that an address is at the link's MAC. Raises `KernelRefusedError`."""
@@ -88,6 +100,20 @@ class Kernel:
         """Receive no answers until the next probe."""
         self._announcer.ignore_answers()
 
+    def start_responder(self, source: NdSource, answered: Callable[[str], None]) -> None:
+        """Start to answer solicitations where the kernel's answers do not get through (see `Responder`).
+
+        Raises `KernelRefusedError`. `close` stops it.
+        """
+        try:
+            self._responder = Responder(self._proxied, source, answered)
+        except OSError as error:
+            hint = PERMISSION_HINT if isinstance(error, PermissionError) else None
+            raise KernelRefusedError(
+                f"listening for neighbour solicitations: {error.strerror}", hint=hint
+            ) from error
+        self._responder.start()
+
     def observe_firewall(self) -> FirewallRules | None:
         """The contents of our table; None: it cannot be listed. Raises `KernelRefusedError`."""
         return self._firewall.observe()
@@ -101,7 +127,9 @@ class Kernel:
         return [str(rule) for rule in ip6tables.put_accept_rules(mark)]
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Stop the responder, and close the sockets."""
+        if self._responder is not None:
+            self._responder.stop()
         self._announcer.close()
         self._proxies.close()
         self._topology.close()

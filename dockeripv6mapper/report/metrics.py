@@ -103,6 +103,12 @@ class Metrics(Meter):
             labelnames=("result",),
             registry=registry,
         )
+        self._answers = Counter(
+            f"{PREFIX}_neighbour_answers",
+            "Neighbour solicitations that the daemon answered, since the kernel's do not get through.",
+            labelnames=("uplink",),
+            registry=registry,
+        )
         self._retries = Counter(
             f"{PREFIX}_retries",
             "Actions for a container that failed and were tried again.",
@@ -145,6 +151,9 @@ class Metrics(Meter):
 
     def retrying(self) -> None:
         self._retries.inc()
+
+    def answered(self, uplink: str) -> None:
+        self._answers.labels(uplink).inc()
 
     def tallied(self, tally: Tally) -> None:
         self._tally.tally = tally
