@@ -20,6 +20,9 @@ class EndpointChange:
 class Connect(EndpointChange):
     """Attach the container to the network at the address."""
 
+    default_route: bool = False
+    """Whether the container's default route is to go over the network, where the engine can be told."""
+
     def __str__(self) -> str:
         return f"connect container {self.container} to network {self.network} at {self.address}"
 

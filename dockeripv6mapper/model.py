@@ -28,6 +28,8 @@ class Endpoint:
     shows it."""
     moved: bool = False
     """The user attached the container, and the mapper moved the endpoint. Only an inspection shows it."""
+    priority: int = 0
+    """`GwPriority`, since engine 28: the network with the highest one gives the default route."""
     temporary: bool = False
     """A move was interrupted, and the endpoint lacks settings of its user. Only an inspection shows it."""
     refused: bool = False
@@ -225,6 +227,8 @@ class AddressMapping:
     network: str
     address: IPv6Address
     identity: str
+    default_route: bool = True
+    """Whether the container's IPv6 default route is to go over this network, where the engine can be told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class Settings:
     allow_networks: frozenset[str] = frozenset()
     """Names or IDs of the networks that a label may name; empty: any."""
     trust_image_labels: bool = False
+    default_route: bool = True
+    """Have a container's IPv6 default route go over its mapped network, where the engine can be told."""
     firewall: FirewallMode = FirewallMode.ENGINE
     fwmark: int = DEFAULT_FWMARK
     nd_source: NdSource = NdSource.AUTO

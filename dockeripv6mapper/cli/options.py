@@ -85,6 +85,12 @@ AllowNetworks = Annotated[
 TrustImageLabels = Annotated[
     bool, typer.Option("--trust-image-labels", help="Also obey labels that come with an image.")
 ]
+DefaultRoute = Annotated[
+    bool,
+    typer.Option(
+        help="Have a container's IPv6 default route go over its mapped network (engine 28 and later)."
+    ),
+]
 Firewall = Annotated[
     FirewallMode,
     typer.Option(

@@ -30,6 +30,7 @@ from dockeripv6mapper.engine.connection import (
     socket_path,
     version_text,
 )
+from dockeripv6mapper.engine.endpoint_settings import for_api
 from dockeripv6mapper.engine.errors import translated_errors
 from dockeripv6mapper.engine.http import EventStream, PendingResponse, Timeouts, post
 from dockeripv6mapper.engine.listed import Listed, read_list
@@ -203,7 +204,9 @@ class Client:
         message of each error. `api`: a version of the API other than the usual one, for a field that this
         lacks; the engine must offer it. Raises `GoneError`, `EngineRefusedError`, `MapperError`.
         """
-        body = {"Container": container_id, "EndpointConfig": endpoint}
+        with self.session(doing) as engine:
+            version = api or parse_version(engine.api_version)
+        body = {"Container": container_id, "EndpointConfig": for_api(endpoint, version)}
         self._post(f"/networks/{network_id}/connect", body, doing, version=api)
 
     def send_connect(
@@ -216,7 +219,8 @@ class Client:
         api, path = self._api, self.socket_path
         if api is None or path is None:
             return None
-        body = {"Container": container_id, "EndpointConfig": endpoint}
+        settings = for_api(endpoint, parse_version(api.api_version))
+        body = {"Container": container_id, "EndpointConfig": settings}
         target = f"/v{api.api_version}/networks/{network_id}/connect"
         return post(path, target, body, self.timeouts.change, wait=False)
 

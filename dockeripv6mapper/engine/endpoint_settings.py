@@ -21,6 +21,7 @@ from typing import Any
 
 from dockeripv6mapper.actions import Reconnect
 from dockeripv6mapper.engine.translate import MARK, MOVED, RESTORE, RESTORE_RUNNING, ipv6
+from dockeripv6mapper.mapping.default_routes import MAPPER_PRIORITY
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 
 Json = Mapping[str, Any]
@@ -29,16 +30,29 @@ ADDED = "added"
 
 IPV4, IPV6, MAC = "IPv4Address", "IPv6Address", "MacAddress"
 
-USER_FIELDS = ("Links", "DriverOpts", "GwPriority")
+PRIORITY = "GwPriority"
+"""The network with the highest priority gives a container its default routes; 0 by default."""
+KNOWS_PRIORITY = (1, 48)
+"""API of engine 28, the first that has gateway priorities."""
+
+USER_FIELDS = ("Links", "DriverOpts", PRIORITY)
 """Fields of an `EndpointSettings` that the user sets, besides addresses and aliases."""
 
 
 # --- to connect with --------------------------------------------------------------------------------------
 
 
-def mapper_endpoint(address: object) -> dict[str, Any]:
-    """An endpoint that the mapper adds, at our address."""
-    return {"IPAMConfig": {IPV6: str(address)}, "DriverOpts": {MARK: ADDED}}
+def mapper_endpoint(address: object, *, default_route: bool = False) -> dict[str, Any]:
+    """An endpoint that the mapper adds, at our address. `default_route`: with our gateway priority."""
+    settings: dict[str, Any] = {"IPAMConfig": {IPV6: str(address)}, "DriverOpts": {MARK: ADDED}}
+    return {**settings, PRIORITY: MAPPER_PRIORITY} if default_route else settings
+
+
+def for_api(settings: Json, api: tuple[int, int]) -> Json:
+    """The settings without the fields that this version of the API does not have."""
+    if api >= KNOWS_PRIORITY or PRIORITY not in settings:
+        return settings
+    return {key: value for key, value in settings.items() if key != PRIORITY}
 
 
 ADDED_AT_ANY_ADDRESS = {"DriverOpts": {MARK: ADDED}}

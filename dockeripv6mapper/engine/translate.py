@@ -113,6 +113,7 @@ def endpoint(network: str, settings: Json) -> Endpoint:
         network_id=settings["NetworkID"] or "",
         address=_container_address(settings["GlobalIPv6Address"]),
         requested=_container_address((settings["IPAMConfig"] or {}).get("IPv6Address")),
+        priority=settings.get("GwPriority") or 0,
     )
 
 

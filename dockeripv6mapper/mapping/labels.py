@@ -19,10 +19,11 @@ NETWORK = PREFIX + "network"
 SUFFIX = PREFIX + "suffix"
 PORTS = PREFIX + "ports"
 PROXY = PREFIX + "proxy"
+DEFAULT_ROUTE = PREFIX + "default-route"
 UPLINK = PREFIX + "uplink"
 SCHEME = PREFIX + "scheme"
 
-CONTAINER_LABELS = (NETWORK, SUFFIX, PORTS, PROXY)
+CONTAINER_LABELS = (NETWORK, SUFFIX, PORTS, PROXY, DEFAULT_ROUTE)
 NETWORK_LABELS = (UPLINK, SCHEME)
 
 SWARM_TASK_ID = "com.docker.swarm.task.id"
@@ -77,7 +78,8 @@ def request(labels: Labels) -> Request | None:
     Raises `RefusedError(INVALID_LABEL)` where any value is invalid. Then all of the request is refused: the
     invalid part may be the one that makes the rest safe.
     """
-    proxy_override(labels)  # raises where its label is invalid
+    for override in (proxy_override, default_route_override):
+        override(labels)  # raises where its label is invalid
     if (network := labels.get(NETWORK)) is None:
         return None
     if not network.strip():
@@ -91,10 +93,23 @@ def proxy_override(labels: Labels) -> bool | None:
 
     Raises `RefusedError(INVALID_LABEL)`.
     """
-    if (text := labels.get(PROXY)) is None:
+    return _boolean(labels, PROXY)
+
+
+def default_route_override(labels: Labels) -> bool | None:
+    """Whether the IPv6 default route is to go over the mapped network; None: the label is not set.
+
+    Raises `RefusedError(INVALID_LABEL)`.
+    """
+    return _boolean(labels, DEFAULT_ROUTE)
+
+
+def _boolean(labels: Labels, label: str) -> bool | None:
+    """The value of a label, `true` or `false`; None: not set. Raises `RefusedError(INVALID_LABEL)`."""
+    if (text := labels.get(label)) is None:
         return None
     if (value := _BOOLEANS.get(text.strip().lower())) is None:
-        raise invalid(PROXY, text, "true or false")
+        raise invalid(label, text, "true or false")
     return value
 
 
@@ -132,7 +147,8 @@ def ineffective_labels(labels: Labels, known: tuple[str, ...]) -> list[str]:
         meant = f"; did you mean {nearest[0]}?" if nearest else ""
         sentences.append(f"label {shown(label)} is not known{meant}")
     if NETWORK not in labels:
-        without_network = (label for label in (SUFFIX, PORTS) if label in labels and label in known)
+        needing_network = (SUFFIX, PORTS, DEFAULT_ROUTE)
+        without_network = (label for label in needing_network if label in labels and label in known)
         sentences += [f"label {label} does nothing without {NETWORK}" for label in without_network]
     return sentences
 

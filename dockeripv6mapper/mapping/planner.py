@@ -130,7 +130,6 @@ def _mapped_endpoint(container: Container, decision: Decision, facts: Facts) -> 
 def _plan_mapping(container: Container, mapping: AddressMapping, facts: Facts) -> Connect | Reconnect | None:
     """Attach a container at its address, or move it there."""
     endpoint = _mapped_endpoint(container, mapping, facts)
-    kind = Connect if endpoint is None else Reconnect
     if endpoint is not None:
         # A running container without an address is being started: it will have the configured one.
         has = endpoint.address if container.running and endpoint.address else endpoint.requested
@@ -139,7 +138,10 @@ def _plan_mapping(container: Container, mapping: AddressMapping, facts: Facts) -
             return None
         if has == mapping.address and not stale and not endpoint.temporary:
             return None
-    return kind(container.id, container.name, mapping.network_id, mapping.network, mapping.address)
+    where = mapping.network_id, mapping.network, mapping.address
+    if endpoint is None:
+        return Connect(container.id, container.name, *where, default_route=mapping.default_route)
+    return Reconnect(container.id, container.name, *where)
 
 
 def _plan_release(container: Container, decision: Decision, facts: Facts) -> Release | None:

@@ -56,7 +56,14 @@ def _requested_mapping(
     identity = labels.identity(container.name, given)
     address = address_of(identity, network, request.suffix, settings.scheme)
     addressing.check_host(address, facts.host)
-    return AddressMapping(network.id, network.name, address, identity)
+    default_route = _default_route(given, settings)
+    return AddressMapping(network.id, network.name, address, identity, default_route)
+
+
+def _default_route(given: labels.Labels, settings: Settings) -> bool:
+    """Whether the IPv6 default route is to go over the mapped network. Raises `RefusedError`."""
+    override = labels.default_route_override(given)
+    return settings.default_route if override is None else override
 
 
 def _mapped_before(
@@ -78,7 +85,8 @@ def _mapped_before(
     _check_allowed(network, settings)
     addressing.check_host(endpoint.requested, facts.host)
     identity = labels.identity(container.name, container.labels)
-    return AddressMapping(network.id, network.name, endpoint.requested, identity)
+    default_route = _default_route(container.labels, settings)
+    return AddressMapping(network.id, network.name, endpoint.requested, identity, default_route)
 
 
 def address_of(identity: str, network: Network, suffix: int | None, default: Scheme) -> IPv6Address:

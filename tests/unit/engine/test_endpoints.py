@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -34,7 +34,6 @@ USERS = {
     "Aliases": ["foo"],
     "Links": ["db:db"],
     "DriverOpts": {"com.example": "x"},
-    "GwPriority": 7,
     "IPAMConfig": {"IPv4Address": "172.30.0.50"},
 }
 """What the user set on the endpoint."""
@@ -585,3 +584,30 @@ def test_a_released_endpoint_gets_the_users_mac_address_from_its_mark(
     wire.inspected = {"he_ipv6": {**OPERATIONAL, **at(NEW), "MacAddress": "", "DriverOpts": options}}
     assert endpoints.apply(RELEASE)
     assert wire.changes[-1].endpoint == {**at(OLD), "DriverOpts": {}, "MacAddress": CHOSEN}
+
+
+# --- default route ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("api", "priority"), [("1.41", None), ("1.47", None), ("1.48", 1), ("1.51", 1)])
+def test_a_connect_has_a_gateway_priority_where_the_api_knows_it(
+    endpoints: Endpoints, wire: Wire, client: Client, api: str, priority: int | None
+) -> None:
+    """Whether its request is written ahead or by a worker; none where the user wants none."""
+    wire.version = api
+    client.ping()
+    connect = Connect(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW, default_route=True)
+    endpoints.apply(connect, endpoints.begin(connect))
+    endpoints.apply(connect)
+    endpoints.apply(replace(connect, default_route=False))
+    priorities = [change.endpoint.get("GwPriority") for change in wire.changes]
+    assert priorities == [priority, priority, None]
+
+
+def test_a_move_keeps_the_gateway_priority_of_the_user(endpoints: Endpoints, wire: Wire) -> None:
+    """Also that the user has set none: the endpoint is the user's."""
+    wire.version, wire.state = "1.51", {"Status": "created", "Running": False}
+    for settings in (USERS, {**USERS, "GwPriority": 7}):
+        wire.inspected = {"he_ipv6": {**OPERATIONAL, **settings, "MacAddress": ""}}
+        assert endpoints.apply(MOVE)
+        assert settings_of(wire, -1) == at(NEW, settings)
