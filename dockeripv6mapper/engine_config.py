@@ -4,6 +4,7 @@ They are what it takes to print a `docker network create` or `docker network con
 that exists. `engine.config` reads them from the engine.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -23,6 +24,12 @@ class EngineInfo:
     """`iptables`, `nftables` or `nftables+firewalld`; None on engines before 28, which have only iptables."""
     pid: int | None = None
     """The process that listens on the engine's socket; None if it is remote or in a hidden PID namespace."""
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """The numbers of its version: (28, 5, 2); empty where it is no version."""
+        match = re.match(r"\d+(?:\.\d+)*", self.version)
+        return tuple(map(int, match[0].split("."))) if match else ()
 
     @property
     def filters_with_nftables(self) -> bool:

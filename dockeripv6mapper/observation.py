@@ -7,22 +7,27 @@ import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
 
 from dockeripv6mapper.actions import Release, Vacate
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine.config import peer_process
 from dockeripv6mapper.engine.journal import Journal
-from dockeripv6mapper.errors import GoneError, KernelRefusedError, NoAnswerError
+from dockeripv6mapper.errors import GoneError, KernelRefusedError, MapperError, NoAnswerError
+from dockeripv6mapper.kernel.container_routes import outgoing_address
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.topology import observe_topology
+from dockeripv6mapper.mapping.default_routes import Outgoing, other_ipv6_endpoints
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
 from dockeripv6mapper.mapping.spared import spared
+from dockeripv6mapper.mapping.state import has_address
 from dockeripv6mapper.mapping.wanted_sysctls import FORWARDING, sysctl_keys
-from dockeripv6mapper.model import Container, Decision, Host, ImageWanted, MarkWanted
+from dockeripv6mapper.model import AddressMapping, Container, Decision, Host, ImageWanted, MarkWanted
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +43,8 @@ class Observation:
     sysctls: Mapping[str, str | None]
     unreadable: tuple[str, ...] = ()
     """A sentence for each container or network of the engine that cannot be read."""
+    outgoing: Outgoing = field(default_factory=dict)
+    """The source address of each mapped, running container's packets to the outside."""
 
 
 def observe(settings: Settings) -> Observation:
@@ -51,7 +58,8 @@ def observe(settings: Settings) -> Observation:
         facts = replace(facts, sysctls=_read_sysctls(kernel, facts, settings), complete=cache.complete)
         journal = Journal(settings.state_dir)
         unfinished = {container_id for container_id in facts.containers if journal.has(container_id)}
-        return _observation(facts, desired, settings, unfinished, faults)
+        observed = _observation(facts, desired, settings, unfinished, faults)
+        return replace(observed, outgoing=_observe_outgoing(client, facts, desired))
     finally:
         kernel.close()
 
@@ -83,6 +91,29 @@ def foresee(settings: Settings, container: Container) -> Decision:
     cache.images[container.image] = {}
     _, desired = _decide(client, cache, host, settings)
     return desired.decision(container.id)
+
+
+def _observe_outgoing(client: Client, facts: Facts, desired: Desired) -> Outgoing:
+    """The source address of each mapped, running container's packets to the outside."""
+    outgoing: dict[str, IPv6Address | None] = {}
+    ambiguous: dict[str, IPv6Address] = {}
+    for container_id, container in facts.containers.items():
+        decision = desired.decision(container_id)
+        if not isinstance(decision, AddressMapping) or not has_address(container, decision):
+            continue
+        several = other_ipv6_endpoints(container, decision, facts)
+        outgoing[container_id] = None if several else decision.address
+        if several:
+            ambiguous[container_id] = decision.address
+    if not ambiguous or client.socket_path is None:
+        # The processes of an engine that is reached over TCP may be on another host.
+        return outgoing
+    engine_pid = peer_process(client.socket_path)
+    for container_id, address in ambiguous.items():
+        with suppress(MapperError):
+            pid = client.inspect(container_id)["State"].get("Pid") or 0
+            outgoing[container_id] = outgoing_address(pid, address, engine_pid)
+    return outgoing
 
 
 def _observe_engine(client: Client) -> tuple[Cache, tuple[str, ...]]:

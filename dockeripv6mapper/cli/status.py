@@ -57,7 +57,7 @@ def status(
     if watch:
         _watch(observed, settings, as_tree=as_tree)
         return
-    rows = report.rows(observed.facts, observed.desired)
+    rows = report.rows(observed.facts, observed.desired, observed.outgoing)
     print_notes(_notes(observed, settings))
     if as_json:
         print_json(report.as_json(rows, _uplinks(observed, settings), observed.sysctls))
@@ -114,7 +114,7 @@ def _drawing(observed: "Observation", settings: Settings, *, as_tree: bool) -> "
     """The table, or the tree by uplinks and networks."""
     from dockeripv6mapper.report import status as report
 
-    rows = report.rows(observed.facts, observed.desired)
+    rows = report.rows(observed.facts, observed.desired, observed.outgoing)
     if as_tree:
         uplinks = _uplinks(observed, settings)
         return report.as_tree(socket.gethostname(), rows, observed.facts, uplinks, observed.sysctls)

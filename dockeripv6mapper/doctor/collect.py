@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from dockeripv6mapper.doctor import (
     container_checks,
+    default_route_checks,
     engine_checks,
     firewall_checks,
     host_checks,
@@ -39,6 +40,7 @@ def run_checks(settings: Settings) -> list[Finding]:
         network_checks.check,
         firewall_checks.check,
         container_checks.check,
+        default_route_checks.check,
     )
     return [finding for check in checks for finding in check(facts)]
 
@@ -67,6 +69,7 @@ def collect_facts(settings: Settings) -> DoctorFacts:
         system=observation.facts,
         desired=observation.desired,
         unreadable=observation.unreadable,
+        outgoing=observation.outgoing,
         engine=engine_info,
         network_configs=network_configs or {},
         container_configs=container_configs or {},

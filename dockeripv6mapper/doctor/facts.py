@@ -8,6 +8,7 @@ from dockeripv6mapper.engine_config import ContainerConfig, EngineInfo, NetworkC
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.firewall_rules import BaseChain, Chains
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.default_routes import Outgoing
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.image_labels import ImageUnknownError, counting_labels
@@ -26,6 +27,8 @@ class DoctorFacts:
     """What the daemon would decide on each container."""
     unreadable: tuple[str, ...] = ()
     """One sentence for each container or network that the mapper cannot read from the engine's answers."""
+    outgoing: Outgoing = field(default_factory=dict)
+    """From which address each mapped, running container sends packets to the outside."""
     engine: EngineInfo | None = None
     network_configs: Mapping[str, NetworkConfig] = field(default_factory=dict)
     """By the network's ID."""

@@ -11,7 +11,10 @@ from ipaddress import IPv6Address, IPv6Network
 from itertools import chain, count
 
 from dockeripv6mapper.doctor.facts import DoctorFacts
+from dockeripv6mapper.engine.endpoint_settings import ADDED
+from dockeripv6mapper.engine.translate import MARK
 from dockeripv6mapper.engine_config import DEFAULT_IPAM, ContainerConfig, EndpointConfig, NetworkConfig, Pool
+from dockeripv6mapper.mapping.default_routes import MAPPER_PRIORITY
 from dockeripv6mapper.mapping.labels import NETWORK, SCHEME, SWARM_TASK_ID
 from dockeripv6mapper.mapping.uplinks import uplinks
 from dockeripv6mapper.model import Container, Network
@@ -93,6 +96,30 @@ def _connect(facts: DoctorFacts, network: Network, pools: list[Pool], container:
     return f"{' '.join(map(quoted, words))} {operands([network.name, container.name])}"
 
 
+def prioritise(facts: DoctorFacts, network: Network, container: Container) -> str:
+    """Give a container's endpoint a gateway priority.
+
+    An endpoint that the mapper added is attached again: the daemon does that by itself, and may be faster. A
+    user's own endpoint would lose its user's settings so.
+    """
+    endpoint = facts.system.networks.endpoint(container, network.id, network.name)
+    listed_as = endpoint.network if endpoint else network.name
+    config = facts.container_configs.get(container.id, ContainerConfig()).endpoints.get(listed_as)
+    pools = facts.network_configs.get(network.id)
+    if config is None or pools is None or config.options.get(MARK) != ADDED:
+        option = f"--network name={network.name},gw-priority={MAPPER_PRIORITY}"
+        return run_again(facts, [container], f"with {option}")
+    connect = _connect(facts, network, list(pools.pools), container)
+    words = connect.removeprefix("docker network connect ")
+    return "\n".join(
+        (
+            f"docker network disconnect {operands([listed_as, container.name])}",
+            "# fails where the daemon was faster, which does the same:",
+            f"docker network connect --gw-priority {MAPPER_PRIORITY} {words} || true",
+        )
+    )
+
+
 def advised(config: NetworkConfig, facts: DoctorFacts, network: Network | None = None) -> NetworkConfig:
     """The same network with gateway mode `routed`, and without IPv4 unless a container relies on it.
 
@@ -107,6 +134,11 @@ def advised(config: NetworkConfig, facts: DoctorFacts, network: Network | None =
 def without_ipv4(config: NetworkConfig) -> NetworkConfig:
     """The same network without IPv4."""
     return replace(config, ipv4=False, pools=tuple(pool for pool in config.pools if pool.is_ipv6))
+
+
+def without_ipv6(config: NetworkConfig) -> NetworkConfig:
+    """The same network without IPv6."""
+    return replace(config, ipv6=False, pools=tuple(pool for pool in config.pools if not pool.is_ipv6))
 
 
 def with_ipv6(config: NetworkConfig, facts: DoctorFacts) -> NetworkConfig:

@@ -70,6 +70,11 @@ def state(container: Container, decision: Decision) -> State:
     return State.MAPPED if is_mapped else State.PENDING
 
 
+def has_address(container: Container, mapping: AddressMapping) -> bool:
+    """Whether a running container has its mapped address."""
+    return container.running and any(each.address == mapping.address for each in container.endpoints)
+
+
 def actual_address(container: Container, wanted: IPv6Address | None) -> IPv6Address | None:
     """The wanted address where the container has it; else its first global address; None: it has none."""
     addresses = [each.address for each in container.endpoints if each.address is not None]

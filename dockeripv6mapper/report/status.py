@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.default_routes import Outgoing, is_chosen_by_user
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.state import State, actual_address, state
@@ -53,18 +54,25 @@ class Row:
     refusal: Refusal | None
     proxied: tuple[str, ...]
     open: tuple[Opening, ...]
+    outgoing: IPv6Address | None = None
+    """The source address of its packets to the outside; None: not known, or it does not run mapped."""
+    sends: str = ""
+    """What the user should know of that address; empty: it is the mapped one."""
+    sends_by_choice: bool = False
+    """Whether the user chose that it is another one."""
 
     @property
     def is_well(self) -> bool:
         """Whether the user need do nothing: it is mapped, or its refusal is no fault."""
         if self.refusal is not None:
             return not self.refusal.reason.is_fault
-        return self.state is State.MAPPED
+        sends_well = self.outgoing in (None, self.actual) or self.sends_by_choice
+        return self.state is State.MAPPED and sends_well
 
 
-def rows(facts: Facts, desired: Desired) -> list[Row]:
+def rows(facts: Facts, desired: Desired, outgoing: Outgoing | None = None) -> list[Row]:
     """A row for each container with the label `ipv6.mapper.network`, sorted by name."""
-    all_rows = (_row(container, facts, desired) for container in facts.containers.values())
+    all_rows = (_row(container, facts, desired, outgoing or {}) for container in facts.containers.values())
     return sorted((row for row in all_rows if row), key=lambda row: row.container.name)
 
 
@@ -81,6 +89,7 @@ def as_json(
                 "network": row.network,
                 "address": _text(row.wanted),
                 "actual": _text(row.actual),
+                "outgoing": _text(row.outgoing),
                 "state": row.state.value,
                 "reason": row.refusal.reason.value if row.refusal else None,
                 "detail": row.refusal.detail if row.refusal else None,
@@ -115,7 +124,7 @@ def as_table(rows: Iterable[Row]) -> Group:
             Text(row.container.name),
             Text(labels.plain(row.network)),
             Text(_address(row)),
-            row.state.value,
+            _state(row),
             " ".join(row.proxied) or "-",
             " ".join(opening.ports for opening in row.open) or "-",
         )
@@ -163,7 +172,11 @@ def _refusal(refusal: Refusal) -> str:
     return f"{text}; try: {remedy}" if remedy else text
 
 
-def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
+def _state(row: Row) -> str:
+    return f"{row.state.value}, {row.sends}" if row.sends else row.state.value
+
+
+def _row(container: Container, facts: Facts, desired: Desired, outgoing: Outgoing) -> Row | None:
     # None where the label is missing, or is the image's own.
     decision = desired.decision(container.id)
     if decision is None:
@@ -182,7 +195,18 @@ def _row(container: Container, facts: Facts, desired: Desired) -> Row | None:
         refusal=refusal,
         proxied=tuple(sorted(entry.uplink for entry in facts.host.entries if entry.address == actual)),
         open=tuple(sorted(opening for opening in facts.host.openings if opening.address == actual)),
+        outgoing=outgoing.get(container.id),
+        sends=_sends(container.id, wanted, outgoing),
+        sends_by_choice=isinstance(decision, AddressMapping)
+        and is_chosen_by_user(container, decision, facts),
     )
+
+
+def _sends(container_id: str, wanted: IPv6Address | None, outgoing: Outgoing) -> str:
+    """From which other address a container sends; empty: from its mapped one, or it does not run mapped."""
+    if container_id not in outgoing or outgoing[container_id] == wanted:
+        return ""
+    return f"sends from {outgoing[container_id] or 'an unknown address'}"
 
 
 def _text(address: IPv6Address | None) -> str | None:
@@ -208,7 +232,7 @@ def _network_branch(row: Row, facts: Facts) -> str:
 
 
 def _container_leaf(row: Row) -> str:
-    text = f"{row.container.name} {_address(row)} {row.state.value}"
+    text = f"{row.container.name} {_address(row)} {_state(row)}"
     if row.refusal is not None:
         return f"{text}: {_refusal(row.refusal)}"
     if row.proxied:

@@ -1,6 +1,8 @@
 """`status`: the row of each container, and the table, JSON and tree made of them."""
 
 from dataclasses import replace
+from io import StringIO
+from ipaddress import IPv6Address
 
 import pytest
 from rich.console import Console
@@ -38,6 +40,7 @@ def test_the_json_of_a_mapped_container_has_address_proxies_and_ports() -> None:
                 "network": "he_ipv6",
                 "address": str(MON_CONTAINER),
                 "actual": str(MON_CONTAINER),
+                "outgoing": None,
                 "state": "mapped",
                 "reason": None,
                 "detail": None,
@@ -150,3 +153,32 @@ def test_a_container_that_names_no_network_is_in_the_tree() -> None:
 def test_a_tree_without_containers_says_so() -> None:
     """An empty tree could also be an error."""
     assert tree_lines(facts())[-1] == "no container carries the label ipv6.mapper.network"
+
+
+@pytest.mark.parametrize(
+    ("outgoing", "text", "well"),
+    [
+        ({RUNNING.id: MON_CONTAINER}, "mapped", True),
+        ({RUNNING.id: NGINX}, f"mapped, sends from {NGINX}", False),
+        ({RUNNING.id: None}, "mapped, sends from an unknown address", True),
+        ({}, "mapped", True),
+    ],
+)
+def test_an_outgoing_address_other_than_the_mapped_one_is_shown(
+    outgoing: dict[str, IPv6Address | None], text: str, *, well: bool
+) -> None:
+    """In table, tree and JSON; an unknown one is shown as unknown. A user's choice is no fault."""
+    given = facts(RUNNING, of_host=HOST)
+    for settings in (Settings(), Settings(default_route=False)):
+        desired = Desired(settings)
+        desired.update(given, given.containers)
+        all_rows = status.rows(given, desired, outgoing)
+        console = Console(width=200, record=True, file=StringIO())
+        console.print(status.as_table(all_rows), status.as_tree("host", all_rows, given, [], {}))
+        shown = console.export_text()
+        assert shown.count(text) == shown.count("mapped") == 2
+        (row,) = all_rows
+        assert row.is_well is (well or not settings.default_route)
+        address = outgoing.get(RUNNING.id)
+        found = status.as_json(all_rows, [], {})["containers"][0]["outgoing"]
+        assert found == (None if address is None else str(address))
