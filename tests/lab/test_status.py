@@ -36,6 +36,7 @@ def test_mapped_container_is_shown_with_its_actual_state(host: Host, mapper: Map
             "network": "he_ipv6",
             "address": address,
             "actual": address,
+            "outgoing": address,
             "state": "mapped",
             "reason": None,
             "detail": None,
