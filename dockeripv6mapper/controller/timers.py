@@ -54,7 +54,12 @@ class LookAtHost:
     """Observe the host, since it changed or a router was solicited."""
 
 
-Timer = Resync | LookAtHost | Retry | RetryHost | RetryImage | Verify | Deadline | Report
+@dataclass(frozen=True, slots=True)
+class LookAtFirewall:
+    """List our nft table, and check our accept rules: another program changed them."""
+
+
+Timer = Resync | LookAtHost | LookAtFirewall | Retry | RetryHost | RetryImage | Verify | Deadline | Report
 
 
 class Timers:
