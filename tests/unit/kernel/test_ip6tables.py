@@ -2,7 +2,8 @@
 
 import pytest
 
-from dockeripv6mapper.kernel.ip6tables import FORWARD, RAW, USER_CHAIN, accept_places, read_chains
+from dockeripv6mapper.firewall_rules import FORWARD
+from dockeripv6mapper.kernel.ip6tables import RAW, USER_CHAIN, accept_places, read_chains
 from tests.unit.rulesets import ENGINE_20_10_IP6TABLES, ENGINE_28_NAT, filter_table
 
 
