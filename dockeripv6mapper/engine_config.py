@@ -24,6 +24,8 @@ class EngineInfo:
     """`iptables`, `nftables` or `nftables+firewalld`; None on engines before 28, which have only iptables."""
     pid: int | None = None
     """The process that listens on the engine's socket; None if it is remote or in a hidden PID namespace."""
+    ip6tables: bool = False
+    """Whether it filters IPv6 with rules of its own, as far as its options and its version tell."""
 
     @property
     def release(self) -> tuple[int, ...]:

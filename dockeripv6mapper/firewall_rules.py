@@ -32,6 +32,20 @@ class Chain:
     rules: tuple[Rule, ...] = ()
 
 
+COMMENT = "DockerIPV6Mapper"
+"""The comment of our rules, by which `cleanup` finds them."""
+OUR_OPTIONS = {("--comment", COMMENT), ("-j", "ACCEPT")}
+"""Only our rules have both options."""
+
+
+def is_ours(rule: Rule) -> bool:
+    """Whether it is an accept rule of ours, with any mark."""
+    return rule.options >= OUR_OPTIONS
+
+
+ENGINE_CHAIN = ("filter", "DOCKER")
+"""A chain that every engine creates, in the backend that it uses."""
+FORWARD = ("filter", "FORWARD")
 ENGINE_CHAINS = "DOCKER"
 """The prefix of the names of the engine's chains."""
 
@@ -48,6 +62,9 @@ def leads_to_engine(chain: Chain) -> bool:
 Chains = Mapping[tuple[str, str], Chain]
 """The chains of one ip6tables backend, by (table, chain name)."""
 
+ALL_BITS = 0xFFFFFFFF
+"""Of the packet mark."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaseChain:
@@ -58,6 +75,22 @@ class BaseChain:
     name: str
     marks: frozenset[int] = frozenset()
     """Packet marks that its rules accept."""
+    priority: int = 0
 
     def __str__(self) -> str:
         return f"{self.family} {self.table} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRule:
+    """An nftables rule, not of ip6tables, that changes the packet mark."""
+
+    chain: str
+    """Family, table and name of its chain."""
+    hook: str | None
+    """None where the chain is no base chain."""
+    priority: int
+    sets: int
+    """The bits that it sets; 0 where they are not known."""
+    overwrites: int
+    """The bits that it sets or clears."""

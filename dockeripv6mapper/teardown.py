@@ -18,6 +18,7 @@ from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
+from dockeripv6mapper.firewall_rules import COMMENT
 from dockeripv6mapper.kernel import commands, firewall, ip6tables
 from dockeripv6mapper.kernel.host import RECORD, Kernel
 from dockeripv6mapper.kernel.nft_ruleset import TABLE
@@ -114,7 +115,7 @@ def _remove_firewall(teardown: Teardown) -> None:
         if firewall.has_table():
             teardown.remove(f"table {TABLE}", firewall.remove_table, f"nft delete table {TABLE}")
     for command in commands.backends():
-        with teardown.collect_errors(f"{command}-save | grep {ip6tables.COMMENT}"):
+        with teardown.collect_errors(f"{command}-save | grep {COMMENT}"):
             for rule in list(ip6tables.our_rules(command)):
                 teardown.remove(rule, rule.remove, shlex.join(rule.removal))
 

@@ -86,6 +86,16 @@ class FirewallTable:
             self._list()
         self._proceed()
 
+    def changed(self) -> None:
+        """Another program changed our rules: list them before the next write, and put those that are missing.
+
+        A listing that runs now may be older than the change.
+        """
+        if self._wanted or self.rules:
+            self._seen = False
+            self._due.setdefault(ListFirewall)
+            self._due.setdefault(PutAcceptRules)
+
     def ended(self, job: FirewallJob, value: object, error: Exception | None) -> None:
         """Take the result of a command. The next `apply` starts another one."""
         self._running = None

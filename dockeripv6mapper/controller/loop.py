@@ -25,13 +25,22 @@ from dockeripv6mapper.controller.jobs import (
 )
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.observers import Meter, Reports, ServiceManager
-from dockeripv6mapper.controller.queue import HostChanged, Message, Overflowed, Queue, ResyncNow, Stop
+from dockeripv6mapper.controller.queue import (
+    FirewallChanged,
+    HostChanged,
+    Message,
+    Overflowed,
+    Queue,
+    ResyncNow,
+    Stop,
+)
 from dockeripv6mapper.controller.reconcile import Reconciler
 from dockeripv6mapper.controller.results import Results
 from dockeripv6mapper.controller.shutdown import finish_running_jobs
 from dockeripv6mapper.controller.timers import (
     Announce,
     Deadline,
+    LookAtFirewall,
     LookAtHost,
     Report,
     Resync,
@@ -60,6 +69,11 @@ log = logging.getLogger(__name__)
 
 BURST_SECONDS = 0.1
 """Delay between a netlink notification and the observation: notifications come in bursts."""
+FIREWALL_BURST_SECONDS, FIREWALL_INTERVAL_SECONDS = 0.05, 0.4
+"""Delay between a notification of nftables and the look at our rules; the least time between two looks.
+
+A look takes up to 0.1 s of CPU. Another program may remove our rules whenever it finds them.
+"""
 STREAM = "stream"
 """The key of the event stream's failures in the log."""
 UNEXPECTED_ERROR = "unexpected error"
@@ -134,6 +148,8 @@ class Controller:
             meter=self._meter,
         )
         self._reports = Reports(self._service, self._meter, self._reconciler.tally)
+        self._firewall_look_due = 0.0
+        """The earliest time of the next look at our firewall rules, by the timers' clock."""
         self._stopping = False
 
     def post(self, message: Message) -> None:
@@ -216,8 +232,8 @@ class Controller:
                 self._jobs.ask(ListImages())
             case Finished():
                 self._finished(message)
-            case HostChanged():
-                self._timers.hasten(LookAtHost(), BURST_SECONDS)
+            case HostChanged() | FirewallChanged():
+                self._look_soon(message)
             case Subscribed():
                 self._subscribed()
             case StreamLost():
@@ -227,6 +243,13 @@ class Controller:
                 self._relist()
             case Stop():
                 self._stopping = True
+
+    def _look_soon(self, message: HostChanged | FirewallChanged) -> None:
+        if isinstance(message, HostChanged):
+            self._timers.hasten(LookAtHost(), BURST_SECONDS)
+            return
+        seconds = max(FIREWALL_BURST_SECONDS, self._firewall_look_due - self._timers.now)
+        self._timers.hasten(LookAtFirewall(), seconds)
 
     def _subscribed(self) -> None:
         log.info("connected to the engine")
@@ -268,8 +291,8 @@ class Controller:
                 self._report_lateness(listed=listed)
             case Retry(container_id):
                 self._jobs.ask(InspectContainer(container_id))
-            case LookAtHost():
-                self._reconciler.host_changed()
+            case LookAtHost() | LookAtFirewall():
+                self._look(timer)
             case Announce():
                 self._reconciler.announce()
             case RetryHost():
@@ -285,6 +308,13 @@ class Controller:
             self._reports.first_pass_late(f"the engine takes more than {FIRST_PASS_SECONDS:g} s")
         elif not self._reconciler.listed:
             self._reports.first_pass_late(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
+
+    def _look(self, timer: LookAtHost | LookAtFirewall) -> None:
+        if isinstance(timer, LookAtHost):
+            self._reconciler.host_changed()
+            return
+        self._firewall_look_due = self._timers.now + FIREWALL_INTERVAL_SECONDS
+        self._reconciler.firewall_changed()
 
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)

@@ -24,6 +24,11 @@ class HostChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FirewallChanged:
+    """Another program changed our firewall rules."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResyncNow:
     """A full pass is asked for, by SIGHUP."""
 
@@ -38,13 +43,13 @@ class Stop:
     """Wait for running actions, then return."""
 
 
-Message = EventMessage | Finished[Job] | HostChanged | ResyncNow | Overflowed | Stop
+Message = EventMessage | Finished[Job] | HostChanged | FirewallChanged | ResyncNow | Overflowed | Stop
 
 CAPACITY = 4096
 """Messages. A thousand containers that start at once cause this many events, over a minute; each takes about
 a kilobyte."""
 
-DROPPABLE = (ContainerChanged, NetworksChanged, ImagesChanged, HostChanged, ResyncNow)
+DROPPABLE = (ContainerChanged, NetworksChanged, ImagesChanged, HostChanged, FirewallChanged, ResyncNow)
 """Messages that a relist replaces. The number of all others is limited by that of the jobs."""
 
 MS = 1000

@@ -5,6 +5,7 @@ containers in its scope and of all that compete with them for an address, makes 
 the firewall first, then sysctls and proxy entries, then the engine.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
@@ -45,6 +46,8 @@ from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
 from dockeripv6mapper.mapping.state import Tally, tally
 from dockeripv6mapper.model import Container, Decision, ImageWanted, MarkWanted, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
+
+log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """Minimum interval between status updates."""
@@ -106,6 +109,15 @@ class Reconciler:
         if self._observe_host():
             self._pass(self._cache.containers.keys(), whole=True)
 
+    def firewall_changed(self) -> None:
+        """Read our nft table and accept rules after another program changed them, and restore them."""
+        if not self.listed:
+            # The first pass reads them.
+            return
+        log.debug("another program changed our firewall rules, or DOCKER-USER: reading them")
+        self._firewall.changed()
+        self._apply_firewall()
+
     def evaluate(self, container_ids: Iterable[str]) -> None:
         """A pass over some containers that changed."""
         self._pass(container_ids, whole=False)
@@ -120,13 +132,18 @@ class Reconciler:
             self._host.sysctls.policy_ended(value, error)
         else:
             self._firewall.ended(job, value, error)
-        facts = self._facts()
-        following = plan(self._desired, facts, self._settings, NO_CONTAINERS, spared=self._removal.spared)
-        self._firewall.apply(following.firewall, observed=bool(facts.host.links), whole=False)
+        following = self._apply_firewall()
         if isinstance(job, CloseForwarding):
             self._apply_sysctls(following.sysctls, retry=error is None)
         self._host.add_withheld(self._desired.needs.entries, self._firewall.unclosed())
         self._retry_host_later()
+
+    def _apply_firewall(self) -> Plan:
+        """Carry out the firewall's part of a new plan; returns the plan."""
+        facts = self._facts()
+        following = plan(self._desired, facts, self._settings, NO_CONTAINERS, spared=self._removal.spared)
+        self._firewall.apply(following.firewall, observed=bool(facts.host.links), whole=False)
+        return following
 
     def evaluate_waiting(self) -> None:
         """A pass over the containers that wait for the firewall."""

@@ -59,7 +59,23 @@ class Announce:
     """Send the announcements that are due."""
 
 
-Timer = Resync | LookAtHost | Announce | Retry | RetryHost | RetryImage | Verify | Deadline | Report
+@dataclass(frozen=True, slots=True)
+class LookAtFirewall:
+    """List our nft table, and check our accept rules: another program changed them."""
+
+
+Timer = (
+    Resync
+    | LookAtHost
+    | LookAtFirewall
+    | Announce
+    | Retry
+    | RetryHost
+    | RetryImage
+    | Verify
+    | Deadline
+    | Report
+)
 
 
 class Timers:

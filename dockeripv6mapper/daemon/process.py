@@ -10,7 +10,7 @@ from types import FrameType
 from dockeripv6mapper import __version__
 from dockeripv6mapper.controller.loop import Controller
 from dockeripv6mapper.controller.observers import Meter, ServiceManager
-from dockeripv6mapper.controller.queue import HostChanged, ResyncNow, Stop
+from dockeripv6mapper.controller.queue import FirewallChanged, HostChanged, ResyncNow, Stop
 from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.daemon.systemd import Notifier
 from dockeripv6mapper.engine.client import Client
@@ -20,8 +20,8 @@ from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import require_net_admin
-from dockeripv6mapper.kernel.watch import Watcher
-from dockeripv6mapper.settings import NdSource, ProxyMode, Settings
+from dockeripv6mapper.kernel.watch import FirewallWatcher, Watcher
+from dockeripv6mapper.settings import FirewallMode, NdSource, ProxyMode, Settings
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
         _start_responder(kernel, settings, meter)
         watcher.start()
         stack.callback(watcher.stop)
+        _watch_firewall(stack, controller, settings)
         reader.start()
         stack.callback(reader.stop)
         controller.run()
@@ -75,6 +76,19 @@ def _start_responder(kernel: Kernel, settings: Settings, meter: Meter) -> None:
     except MapperError as error:
         remedy = f" ({error.hint})" if error.hint else ""
         log.warning("%s; only the kernel answers them%s", error, remedy)
+
+
+def _watch_firewall(stack: ExitStack, controller: Controller, settings: Settings) -> None:
+    """Have changes of our firewall rules reported, where the kernel reports them."""
+    if settings.firewall is FirewallMode.OFF or settings.dry_run:
+        return
+    try:
+        watcher = FirewallWatcher(lambda: controller.post(FirewallChanged()))
+    except OSError as error:
+        log.info("not watching nftables (%s): flushed rules are back after up to --resync", error.strerror)
+        return
+    watcher.start()
+    stack.callback(watcher.stop)
 
 
 def _metrics(stack: ExitStack, settings: Settings) -> Meter | None:

@@ -20,9 +20,11 @@ from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding
 from dockeripv6mapper.engine import config
 from dockeripv6mapper.engine.client import Client
+from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.kernel.commands import BACKENDS
-from dockeripv6mapper.kernel.firewall import observe_nftables
+from dockeripv6mapper.firewall_rules import ENGINE_CHAIN, FORWARD, leads_to_engine
+from dockeripv6mapper.kernel.commands import BACKENDS, backends
+from dockeripv6mapper.kernel.firewall import OtherRules, observe_nftables
 from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import capabilities
 from dockeripv6mapper.observation import observe, observe_host
@@ -61,7 +63,8 @@ def collect_facts(settings: Settings) -> DoctorFacts:
     network_configs = attempt(partial(config.network_configs, client)) if engine_info else None
     container_configs = attempt(partial(config.container_configs, client)) if engine_info else None
     chains = {backend: attempt(partial(observe_chains, backend)) for backend in BACKENDS}
-    dropping_chains, engine_accepted_marks = attempt(observe_nftables) or ((), frozenset[int]())
+    others = attempt(observe_nftables) or OtherRules()
+    engine_rules = attempt(partial(_engine_rules, engine_info)) if engine_info else None
     # Without an engine, its error is in `errors` already.
     observation = observe(settings) if engine_info else observe_host(settings)
     return DoctorFacts(
@@ -74,9 +77,22 @@ def collect_facts(settings: Settings) -> DoctorFacts:
         network_configs=network_configs or {},
         container_configs=container_configs or {},
         chains={backend: read for backend, read in chains.items() if read is not None},
-        dropping_chains=dropping_chains,
-        engine_accepted_marks=engine_accepted_marks,
+        dropping_chains=others.dropping_chains,
+        engine_accepted_marks=others.engine_accepted_marks,
+        mark_rules=others.mark_rules,
+        engine_rules=engine_rules,
         tools=frozenset(tool for tool in firewall_checks.NEEDED_TOOLS if shutil.which(tool)),
         capabilities=capabilities(),
         errors=tuple(errors),
     )
+
+
+def _engine_rules(engine: EngineInfo) -> bool | None:
+    """See `DoctorFacts.engine_rules`. The engine keeps the backend that was the default when it started."""
+    if engine.filters_with_nftables:
+        return None
+    listed = [chains for backend in backends() if (chains := observe_chains(backend)) is not None]
+    with_engine = [chains for chains in listed if ENGINE_CHAIN in chains]
+    if with_engine:
+        return any(FORWARD in chains and leads_to_engine(chains[FORWARD]) for chains in with_engine)
+    return False if listed and engine.ip6tables else None

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 
 from dockeripv6mapper.engine_config import ContainerConfig, EngineInfo, NetworkConfig
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.firewall_rules import BaseChain, Chains
+from dockeripv6mapper.firewall_rules import BaseChain, Chains, MarkRule
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.default_routes import Outgoing
 from dockeripv6mapper.mapping.desired import Desired
@@ -40,6 +40,10 @@ class DoctorFacts:
     """Chains of nftables whose policy drops forwarded packets."""
     engine_accepted_marks: frozenset[int] = frozenset()
     """Packet marks that the engine's own nftables rules accept."""
+    mark_rules: tuple[MarkRule, ...] = ()
+    """Rules of nftables that change the packet mark."""
+    engine_rules: bool | None = None
+    """Whether packets pass the engine's own ip6tables rules; None where it has none, or that is unknown."""
     tools: frozenset[str] = frozenset()
     """The installed ones of `firewall_checks.NEEDED_TOOLS`."""
     capabilities: frozenset[str] = frozenset()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from dockeripv6mapper.doctor import mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import operands, quoted
@@ -10,11 +11,14 @@ from dockeripv6mapper.settings import FirewallMode
 
 SUBJECT = "firewall"
 NEEDED_TOOLS = ("nft", "ip6tables")
+MARKED_FROM = -11
+"""The priority at the forward hook from which on packets carry the mark (see `kernel.nft_ruleset`)."""
 ENGINE_SETTINGS = "/etc/docker/daemon.json"
 
 
 def check(facts: DoctorFacts) -> Iterator[Finding]:
-    """Findings on the firewall, if a container's label or an option has ports opened or closed."""
+    """Findings on the firewall. Most of them only if a label or an option has ports opened or closed."""
+    yield from _engine_rules(facts)
     labelled = [container for containers in facts.labelled_containers().values() for container in containers]
     opens = any(labels.PORTS in facts.effective_labels(container) for container in labelled)
     closes = labelled and facts.settings.firewall is FirewallMode.CLOSED
@@ -23,6 +27,26 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
     yield from _tools(facts)
     yield from _engine_backend(facts)
     yield from _dropping_chains(facts)
+    yield from mark_checks.check(facts)
+
+
+def _engine_rules(facts: DoctorFacts) -> Iterator[Finding]:
+    """Whether another program has flushed the engine's rules. The engine writes them only when it starts."""
+    links = facts.system.host.links
+    if facts.engine_rules is None or not any(each.bridge in links for each in facts.system.networks):
+        return
+    if facts.engine_rules:
+        yield ok("engine-rules", SUBJECT, "forwarded packets pass the engine's own rules")
+        return
+    yield fail(
+        "engine-rules",
+        SUBJECT,
+        "the engine's own ip6tables rules are gone, or FORWARD no longer jumps to them",
+        why="another program flushed them: published ports and the isolation of networks do not work, and "
+        "what the engine would drop gets in, or nothing does; the engine restores them only when it starts",
+        fix="# this restarts the engine, and with it its containers, unless it has `live-restore`:\n"
+        "systemctl restart docker",
+    )
 
 
 def _tools(facts: DoctorFacts) -> Iterator[Finding]:
@@ -74,6 +98,17 @@ def _dropping_chains(facts: DoctorFacts) -> Iterator[Finding]:
     """Chains of other programs: a packet that one of them drops is lost, whatever other chains accept."""
     mark = facts.settings.fwmark
     for chain in facts.dropping_chains:
+        if chain.priority < MARKED_FROM:
+            yield warn(
+                "nftables",
+                SUBJECT,
+                f"chain {chain} drops what its rules do not accept, at priority {chain.priority}, at which "
+                "packets do not carry the mapper's mark yet",
+                why="packets to ports that a label opens may be dropped there",
+                fix="# where the chain is defined, set its priority to 0, and begin it with this rule:\n"
+                f"# meta mark and {mark:#x} == {mark:#x} accept",
+            )
+            continue
         if mark in chain.marks:
             yield ok("nftables", SUBJECT, f"chain {chain} drops by policy, and accepts the mark {mark:#x}")
             continue

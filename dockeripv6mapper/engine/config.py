@@ -1,9 +1,12 @@
 """Engine configuration, for `doctor` only: reads it, and translates the JSON to `engine_config`."""
 
+import json
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dockeripv6mapper.engine.client import Client
@@ -22,6 +25,9 @@ from dockeripv6mapper.errors import GoneError
 
 CREDENTIALS = struct.Struct("3i")
 """`struct ucred`: pid, uid, gid (unix(7))."""
+SETTINGS_FILE = Path("/etc/docker/daemon.json")
+FILTERS_IPV6_BY_DEFAULT = (1, 46)
+"""API of engine 27, the first with `ip6tables` by default."""
 CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
@@ -32,7 +38,8 @@ def engine_info(client: Client) -> EngineInfo:
     """The engine's version, API, firewall backend and PID. Raises `MapperError`."""
     version = client.api_version()
     with client.session("asking the engine about itself") as api:
-        return engine_from_info(api.info(), version, peer_process(client.socket_path))
+        pid = peer_process(client.socket_path)
+        return replace(engine_from_info(api.info(), version, pid), ip6tables=_has_ip6tables(pid, version))
 
 
 def network_configs(client: Client) -> Mapping[str, NetworkConfig]:
@@ -58,6 +65,38 @@ def container_configs(client: Client) -> Mapping[str, ContainerConfig]:
         with suppress(GoneError), client.session(f"inspecting container {container_id}") as api:
             configs[container_id] = container_config_from_inspection(api.inspect_container(container_id))
     return configs
+
+
+def _has_ip6tables(pid: int | None, api: tuple[int, int]) -> bool:
+    """Whether the engine filters IPv6, by its command line and its settings file."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0") if pid else []
+    except (OSError, UnicodeDecodeError):
+        arguments = []
+    if Path(arguments[0]).name != "dockerd" if arguments else True:
+        # systemd listens for it, or the process cannot be read.
+        arguments = []
+    try:
+        options = json.loads(SETTINGS_FILE.read_text())
+    except (OSError, ValueError):
+        options = {}
+    return filters_ipv6(arguments, options if isinstance(options, dict) else {}, api)
+
+
+def filters_ipv6(arguments: Sequence[str], options: Json, api: tuple[int, int]) -> bool:
+    """Whether an engine with these arguments and options in its settings file filters IPv6.
+
+    An option stands in one of them: the engine refuses to start if it is in both.
+    """
+    values = {"iptables": True, "ip6tables": api >= FILTERS_IPV6_BY_DEFAULT}
+    for name in values:
+        if isinstance(options.get(name), bool):
+            values[name] = options[name]
+        for argument in arguments:
+            option, _, value = argument.partition("=")
+            if option in (f"--{name}", f"-{name}"):
+                values[name] = value.lower() not in ("false", "0", "f")
+    return all(values.values())
 
 
 def engine_from_info(info: Json, api: tuple[int, int], pid: int | None) -> EngineInfo:

@@ -2,6 +2,9 @@
 
 import shutil
 import subprocess
+import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,13 +23,24 @@ BACKENDS = (IPTABLES, LEGACY)
 """The commands whose rules a packet passes: the default backend's, and the legacy one's."""
 
 
+_processes: deque[tuple[int, float]] = deque(maxlen=64)
+"""The PIDs of the last commands, and when each began."""
+_starting = threading.Lock()
+"""Held while a command starts: it may have changed something before its PID is in `_processes`."""
+
+
+def is_own(pid: int) -> bool:
+    """Whether a process is or was a command that `run` began recently."""
+    earliest = time.monotonic() - TIMEOUT_SECONDS - 1
+    with _starting:
+        return any(pid == each and began > earliest for each, began in _processes)
+
+
 def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command and wait for its end. Raises `KernelRefusedError`, with `check` also for an exit code."""
     doing = f"running {' '.join(argv)}"
     try:
-        completed = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
+        completed = _run(argv, stdin)
     except FileNotFoundError as error:
         raise KernelRefusedError(
             f"{doing}: not installed", hint="apt-get install nftables iptables"
@@ -39,6 +53,21 @@ def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subproce
         cause = completed.stderr.strip() or f"exit code {completed.returncode}"
         raise KernelRefusedError(f"{doing}: {cause}")
     return completed
+
+
+def _run(argv: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:
+    """Like `subprocess.run`, and notes the PID. Raises `OSError` and `subprocess.TimeoutExpired`."""
+    pipe = subprocess.PIPE
+    with _starting:
+        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        _processes.append((process.pid, time.monotonic()))
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=TIMEOUT_SECONDS)
+        except:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
 
 def backends() -> list[str]:

@@ -10,10 +10,11 @@ import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.firewall_rules import BaseChain, leads_to_engine
+from dockeripv6mapper.firewall_rules import ALL_BITS, FORWARD, BaseChain, MarkRule, leads_to_engine
 from dockeripv6mapper.kernel import nft_ruleset
 from dockeripv6mapper.kernel.commands import backends, run
 from dockeripv6mapper.kernel.ip6tables import observe_chains
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 NO_SUCH_TABLE = "No such file or directory"
 """In the error output of `nft list table`."""
 
-FORWARD = ("filter", "FORWARD")
 IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 """Tables of the family ip6 in which the nft backend of ip6tables keeps its rules."""
 ENGINE_TABLE = "docker-bridges"
@@ -160,22 +160,32 @@ def _nftables_drops() -> bool:
     crash on a ruleset that a newer one wrote.
     """
     try:
-        return bool(observe_nftables()[0])
+        return bool(observe_nftables().dropping_chains)
     except KernelRefusedError as error:
         log.warning("%s; assuming that nftables drops nothing", error)
         return False
 
 
-def observe_nftables() -> tuple[tuple[BaseChain, ...], frozenset[int]]:
-    """The nftables chains that drop forwarded packets, and the marks that the engine's table accepts.
+@dataclass(frozen=True, slots=True)
+class OtherRules:
+    """What matters of the nftables rules of other programs."""
 
-    Raises `KernelRefusedError`.
-    """
+    dropping_chains: tuple[BaseChain, ...] = ()
+    """Chains that drop forwarded packets by policy."""
+    engine_accepted_marks: frozenset[int] = frozenset()
+    """Packet marks that the engine's own table accepts."""
+    mark_rules: tuple[MarkRule, ...] = ()
+
+
+def observe_nftables() -> OtherRules:
+    """What matters of the nftables rules of other programs. Raises `KernelRefusedError`."""
     if not shutil.which("nft"):
-        return (), frozenset()
+        return OtherRules()
     try:
         objects = json.loads(run(["nft", "-j", "list", "ruleset"]).stdout)["nftables"]
-        return tuple(dropping_chains(objects)), marks_engine_accepts(objects)
+        return OtherRules(
+            tuple(dropping_chains(objects)), marks_engine_accepts(objects), tuple(mark_rules(objects))
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise KernelRefusedError(f"parsing the rules of nftables: {error!r}") from error
 
@@ -195,7 +205,7 @@ def dropping_chains(objects: Iterable[Json]) -> Iterator[BaseChain]:
         if chain["family"] == "ip6" and chain["table"] in IPTABLES_TABLES:
             continue
         key = (chain["family"], chain["table"], chain["name"])
-        yield BaseChain(*key, marks=_accepted_marks(objects, key))
+        yield BaseChain(*key, marks=_accepted_marks(objects, key), priority=int(chain.get("prio", 0)))
 
 
 def marks_engine_accepts(objects: Iterable[Json]) -> frozenset[int]:
@@ -228,3 +238,42 @@ def _accepted_marks(objects: Iterable[Json], key: tuple[str, str, str]) -> froze
 def _only_accepts(statements: Iterable[Json]) -> bool:
     """Whether the statements accept, and do nothing else except counting and logging."""
     return {name for each in statements for name in each} - {"counter", "log"} == {"accept"}
+
+
+def mark_rules(objects: Iterable[Json]) -> Iterator[MarkRule]:
+    """The rules that change the mark of IPv6 packets, in `nft -j list ruleset`; not ours and ip6tables'."""
+    objects = list(objects)
+    chains = {_chain_key(each["chain"], "name"): each["chain"] for each in objects if "chain" in each}
+    for each in objects:
+        rule = each.get("rule", {})
+        family, table = rule.get("family"), rule.get("table")
+        ip6tables = family == "ip6" and table in IPTABLES_TABLES
+        if family not in ("ip6", "inet") or ip6tables or f"{family} {table}" == nft_ruleset.TABLE:
+            continue
+        key = _chain_key(rule, "chain")
+        chain = chains.get(key, {})
+        for statement in rule.get("expr", ()):
+            match statement:
+                case {"mangle": {"key": key_changed, "value": value}} if key_changed == MARK:
+                    sets, overwrites = _mark_written(value)
+                    hook, priority = chain.get("hook"), int(chain.get("prio", 0))
+                    yield MarkRule(" ".join(key), hook, priority, sets, overwrites)
+
+
+def _chain_key(each: Json, name: str) -> tuple[str, str, str]:
+    return (str(each.get("family")), str(each.get("table")), str(each.get(name)))
+
+
+def _mark_written(value: object) -> tuple[int, int]:
+    """The bits that the new value of the mark sets, and those that it sets or clears."""
+    match value:
+        case int(number):
+            return number, ALL_BITS
+        case {"|": [kept, int(number)]}:
+            return number, number | _mark_written(kept)[1]
+        case {"^": [kept, int(number)]}:
+            return number, number | _mark_written(kept)[1]
+        case {"&": [kept, int(mask)]}:
+            sets, overwrites = _mark_written(kept)
+            return sets & mask, overwrites | ALL_BITS ^ mask
+    return (0, 0) if value == MARK else (0, ALL_BITS)

@@ -11,22 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.firewall_rules import Chain, Chains, Rule
+from dockeripv6mapper.firewall_rules import COMMENT, ENGINE_CHAIN, FORWARD, Chain, Chains, Rule, is_ours
 from dockeripv6mapper.kernel.commands import IPTABLES, backends, run
 
 RULE_PREFIX = "-A "
 """Begins a rule's line in the output of `ip6tables-save`."""
 
 RAW = ("raw", "PREROUTING")
-ENGINE_CHAIN = ("filter", "DOCKER")
-"""A chain that every engine creates, in the backend that it uses."""
-FORWARD_CHAINS = (("filter", "DOCKER-USER"), ("filter", "FORWARD"))
-"""Chains that see forwarded packets. Our rule goes into the first of them that exists."""
-
-COMMENT = "DockerIPV6Mapper"
-"""The comment of our rules, by which `cleanup` finds them."""
-OUR_OPTIONS = {("--comment", COMMENT), ("-j", "ACCEPT")}
-"""Only our rules have both options."""
+USER_CHAIN = ("filter", "DOCKER-USER")
+"""Our rule for forwarded packets goes into DOCKER-USER, if FORWARD jumps there; else into FORWARD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,37 +111,47 @@ def _join_rule_lines(lines: Iterable[str]) -> Iterator[str]:
         raise ValueError(f"no end of {joined[:80]!r}")
 
 
-def missing_accept_rules(mark: int) -> list[AcceptRule]:
-    """Our accept rules that are missing. Raises `KernelRefusedError`.
+def put_accept_rules(mark: int) -> list[AcceptRule]:
+    """Insert each missing accept rule first in its chain; returns these. Then remove ours from other chains.
 
-    Only backends with the engine's chains need rules. If no backend has them, the default one does. Each
-    backend is listed once: a listing takes the xtables lock and some milliseconds.
+    Ours is in another chain after the engine's chains had gone for a while. Only backends with the engine's
+    chains need rules. If no backend has them, the default one does. Each backend is listed once: a listing
+    takes the xtables lock and some milliseconds. Raises `KernelRefusedError`.
     """
     listed = {command: observe_chains(command) or {} for command in backends()}
     with_engine = [command for command, chains in listed.items() if ENGINE_CHAIN in chains]
-    missing = []
+    missing, superfluous = list[AcceptRule](), list[OurRule]()
     for command in with_engine or [IPTABLES]:
         chains = listed[command] if command in listed else observe_chains(command) or {}
-        forward = next((chain for chain in FORWARD_CHAINS if chain in chains), FORWARD_CHAINS[-1])
-        missing += [
-            AcceptRule(command, *chain) for chain in (RAW, forward) if not _has_rule(chains, chain, mark)
-        ]
+        places = accept_places(chains)
+        missing += [AcceptRule(command, *each) for each in places if not _has_rule(chains, each, mark)]
+        superfluous += [rule for rule in _ours(command, chains) if (rule.table, rule.chain) not in places]
+    for place in missing:
+        run([place.command, "-w", "-t", place.table, "-I", place.chain, "1", *_rule_words(mark)])
+    for rule in superfluous:
+        rule.remove()
     return missing
 
 
-def put_accept_rules(mark: int) -> list[AcceptRule]:
-    """Insert each missing accept rule first in its chain; returns these. Raises `KernelRefusedError`."""
-    missing = missing_accept_rules(mark)
-    for rule in missing:
-        run([rule.command, "-w", "-t", rule.table, "-I", rule.chain, "1", *_rule_words(mark)])
-    return missing
+def accept_places(chains: Chains) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The chains of one backend that need an accept rule of ours, by table and name.
+
+    The engine creates DOCKER-USER and the jump to it. The jump is lost where another program flushes FORWARD.
+    """
+    rules = chains[FORWARD].rules if FORWARD in chains else ()
+    is_reached = USER_CHAIN in chains and any(("-j", USER_CHAIN[1]) in rule.options for rule in rules)
+    return RAW, USER_CHAIN if is_reached else FORWARD
 
 
 def our_rules(command: str) -> Iterator[OurRule]:
     """Every rule of ours in one backend: in any chain, with any mark. Raises `KernelRefusedError`."""
-    for (table, name), chain in (observe_chains(command) or {}).items():
+    yield from _ours(command, observe_chains(command) or {})
+
+
+def _ours(command: str, chains: Chains) -> Iterator[OurRule]:
+    for (table, name), chain in chains.items():
         for rule in chain.rules:
-            if rule.options >= OUR_OPTIONS:
+            if is_ours(rule):
                 yield OurRule(command, table, name, rule.words)
 
 

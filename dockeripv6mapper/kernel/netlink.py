@@ -54,6 +54,8 @@ class Message(NamedTuple):
     flags: int
     sequence: int
     body: bytes
+    port: int = 0
+    """The sender's port: of a notification, that of the process that made the change, by default its PID."""
 
 
 Answer: TypeAlias = bytes | OSError | None
@@ -116,10 +118,14 @@ def open_rtnetlink() -> IPRoute:
         raise MapperError(f"opening a netlink socket: {error.strerror}") from error
 
 
-def open_notifications(groups: int) -> socket.socket:
+def open_notifications(groups: int, protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
     """A socket that receives the notifications of some groups from now on. Raises `OSError`. Close it."""
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    opened.bind((0, groups))
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+    try:
+        opened.bind((0, groups))
+    except OSError:
+        opened.close()
+        raise
     return opened
 
 
@@ -127,10 +133,10 @@ def messages(datagram: bytes) -> Iterator[Message]:
     """The netlink messages of a datagram. Stops at a malformed one."""
     offset = 0
     while offset + HEADER.size <= len(datagram):
-        length, kind, flags, sequence, _port = HEADER.unpack_from(datagram, offset)
+        length, kind, flags, sequence, port = HEADER.unpack_from(datagram, offset)
         if length < HEADER.size:
             return
-        yield Message(kind, flags, sequence, datagram[offset + HEADER.size : offset + length])
+        yield Message(kind, flags, sequence, datagram[offset + HEADER.size : offset + length], port)
         offset += length + 3 & ~3
 
 

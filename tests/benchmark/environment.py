@@ -119,8 +119,8 @@ class Environment:
         return tuple([measure() for _ in range(warm_up + n)][warm_up:])
 
     @contextmanager
-    def mapper(self, condition: Condition, *, level: str = "--info") -> Iterator[Mapper]:
-        """Run the daemon on a prepared host, under `condition`."""
+    def mapper(self, condition: Condition, *options: str, level: str = "--info") -> Iterator[Mapper]:
+        """Run the daemon with these options on a prepared host, under `condition`."""
         self.log(str(condition))
         with ExitStack() as stack:
             prepare(condition.host)
@@ -128,7 +128,9 @@ class Environment:
             stack.callback(condition.host.reset)
             wrapper = at_priority(condition.nice)
             state = ("--state-dir", stack.enter_context(TemporaryDirectory(dir=IN_MEMORY)))
-            mapper = stack.enter_context(Mapper(condition.host, *state, level=level, wrapper=wrapper))
+            mapper = stack.enter_context(
+                Mapper(condition.host, *state, *options, level=level, wrapper=wrapper)
+            )
             wait_until_mapped(condition.host, "holder", address_suffix(condition.host, "holder"))
             stack.enter_context(condition.under_load())
             yield mapper

@@ -2,6 +2,7 @@
 
 probes.py echo ADDRESS…       every address has answered a ping
 probes.py gone ADDRESS LINK   the proxy entry was removed
+probes.py closed ADDRESS PORT   a TCP port no longer answers, after it has answered
 probes.py create SOCKET NAME  the engine's create event of this container has arrived on the raw socket
 
 Each prints `ready` once it waits, and then the time in nanoseconds since the epoch.
@@ -14,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from errno import EAGAIN, ENOBUFS
 from ipaddress import IPv6Address
 
@@ -24,6 +26,9 @@ ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0x1D6, 1)
 ECHO_REPLY_TYPE = 129
 READ_BYTES = 65536
 PERIOD_SECONDS = 0.001
+NEVER_OPEN_SECONDS = 3.0
+SILENCE_NANOSECONDS = 100_000_000
+"""Without an answer for this time, a packet counts as dropped: in the lab an answer takes less than 1 ms."""
 TIMEOUT_SECONDS = 60.0
 """More than any measured time."""
 
@@ -68,6 +73,38 @@ def await_removal(address: str, link: str) -> int:
     return time.time_ns()
 
 
+def await_closed(address: str, port: str) -> int:
+    """Begin a connection every millisecond. Return when the first one began that followed the last answer.
+
+    Not one after the other: a port may be open for less time than it takes to notice a lost packet. Return
+    0 where no connection was answered: the port was open for less than this process waited for a core.
+    """
+    print("ready", flush=True)
+    end = time.monotonic() + NEVER_OPEN_SECONDS
+    began: dict[int, tuple[int, socket.socket]] = {}
+    poll, last_answered = select.poll(), 0
+    while last_answered or time.monotonic() < end:
+        now = time.time_ns()
+        for number, (at, sock) in list(began.items()):
+            if now - at > SILENCE_NANOSECONDS:
+                if 0 < last_answered < at:
+                    return at
+                poll.unregister(number)
+                sock.close()
+                del began[number]
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        with suppress(BlockingIOError):
+            sock.connect((address, int(port)))
+        began[sock.fileno()] = (now, sock)
+        poll.register(sock, select.POLLOUT)
+        for number, _ in poll.poll(PERIOD_SECONDS * 1000):
+            poll.unregister(number)
+            at, sock = began.pop(number)
+            sock.close()
+            last_answered = max(last_answered, at)
+    return 0
+
+
 def await_create(path: str, name: str) -> int:
     """Read the event stream until the create event of the container `name`."""
     with socket.socket(socket.AF_UNIX) as sock:
@@ -82,7 +119,12 @@ def await_create(path: str, name: str) -> int:
     raise EOFError(f"the event stream of {path} has ended")
 
 
-PROBES: Mapping[str, Callable[..., int]] = {"echo": await_echo, "gone": await_removal, "create": await_create}
+PROBES: Mapping[str, Callable[..., int]] = {
+    "echo": await_echo,
+    "gone": await_removal,
+    "closed": await_closed,
+    "create": await_create,
+}
 
 if __name__ == "__main__":
     print(PROBES[sys.argv[1]](*sys.argv[2:]), flush=True)

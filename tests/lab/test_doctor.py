@@ -269,6 +269,14 @@ BREAKAGES = [
         "[not-connectable]",
     ),
     Breakage(
+        "mark-overwritten",
+        "ip6tables -I FORWARD -j MARK --set-mark 0x1",
+        "mark",
+        "firewall",
+        "-A FORWARD -j MARK --set-xmark 0x1/0xffffffff` overwrites the packet mark",
+        "ip6tables -D FORWARD -j MARK --set-xmark 0x1/0xfeffffff",
+    ),
+    Breakage(
         "nftables-of-another",
         "nft add table inet mine; nft add chain inet mine forward "
         "'{{ type filter hook forward priority 10; policy drop; }}'",

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.lab.containers import LABEL, SUFFIX, reaches, run, wait_until_mapped
-from tests.lab.engines import Flavour
 from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, MODES, FirewallMode, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
@@ -149,25 +148,9 @@ def test_without_ports_label_nothing_is_opened_or_installed(lab: Lab, mode: Fire
         assert warned == (1 if mode.gateway_mode == "nat" else 0)
 
 
-def test_flushed_firewall_is_restored(lab: Lab, recommended: Host) -> None:
-    """As after `iptables -F` or a reload of another firewall."""
-    with Mapper(recommended, "--resync", "1") as mapper:
-        mapper.wait_for_log("proxying neighbour discovery")
-        serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
-        address = wait_until_mapped(recommended)
-        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
-        chain = "DOCKER-USER" if recommended.engine.flavour is Flavour.MODERN else "FORWARD"
-        recommended.namespace.run("ip6tables", "-t", "raw", "-F", "PREROUTING")
-        recommended.namespace.run("ip6tables", "-F", chain)
-        recommended.namespace.run("nft", "delete", "table", "ip6", "dockeripv6mapper")
-        eventually(lambda: str(address) in table(recommended), within=5)
-        eventually(lambda: mapper_rules(recommended) == 2, within=5)
-        eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80, 81]) >= {80}, within=5)
-
-
 def test_foreign_element_in_the_nft_table_is_removed(recommended: Host) -> None:
     """One warning; the table is rebuilt, and later ports are still opened."""
-    with Mapper(recommended, "--resync", "1") as mapper:
+    with Mapper(recommended) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         serve(recommended, "mon_container", *LABEL, "--label", "ipv6.mapper.ports=80")
         address = wait_until_mapped(recommended)
@@ -175,7 +158,7 @@ def test_foreign_element_in_the_nft_table_is_removed(recommended: Host) -> None:
         element = f'{{ {address} . tcp . 8050 comment "by hand" }}'
         recommended.namespace.run("nft", "add", "element", "ip6", "dockeripv6mapper", "open", element)
         mapper.wait_for_log("WARNING.*table ip6 dockeripv6mapper was changed by another program")
-        eventually(lambda: "by hand" not in table(recommended), within=5)
+        eventually(lambda: "by hand" not in table(recommended), within=1)
         serve(recommended, "nginx", *LABEL, "--label", "ipv6.mapper.ports=80")
         other = wait_until_mapped(recommended, "nginx", 0xEE_0043_0040)
         eventually(lambda: str(other) in table(recommended), within=5)

@@ -60,8 +60,8 @@ def upgrade(mapper: Mapper) -> None:
     if not checkout.exists():
         ruleset = copy_checkout(checkout) / "dockeripv6mapper/kernel/nft_ruleset.py"
         text = ruleset.read_text()
-        assert "REPLY_PRIORITY = -150" in text
-        ruleset.write_text(text.replace("REPLY_PRIORITY = -150", "REPLY_PRIORITY = -151"))
+        assert "BEFORE_FILTER_PRIORITY = -11" in text
+        ruleset.write_text(text.replace("BEFORE_FILTER_PRIORITY = -11", "BEFORE_FILTER_PRIORITY = -12"))
     assert mapper.stop() == 0
     mapper.checkout = checkout
     mapper.start()
@@ -118,7 +118,7 @@ def test_daemon_restart_loses_no_packet_and_changes_nothing(
         if firewall == "closed":
             assert closed.failed == closed.rounds
         if restart is upgrade:
-            assert "priority mangle - 1;" in host.namespace.run("nft", "list", "ruleset").stdout
+            assert "priority -12;" in host.namespace.run("nft", "list", "ruleset").stdout
 
 
 def reference_container(lab: Lab, host: Host) -> IPv6Address:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dockeripv6mapper.actions import Connect
-from dockeripv6mapper.controller.queue import Stop
+from dockeripv6mapper.controller.queue import FirewallChanged, Stop
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.model import FirewallRules, Opening, ProxyEntry
@@ -272,3 +272,17 @@ def test_a_dry_run_logs_an_opening_and_does_not_carry_it_out(caplog: pytest.LogC
     with caplog.at_level("INFO"), running_controller(world, Settings(dry_run=True)):
         eventually(lambda: f"would open {WEB}" in caplog.text)
     assert not world.firewall.openings
+
+
+def test_a_flushed_table_is_written_again_between_two_full_passes() -> None:
+    """A burst of notifications causes one look, and the restored table causes none."""
+    world = World(containers={SERVING.id: SERVING})
+    reads: list[None] = []
+    with running_controller(world, NEVER) as controller:
+        eventually(lambda: world.firewall.openings == {WEB})
+        world.on_read_firewall = lambda: reads.append(None)
+        world.firewall = FirewallRules()
+        for _ in range(100):
+            controller.post(FirewallChanged())
+        eventually(lambda: world.firewall.openings == {WEB}, within=1)
+    assert len(reads) == 1

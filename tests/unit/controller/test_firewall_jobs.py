@@ -246,6 +246,45 @@ def test_hooks_are_checked_after_the_first_opening_and_at_each_full_pass() -> No
     assert set(table.end_all(OPEN)) == {WriteFirewall, ListFirewall, PutAcceptRules}
 
 
+def test_a_change_by_another_program_is_read_before_the_next_write() -> None:
+    """The next write is made from what was read. A read that runs already is older than the change."""
+    table = TableHarness()
+    table.apply(SERVING, whole=True)
+    table.end_all()
+    table.table.changed()
+    table.apply(replace(SERVING, labels={**SERVING.labels, "ipv6.mapper.ports": "80,81"}))
+    assert isinstance(table.jobs[0], ListFirewall)
+    table.table.changed()
+    both = replace(OPEN, openings=frozenset({WEB, replace(WEB, first=81, last=81)}))
+    kinds = [type(table.end(FirewallRules())), *table.end_all(both)]
+    assert kinds[:2] == [ListFirewall, WriteFirewall]
+    assert {ListFirewall, PutAcceptRules} <= set(kinds[2:])
+    assert len(kinds) <= 5
+
+
+def test_a_flush_leaves_no_address_closed_until_the_table_is_written_again() -> None:
+    """With `--firewall closed`: no container may get its address meanwhile."""
+    table = TableHarness(FirewallMode.CLOSED)
+    table.apply(SERVING, whole=True)
+    table.end_all()
+    assert not table.table.unclosed()
+    table.table.changed()
+    assert table.table.unclosed() == {MON_CONTAINER}
+    table.apply(SERVING)
+    table.end_all()
+    assert not table.table.unclosed()
+
+
+def test_a_change_while_nothing_is_installed_causes_nothing() -> None:
+    """No label opens a port."""
+    table = TableHarness()
+    table.apply(whole=True)
+    table.end_all()
+    table.table.changed()
+    table.apply()
+    assert not table.jobs
+
+
 def test_reads_and_hook_checks_alternate_and_a_write_goes_first() -> None:
     """Each full pass requests both again, however long they take."""
     table = TableHarness()

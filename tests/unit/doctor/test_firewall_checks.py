@@ -11,11 +11,13 @@ import pytest
 from dockeripv6mapper.doctor import firewall_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.firewall_rules import BaseChain
-from dockeripv6mapper.model import Container
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.model import Container, Link
 from dockeripv6mapper.settings import FirewallMode, Settings
 from tests.unit import builders
 from tests.unit.builders import IMAGE, facts
 from tests.unit.doctor.builders import ENGINE_29_NFTABLES, HE_IPV6, doctor_facts, mapped, problems
+from tests.unit.rulesets import BRIDGE
 
 SERVING = mapped(ports="80")
 TOOLS = frozenset(firewall_checks.NEEDED_TOOLS)
@@ -94,3 +96,33 @@ def test_another_programs_chain_that_drops_must_accept_the_mark() -> None:
     )
     accepting = replace(chain, marks=frozenset({BIT}))
     assert not problems(check(tools=TOOLS, dropping_chains=(accepting,)))
+
+
+def test_a_chain_that_drops_before_packets_are_marked_needs_another_priority() -> None:
+    """Accepting the mark there would have no effect."""
+    chain = BaseChain("inet", "mine", "forward", frozenset({BIT}), priority=-12)
+    (finding,) = problems(check(tools=TOOLS, dropping_chains=(chain,)))
+    assert "at priority -12" in finding.found
+    assert not problems(check(tools=TOOLS, dropping_chains=(replace(chain, priority=-11),)))
+
+
+@pytest.mark.parametrize("firewall", FirewallMode)
+def test_flushed_rules_of_the_engine_are_a_failure(firewall: FirewallMode) -> None:
+    """Whatever the mapper's own mode. Not where the engine's bridges are in another network namespace."""
+    settings = Settings(firewall=firewall)
+    here = facts(
+        SERVING,
+        networks=(HE_IPV6,),
+        of_host=builders.host(builders.UPLINK, Link(BRIDGE, 3, neighbour_discovery=True)),
+    )
+
+    def check(system: Facts, *, engine_rules: bool | None) -> list[Finding]:
+        others: dict[str, object] = {"settings": settings, "engine_rules": engine_rules, "tools": TOOLS}
+        return problems(firewall_checks.check(doctor_facts(system, **others)))  # type: ignore[arg-type]
+
+    (finding,) = check(here, engine_rules=False)
+    assert (finding.check, finding.level) == ("engine-rules", Level.FAIL)
+    assert finding.fix.splitlines()[-1] == "systemctl restart docker"
+    assert not check(here, engine_rules=True)
+    assert not check(here, engine_rules=None)
+    assert not check(facts(SERVING, networks=(HE_IPV6,)), engine_rules=False)

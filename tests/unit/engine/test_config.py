@@ -8,6 +8,7 @@ from dockeripv6mapper.engine.config import (
     can_be_recreated,
     container_config_from_inspection,
     engine_from_info,
+    filters_ipv6,
     network_config_from_list,
 )
 from dockeripv6mapper.engine.translate import has_ipv4
@@ -138,3 +139,25 @@ def test_a_container_without_networks_has_no_endpoints() -> None:
         container_config_from_inspection({"Id": "4c24", "HostConfig": None, "NetworkSettings": None})
         == ContainerConfig()
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "api", "expected"),
+    [
+        ([], {}, (1, 45), False),
+        ([], {}, (1, 46), True),
+        (["dockerd", "--ip6tables", "--experimental"], {}, (1, 41), True),
+        (["dockerd", "--ip6tables=true"], {}, (1, 41), True),
+        (["dockerd", "--ip6tables=false"], {}, (1, 51), False),
+        (["dockerd", "--iptables=false"], {}, (1, 51), False),
+        ([], {"ip6tables": True}, (1, 41), True),
+        ([], {"ip6tables": False}, (1, 51), False),
+        ([], {"iptables": False}, (1, 51), False),
+        ([], {"ip6tables": "no"}, (1, 51), True),
+    ],
+)
+def test_whether_an_engine_filters_ipv6_is_read_from_its_options(
+    arguments: list[str], options: dict[str, object], api: tuple[int, int], *, expected: bool
+) -> None:
+    """By default since engine 27."""
+    assert filters_ipv6(arguments, options, api) is expected

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from dockeripv6mapper.firewall_rules import BaseChain
-from dockeripv6mapper.kernel.firewall import dropping_chains, marks_engine_accepts
+from dockeripv6mapper.firewall_rules import ALL_BITS, BaseChain, MarkRule
+from dockeripv6mapper.kernel.firewall import dropping_chains, mark_rules, marks_engine_accepts
 
 MARK: dict[str, Any] = {"meta": {"key": "mark"}}
 ACCEPT: dict[str, Any] = {"accept": None}
@@ -37,7 +37,8 @@ def match(left: object, right: object, op: str = "==") -> dict[str, Any]:
 def test_only_chains_of_other_programs_that_drop_ipv6_are_listed(other: dict[str, Any]) -> None:
     """A chain that accepts, drops IPv4, or belongs to ip6tables is skipped."""
     assert list(dropping_chains([{"metainfo": {}}, other])) == []
-    assert list(dropping_chains([{"metainfo": {}}, chain()])) == [BaseChain("inet", "mine", "forward")]
+    (listed,) = dropping_chains([{"metainfo": {}}, chain()])
+    assert listed == BaseChain("inet", "mine", "forward", priority=10)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +98,35 @@ def test_the_marks_of_bridge_accept_fwmark_are_read() -> None:
     assert marks_engine_accepts(without) == frozenset()
     assert marks_engine_accepts([*without, {"rule": accepting}]) == {BIT}
     assert list(dropping_chains(without)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "sets", "overwrites"),
+    [
+        (5, 5, ALL_BITS),
+        ({"|": [MARK, 4]}, 4, 4),
+        ({"&": [MARK, 0xFF]}, 0, ALL_BITS ^ 0xFF),
+        ({"|": [{"&": [MARK, ALL_BITS ^ 0xFF]}, 4]}, 4, 0xFF),
+        ({"^": [MARK, 4]}, 4, 4),
+        ({"ct": {"key": "mark"}}, 0, ALL_BITS),
+        ({"&": [{"ct": {"key": "mark"}}, 0x00FF0000]}, 0, ALL_BITS),
+        ({"map": {"key": MARK, "data": {"set": []}}}, 0, ALL_BITS),
+        (None, 0, ALL_BITS),
+    ],
+    ids=str,
+)
+def test_what_a_rule_does_to_the_mark_is_read(value: object, sets: int, overwrites: int) -> None:
+    """Bits whose value is not known count as overwritten, not as set."""
+    statement = {"mangle": {"key": MARK, "value": value}}
+    (found,) = mark_rules([chain(), rule(match(MARK, 1), statement)])
+    assert found == MarkRule("inet mine forward", "forward", 10, sets, overwrites)
+
+
+def test_only_mark_rules_of_other_programs_are_read() -> None:
+    """ip6tables' are read from ip6tables-save; the connection's mark is another one."""
+    statement = {"mangle": {"key": MARK, "value": 1}}
+    for family, table in (("ip6", "filter"), ("ip6", "dockeripv6mapper"), ("ip", "mine")):
+        assert not list(mark_rules([rule(statement, family=family, table=table)]))
+    assert not list(mark_rules([rule({"mangle": {"key": {"ct": {"key": "mark"}}, "value": 1}})]))
+    (without_chain,) = mark_rules([rule(statement)])
+    assert without_chain.hook is None

@@ -2,8 +2,9 @@
 
 import pytest
 
-from dockeripv6mapper.kernel.ip6tables import read_chains
-from tests.unit.rulesets import ENGINE_28_NAT, filter_table
+from dockeripv6mapper.firewall_rules import FORWARD
+from dockeripv6mapper.kernel.ip6tables import RAW, USER_CHAIN, accept_places, read_chains
+from tests.unit.rulesets import ENGINE_20_10_IP6TABLES, ENGINE_28_NAT, filter_table
 
 
 def test_policies_and_rules_are_read_by_table_and_chain() -> None:
@@ -40,3 +41,20 @@ def test_an_unterminated_quote_is_an_error() -> None:
 def test_empty_output_has_no_chains() -> None:
     """On a host where ip6tables was never used."""
     assert read_chains("") == {}
+
+
+@pytest.mark.parametrize(
+    ("saved", "place"),
+    [
+        (ENGINE_28_NAT, USER_CHAIN),
+        (ENGINE_20_10_IP6TABLES, FORWARD),
+        (filter_table(chains="DOCKER-USER"), FORWARD),
+        (filter_table("-A FORWARD -j DOCKER-FORWARD", chains="DOCKER-USER"), FORWARD),
+        (filter_table("-A FORWARD -j DOCKER-USER"), FORWARD),
+        ("", FORWARD),
+    ],
+    ids=["engine 28", "engine 20.10", "FORWARD flushed", "jump gone", "chain gone", "all gone"],
+)
+def test_the_accept_rule_belongs_where_forwarded_packets_pass(saved: str, place: tuple[str, str]) -> None:
+    """In DOCKER-USER only while FORWARD jumps there."""
+    assert accept_places(read_chains(saved)) == (RAW, place)

@@ -27,7 +27,11 @@ def listing(rules: FirewallRules, *, rule_count: int = 1, comment: str | None = 
     marked = comment or f"{nft_ruleset.STRUCTURE} {nft_ruleset.structure(rules)} 1"
     rule = {"rule": {"chain": "prerouting", "comment": marked}}
     others = [{"rule": {"chain": "prerouting"}}] * (rule_count - 1)
-    sets = [{"set": {"name": "open", "elem": elements}}, {"set": {"name": "mapped", "elem": [str(NGINX)]}}]
+    sets = [
+        {"set": {"name": "open", "elem": elements}},
+        {"set": {"name": "addresses", "elem": [str(MON_CONTAINER)]}},
+        {"set": {"name": "mapped", "elem": [str(NGINX)]}},
+    ]
     return json.dumps({"nftables": [{"metainfo": {}}, *sets, rule, *others]})
 
 
@@ -118,9 +122,47 @@ def test_a_change_sends_only_differences_and_closes_first() -> None:
     text = nft_ruleset.change(replace(RULES, openings=frozenset({RANGE, other})), RULES)
     assert text.splitlines() == [
         f"delete element {nft_ruleset.TABLE} open {{ {MON_CONTAINER} . tcp . 80 }}",
+        f"add element {nft_ruleset.TABLE} addresses {{ {NGINX} }}",
         f"add element {nft_ruleset.TABLE} open {{ {NGINX} . tcp . 443 }}",
     ]
     assert not nft_ruleset.change(RULES, RULES)
+
+
+def test_icmpv6_is_let_through_to_an_address_as_long_as_it_has_an_open_port() -> None:
+    """The set of addresses follows the openings, and one that does not agree makes the table be rebuilt."""
+    closed = nft_ruleset.change(replace(RULES, openings=frozenset()), RULES)
+    assert f"delete element {nft_ruleset.TABLE} addresses {{ {MON_CONTAINER} }}" in closed
+    assert "addresses" not in nft_ruleset.change(replace(RULES, openings=frozenset({WEB})), RULES)
+    for elements in ([], [str(MON_CONTAINER), str(NGINX)], [str(NGINX)]):
+        listed = json.loads(listing(RULES))
+        listed["nftables"][2]["set"]["elem"] = elements
+        structure, rules = nft_ruleset.read(json.dumps(listed))
+        assert structure is None
+        assert rules.openings == RULES.openings
+
+
+def test_the_table_of_an_earlier_version_has_another_structure_and_was_not_changed() -> None:
+    """It has no set of addresses. It is rebuilt without a warning, and its ports are known to be open."""
+    listed = json.loads(listing(RULES, comment=f"{nft_ruleset.STRUCTURE} 0123456789abcdef 1"))
+    del listed["nftables"][2]
+    structure, rules = nft_ruleset.read(json.dumps(listed))
+    assert structure == "0123456789abcdef"
+    assert rules.openings == RULES.openings
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"table": {"family": "ip6", "name": "dockeripv6mapper", "flags": ["dormant"]}},
+        {"chain": {"name": "before_raw", "hook": "prerouting", "policy": "drop"}},
+    ],
+    ids=["dormant", "policy"],
+)
+def test_a_table_that_another_program_made_dormant_or_dropping_is_rebuilt(changed: dict[str, Any]) -> None:
+    """No rule of it has changed."""
+    listed = json.loads(listing(RULES))
+    listed["nftables"].insert(1, changed)
+    assert nft_ruleset.read(json.dumps(listed))[0] is None
 
 
 def test_the_structure_depends_on_rules_and_not_on_elements() -> None:
