@@ -1,4 +1,4 @@
-"""A capture of Neighbour Discovery and echo replies on the segment of the uplinks, read by tcpdump."""
+"""A capture of Neighbour Discovery and echo requests on the segment of the uplinks, read by tcpdump."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from tests.lab.hosts import UPLINK, Host
 from tests.lab.router import BRIDGE, Router
 from tests.lab.waiting import eventually
 
-FILTER = "icmp6 and (ip6[40] == 129 or ip6[40] == 135 or ip6[40] == 136)"
-"""Echo replies, neighbour solicitations and advertisements (RFC 4443, RFC 4861)."""
+FILTER = "icmp6 and (ip6[40] == 128 or ip6[40] == 135 or ip6[40] == 136)"
+"""Echo requests, neighbour solicitations and advertisements (RFC 4443, RFC 4861)."""
 
 PACKET = re.compile(
-    r"^(?P<at>[\d.]+) (?P<mac>[\da-f:]+) > .*\bhlim (?P<hop_limit>\d+),.*\) "
+    r"^(?P<at>[\d.]+) (?P<mac>[\da-f:]+) > (?P<to_mac>[\da-f:]+), .*\bhlim (?P<hop_limit>\d+),.*\) "
     r"(?P<source>[\da-f:]+) > (?P<destination>[\da-f:]+): .*ICMP6, "
-    r"(?:echo reply|neighbor solicitation,.* who has (?P<asked>[\da-f:]+)"
+    r"(?:echo request|neighbor solicitation,.* who has (?P<asked>[\da-f:]+)"
     r"|neighbor advertisement,.* tgt is (?P<told>[\da-f:]+), Flags \[(?P<flags>[a-z, ]+)\])"
     r"(?P<options>(?:.*\n\t.*)*)",
     re.MULTILINE,
@@ -35,6 +35,8 @@ class Packet:
     """Seconds since the epoch."""
     mac: str
     """Source on Ethernet."""
+    to_mac: str
+    """Destination on Ethernet."""
     source: IPv6Address
     destination: IPv6Address
     hop_limit: int
@@ -53,8 +55,8 @@ class Packet:
         return self.option is not None and (self.solicited is not None or "override" in self.flags)
 
     @property
-    def is_echo_reply(self) -> bool:
-        """Whether it is an echo reply."""
+    def is_echo_request(self) -> bool:
+        """Whether it is an echo request."""
         return self.solicited is None and self.advertised is None
 
 
@@ -70,11 +72,14 @@ class Capture:
         return [_packet(match) for match in PACKET.finditer(self._output.read_text())]
 
     def announcements(self, address: IPv6Address) -> list[Packet]:
-        """The probes for an address, its advertisements, and the solicitations from it."""
+        """The probes for an address, its advertisements, and the solicitations from it.
+
+        Without the answers to a solicitation, which the kernel sends.
+        """
         return [
             each
             for each in self.packets
-            if each.advertised == address
+            if (each.advertised == address and "solicited" not in each.flags)
             or (each.source == address and each.solicited is not None)
             or (each.solicited == address and each.source.is_unspecified)
         ]
@@ -112,6 +117,7 @@ def _packet(match: re.Match[str]) -> Packet:
     return Packet(
         at=float(match["at"]),
         mac=match["mac"],
+        to_mac=match["to_mac"],
         source=IPv6Address(match["source"]),
         destination=IPv6Address(match["destination"]),
         hop_limit=int(match["hop_limit"]),

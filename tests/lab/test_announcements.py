@@ -93,8 +93,9 @@ def test_a_new_address_is_announced_and_replaces_a_former_hosts_mac(
         assert times == pytest.approx([30, 1030, 2030], abs=300)
         assert times[0] >= 29
 
-    reply = next(each for each in packets if each.is_echo_reply and each.source == address)
-    assert milliseconds([reply], first)[0] <= 50
+    requests = [each for each in packets if each.is_echo_request and each.destination == address]
+    assert requests[0].to_mac == FORMER_MAC
+    assert milliseconds([next(each for each in requests if each.to_mac == mac)], first)[0] <= 50
 
 
 @ONE_ENGINE
