@@ -103,6 +103,11 @@ class Link:
     loopback: bool = False
     master: int | None = None
     """The index of the bridge or bond that it is a port of, if of any."""
+    altnames: tuple[str, ...] = ()
+    """Its alternative names (`ip link property add dev LINK altname NAME`)."""
+    kind: str | None = None
+    """The kind of a virtual link: `bridge`, `veth`, `tun` (also a virtual machine's tap), `vlan`, …; None
+    for a physical one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -142,7 +147,7 @@ class Host:
 
     links: Mapping[str, Link] = field(default_factory=dict)
     default_route_links: tuple[str, ...] = ()
-    """Names of the links that carry an IPv6 default route."""
+    """Names of the links that carry an IPv6 default route of any kind (see `kernel.routes`)."""
     default_routers: frozenset[tuple[IPv6Address, str]] = frozenset()
     """The gateways of those routes, each with its link's name. An on-link default route has none."""
     addresses: frozenset[IPv6Address] = frozenset()

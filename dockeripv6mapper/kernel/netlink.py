@@ -36,9 +36,9 @@ NLM_F_REPLACE, NLM_F_CREATE = 0x100, 0x400
 """Message types and flags of `linux/netlink.h`."""
 
 RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 1 << 0, 1 << 8, 1 << 10
-RTMGRP_IPV6_NETCONF, RTMGRP_NEXTHOP = 1 << 24, 1 << 31
-"""Multicast groups of notifications (`linux/rtnetlink.h`). The last two are RTNLGRP_IPV6_NETCONF (25) and
-RTNLGRP_NEXTHOP (32)."""
+RTMGRP_IPV6_RULE, RTMGRP_IPV6_NETCONF, RTMGRP_NEXTHOP = 1 << 18, 1 << 24, 1 << 31
+"""Multicast groups of notifications (`linux/rtnetlink.h`). The last three are RTNLGRP_IPV6_RULE (19),
+RTNLGRP_IPV6_NETCONF (25) and RTNLGRP_NEXTHOP (32)."""
 
 REQUESTS_PER_SEND = 100
 """An answer takes a good 700 bytes of the receive buffer, and the buffer's default is 208 KB."""

@@ -7,13 +7,17 @@ the kernel notifies of each renewal. Such a message differs from the one before 
 import struct
 import sys
 from collections.abc import Container, Iterable
+from contextlib import suppress
 
 from dockeripv6mapper.kernel.netlink import ATTRIBUTE, NLM_F_REPLACE, Message, attributes
+from dockeripv6mapper.kernel.routes import MAX_DEFAULT_BITS
 
 RTM_NEWLINK, RTM_DELLINK = 16, 17
 RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
+RTM_NEWRULE, RTM_DELRULE = 32, 33
 RTM_NEWNETCONF = 80
+RTM_NEWNEXTHOP, RTM_DELNEXTHOP = 104, 105
 """Message types of `linux/rtnetlink.h`."""
 
 IFLA_EVENT = 44
@@ -33,10 +37,21 @@ ADDRESS_INDEX = slice(4, 8)
 ROUTE_LENGTHS = slice(0, 2)
 """Family and prefix length in `struct rtmsg`."""
 
+LINK_HEADER_BYTES = 16
+"""Size of `struct ifinfomsg`."""
+LINK_CHANGES = struct.Struct("=12xI")
+"""`ifi_change` in `struct ifinfomsg`."""
+NEW_LINK = 0xFFFFFFFF
+"""`ifi_change` of a link that was just created (`register_netdevice` in `net/core/dev.c`)."""
+IFLA_LINKINFO, IFLA_INFO_KIND = 18, 1
+"""Attributes of links (`linux/if_link.h`)."""
+GUEST_KINDS = (b"bridge\0", b"tun\0")
+"""Links of virtual machines, on which a guest could pose as a router. Not `veth`: each container has one."""
+
 INDEX_AT_4 = struct.Struct("=4xi")
 """The interface index in `struct ifinfomsg` and in `struct ifaddrmsg`."""
 ROUTE_DST_LEN = struct.Struct("=xB")
-"""`rtm_dst_len` in `struct rtmsg`: the prefix length, 0 for a default route."""
+"""`rtm_dst_len` in `struct rtmsg`: the prefix length."""
 NETCONF = struct.Struct("=B3xHHi")
 """`struct netconfmsg`, then its first attribute, NETCONFA_IFINDEX: length, type, index."""
 NETCONF_ALL = -1
@@ -49,21 +64,33 @@ change and costs one reading."""
 def concerns_uplink(kind: int, body: bytes, uplinks: Container[int] | None) -> bool:
     """Whether a notification is about one of `uplinks`, by interface index, or about a default route.
 
-    `uplinks` None: an uplink does not exist yet, so its index is unknown. Any new link may be it.
+    Or about the rules and nexthop objects that a default route may depend on, or about a new link that may be
+    a virtual machine's. `uplinks` None: an uplink does not exist yet, so its index is unknown: any link
+    but one that goes away may be it.
     """
-    try:
-        if uplinks is None:
-            return kind in (RTM_NEWLINK, RTM_NEWROUTE, RTM_DELROUTE)
+    if kind in (RTM_NEWRULE, RTM_DELRULE, RTM_NEWNEXTHOP, RTM_DELNEXTHOP):
+        return True
+    if uplinks is None:
+        return kind != RTM_DELLINK
+    concerns = False
+    with suppress(struct.error):
         if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
-            return INDEX_AT_4.unpack_from(body)[0] in uplinks
-        if kind in (RTM_NEWROUTE, RTM_DELROUTE):
-            return bool(ROUTE_DST_LEN.unpack_from(body)[0] == 0)
-        if kind == RTM_NEWNETCONF:
+            index = INDEX_AT_4.unpack_from(body)[0]
+            concerns = index in uplinks or (kind == RTM_NEWLINK and _is_new_guest_link(body))
+        elif kind in (RTM_NEWROUTE, RTM_DELROUTE):
+            concerns = ROUTE_DST_LEN.unpack_from(body)[0] <= MAX_DEFAULT_BITS
+        elif kind == RTM_NEWNETCONF:
             index = NETCONF.unpack_from(body)[3]
-            return index == NETCONF_ALL or index in uplinks
-    except struct.error:
+            concerns = index == NETCONF_ALL or index in uplinks
+    return concerns
+
+
+def _is_new_guest_link(body: bytes) -> bool:
+    """Whether a link of one of `GUEST_KINDS` was just created."""
+    if LINK_CHANGES.unpack_from(body)[0] != NEW_LINK:
         return False
-    return False
+    info = dict(attributes(body, LINK_HEADER_BYTES)).get(IFLA_LINKINFO, b"")
+    return dict(attributes(info, 0)).get(IFLA_INFO_KIND) in GUEST_KINDS
 
 
 def notifies_peers(message: Message) -> int | None:

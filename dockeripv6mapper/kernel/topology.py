@@ -7,6 +7,7 @@ containers on two networks.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from errno import ENOBUFS
 from ipaddress import IPv6Address, IPv6Network
@@ -20,14 +21,17 @@ from dockeripv6mapper.kernel.netlink import (
     RECEIVE_BYTES,
     RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_ROUTE,
+    RTMGRP_IPV6_RULE,
     RTMGRP_LINK,
     RTMGRP_NEXTHOP,
+    RequestSocket,
     messages,
     open_notifications,
     open_rtnetlink,
     translated_errors,
 )
 from dockeripv6mapper.kernel.notifications import RenewalFilter, notifies_peers
+from dockeripv6mapper.kernel.routes import Route, is_default, next_hops, read_routes
 from dockeripv6mapper.model import Link
 
 NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
@@ -36,13 +40,9 @@ NO_NEIGHBOUR_DISCOVERY = IFF_LOOPBACK | IFF_NOARP | IFF_POINTOPOINT
 PyrouteMessage: TypeAlias = Any
 """A netlink message as pyroute2 parses it: `message["header field"]`, `message.get("attribute")`."""
 
-GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_NEXTHOP
+GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_IPV6_RULE | RTMGRP_NEXTHOP
 REREAD_INTERVAL = 20
 """In looks: each such one reads again, even without a notification, as a safety net."""
-
-RTN_UNICAST = 1
-RT_TABLE_LOCAL = 255
-"""Route type and table of `linux/rtnetlink.h`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,30 +114,31 @@ def observe_topology(rtnetlink: IPRoute, peer_notifications: Mapping[int, int] |
 
     `peer_notifications`: their number by a link's index.
     """
-    with translated_errors("reading links, addresses and routes"):
+    with translated_errors("reading links, addresses and routes"), closing(RequestSocket()) as netlink:
         links = [_link(message, peer_notifications or {}) for message in rtnetlink.get_links()]
         addresses = [IPv6Address(each.get("address")) for each in rtnetlink.get_addr(family=AF_INET6)]
-        routes = [each for each in rtnetlink.get_routes(family=AF_INET6) if each["type"] == RTN_UNICAST]
+        routes = read_routes(netlink)
     names = {link.index: link.name for link in links}
     defaults = [
-        (hop["gateway"], names[hop["oif"]])
+        (hop.gateway, names[hop.index])
         for route in routes
-        if route["dst_len"] == 0
-        for hop in _hops(route)
-        if hop["oif"] in names
+        if route.is_default
+        for hop in route.hops
+        if hop.index in names
     ]
     return Topology(
         links={link.name: link for link in links},
         default_route_links=tuple(sorted({link for _, link in defaults})),
         default_routers=frozenset((gateway, link) for gateway, link in defaults if gateway is not None),
         addresses=frozenset(addresses),
-        next_hops=frozenset(hop["gateway"] for route in routes for hop in _hops(route) if hop["gateway"]),
+        next_hops=frozenset(next_hops(routes)),
         on_link=frozenset(_on_link(routes, names)),
     )
 
 
 def _link(message: PyrouteMessage, peer_notifications: Mapping[int, int]) -> Link:
     flags = message["flags"]
+    properties, info = message.get("prop_list"), message.get("linkinfo")
     return Link(
         name=message.get("ifname"),
         index=message["index"],
@@ -147,32 +148,17 @@ def _link(message: PyrouteMessage, peer_notifications: Mapping[int, int]) -> Lin
         peer_notifications=peer_notifications.get(message["index"], 0),
         loopback=bool(flags & IFF_LOOPBACK),
         master=message.get("master"),
+        altnames=tuple(properties.altnames()) if properties else (),
+        kind=info.get("kind") if info else None,
     )
 
 
-def _on_link(routes: Iterable[PyrouteMessage], names: Mapping[int, str]) -> Iterator[tuple[IPv6Network, str]]:
+def _on_link(routes: Iterable[Route], names: Mapping[int, str]) -> Iterator[tuple[IPv6Network, str]]:
     """The on-link prefixes, each with its link's name. Without those that are link-local or multicast."""
     for route in routes:
-        for hop in _hops(route):
-            if hop["gateway"] is None and route["dst_len"] and hop["oif"] in names:
-                prefix = IPv6Network((route.get("dst"), route["dst_len"]))
-                if not prefix.is_link_local and not prefix.is_multicast:
-                    yield prefix, names[hop["oif"]]
-
-
-def _hops(route: PyrouteMessage) -> Iterator[Mapping[str, Any]]:
-    """A route's next hops: `oif`, the link's index, and `gateway`, None for an on-link route.
-
-    No next hop for a route of the table `local`: those are the host's own addresses.
-    """
-    if route.get("table") == RT_TABLE_LOCAL:
-        return
-    if multipath := route.get("multipath"):
-        for hop in multipath:
-            yield {"oif": hop["oif"], "gateway": _address(hop.get("gateway"))}
-    else:
-        yield {"oif": route.get("oif"), "gateway": _address(route.get("gateway"))}
-
-
-def _address(text: str | None) -> IPv6Address | None:
-    return IPv6Address(text) if text else None
+        prefix = route.destination
+        if is_default(prefix) or prefix.is_link_local or prefix.is_multicast:
+            continue
+        yield from (
+            (prefix, names[hop.index]) for hop in route.hops if not hop.gateway and hop.index in names
+        )

@@ -19,7 +19,9 @@ from dockeripv6mapper.kernel.netlink import (
     RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_NETCONF,
     RTMGRP_IPV6_ROUTE,
+    RTMGRP_IPV6_RULE,
     RTMGRP_LINK,
+    RTMGRP_NEXTHOP,
     messages,
     open_notifications,
 )
@@ -28,7 +30,14 @@ from dockeripv6mapper.kernel.notifications import RenewalFilter, concerns_uplink
 
 log = logging.getLogger(__name__)
 
-GROUPS = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_IPV6_NETCONF
+GROUPS = (
+    RTMGRP_LINK
+    | RTMGRP_IPV6_IFADDR
+    | RTMGRP_IPV6_ROUTE
+    | RTMGRP_IPV6_RULE
+    | RTMGRP_IPV6_NETCONF
+    | RTMGRP_NEXTHOP
+)
 
 
 class NotificationThread:

@@ -16,6 +16,24 @@ from tests.lab.waiting import eventually
 
 ADDRESS = "2001:db8::5"
 DEFAULT = "route {} default via fe80::1 dev up0"
+DEFAULT_ROUTES = {
+    "route add default via fe80::1 dev up0": "fe80::1 up0",
+    "route add default dev up0": "up0",
+    "route add 2000::/3 via fe80::1 dev up0 metric 5": "fe80::1 up0",
+    "route add ::/1 via fe80::1 dev up0\nroute add 8000::/1 via fe80::1 dev up0": "fe80::1 up0",
+    "route add 2000::/4 via fe80::1 dev up0\nroute add 3000::/4 dev up1": "fe80::1 up0, up1",
+    "route add default nexthop via fe80::1 dev up0 nexthop via fe80::2 dev up1": "fe80::1 up0, fe80::2 up1",
+    "route add default via fe80::1 dev up0\nroute add default via fe80::2 dev up1 metric 9999": (
+        "fe80::1 up0, fe80::2 up1"
+    ),
+    "route add default via fe80::1 dev up0 table 77\nrule add from 2001:db8::/48 table 77": "fe80::1 up0",
+    "route add default via fe80::1 dev up0 table 78": "",
+    "route add default from 2001:db8:9::/48 via fe80::1 dev up0": "fe80::1 up0",
+    "nexthop add id 1 via fe80::1 dev up0\nroute add default nhid 1": "fe80::1 up0",
+    "route add unreachable default metric 4294967295\nroute add blackhole 2000::/3": "",
+    "route add 8000::/1 dev up0\nroute add 2001:db8:1::/48 dev up1": "",
+}
+"""Routes, as input of `ip -6 -batch`, and the uplinks that are found with them, each after its router."""
 OVERFLOW = 1_000
 """Changes of a link to down and up. Each causes some ten notifications of 1 kB; a socket holds 208 kB."""
 
@@ -42,6 +60,12 @@ def observe(namespace: Namespace, *changes: str) -> list[dict[str, Any]]:
     program = ("env", "-C", str(CHECKOUT), sys.executable, "-m", "tests.lab.topology_observer")
     results: list[dict[str, Any]] = json.loads(namespace.run(*program, *changes).stdout)
     return results
+
+
+def undo(changes: str) -> str:
+    """Return the input of `ip -6 -batch` that undoes such input, the last change first."""
+    undone = (line.replace(" add ", " del ") for line in reversed(changes.splitlines()))
+    return "\n".join(line.partition(" via ")[0] if line.startswith("nexthop") else line for line in undone)
 
 
 def test_topology_is_not_read_again_without_a_change(namespace: Namespace) -> None:
@@ -81,6 +105,48 @@ def test_deleted_nexthop_of_a_group_is_shown(namespace: Namespace) -> None:
     _, both, one = observe(namespace, "route add default nhid 3", "nexthop del id 2")
     assert both["uplinks"] == ["up0", "up1"]
     assert one["uplinks"] == ["up0"]
+
+
+def test_links_with_a_default_route_of_any_kind_are_found(namespace: Namespace) -> None:
+    """As hosts have it: static, by a VPN client, with several routers, or by policy routing."""
+    namespace.run("ip", "link", "add", "up1", "up", "type", "veth", "peer", "name", "far1")
+    namespace.run("ip", "link", "set", "far1", "up")
+    changes = [change for kind in DEFAULT_ROUTES for change in (kind, undo(kind))]
+    _, *results = observe(namespace, *changes)
+    for kind, added, deleted in zip(DEFAULT_ROUTES, results[::2], results[1::2], strict=True):
+        with_router = {each.split()[1] for each in added["routers"]}
+        found = sorted({*added["routers"], *(link for link in added["uplinks"] if link not in with_router)})
+        assert (kind, ", ".join(found)) == (kind, DEFAULT_ROUTES[kind])
+        assert deleted["uplinks"] == []
+
+
+def test_nexthop_objects_are_resolved_where_routes_only_name_them(namespace: Namespace) -> None:
+    """As with net.ipv4.nexthop_compat_mode=0, also for a group."""
+    namespace.run("ip", "link", "add", "up1", "up", "type", "veth", "peer", "name", "far1")
+    namespace.run("ip", "link", "set", "far1", "up")
+    namespace.set_sysctl("net.ipv4.nexthop_compat_mode", "0")
+    for number in (0, 1):
+        namespace.run("ip", "nexthop", "add", "id", str(number + 1), "via", "fe80::1", "dev", f"up{number}")
+    namespace.run("ip", "nexthop", "add", "id", "3", "group", "1/2")
+    _, single, group = observe(
+        namespace, "route add default nhid 1", "route del default\nroute add default nhid 3"
+    )
+    assert single["routers"] == ["fe80::1 up0"]
+    assert group["routers"] == ["fe80::1 up0", "fe80::1 up1"]
+
+
+def test_rules_and_properties_of_links_are_shown(namespace: Namespace) -> None:
+    """A rule makes the routes of its table count, at once. A link has a kind, and may have other names."""
+    _, table, added, deleted, named = observe(
+        namespace,
+        "route add default via fe80::1 dev up0 table 77",
+        "rule add to 2001:db8:9::/48 table 77",
+        "rule del to 2001:db8:9::/48 table 77",
+        "link add br7 type bridge\nlink property add dev up0 altname wan altname wan.with.dots",
+    )
+    assert [each["uplinks"] for each in (table, added, deleted)] == [[], ["up0"], []]
+    assert named["altnames"] == {"up0": ["wan", "wan.with.dots"]}
+    assert (named["kinds"]["lo"], named["kinds"]["up0"], named["kinds"]["br7"]) == (None, "veth", "bridge")
 
 
 def test_topology_is_read_periodically_without_notifications(namespace: Namespace) -> None:

@@ -55,6 +55,9 @@ def main(*changes: str) -> None:
                 "read": topology is not previous,
                 "links": sorted(topology.links),
                 "uplinks": topology.default_route_links,
+                "routers": sorted(f"{gateway} {link}" for gateway, link in topology.default_routers),
+                "altnames": {each.name: each.altnames for each in topology.links.values() if each.altnames},
+                "kinds": {each.name: each.kind for each in topology.links.values()},
                 "addresses": sorted(str(each) for each in topology.addresses if not each.is_link_local),
             }
         )

@@ -11,11 +11,15 @@ from dockeripv6mapper.kernel.notifications import (
     NETCONF_ALL,
     RTM_DELADDR,
     RTM_DELLINK,
+    RTM_DELNEXTHOP,
     RTM_DELROUTE,
+    RTM_DELRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWNETCONF,
+    RTM_NEWNEXTHOP,
     RTM_NEWROUTE,
+    RTM_NEWRULE,
     RenewalFilter,
     concerns_uplink,
     notifies_peers,
@@ -29,6 +33,13 @@ GATEWAY, OTHER_GATEWAY = (socket.inet_pton(socket.AF_INET6, f"fe80::{each}") for
 def link(index: int) -> bytes:
     """A `struct ifinfomsg`: family, pad, type, index, flags, change."""
     return struct.pack("=BxHiII", 0, 1, index, 0, 0)
+
+
+def new_link(kind: str, changed: int = 0xFFFFFFFF) -> bytes:
+    """A new link's notification: `struct ifinfomsg`, then IFLA_IFNAME and IFLA_LINKINFO with its kind."""
+    info = attribute(1, kind.encode() + b"\0")
+    header = struct.pack("=BxHiII", 0, 1, VETH, 0, changed)
+    return header + attribute(3, b"new0\0") + attribute(18, info)
 
 
 def link_address(index: int) -> bytes:
@@ -183,7 +194,17 @@ def test_the_memory_is_bounded() -> None:
         (RTM_NEWADDR, link_address(VETH), False),
         (RTM_NEWROUTE, route_to(0), True),
         (RTM_DELROUTE, route_to(0), True),
+        (RTM_NEWROUTE, route_to(3), True),
+        (RTM_DELROUTE, route_to(1), True),
         (RTM_NEWROUTE, route_to(64), False),
+        (RTM_NEWRULE, b"", True),
+        (RTM_DELRULE, b"", True),
+        (RTM_NEWNEXTHOP, b"", True),
+        (RTM_DELNEXTHOP, b"", True),
+        (RTM_NEWLINK, new_link("bridge"), True),
+        (RTM_NEWLINK, new_link("tun"), True),
+        (RTM_NEWLINK, new_link("veth"), False),
+        (RTM_NEWLINK, new_link("bridge", changed=1), False),
         (RTM_NEWNETCONF, netconf(UPLINK), True),
         (RTM_NEWNETCONF, netconf(NETCONF_ALL), True),
         (RTM_NEWNETCONF, netconf(VETH), False),
@@ -222,3 +243,8 @@ def test_a_link_notification_cut_off_anywhere_is_none(length: int) -> None:
     """No exception."""
     body = (link(UPLINK) + attribute(44, struct.pack("=I", 4)))[:length]
     assert notifies_peers(notification(RTM_NEWLINK, body)) in (None, UPLINK)
+
+
+def test_other_uplinks_settings_are_reported_while_one_is_missing() -> None:
+    """Their indexes are not passed then."""
+    assert concerns_uplink(RTM_NEWNETCONF, netconf(UPLINK), None)
