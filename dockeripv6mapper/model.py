@@ -121,6 +121,14 @@ class ProxyEntry:
         return f"{self.address} on {self.uplink}"
 
 
+@dataclass(frozen=True, slots=True)
+class BridgeAddress:
+    """A container's address, and the bridge of its network on this host."""
+
+    address: IPv6Address
+    bridge: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Opening:
     """Ports of an address, first to last, that new connections from outside may reach."""

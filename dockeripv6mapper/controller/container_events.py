@@ -48,6 +48,8 @@ class ContainerEvents:
             # An action that failed before may succeed now.
             self.timers.cancel(Retry(container_id))
             self.attempts.lift([container_id])
+        if message.change in (Change.STARTED, Change.ATTACHED):
+            self.reconciler.neighbours.changed(container_id)
         match message.change:
             case Change.CREATED if message.created and container_id not in self.cache.containers:
                 self._created(message.created)

@@ -13,7 +13,16 @@ from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.kernel.ndp.announcements import Answer
 from dockeripv6mapper.kernel.proxies import Outcome
-from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Link, Network, ProxyEntry
+from dockeripv6mapper.model import (
+    BridgeAddress,
+    Container,
+    FirewallRules,
+    Forwarded,
+    Host,
+    Link,
+    Network,
+    ProxyEntry,
+)
 
 
 class EngineLists(Protocol):
@@ -54,6 +63,7 @@ class HostKernel(Protocol):
     def solicit(self, address: IPv6Address, link: Link, router: IPv6Address) -> None: ...
     def answers(self) -> Iterable[Answer]: ...
     def ignore_answers(self) -> None: ...
+    def forget_neighbours(self, addresses: Iterable[BridgeAddress]) -> None: ...
 
     # Commands, each of which may wait ten seconds for a lock:
     def close_forwarding(self) -> Forwarded: ...

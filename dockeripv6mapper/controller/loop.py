@@ -326,4 +326,5 @@ class Controller:
         """List everything again, even while a list is being made: events may have been missed."""
         self._cache.touch_all()
         self._attempts.reconsider_all()
+        self._reconciler.neighbours.all_changed()
         self._resync()

@@ -26,6 +26,7 @@ from dockeripv6mapper.controller.jobs import (
     ListImages,
 )
 from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.controller.neighbours import ResolvedNeighbours
 from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.removal import Removal
 from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS
@@ -86,6 +87,7 @@ class Reconciler:
         self._actions = EndpointActions(jobs, timers, attempts, log_changes, settings)
         self._firewall = FirewallTable(jobs.ask, settings, log_changes)
         self._removal = Removal(self._desired)
+        self.neighbours = ResolvedNeighbours(kernel, log_changes)
         self._unapplied: AbstractSet[ProxyEntry] = frozenset()
         """Proxy entries that the actions of the last pass affect. They are in the scope of the next pass."""
         self.listed = False
@@ -222,6 +224,9 @@ class Reconciler:
             unfinished=unfinished,
             spared=self._removal.spared,
         )
+        if not self._settings.dry_run:
+            # Before the proxy entries, which bring the first packets.
+            self.neighbours.update(scope.containers, facts, self._desired)
         self._apply_to_host(facts, todo, scope, whole=removing)
         self._apply_to_engine(todo, scope.containers)
         for container_id in scope.containers:

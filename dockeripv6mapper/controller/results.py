@@ -63,6 +63,8 @@ class Results:
             self.reconciler.take_command(job, value, finished.error)
             self.reconciler.evaluate_waiting()
             return
+        if isinstance(job, EndpointChange | Restore):
+            self.reconciler.neighbours.changed(job.container_id)
         if isinstance(job, EndpointChange):
             self.meter.acted(type(job).__name__.lower(), finished.seconds, failed=finished.error is not None)
         if finished.error is not None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.kernel import firewall, ip6tables, sysctls
+from dockeripv6mapper.kernel.bridge_neighbours import BridgeNeighbours
 from dockeripv6mapper.kernel.ndp.announcements import Announcer, Answer
 from dockeripv6mapper.kernel.ndp.responder import ProxiedAddresses, Responder
 from dockeripv6mapper.kernel.ndp.sockets import PERMISSION_HINT
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
 from dockeripv6mapper.kernel.topology import TopologyObserver
-from dockeripv6mapper.model import FirewallRules, Forwarded, Host, Link, ProxyEntry
+from dockeripv6mapper.model import BridgeAddress, FirewallRules, Forwarded, Host, Link, ProxyEntry
 from dockeripv6mapper.settings import NdSource
 
 RECORD = "proxies"
@@ -29,6 +30,7 @@ class Kernel:
         self._topology = TopologyObserver()
         self._proxies = ProxyTable(state_dir / RECORD)
         self._announcer = Announcer()
+        self._neighbours = BridgeNeighbours()
         self._firewall = firewall.Firewall()
         self._sysctl_dir = sysctl_dir
         self._links: Mapping[str, Link] = {}
@@ -114,6 +116,10 @@ class Kernel:
             ) from error
         self._responder.start()
 
+    def forget_neighbours(self, addresses: Iterable[BridgeAddress]) -> None:
+        """Remove the host's own neighbour entries for some addresses. Raises `KernelRefusedError`."""
+        self._neighbours.forget(addresses)
+
     def observe_firewall(self) -> FirewallRules | None:
         """The contents of our table; None: it cannot be listed. Raises `KernelRefusedError`."""
         return self._firewall.observe()
@@ -131,5 +137,6 @@ class Kernel:
         if self._responder is not None:
             self._responder.stop()
         self._announcer.close()
+        self._neighbours.close()
         self._proxies.close()
         self._topology.close()

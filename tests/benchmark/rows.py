@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.benchmark import bursts, command_line, firewall, first_process, latency, scale, takeover
+from tests.benchmark import bursts, command_line, firewall, first_process, latency, restarts, scale, takeover
 from tests.benchmark.environment import Environment
 from tests.benchmark.measurements import Measurement
 
@@ -30,6 +30,7 @@ ROWS: Mapping[str, Row] = {
     "first-packet": Row(latency.first_packet, 40),
     "takeover": Row(takeover.takeover, 20),
     "flush-to-closed": Row(firewall.flush_to_closed, 20),
+    "swapped-macs": Row(restarts.swapped_macs, 10),
     "burst": Row(bursts.burst, 5),
     "proxy-table": Row(scale.fill_proxy_table, 5),
     "listed-passes": Row(scale.listed_passes, 1),

@@ -21,7 +21,16 @@ from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import GoneError, NoAnswerError
 from dockeripv6mapper.kernel.ndp.announcements import Answer
 from dockeripv6mapper.kernel.proxies import Outcome
-from dockeripv6mapper.model import Container, FirewallRules, Forwarded, Host, Link, Network, ProxyEntry
+from dockeripv6mapper.model import (
+    BridgeAddress,
+    Container,
+    FirewallRules,
+    Forwarded,
+    Host,
+    Link,
+    Network,
+    ProxyEntry,
+)
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 
@@ -91,6 +100,10 @@ class World:
     listening: bool = False
     """Whether answers are received."""
     removed_entries: list[ProxyEntry] = field(default_factory=list)
+    forgotten: list[BridgeAddress] = field(default_factory=list)
+    """The addresses whose neighbour entries were removed."""
+    on_forget_neighbours: Callable[[], None] = lambda: None
+    """Called before neighbour entries are removed. May raise."""
     on_prune: Callable[[Collection[str]], object] = lambda _: None
     """Called once in each full pass, on the controller's thread. May raise or block."""
     before_list: Callable[[], object] = lambda: None
@@ -207,6 +220,10 @@ class World:
     def _send(self, message: str) -> None:
         self.on_send(message)
         self.sent.append(message)
+
+    def forget_neighbours(self, addresses: Iterable[BridgeAddress]) -> None:
+        self.on_forget_neighbours()
+        self.forgotten += addresses
 
     def observe_firewall(self) -> FirewallRules:
         self.on_read_firewall()

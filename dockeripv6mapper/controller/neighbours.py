@@ -1,0 +1,76 @@
+"""Neighbours: has the kernel resolve a container's address again, once for each start and attachment.
+
+The host's own neighbour entry on the network's bridge may have the MAC of the container that had the address
+before. This is done for the addresses of mapped containers and for all that are proxied: before the proxy
+entry is added, and whether or not one is needed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dockeripv6mapper.controller.interfaces import HostKernel
+from dockeripv6mapper.controller.log_changes import LogChanges
+from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.model import AddressMapping, BridgeAddress
+
+FORGETTING = "forgetting neighbours"
+
+
+@dataclass(slots=True)
+class ResolvedNeighbours:
+    """The addresses that have been resolved since their container's start, as far as the daemon saw to it."""
+
+    kernel: HostKernel
+    log_changes: LogChanges
+    _done: dict[str, frozenset[BridgeAddress]] = field(default_factory=dict)
+    """By container ID."""
+
+    def update(self, container_ids: Iterable[str], facts: Facts, desired: Desired) -> None:
+        """Forget the neighbour entries for the new addresses of some containers.
+
+        An address is new again after its container was stopped, or while an action is carried out on it.
+        """
+        new: list[BridgeAddress] = []
+        for container_id in container_ids:
+            addresses = bridge_addresses(container_id, facts, desired)
+            new += addresses - self._done.get(container_id, frozenset())
+            if addresses:
+                self._done[container_id] = addresses
+            else:
+                self._done.pop(container_id, None)
+        if not new:
+            return
+        try:
+            self.kernel.forget_neighbours(new)
+        except MapperError as error:
+            # Not fatal: the kernel finds out by itself within a minute.
+            self.log_changes.failed(FORGETTING, error)
+        else:
+            self.log_changes.succeeded(FORGETTING)
+
+    def changed(self, container_id: str) -> None:
+        """A container was started or attached: its MAC may be another, though its address is the same."""
+        self._done.pop(container_id, None)
+
+    def all_changed(self) -> None:
+        """Events were missed, so any container may have been started again."""
+        self._done.clear()
+
+
+def bridge_addresses(container_id: str, facts: Facts, desired: Desired) -> frozenset[BridgeAddress]:
+    """The addresses of a running container on bridges of this host, of those that the mapper cares for."""
+    container = facts.containers.get(container_id)
+    if container is None or not container.running or container_id in facts.acting:
+        return frozenset()
+    decision = desired.decision(container_id)
+    ours = {entry.address for entry in desired.needs.of(container_id).entries}
+    if isinstance(decision, AddressMapping):
+        ours.add(decision.address)
+    return frozenset(
+        BridgeAddress(endpoint.address, network.bridge)
+        for endpoint in container.endpoints
+        if endpoint.address is not None and endpoint.address in ours
+        if (network := facts.networks.of(endpoint)) is not None and network.bridge is not None
+    )
