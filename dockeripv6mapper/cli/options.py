@@ -69,7 +69,11 @@ DockerHost = Annotated[
 ]
 Uplinks = Annotated[
     list[str] | None,
-    typer.Option(metavar="LINK", help="Proxy on this interface; default: each with an IPv6 default route."),
+    typer.Option(
+        metavar="LINK",
+        help="Proxy on this interface, by its name or an alternative name; default: each with an IPv6 "
+        "default route.",
+    ),
 ]
 Proxy = Annotated[
     ProxyMode, typer.Option(help="Proxy the addresses of mapped containers, of all containers, or none.")

@@ -17,8 +17,6 @@ from dockeripv6mapper.report.exports import NameFormat
 from dockeripv6mapper.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rich.console import RenderableType
 
     from dockeripv6mapper.model import Link
@@ -60,7 +58,8 @@ def status(
     rows = report.rows(observed.facts, observed.desired, observed.outgoing)
     print_notes(_notes(observed, settings))
     if as_json:
-        print_json(report.as_json(rows, _uplinks(observed, settings), observed.sysctls))
+        reasons = _reasons(observed, settings)
+        print_json(report.as_json(rows, reasons, observed.sysctls, reasons))
     elif name_format is not None:
         _print_names(rows, name_format)
     else:
@@ -116,15 +115,19 @@ def _drawing(observed: "Observation", settings: Settings, *, as_tree: bool) -> "
 
     rows = report.rows(observed.facts, observed.desired, observed.outgoing)
     if as_tree:
-        uplinks = _uplinks(observed, settings)
-        return report.as_tree(socket.gethostname(), rows, observed.facts, uplinks, observed.sysctls)
+        reasons = _reasons(observed, settings)
+        return report.as_tree(
+            socket.gethostname(), rows, observed.facts, reasons, observed.sysctls, reasons=reasons
+        )
     return report.as_table(rows) if rows else "no container carries the label ipv6.mapper.network"
 
 
-def _uplinks(observed: "Observation", settings: Settings) -> "Iterable[Link]":
-    from dockeripv6mapper.mapping.uplinks import all_uplinks
+def _reasons(observed: "Observation", settings: Settings) -> dict["Link", str]:
+    """The uplinks, each with why it is one."""
+    from dockeripv6mapper.mapping.uplinks import all_uplinks, why_uplink
 
-    return all_uplinks(observed.facts, settings)
+    facts = observed.facts
+    return {link: why_uplink(link, facts, settings) for link in all_uplinks(facts, settings)}
 
 
 def _notes(observed: "Observation", settings: Settings) -> list[str]:

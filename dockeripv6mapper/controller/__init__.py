@@ -9,6 +9,7 @@ removal           whether a pass removes what no container needs, and what it sp
 endpoints         the engine's part of a plan: one action per container at a time
 host              the host's part of a plan: proxy entries
 announcements     when a proxy entry is announced to routers, and what stops it
+neighbours        has the kernel resolve a container's address again after each start
 sysctls           the host's part of a plan: sysctls, and router solicitations
 firewall          the firewall's part of a plan: our nft table, one command at a time
 workqueue         the jobs that wait or run

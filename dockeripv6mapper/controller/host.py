@@ -15,8 +15,9 @@ from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.links import find_link
 from dockeripv6mapper.mapping.planner import ProxyPlan
-from dockeripv6mapper.mapping.uplinks import all_uplinks
+from dockeripv6mapper.mapping.uplinks import all_uplinks, missing_uplinks, why_uplink
 from dockeripv6mapper.model import FirewallRules, Host, ProxyEntry
 from dockeripv6mapper.settings import ProxyMode, Settings
 
@@ -48,8 +49,9 @@ class HostState:
         self._last = Host()
         self._present: dict[ProxyEntry, bool] = {}
         """All proxy entries on the host, with our changes, and whether each is ours."""
-        self._uplinks: dict[str, bool] | None = None
-        """The uplinks that were logged, and whether each has Neighbour Discovery."""
+        self._uplinks: tuple[dict[str, bool], tuple[str, ...]] | None = None
+        """The uplinks that were logged, each with whether it has Neighbour Discovery; and the names of those
+        that do not exist."""
         self._failed: set[ProxyEntry] = set()
         """Entries that could not be added or removed."""
         self._withheld: set[ProxyEntry] = set()
@@ -94,7 +96,7 @@ class HostState:
         self.sysctls.read(facts)
         self._log_missing_uplinks(facts)
         links = all_uplinks(facts, self._settings)
-        missing = [name for name in self._settings.uplinks if name not in self._last.links]
+        missing = missing_uplinks(facts, self._settings)
         self._watch(None if missing else frozenset(link.index for link in links))
         return before != (replace(self._last, entries={}), self._present)
 
@@ -169,32 +171,35 @@ class HostState:
     def _log_missing_uplinks(self, facts: Facts) -> None:
         for network in facts.networks:
             name = network.labels.get(labels.UPLINK)
-            if name is not None and name not in self._last.links:
+            if name is not None and find_link(self._last, name) is None:
                 label = f"label {labels.UPLINK}={labels.shown(name)}"
                 self._log_changes.once(network.id, f"network {network.name}: {label}: there is no such link")
 
     def log_uplinks(self, facts: Facts) -> None:
         """Log the uplinks where they have changed."""
         links = all_uplinks(facts, self._settings)
-        named = {link.name: link.neighbour_discovery for link in links}
-        if named == self._uplinks:
+        missing = missing_uplinks(facts, self._settings)
+        found = {link.name: link.neighbour_discovery for link in links}
+        if (found, missing) == self._uplinks or (not links and self.sysctls.awaits_route):
             return
-        self._uplinks = named
+        self._uplinks = found, missing
         if self._settings.proxy is ProxyMode.OFF:
             return
-        if not links and not self.sysctls.awaits_route:
-            wanted = " ".join(self._settings.uplinks)
-            why = (
-                f"there is no link {wanted}"
-                if wanted
-                else "no link has an IPv6 default route (--uplink names one)"
-            )
+        named = " ".join(name for name in self._settings.uplinks if name in missing)
+        why = (
+            f"there is no link {named}" if named else "no link has an IPv6 default route (--uplink names one)"
+        )
+        if not links:
             log.warning(
-                "no uplink: %s; routers cannot reach containers, since no proxy entries are made",
-                why,
+                "no uplink: %s; routers cannot reach containers, since no proxy entries are made", why
             )
+        elif named:
+            log.warning("%s, which --uplink names", why)
         for link in links:
+            why = why_uplink(link, facts, self._settings)
             if link.neighbour_discovery:
-                log.info("uplink %s: proxying neighbour discovery", link.name)
+                log.info("uplink %s: proxying neighbour discovery (%s)", link.name, why)
             else:
-                log.info("uplink %s has no neighbour discovery, so it needs no proxy entries", link.name)
+                log.info(
+                    "uplink %s has no neighbour discovery, so it needs no proxy entries (%s)", link.name, why
+                )

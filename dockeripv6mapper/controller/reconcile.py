@@ -183,6 +183,7 @@ class Reconciler:
             acting={action.container_id for action in self._jobs.actions},
             complete=cache.complete,
             sysctls=self._host.sysctls.current,
+            appeared=self._host.sysctls.appeared,
         )
 
     def _observe_host(self) -> bool:
@@ -193,7 +194,7 @@ class Reconciler:
             self._apply_sysctls(now.sysctls, retry=True)
             self._host.sysctls.solicit()
             self._host.log_uplinks(self._facts())
-        if self._host.sysctls.soliciting:
+        if self._host.sysctls.awaits_route:
             self._timers.hasten(LookAtHost(), SOLICITATION_SECONDS)
         self._retry_host_later()
         return changed

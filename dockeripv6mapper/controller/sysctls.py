@@ -15,6 +15,7 @@ from dockeripv6mapper.controller.jobs import CloseForwarding
 from dockeripv6mapper.controller.log_changes import DOCTOR, LogChanges
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.uplinks import default_links
 from dockeripv6mapper.mapping.wanted_sysctls import FORWARDING, routes_lost, sysctl_keys
 from dockeripv6mapper.model import Forwarded
 from dockeripv6mapper.settings import Settings
@@ -46,6 +47,12 @@ class HostSysctls:
         self._keys: tuple[str, ...] = ()
         self.current: Mapping[str, str | None] = {}
         """The values, as last read."""
+        self._known: frozenset[int] | None = None
+        """The indexes of the links whose inherited values were judged, or that were there at the start."""
+        self._indexes: frozenset[int] = frozenset()
+        """Those of all links, as last read."""
+        self.appeared: frozenset[int] = frozenset()
+        """Those of the links that appeared since: see `Facts.appeared`."""
         self._policy_set = False
         """Whether `CloseForwarding` has just succeeded, for one `apply`."""
         self._solicitations: dict[str, int] = {}
@@ -68,11 +75,20 @@ class HostSysctls:
 
     @property
     def awaits_route(self) -> bool:
-        """Whether a default route was deleted when forwarding was switched on, and has not come back."""
-        return bool(self._solicitations)
+        """Whether a default route that was deleted when forwarding was switched on may still come back.
+
+        Not once the last solicitation has stayed unanswered.
+        """
+        answer_may_come = bool(self._solicitations) and self._clock() < self._next_solicitation
+        return self.soliciting or answer_may_come
 
     def read(self, facts: Facts) -> None:
         """Read the values that a plan depends upon, on the links of `facts`, and note lost default routes."""
+        self._indexes = frozenset(link.index for link in facts.host.links.values())
+        if self._known is None:
+            self._known = self._indexes
+        self.appeared = self._indexes - self._known
+        facts = replace(facts, appeared=self.appeared)
         self._keys = sysctl_keys(facts, self._settings)
         self.current = self._kernel.read_sysctls(self._keys)
         for name in routes_lost(replace(facts, sysctls=self.current)):
@@ -83,7 +99,7 @@ class HostSysctls:
             self._log_changes.once("default route", text)
             if self._may_write:
                 self._solicitations.setdefault(name, SOLICITATIONS)
-        if facts.host.default_route_links:
+        if default_links(facts):
             self._solicitations.clear()
 
     def may_apply(self, planned: tuple[SysctlChange, ...], *, retry: bool) -> bool:
@@ -117,6 +133,8 @@ class HostSysctls:
                 self._fail(change.key, error)
                 break
             self._succeeded(change.key)
+        else:
+            self._known, self.appeared = self._indexes, frozenset()
         if changes:
             # One change may cause others: `conf/all/forwarding` sets that of each link.
             self.current = self._kernel.read_sysctls(self._keys)

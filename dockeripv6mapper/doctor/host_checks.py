@@ -7,8 +7,9 @@ from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, Level, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM, quoted, with_options
 from dockeripv6mapper.firewall_rules import leads_to_engine
+from dockeripv6mapper.mapping.links import find_link
 from dockeripv6mapper.mapping.networks import is_called_by_an_id
-from dockeripv6mapper.mapping.uplinks import all_uplinks
+from dockeripv6mapper.mapping.uplinks import all_uplinks, default_links, why_uplink
 from dockeripv6mapper.mapping.wanted_sysctls import (
     FORWARDING,
     accept_ra,
@@ -86,16 +87,17 @@ def _namespace(facts: DoctorFacts) -> Iterator[Finding]:
 def _uplinks(facts: DoctorFacts) -> Iterator[Finding]:
     system, settings = facts.system, facts.settings
     for name in settings.uplinks:
-        if name not in system.host.links:
+        if find_link(system.host, name) is None:
             yield _uplink_failure(facts, f"uplink {name}", f"there is no link {name}")
     lost = list(routes_lost(system))
     if lost and not settings.uplinks:
         yield _route_lost(lost)
-    elif not settings.uplinks and not system.host.default_route_links:
+    elif not settings.uplinks and not default_links(system):
         yield _uplink_failure(facts, SUBJECT, "no link has an IPv6 default route")
     for link in all_uplinks(system, settings):
         does = "does" if link.neighbour_discovery else "does no"
-        yield ok("uplink", f"uplink {link.name}", f"{link.name} {does} neighbour discovery")
+        why = why_uplink(link, system, settings)
+        yield ok("uplink", f"uplink {link.name}", f"{link.name} {does} neighbour discovery ({why})")
 
 
 def _route_lost(links: list[str]) -> Finding:

@@ -10,6 +10,7 @@ from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.links import find_link
 from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet
 from dockeripv6mapper.mapping.proxying import needs_proxy
 from dockeripv6mapper.mapping.uplinks import network_uplinks
@@ -133,7 +134,7 @@ def _unusable(facts: DoctorFacts, network: Network, refusal: Refusal) -> Finding
 
 def _uplink_label(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     name = network.labels.get(labels.UPLINK)
-    if name is None or network_uplinks(network, facts.system, facts.settings):
+    if name is None or find_link(facts.system.host, name) is not None:
         return
     yield fail(
         "uplink",

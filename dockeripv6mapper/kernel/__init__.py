@@ -1,15 +1,17 @@
 """All access to Linux: translates between netlink, /proc/sys, nft and `model`. Decides nothing.
 
-host           `Kernel`, through which the daemon and the commands use all of this
-netlink        rtnetlink sockets and messages
-topology       links, addresses and routes, cached
-watch          a thread that reports changes of uplinks at once
-notifications  which netlink notifications are such a change
-proxies        NDP proxy entries: read, add, remove; which are ours
-ndp/           Neighbour Discovery: messages, sockets, announcements
-sysctls        /proc/sys/net/ipv6
-firewall       our nftables table, the policy of FORWARD, other programs' nftables chains
-nft_ruleset    our nftables table as text
-ip6tables      all rules of ip6tables, and our accept rules among them
-commands       runs nft and ip6tables
+host               `Kernel`, through which the daemon and the commands use all of this
+netlink            rtnetlink sockets and messages
+topology           links, addresses and routes, cached
+routes             next hops of all routes, and which routes are default routes
+watch              a thread that reports changes of uplinks at once
+notifications      which netlink notifications are such a change
+proxies            NDP proxy entries: read, add, remove; which are ours
+bridge_neighbours  the host's own neighbour entries for containers: remove
+ndp/               Neighbour Discovery: messages, sockets, announcements, answers
+sysctls            /proc/sys/net/ipv6
+firewall           our nftables table, the policy of FORWARD, other programs' nftables chains
+nft_ruleset        our nftables table as text
+ip6tables          all rules of ip6tables, and our accept rules among them
+commands           runs nft and ip6tables
 """

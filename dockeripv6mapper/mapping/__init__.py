@@ -7,6 +7,7 @@ networks        which network a label names, its subnet, and which containers ca
 addressing      identity or suffix + subnet → address, and the reserved addresses
 proxying        which addresses the host answers for, and every reason why not
 ports           the ports that a label opens
+links           which links are the engine's or a guest's; a link by any of its names
 uplinks         the links on which the host answers for addresses
 resolution      labels of one container → mapping or refusal
 claims          which container has an address that several want; cycles of swapped addresses

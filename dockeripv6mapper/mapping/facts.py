@@ -26,3 +26,5 @@ class Facts:
     """Whether `containers` has every container that there is."""
     sysctls: Mapping[str, str | None] = field(default_factory=dict)
     """Current values, by key below `net/ipv6`; None: there is no such key."""
+    appeared: AbstractSet[int] = frozenset()
+    """The indexes of the links that the daemon observes for the first time, and not at its start."""

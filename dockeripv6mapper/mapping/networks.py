@@ -24,6 +24,8 @@ class Networks:
         self.complete = complete
         """Whether these are all; False where the engine has networks that could not be read."""
         self._by_id = {network.id: network for network in networks}
+        self.bridges = frozenset(network.bridge for network in self._by_id.values() if network.bridge)
+        """The names of their bridges on the host."""
         self._by_name: dict[str, list[Network]] = {}
         for network in self._by_id.values():
             self._by_name.setdefault(network.name, []).append(network)

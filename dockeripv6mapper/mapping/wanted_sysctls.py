@@ -6,13 +6,13 @@ switched on, the kernel deletes the default routes that it learnt on other links
 not only on uplinks: the engine switches forwarding on by itself when its first IPv6 network is created.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.networks import is_named_by_engine
-from dockeripv6mapper.mapping.uplinks import all_uplinks
+from dockeripv6mapper.mapping.links import BRIDGE, TAP, engine_links, guest_links
+from dockeripv6mapper.mapping.uplinks import all_uplinks, default_links, named_uplinks
 from dockeripv6mapper.model import Link
 from dockeripv6mapper.settings import ProxyMode, Settings
 
@@ -29,31 +29,54 @@ def accept_ra(link: str) -> str:
     return f"conf/{link}/accept_ra"
 
 
-def advertised_links(facts: Facts) -> tuple[str, ...]:
-    """The links that may receive router advertisements.
+def advertised_links(facts: Facts, named: Container[Link] = ()) -> tuple[str, ...]:
+    """The links that may receive router advertisements. `named`: uplinks that the user named.
 
-    Not the engine's bridges and their ports: a container there could pose as a router.
+    Not those to a guest, which could pose as a router: the engine's bridges and their ports, never; the
+    others (see `links`), unless they are named, or the host's default routes lead over them alone.
     """
-    bridges = {network.bridge for network in facts.networks}
-    engine_links = {
-        link.index
-        for link in facts.host.links.values()
-        if link.name in bridges or is_named_by_engine(link.name)
-    }
+    engine, guests = engine_links(facts), guest_links(facts.host)
+    defaults = default_links(facts)
+    to_routers = [link for link in defaults if link.index not in guests] or defaults
     return tuple(
         link.name
         for link in facts.host.links.values()
-        if link.index not in engine_links and link.master not in engine_links and not link.loopback
+        if not link.loopback
+        and link.index not in engine
+        and (link.index not in guests or link in to_routers or link in named)
+    )
+
+
+def closed_links(facts: Facts, advertised: Container[str]) -> tuple[str, ...]:
+    """The links on which router advertisements are to be ignored, since they lead to virtual machines.
+
+    Only those that appeared since the daemon started: they inherited the value from `conf/default`, where the
+    daemon sets it. The engine itself sees to its bridges.
+    """
+    guests, engine = guest_links(facts.host), engine_links(facts)
+    return tuple(
+        link.name
+        for link in facts.host.links.values()
+        if link.index in facts.appeared
+        and link.index in guests - engine
+        and link.kind in (BRIDGE, TAP)
+        and link.master is None
+        and link.name not in advertised
     )
 
 
 def wanted_sysctls(
-    advertised: Iterable[str], links: Iterable[Link], *, routing: bool, proxying: bool
+    advertised: Iterable[str],
+    links: Iterable[Link],
+    *,
+    routing: bool,
+    proxying: bool,
+    closed: Iterable[str] = (),
 ) -> tuple[Wanted, ...]:
     """The sysctls that are needed, in the order in which they must be set.
 
     `advertised`: the links that may receive router advertisements. `links`: the uplinks. `routing`: some
-    container is reached through this host.
+    container is reached through this host. `closed`: links on which advertisements are to be ignored.
 
     - `conf/LINK/forwarding`: the kernel answers for a proxy entry only where its link forwards as well.
     - `conf/all/proxy_ndp`: with it, besides the link's own, the kernel answers unicast reachability probes.
@@ -69,6 +92,7 @@ def wanted_sysctls(
     for link in proxy_links:
         wanted.append((f"conf/{link.name}/proxy_ndp", "1", None))
         wanted.append((f"neigh/{link.name}/proxy_delay", "0", None))
+    wanted += [(accept_ra(name), "1", "2") for name in closed]
     return tuple(wanted)
 
 
@@ -90,19 +114,24 @@ def plan_sysctls(wanted: Iterable[Wanted], current: Mapping[str, str | None]) ->
 
 def sysctls_for(desired: Desired, facts: Facts, settings: Settings) -> tuple[Wanted, ...]:
     """The sysctls that all containers of `facts` need together: see `wanted_sysctls`."""
-    return wanted_sysctls(
-        advertised_links(facts),
-        all_uplinks(facts, settings),
-        routing=desired.needs.routing,
-        proxying=settings.proxy is not ProxyMode.OFF or desired.needs.proxying,
-    )
+    proxying = settings.proxy is not ProxyMode.OFF or desired.needs.proxying
+    return _wanted(facts, settings, routing=desired.needs.routing, proxying=proxying)
 
 
 def sysctl_keys(facts: Facts, settings: Settings) -> tuple[str, ...]:
     """The keys of all sysctls that a plan may need."""
-    links = all_uplinks(facts, settings)
-    wanted = wanted_sysctls(advertised_links(facts), links, routing=True, proxying=True)
-    return tuple(key for key, *_ in wanted)
+    return tuple(key for key, *_ in _wanted(facts, settings, routing=True, proxying=True))
+
+
+def _wanted(facts: Facts, settings: Settings, *, routing: bool, proxying: bool) -> tuple[Wanted, ...]:
+    advertised = advertised_links(facts, named_uplinks(facts, settings))
+    return wanted_sysctls(
+        advertised,
+        all_uplinks(facts, settings),
+        routing=routing,
+        proxying=proxying,
+        closed=closed_links(facts, advertised) if facts.appeared else (),
+    )
 
 
 def routes_lost(facts: Facts) -> Iterator[str]:
@@ -110,5 +139,5 @@ def routes_lost(facts: Facts) -> Iterator[str]:
 
     They ignore router advertisements since forwarding was switched on, and the routes learnt there are gone.
     """
-    if facts.sysctls.get(FORWARDING) == "1" and not facts.host.default_route_links:
+    if facts.sysctls.get(FORWARDING) == "1" and not default_links(facts):
         yield from (name for name in advertised_links(facts) if facts.sysctls.get(accept_ra(name)) == "1")

@@ -6,6 +6,7 @@ Decided by the daemon's code from one observation, so it is also correct while n
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Group
@@ -38,6 +39,8 @@ REMEDIES = {
     Reason.ADDRESS_HELD: "another ipv6.mapper.suffix, or remove the other container",
 }
 """The remedy for each refusal that is a fault."""
+
+NO_REASONS: Mapping[Link, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,19 @@ def rows(facts: Facts, desired: Desired, outgoing: Outgoing | None = None) -> li
 
 
 def as_json(
-    rows: Iterable[Row], uplinks: Iterable[Link], sysctls: Mapping[str, str | None]
+    rows: Iterable[Row],
+    uplinks: Iterable[Link],
+    sysctls: Mapping[str, str | None],
+    reasons: Mapping[Link, str] = NO_REASONS,
 ) -> dict[str, Any]:
-    """`{"uplinks": [{name, proxy_ndp, …}], "containers": [{id, name, …}]}`."""
+    """`{"uplinks": [{name, proxy_ndp, …}], "containers": [{id, name, …}]}`.
+
+    `reasons`: why each uplink is one.
+    """
     return {
-        "uplinks": [_uplink(link, sysctls) for link in uplinks],
+        "uplinks": [
+            _uplink(link, sysctls) | ({"why": reasons[link]} if link in reasons else {}) for link in uplinks
+        ],
         "containers": [
             {
                 "id": row.container.id,
@@ -106,9 +117,15 @@ def _uplink(link: Link, sysctls: Mapping[str, str | None]) -> dict[str, str | No
     return {
         "name": link.name,
         "proxy_ndp": sysctls.get(f"conf/{link.name}/proxy_ndp"),
-        "forwarding": sysctls.get("conf/all/forwarding"),
+        "forwarding": _forwarding(link, sysctls),
         "accept_ra": sysctls.get(f"conf/{link.name}/accept_ra"),
     }
+
+
+def _forwarding(link: Link, sysctls: Mapping[str, str | None]) -> str | None:
+    """The value of the host where it is not 1, else of the link: the kernel answers only with both."""
+    of_host = sysctls.get("conf/all/forwarding")
+    return of_host if of_host != "1" else sysctls.get(f"conf/{link.name}/forwarding", of_host)
 
 
 def as_table(rows: Iterable[Row]) -> Group:
@@ -139,6 +156,8 @@ def as_tree(
     facts: Facts,
     uplinks: Iterable[Link],
     sysctls: Mapping[str, str | None],
+    *,
+    reasons: Mapping[Link, str] = NO_REASONS,
 ) -> Tree:
     """Uplinks first, then networks with their containers.
 
@@ -146,7 +165,8 @@ def as_tree(
     """
     tree = Tree(Text(host))
     for link in uplinks:
-        tree.add(Text(_uplink_branch(link, sysctls)))
+        why = f" ({reasons[link]})" if link in reasons else ""
+        tree.add(Text(f"{_uplink_branch(link, sysctls)}{why}"))
     branches: dict[str, Tree] = {}
     for row in rows:
         network = _network_branch(row, facts)

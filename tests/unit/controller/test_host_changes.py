@@ -12,6 +12,7 @@ from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.controller.host import HostState
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.queue import ResyncNow
+from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS, SOLICITATIONS, HostSysctls
 from dockeripv6mapper.controller.timers import Timers
 from dockeripv6mapper.engine.events import Change, NetworksChanged
 from dockeripv6mapper.errors import KernelRefusedError
@@ -193,3 +194,35 @@ def test_a_create_event_is_handled_by_the_delivering_thread_while_the_loop_is_id
         may_resume.set()
         eventually(lambda: len(threads) > before)
         assert threads[-1] != threading.current_thread().name
+
+
+def test_missing_uplink_is_named_while_entries_stay_on_the_renamed_link(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And a missing default route once, when no solicitation is left that could bring it back."""
+    caplog.set_level(logging.INFO)
+    world = World(containers={RUNNING.id: RUNNING}, entries={replace(ENTRY, uplink="lan0"): True})
+    world.host = builders.host(Link("lan0", 2, neighbour_discovery=True))
+    with running_controller(world, Settings(resync=86400, uplinks=("eth0",))):
+        eventually(lambda: "there is no link eth0, which --uplink names" in caplog.text)
+        eventually(lambda: "uplink lan0: proxying neighbour discovery (it has proxy entries" in caplog.text)
+    assert world.entries == {replace(ENTRY, uplink="lan0"): True}
+    assert not world.removed_entries
+
+
+def test_exhausted_solicitations_end_in_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """While one may be answered, the host's uplink is one that needs repair."""
+    world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
+    kernel_host = replace(builders.host(), default_route_links=())
+    now = 0.0
+    state = HostState(world, Settings(), LogChanges(), watch=lambda _: None, ask=lambda _: None)
+    state.sysctls = HostSysctls(world, Settings(), LogChanges(), lambda _: None, clock=lambda: now)
+    world.host = kernel_host
+    given = builders.facts(of_host=kernel_host)
+    for look in range(SOLICITATIONS + 2):
+        state.observe(given)
+        state.sysctls.solicit()
+        state.log_uplinks(given)
+        assert ("no uplink" in caplog.text) is (look >= SOLICITATIONS)
+        now += SOLICITATION_SECONDS
+    assert caplog.text.count("no uplink") == 1

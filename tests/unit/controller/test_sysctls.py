@@ -15,7 +15,7 @@ from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS, SOLICITATI
 from dockeripv6mapper.errors import KernelRefusedError
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.wanted_sysctls import plan_sysctls, sysctls_for
-from dockeripv6mapper.model import Container, Forwarded, Host
+from dockeripv6mapper.model import Container, Forwarded, Host, Link
 from dockeripv6mapper.settings import Settings
 from tests.unit import builders
 from tests.unit.builders import UPLINK, container, facts
@@ -52,7 +52,11 @@ class SysctlHarness:
 
     def apply(self, host: Host, *containers: Container) -> None:
         """Apply the sysctls that these containers need."""
-        given = replace(facts(*containers, of_host=host), sysctls=self.sysctls.current)
+        given = replace(
+            facts(*containers, of_host=host),
+            sysctls=self.sysctls.current,
+            appeared=self.sysctls.appeared,
+        )
         desired = Desired(self._settings)
         desired.update(given, given.containers)
         count = len(self.policy_jobs)
@@ -120,6 +124,35 @@ def test_router_solicitations_are_sent_for_a_default_route_lost_to_forwarding(
     (line,) = [each.message for each in caplog.records if "eth0 lost its default route" in each.message]
     assert "accept_ra was 1" in line
     assert "next router advertisement" in line
+
+
+def test_a_route_is_awaited_until_the_last_solicitation_has_stayed_unanswered() -> None:
+    """Then the host has no uplink, and the log may say so."""
+    now = 0.0
+    world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
+    harness = SysctlHarness(world, clock=lambda: now)
+    assert not harness.sysctls.awaits_route
+    for _ in range(SOLICITATIONS):
+        harness.observe(WITHOUT_ROUTE)
+        assert harness.sysctls.awaits_route
+        now += SOLICITATION_SECONDS
+    assert not harness.sysctls.awaits_route
+
+
+def test_only_a_guests_link_that_appears_later_loses_its_accept_ra() -> None:
+    """It inherits 2 from `conf/default`. Once changed, a user may set it to 2 again."""
+    bridges = [Link(f"virbr{each}", 20 + each, neighbour_discovery=True, kind="bridge") for each in (0, 1)]
+    keys = [f"conf/{each.name}/accept_ra" for each in bridges]
+    world = World(sysctls=dict.fromkeys(keys, "2"))
+    harness = SysctlHarness(world)
+    before = Host(links={each.name: each for each in (UPLINK, bridges[0])}, default_route_links=("eth0",))
+    harness.observe(before)
+    after = replace(before, links={**before.links, bridges[1].name: bridges[1]})
+    harness.observe(after)
+    assert [world.sysctls[each] for each in keys] == ["2", "1"]
+    world.sysctls[keys[1]] = "2"
+    harness.observe(after)
+    assert world.sysctls[keys[1]] == "2"
 
 
 def test_frequent_observations_do_not_send_more_router_solicitations() -> None:

@@ -105,3 +105,57 @@ def test_a_link_that_lost_its_default_route_to_forwarding_is_named() -> None:
     assert not list(routes_lost(replace(given, sysctls={**current, "conf/all/forwarding": "0"})))
     elsewhere = replace(given, host=replace(given.host, default_route_links=("eth1",)))
     assert not list(routes_lost(elsewhere))
+
+
+PHYSICAL = Link("eth0", 2, neighbour_discovery=True)
+GUESTS = Link("virbr0", 20, neighbour_discovery=True, kind="bridge")
+TAP = Link("vnet0", 21, neighbour_discovery=True, kind="tun", master=20)
+PODMAN = Link("veth7", 22, neighbour_discovery=True, kind="veth", master=20)
+LAN = Link("vmbr0", 23, neighbour_discovery=True, kind="bridge")
+LAN_PORT = Link("eth3", 24, neighbour_discovery=True, master=23)
+LAN_TAP = Link("tap8", 25, neighbour_discovery=True, kind="tun", master=23)
+POD = Link("cali1234", 26, neighbour_discovery=True, kind="veth")
+VLAN = Link("eth0.7", 27, neighbour_discovery=True, kind="vlan")
+EMPTY = Link("virbr1", 28, neighbour_discovery=True, kind="bridge")
+ALL = (PHYSICAL, GUESTS, TAP, PODMAN, LAN, LAN_PORT, LAN_TAP, POD, VLAN, EMPTY)
+
+
+def test_accept_ra_is_left_alone_on_links_to_guests() -> None:
+    """A guest could pose as a router. A bridge with a physical port has the LAN's routers."""
+    assert advertised_links(facts(of_host=host(*ALL))) == ("eth0", "vmbr0", "eth3", "eth0.7")
+
+
+def test_links_to_guests_count_where_the_only_default_route_or_a_name_makes_them_uplinks() -> None:
+    """The host's router may be a virtual machine. A guest cannot make itself one beside another router."""
+    assert "virbr0" in advertised_links(facts(of_host=host(*ALL, default=("virbr0",))))
+    assert "virbr0" not in advertised_links(facts(of_host=host(*ALL, default=("eth0", "virbr0"))))
+    assert "virbr0" in advertised_links(facts(of_host=host(*ALL, default=("eth0",))), [GUESTS])
+
+
+def test_veth_counts_in_a_namespace_without_a_physical_link() -> None:
+    """There it may be the way to the outside, as eth0 in an LXC container is."""
+    veth, bridge = Link("eth0", 2, neighbour_discovery=True, kind="veth"), replace(GUESTS, name="lxcbr0")
+    assert advertised_links(facts(of_host=host(LOOPBACK, veth, bridge, PODMAN))) == ("eth0",)
+
+
+def test_accept_ra_that_a_guests_new_link_has_inherited_is_taken_back() -> None:
+    """From `conf.default`, where the mapper sets it. A link that was there before keeps its value."""
+    engines = Link("br-0123456789ab", 30, neighbour_discovery=True, kind="bridge")
+    given = facts(of_host=host(*ALL, engines, default=("eth0",)))
+    appeared = frozenset({GUESTS.index, TAP.index, LAN.index, POD.index, engines.index})
+    wanted = sysctls_for(Desired(Settings()), replace(given, appeared=appeared), Settings())
+    closing = [
+        (key, value, only) for key, value, only in wanted if value == "1" and key.endswith("accept_ra")
+    ]
+    assert closing == [("conf/virbr0/accept_ra", "1", "2")]
+    assert not any(
+        value == "1" and key.endswith("accept_ra")
+        for key, value, _ in sysctls_for(Desired(Settings()), given, Settings())
+    )
+
+
+def test_route_lost_behind_the_engines_own_default_route_is_named() -> None:
+    """A default route over the engine's bridge is no uplink's."""
+    current = {"conf/all/forwarding": "1", "conf/eth0/accept_ra": "1"}
+    given = replace(facts(of_host=host(builders.UPLINK, BRIDGE, default=(BRIDGE.name,))), sysctls=current)
+    assert list(routes_lost(given)) == ["eth0"]

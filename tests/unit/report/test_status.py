@@ -100,6 +100,21 @@ def test_every_fault_has_a_remedy() -> None:
 GATEWAY = SUBNET[1]
 A_SUFFIX = status.REMEDIES[Reason.GATEWAY]
 A_NETWORK = status.REMEDIES[Reason.NETWORK_NOT_FOUND]
+
+
+def test_json_and_tree_say_why_a_link_is_an_uplink_and_whether_it_forwards() -> None:
+    """The kernel answers for a proxy entry only where the host and the link forward."""
+    sysctls = {"conf/all/forwarding": "1", "conf/eth0/forwarding": "0"}
+    (uplink,) = status.as_json([], [UPLINK], sysctls, {UPLINK: "default route"})["uplinks"]
+    assert (uplink["forwarding"], uplink["why"]) == ("0", "default route")
+    (closed,) = status.as_json([], [UPLINK], {"conf/all/forwarding": "0", "conf/eth0/forwarding": "1"})[
+        "uplinks"
+    ]
+    assert closed["forwarding"] == "0"
+    tree = status.as_tree("docker1", [], facts(), [UPLINK], SYSCTLS, reasons={UPLINK: "default route"})
+    assert str(tree.children[0].label).endswith("accept_ra=2 (default route)")
+
+
 SYSCTLS = {"conf/eth0/proxy_ndp": "1", "conf/all/forwarding": "1", "conf/eth0/accept_ra": "2"}
 
 
