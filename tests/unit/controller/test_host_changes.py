@@ -215,7 +215,7 @@ def test_exhausted_solicitations_end_in_one_warning(caplog: pytest.LogCaptureFix
     world = World(sysctls={FORWARDING: "1", ACCEPT_RA: "1"})
     kernel_host = replace(builders.host(), default_route_links=())
     now = 0.0
-    state = HostState(world, Settings(), LogChanges(), watch=lambda _: None, ask=lambda _: None)
+    state = HostState(world, Settings(), LogChanges(), Timers(), watch=lambda _: None, ask=lambda _: None)
     state.sysctls = HostSysctls(world, Settings(), LogChanges(), lambda _: None, clock=lambda: now)
     world.host = kernel_host
     given = builders.facts(of_host=kernel_host)
