@@ -4,16 +4,17 @@
 `kernel.nft_ruleset`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An ip6tables rule."""
+    """A rule of ip6tables, or one of nftables in the words of ip6tables."""
 
     text: str
-    """As `ip6tables-save` writes it: `-A FORWARD -o br-1234 -j DOCKER`."""
+    """As `ip6tables-save` writes it: `-A FORWARD -o br-1234 -j DOCKER`. Of nftables, its comment."""
     words: tuple[str, ...]
     """The words after the chain's name."""
 
@@ -25,7 +26,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An ip6tables chain."""
+    """A chain of ip6tables or nftables."""
 
     policy: str | None
     """`ACCEPT` or `DROP`; None for a user-defined chain, which returns at its end."""
@@ -60,7 +61,75 @@ def leads_to_engine(chain: Chain) -> bool:
 
 
 Chains = Mapping[tuple[str, str], Chain]
-"""The chains of one ip6tables backend, by (table, chain name)."""
+"""The chains of one backend, by (table, chain name). Of nftables, the table is `FAMILY NAME`."""
+
+
+class Hook(Enum):
+    """Where a packet meets a chain."""
+
+    PREROUTING = 1
+    """Before it is routed."""
+    FORWARD = 2
+    """On its way from one link to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseHook:
+    """A built-in chain of one backend (`command`), and when a packet meets it."""
+
+    command: str
+    table: str
+    chain: str
+    hook: Hook
+    priority: int
+    """Chains of one hook are met in this order."""
+
+
+IPTABLES_HOOKS = (
+    ("raw", "PREROUTING", Hook.PREROUTING, -300),
+    ("mangle", "PREROUTING", Hook.PREROUTING, -150),
+    ("mangle", "FORWARD", Hook.FORWARD, -150),
+    ("filter", "FORWARD", Hook.FORWARD, 0),
+    ("security", "FORWARD", Hook.FORWARD, 50),
+)
+"""The built-in chains of ip6tables that may drop a forwarded packet (`linux/netfilter_ipv6.h`)."""
+NFT_COMMAND = "nft"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """All rules that a forwarded packet meets on this host."""
+
+    chains: Mapping[str, Chains] = field(default_factory=dict)
+    """The chains of each backend, by its command: `ip6tables`, `ip6tables-legacy`, `nft`."""
+    nft_hooks: tuple[BaseHook, ...] = ()
+    """The base chains of nftables, but for those in which ip6tables keeps its rules."""
+    unreadable: str = ""
+    """Why the rules could not be read; empty if they were."""
+
+    def hooks(self) -> list[BaseHook]:
+        """The built-in chains that there are, in the order in which a packet meets them."""
+        hooks = [
+            BaseHook(command, *each)
+            for command, chains in self.chains.items()
+            for each in IPTABLES_HOOKS
+            if command != NFT_COMMAND and each[:2] in chains
+        ]
+        return sorted([*hooks, *self.nft_hooks], key=lambda each: (each.hook.value, each.priority))
+
+    def with_rules(self, keep: Callable[[Rule], bool]) -> "Ruleset":
+        """The same chains with some of their rules only."""
+
+        def some(chains: Chains) -> Chains:
+            return {
+                key: replace(chain, rules=tuple(filter(keep, chain.rules))) for key, chain in chains.items()
+            }
+
+        return replace(self, chains={command: some(each) for command, each in self.chains.items()})
+
+    def rules(self) -> Iterable[Rule]:
+        """All rules of all chains."""
+        return (rule for each in self.chains.values() for chain in each.values() for rule in chain.rules)
 
 ALL_BITS = 0xFFFFFFFF
 """Of the packet mark."""

@@ -8,7 +8,6 @@ engine_checks     whether the engine answers, and whether its version is tested
 host_checks       capabilities, network namespace, uplinks, sysctls
 network_checks    each network that a label names
 inbound_checks    whether packets from outside get to a network's containers
-netfilter         traces a packet through the ip6tables chains, for `inbound_checks`
 firewall_checks   what opening ports by label needs
 container_checks  labels and refusals
 default_route_checks  from which address containers send packets to the outside

@@ -11,10 +11,11 @@ from ipaddress import IPv6Address
 from dockeripv6mapper.doctor import fixes
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
-from dockeripv6mapper.doctor.netfilter import PING, REWRITING, Packet, Verdict, trace
 from dockeripv6mapper.engine_config import NetworkConfig
-from dockeripv6mapper.firewall_rules import Chains
+from dockeripv6mapper.firewall_rules import Chains, Ruleset
+from dockeripv6mapper.mapping.netfilter import REWRITING, Verdict, trace, trace_forwarded
 from dockeripv6mapper.mapping.networks import NAT
+from dockeripv6mapper.mapping.rule_matches import PING, Packet
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Container, Network, Opening, RefusedError
 from dockeripv6mapper.settings import FirewallMode
@@ -172,8 +173,8 @@ def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
     them, in FORWARD: that rule may come before the jump to DOCKER-USER.
     """
     chains: Chains = facts.chains[dropped.command]
-    if dropped.table == "raw":
-        chain = "PREROUTING"
+    if dropped.table != "filter":
+        chain = dropped.base
     elif dropped.is_rule_of(FORWARD) or USER_CHAIN not in chains:
         chain = FORWARD
     else:
@@ -183,13 +184,7 @@ def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
 
 def _trace_inbound(facts: DoctorFacts, packet: Packet) -> Verdict:
     """The first verdict, of any backend, that drops the packet on its way in; if none does, the last one."""
-    verdict = Verdict("ACCEPT")
-    for command, chains in facts.chains.items():
-        for table, chain in (("raw", "PREROUTING"), ("filter", FORWARD)):
-            verdict = replace(trace(chains, table, chain, packet), command=command)
-            if not verdict.passes:
-                return verdict
-    return verdict
+    return trace_forwarded(Ruleset(facts.chains), packet)
 
 
 def _openings(facts: DoctorFacts, container_id: str) -> tuple[Opening, ...]:

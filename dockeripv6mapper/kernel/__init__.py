@@ -13,5 +13,8 @@ sysctls            /proc/sys/net/ipv6
 firewall           our nftables table, the policy of FORWARD, other programs' nftables chains
 nft_ruleset        our nftables table as text
 ip6tables          all rules of ip6tables, and our accept rules among them
+nft_chains         nftables chains, in the words of ip6tables
+nft_matches        one match of an nftables rule
+ruleset            all rules that a forwarded packet meets
 commands           runs nft and ip6tables
 """

@@ -73,16 +73,18 @@ def _run(argv: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:
 def backends() -> list[str]:
     """The commands of the backends that may hold rules; only `ip6tables` before iptables 1.8."""
     present = [command for command in (NFT, LEGACY) if shutil.which(command)]
-    if LEGACY in present and not _legacy_is_used():
+    if LEGACY in present and not legacy_is_used():
         present.remove(LEGACY)
     if not present and shutil.which(IPTABLES):
         return [IPTABLES]
     return present
 
 
-def _legacy_is_used() -> bool:
+def legacy_is_used() -> bool | None:
+    """Whether there are tables of the legacy backend; None: not permitted to know, nor to change them."""
     try:
         return bool(LEGACY_TABLES.read_text())
-    except (FileNotFoundError, PermissionError):
-        # Not found: the kernel has no legacy tables. Not permitted: this process may not change them either.
+    except FileNotFoundError:
         return False
+    except PermissionError:
+        return None

@@ -16,5 +16,8 @@ needs           what containers need of the host: proxy entries, ports, routing
 spared          addresses where nothing is removed, since too little is known
 wanted_sysctls  which sysctls routing and proxying need, and in which order
 planner         desired against observed → the plan
+rule_matches    the words of a firewall rule, and whether they match a packet
+netfilter       what the host's firewall rules decide on a packet
+reachability    what gets in to a container from outside
 state           whether each container is mapped, pending or refused, and how many are
 """

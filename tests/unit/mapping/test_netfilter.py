@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from dockeripv6mapper.doctor.netfilter import PING, Packet, trace
 from dockeripv6mapper.kernel.ip6tables import read_chains
+from dockeripv6mapper.mapping.netfilter import trace
+from dockeripv6mapper.mapping.rule_matches import PING, Packet
 from tests.unit.doctor.builders import ADDRESS
 from tests.unit.rulesets import (
     BRIDGE,
@@ -69,6 +70,13 @@ def test_real_rules(rules: str, place: tuple[str, str], packet: Packet, target: 
         ("-m addrtype --dst-type LOCAL", TCP, False),
         ("-p ipv6-icmp -m icmp6 --icmpv6-type 1", ECHO, False),
         ("-m comment --comment -j", TCP, True),
+        ("-m limit --limit 3/min", TCP, True),
+        ("-m connmark --mark 0x0/0x1", TCP, True),
+        ("-m connmark --mark 0x1/0x1", TCP, False),
+        ("-m set --match-set crowdsec6 src", TCP, False),
+        ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", TCP, True),
+        ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE", TCP, False),
+        ("-m rt --rt-type 0", TCP, False),
     ],
 )
 def test_a_match_is_evaluated(match: str, packet: Packet, *, matches: bool) -> None:
@@ -81,10 +89,10 @@ def test_a_match_is_evaluated(match: str, packet: Packet, *, matches: bool) -> N
     "match",
     [
         "-m set --match-set mine dst",
-        "-m connmark --mark 0x0/0x1",
+        "-m time --timestart 08:00",
         "-p tcp -m tcp --dport 1:1023",
         "-d 2001::/ffff:0:ffff::",
-        "-m limit --limit 3/min",
+        "-m recent --rcheck --name known",
     ],
 )
 def test_a_match_that_cannot_be_evaluated_decides_nothing_and_is_counted(match: str) -> None:
@@ -135,3 +143,24 @@ def test_a_loop_of_chains_ends() -> None:
     """The kernel refuses loops, but the parsed text may contain one."""
     rules = filter_table("-A FORWARD -j A", "-A A -j B", "-A B -j A", policy="DROP", chains="A B")
     assert not trace(read_chains(rules), *FORWARD, TCP).passes
+
+
+def test_a_mark_is_saved_with_the_connection_and_restored() -> None:
+    """The masks choose the bits; the other bits stay."""
+    rules = filter_table(
+        "-A FORWARD -j MARK --set-xmark 0x3/0xff",
+        "-A FORWARD -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1",
+        "-A FORWARD -j MARK --set-xmark 0x10/0xffffffff",
+        "-A FORWARD -j CONNMARK --restore-mark --nfmask 0x1 --ctmask 0x1",
+    )
+    verdict = trace(read_chains(rules), *FORWARD, replace(TCP, mark=0x100))
+    assert (verdict.mark, verdict.connection_mark) == (0x11, 0x1)
+
+
+def test_a_jump_in_doubt_to_a_chain_that_decides_nothing_is_no_uncertainty() -> None:
+    """It is counted, but the verdict would be the same."""
+    jump = "-A FORWARD -m u32 --u32 0x0 -j LOGGING"
+    for end, uncertain in (("-j LOG", False), ("-j ACCEPT", True), ("-m u32 --u32 0x0 -j ACCEPT", True)):
+        rules = filter_table(jump, f"-A LOGGING {end}", policy="DROP", chains="LOGGING")
+        verdict = trace(read_chains(rules), *FORWARD, TCP)
+        assert (verdict.doubts, verdict.uncertain is not None) == (1, uncertain)
