@@ -32,6 +32,26 @@ class EngineRefusedError(MapperError):
     """The engine answered with an error."""
 
 
+class LastingRefusalError(EngineRefusedError):
+    """The engine will answer the same again, until the network or the engine is another one. No retry."""
+
+
+class NoRequestedAddressError(LastingRefusalError):
+    """The network takes no requested address, since the engine chose its subnet."""
+
+
+class AddressNotTakenError(LastingRefusalError):
+    """The network takes requested addresses, but not this one."""
+
+
+class NotAttachableError(LastingRefusalError):
+    """Only Swarm services may be attached to the network."""
+
+
+class MacAddressError(LastingRefusalError):
+    """The endpoint cannot be moved and keep the MAC address that its user chose."""
+
+
 class GoneError(EngineRefusedError):
     """The engine has no such container or network (any more)."""
 

@@ -131,6 +131,7 @@ class Ruleset:
         """All rules of all chains."""
         return (rule for each in self.chains.values() for chain in each.values() for rule in chain.rules)
 
+
 ALL_BITS = 0xFFFFFFFF
 """Of the packet mark."""
 

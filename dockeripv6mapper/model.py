@@ -80,6 +80,10 @@ class Network:
     gateway_mode: str | None = None
     """How a bridge of engine 28 or later treats IPv6 from outside: `nat`, `nat-unprotected`, `routed`."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    takes_services_only: bool = False
+    """A Swarm network to which only its services may be attached."""
+    config_only: bool = False
+    """A configuration from which networks are made (`--config-only`). Nothing can be attached to it."""
 
 
 # --- observed: the kernel ---------------------------------------------------------------------------------
@@ -213,6 +217,14 @@ class Reason(Enum):
     NETWORK_NOT_ALLOWED = "network-not-allowed"
     NETWORK_WITHOUT_IPV6 = "network-without-ipv6"
     NETWORK_PREDEFINED = "network-predefined"
+    NETWORK_TAKES_NO_ADDRESS = "network-takes-no-address"
+    """The engine chose the subnet itself, and accepts no requested address there (engines before 29)."""
+    NETWORK_UNSUPPORTED = "network-unsupported"
+    """An overlay network, one that takes only Swarm services, or a mere configuration."""
+    ADDRESS_NOT_TAKEN = "address-not-taken"
+    """The engine takes requested addresses on the network, but not this one."""
+    MAC_ADDRESS = "mac-address"
+    """The container cannot be moved to the address and keep the MAC address that its user chose."""
     NOT_CONNECTABLE = "not-connectable"
     SUFFIX_TOO_WIDE = "suffix-too-wide"
     SUBNET_ROUTER_ANYCAST = "subnet-router-anycast"
@@ -283,6 +295,18 @@ class NetworkUnreadable(Undecided):
 
 Decision = AddressMapping | Refusal | Undecided | None
 """What is desired of a container. None: its labels ask for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRefusal:
+    """The engine refuses an endpoint, and will do so until the network or the engine is another one."""
+
+    reason: Reason
+    detail: str
+    """A sentence for the user."""
+    network_id: str
+    address: IPv6Address | None = None
+    """None: it refuses every address on this network."""
 
 
 class RefusedError(Exception):

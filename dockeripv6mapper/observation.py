@@ -15,6 +15,7 @@ from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.config import peer_process
 from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.engine.refusals import RefusalRecord
 from dockeripv6mapper.errors import GoneError, KernelRefusedError, MapperError, NoAnswerError
 from dockeripv6mapper.kernel.container_routes import outgoing_address
 from dockeripv6mapper.kernel.host import Kernel
@@ -137,6 +138,7 @@ def _observe_engine(client: Client) -> tuple[Cache, tuple[str, ...]]:
 
 def _decide(client: Client, cache: Cache, host: Host, settings: Settings) -> tuple[Facts, Desired]:
     facts = Facts(cache.containers, cache.networks, cache.images, host)
+    facts = replace(facts, engine_refusals=RefusalRecord(settings.state_dir).read())
     desired = Desired(settings)
     desired.update(facts, list(facts.containers))
     _inspect_images(client, cache, facts, desired)

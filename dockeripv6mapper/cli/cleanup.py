@@ -17,6 +17,7 @@ def cleanup(context: typer.Context) -> None:
     their addresses. If an object cannot be removed, the others are removed all the same; then each failure
     is printed with a command that removes the object by hand, and the exit code is 1.
     """
+    from dockeripv6mapper.engine.refusals import RefusalRecord
     from dockeripv6mapper.teardown import tear_down
 
     settings: Settings = context.obj
@@ -26,7 +27,8 @@ def cleanup(context: typer.Context) -> None:
             if (pid := PidFile(pidfile).holder()) is not None:
                 raise lock.daemon_is_running(f"as process {pid}")
             stack.enter_context(lock.exclude_daemons(settings.state_dir))
-        tear_down(settings, typer.echo, files=(pidfile, settings.state_dir / lock.NAME))
+        refusals = RefusalRecord(settings.state_dir).path
+        tear_down(settings, typer.echo, files=(pidfile, settings.state_dir / lock.NAME, refusals))
 
 
 def _pidfile(context: typer.Context) -> Path:

@@ -1,5 +1,8 @@
 """Attempts: actions that did nothing or were refused, and are not repeated before something changes.
 
+A refusal that the engine will repeat becomes a fact (`lasting`): the container is refused, with the reason in
+`status`, until the engine is another one, or an event of that container may help.
+
 A move that the engine refuses takes its container off the network for a moment, so it is not simply retried
 with backoff. It is tried a second time after everything was listed again: a container that was not known may
 have had the address. After that it is tried once after each change that may help.
@@ -8,7 +11,10 @@ have had the address. After that it is tried once after each change that may hel
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from dockeripv6mapper.actions import EndpointAction
+from dockeripv6mapper.actions import EndpointAction, EndpointChange
+from dockeripv6mapper.engine.refusals import RefusalRecord, engine_refusal
+from dockeripv6mapper.errors import LastingRefusalError
+from dockeripv6mapper.model import EngineRefusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +31,12 @@ class Refused:
 class Attempts:
     """The last action of each container that did nothing, and the last that was refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: RefusalRecord | None = None) -> None:
         self._idle: dict[str, EndpointAction] = {}
         self._refused: dict[str, Refused] = {}
+        self.lasting: dict[str, EngineRefusal] = {}
+        """What the engine refuses until something changes, by the ID of the container or network."""
+        self._record = record
         self._listed = 0
         """The epoch at which the last list of everything was asked for."""
 
@@ -49,6 +58,32 @@ class Attempts:
         before = self._refused.get(action.container_id)
         twice = before is not None and before.action == action
         self._refused[action.container_id] = Refused(action, epoch, twice)
+
+    def refused_for_good(self, action: EndpointChange, error: LastingRefusalError) -> None:
+        """Note that the engine will refuse this action again."""
+        refusal = engine_refusal(action, error)
+        subject = action.container_id if refusal.address is not None else action.network_id
+        self._change({**self.lasting, subject: refusal})
+
+    def engine_changed(self) -> None:
+        """Forget what the engine refused, also an earlier process: it may be another engine now."""
+        self.lasting = {}
+        if self._record is not None:
+            self._record.write({})
+
+    def container_changed(self, container_id: str) -> None:
+        """Forget what the engine refused of one container alone."""
+        self._change({subject: each for subject, each in self.lasting.items() if subject != container_id})
+
+    def network_gone(self, network_id: str) -> None:
+        """Forget what the engine refused on a network."""
+        self._change({key: each for key, each in self.lasting.items() if each.network_id != network_id})
+
+    def _change(self, lasting: dict[str, EngineRefusal]) -> None:
+        if lasting != self.lasting:
+            self.lasting = lasting
+            if self._record is not None:
+                self._record.write(lasting)
 
     def listed(self, asked: int) -> None:
         """Note that everything was listed, at epoch `asked` or later."""

@@ -48,6 +48,7 @@ class ContainerEvents:
             # An action that failed before may succeed now.
             self.timers.cancel(Retry(container_id))
             self.attempts.lift([container_id])
+            self.attempts.container_changed(container_id)
         if message.change in (Change.STARTED, Change.ATTACHED):
             self.reconciler.neighbours.changed(container_id)
         match message.change:

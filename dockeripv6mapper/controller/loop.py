@@ -63,6 +63,7 @@ from dockeripv6mapper.engine.events import (
     StreamLost,
     Subscribed,
 )
+from dockeripv6mapper.engine.refusals import RefusalRecord
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Controller:
         watch: Callable[[frozenset[int] | None], None] = lambda _: None,
         service: ServiceManager | None = None,
         meter: Meter | None = None,
+        record: RefusalRecord | None = None,
         timers: Timers | None = None,
         employ: Employ = Workers,
     ) -> None:
@@ -116,7 +118,7 @@ class Controller:
         )
         self._log_changes = LogChanges()
         self._timers = timers or Timers()
-        self._attempts = Attempts()
+        self._attempts = Attempts(record)
         self._reconciler = Reconciler(
             cache=self._cache,
             jobs=self._jobs,
@@ -327,4 +329,5 @@ class Controller:
         self._cache.touch_all()
         self._attempts.reconsider_all()
         self._reconciler.neighbours.all_changed()
+        self._attempts.engine_changed()
         self._resync()

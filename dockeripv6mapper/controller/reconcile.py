@@ -181,6 +181,7 @@ class Reconciler:
             host=self._host.with_table(self._firewall.rules),
             in_flight=self._jobs.in_flight(),
             acting={action.container_id for action in self._jobs.actions},
+            engine_refusals=self._attempts.lasting,
             complete=cache.complete,
             sysctls=self._host.sysctls.current,
             appeared=self._host.sysctls.appeared,

@@ -32,7 +32,7 @@ from dockeripv6mapper.engine.cache import IMAGES, NETWORKS, Cache
 from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.recovery import LATE_SECONDS
-from dockeripv6mapper.errors import EngineRefusedError, MapperError, NotFinishedError
+from dockeripv6mapper.errors import EngineRefusedError, LastingRefusalError, MapperError, NotFinishedError
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.model import Container, Endpoint, Network
 
@@ -101,6 +101,9 @@ class Results:
                 self._take_container(container_id, answer)
 
     def _failed(self, job: Job, error: Exception) -> None:
+        if isinstance(job, EndpointChange) and isinstance(error, LastingRefusalError):
+            self._refused_for_good(job, error)
+            return
         count = self.log_changes.failed(_subject(job), error)
         match job:
             case EndpointChange() | Restore():
@@ -120,6 +123,13 @@ class Results:
                 # A resync repeats each of these. It lists images only while they are wanted.
                 self.timers.hasten(Resync(), backoff.delay(count))
                 self.reconciler.pass_without_list()
+
+    def _refused_for_good(self, action: EndpointChange, error: LastingRefusalError) -> None:
+        """Have every container refused that the engine would refuse for the same reason: no retry."""
+        log.debug("not retrying: %s", error)
+        self.attempts.refused_for_good(action, error)
+        self.jobs.ask(InspectContainer(action.container_id))
+        self.reconciler.evaluate(list(self.cache.containers))
 
     # --- into the cache -----------------------------------------------------------------------------------
 
@@ -219,6 +229,7 @@ class Results:
         self.cache.replace_networks(answer)
         for gone in before - {each.id for each in self.cache.networks}:
             self.log_changes.forget(gone)
+            self.attempts.network_gone(gone)
         self._log_unreadable("network", answer)
 
     def _log_unreadable(self, kind: str, answer: Listed[Container] | Listed[Network]) -> None:

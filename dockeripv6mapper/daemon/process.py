@@ -17,6 +17,7 @@ from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.events import EventReader
 from dockeripv6mapper.engine.journal import Journal
+from dockeripv6mapper.engine.refusals import RefusalRecord
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import require_net_admin
@@ -52,6 +53,7 @@ def run(settings: Settings, service: ServiceManager | None = None) -> None:
             watch=watcher.watch,
             service=service or Notifier.of_environment(),
             meter=meter,
+            record=None if settings.dry_run else RefusalRecord(settings.state_dir),
         )
         reader = EventReader(client, controller.deliver)
         _handle_signals(controller)

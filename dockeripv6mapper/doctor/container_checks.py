@@ -27,6 +27,8 @@ NETWORK_REASONS = (
     Reason.NETWORK_AMBIGUOUS,
     Reason.NETWORK_WITHOUT_IPV6,
     Reason.NETWORK_PREDEFINED,
+    Reason.NETWORK_TAKES_NO_ADDRESS,
+    Reason.NETWORK_UNSUPPORTED,
 )
 """Refusals that `network_checks` reports."""
 
@@ -35,6 +37,7 @@ CHANGES = {
     Reason.INVALID_LABEL: "with a valid label",
     Reason.IMAGE_GONE: "from an image that exists",
     Reason.NOT_CONNECTABLE: "without --network host, none or container:…",
+    Reason.MAC_ADDRESS: "without --network of that network, or without its MAC address",
     Reason.SUFFIX_TOO_WIDE: "with a shorter --label ipv6.mapper.suffix=…",
 }
 """With which change a refused container is to be run again, by reason; otherwise with `ANOTHER_SUFFIX`."""

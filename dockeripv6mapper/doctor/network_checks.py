@@ -13,6 +13,7 @@ from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.links import find_link
 from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet
 from dockeripv6mapper.mapping.proxying import needs_proxy
+from dockeripv6mapper.mapping.resolution import check_taken
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Network, Reason, Refusal, RefusedError
 from dockeripv6mapper.settings import ProxyMode
@@ -89,6 +90,7 @@ def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     try:
         labels.scheme(network.labels, facts.settings.scheme)
         subnet = mapped_subnet(network)
+        check_taken(network, facts.system)
     except RefusedError as error:
         yield _unusable(facts, network, error.refusal)
         return
@@ -116,9 +118,14 @@ def _unusable(facts: DoctorFacts, network: Network, refusal: Refusal) -> Finding
     def with_ipv6(config: NetworkConfig) -> NetworkConfig:
         return fixes.advised(fixes.with_ipv6(config, facts), facts, network)
 
+    def with_own_subnet(config: NetworkConfig) -> NetworkConfig:
+        return fixes.advised(fixes.with_another_subnet(config, facts), facts, network)
+
     match refusal.reason:
         case Reason.NETWORK_WITHOUT_IPV6:
             fix = fixes.recreate(facts, network, with_ipv6)
+        case Reason.NETWORK_TAKES_NO_ADDRESS:
+            fix = fixes.recreate(facts, network, with_own_subnet)
         case Reason.INVALID_LABEL:
             fix = fixes.recreate(facts, network, partial(_with_labels, known=(labels.UPLINK,)))
         case _:

@@ -47,6 +47,7 @@ from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
+    MacAddressError,
     MapperError,
     NotFinishedError,
 )
@@ -188,7 +189,7 @@ class Endpoints:
             settings[MAC] = mac.address
         elif mac.origin is MacOrigin.CHOSEN:
             network = f"name={action.network},ip6={action.address},mac-address={mac.address}"
-            raise EngineRefusedError(
+            raise MacAddressError(
                 f"moving {action.container} on {action.network} to {action.address}: "
                 f"the engine would not keep the MAC address {mac.address} that it was created with",
                 hint=f"docker run --network {network} …",

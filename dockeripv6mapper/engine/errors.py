@@ -12,11 +12,14 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from dockeripv6mapper.errors import (
+    AddressNotTakenError,
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
     MapperError,
     NoAnswerError,
+    NoRequestedAddressError,
+    NotAttachableError,
     PermissionMissingError,
 )
 
@@ -33,6 +36,16 @@ TRANSPORT_ERRORS = (
 """Raised by Docker's library, the HTTP libraries below it, and sockets."""
 
 
+LASTING: dict[str, type[EngineRefusedError]] = {
+    "supported only when connecting to networks with user configured subnets": NoRequestedAddressError,
+    "user specified ip address is supported on user defined networks only": NoRequestedAddressError,
+    "no configured subnet": AddressNotTakenError,
+    "not manually attachable": NotAttachableError,
+}
+"""Parts of answers that stay the same at every retry, in lower case (moby `daemon/container_operations.go`,
+`api/types/network/endpoint.go`, swarmkit `manager/resourceapi`)."""
+
+
 @contextmanager
 def translated_errors(doing: str, engine: str) -> Iterator[None]:
     """Translate the exceptions of a call to `engine`, and of reading its answer, into ours.
@@ -44,9 +57,15 @@ def translated_errors(doing: str, engine: str) -> Iterator[None]:
     except NotFound as error:
         raise GoneError(f"{doing}: {error.explanation or error}") from error
     except APIError as error:
-        raise EngineRefusedError(f"{doing}: {error.explanation or error}") from error
+        raise refused_error(doing, str(error.explanation or error)) from error
     except (*TRANSPORT_ERRORS, *PARSE_ERRORS) as error:
         raise _unavailable(f"{doing} at {engine}", error) from error
+
+
+def refused_error(doing: str, answer: str) -> EngineRefusedError:
+    """Our error for an answer of the engine that is an error."""
+    kind = next((kind for text, kind in LASTING.items() if text in answer.lower()), EngineRefusedError)
+    return kind(f"{doing}: {answer}")
 
 
 def _unavailable(doing: str, error: Exception) -> MapperError:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any
 
+from dockeripv6mapper.engine.errors import refused_error
 from dockeripv6mapper.errors import EngineRefusedError, GoneError
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class PendingResponse:
         if response.status == NOT_FOUND:
             raise GoneError(f"{doing}: {explanation(answer)}")
         if response.status >= FIRST_ERROR:
-            raise EngineRefusedError(f"{doing}: {explanation(answer)}")
+            raise refused_error(doing, explanation(answer))
 
 
 def post(

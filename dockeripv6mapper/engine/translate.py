@@ -149,6 +149,8 @@ def network_from_list(item: Json, api_version: tuple[int, int]) -> Network:
         ipv4=has_ipv4(item),
         gateway_mode=_gateway_mode(item, api_version),
         labels=relevant_labels(item["Labels"] or {}),
+        takes_services_only=item.get("Scope") == "swarm" and not item.get("Attachable"),
+        config_only=bool(item.get("ConfigOnly")),
     )
 
 

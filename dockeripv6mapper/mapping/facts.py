@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.mapping.networks import Networks
-from dockeripv6mapper.model import Container, Host
+from dockeripv6mapper.model import Container, EngineRefusal, Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Facts:
     """The address at which a container is being attached, by the container's ID."""
     acting: AbstractSet[str] = frozenset()
     """IDs of the containers on which an action waits or runs."""
+    engine_refusals: Mapping[str, EngineRefusal] = field(default_factory=dict)
+    """What the engine refuses until something changes, by the ID of the container or network."""
     complete: bool = True
     """Whether `containers` has every container that there is."""
     sysctls: Mapping[str, str | None] = field(default_factory=dict)

@@ -9,6 +9,8 @@ from dockeripv6mapper.model import Container, Endpoint, Network, Reason, Refused
 SHORT_ID_DIGITS = 12
 """Digits of an ID as `docker network ls` prints it. A shorter text is never matched against IDs."""
 
+NO_UPLINK_DRIVERS = ("overlay", "")
+"""Drivers of networks that end at the cluster's hosts; a Swarm network that is not in use has none yet."""
 NAT = "nat"
 """The default gateway mode of a bridge network, since engine 28."""
 BRIDGE_PREFIX = "br-"
@@ -83,12 +85,29 @@ def mapped_subnet(network: Network) -> IPv6Network:
             Reason.NETWORK_PREDEFINED,
             f"the predefined network {network.name} takes no requested address: {CREATE_HINT} NAME",
         )
+    if unsupported := _why_unsupported(network):
+        raise RefusedError(Reason.NETWORK_UNSUPPORTED, f"network {network.name} {unsupported}")
     if not network.ipv6 or not network.subnets:
         raise RefusedError(
             Reason.NETWORK_WITHOUT_IPV6,
             f"network {network.name} has no IPv6 subnet: {CREATE_HINT} {network.name}",
         )
     return network.subnets[0]
+
+
+def _why_unsupported(network: Network) -> str:
+    """Why no container may be attached to a network, whatever its address; "" if one may.
+
+    The engine accepts a container that does not run yet, which then fails to start (seen on 20.10).
+    """
+    if network.config_only:
+        return "is only a configuration, from which networks are made"
+    if network.driver in NO_UPLINK_DRIVERS:
+        kind = f"has the driver {network.driver}" if network.driver else "has no driver"
+        return f"{kind}: its addresses cannot be reached through this host's uplinks"
+    if network.takes_services_only:
+        return "takes only the Swarm services that name it"
+    return ""
 
 
 def is_named_by_engine(link: str) -> bool:

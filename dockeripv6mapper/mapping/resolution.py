@@ -57,13 +57,34 @@ def _requested_mapping(
     address = address_of(identity, network, request.suffix, settings.scheme)
     addressing.check_host(address, facts.host)
     default_route = _default_route(given, settings)
-    return AddressMapping(network.id, network.name, address, identity, default_route)
+    mapping = AddressMapping(network.id, network.name, address, identity, default_route)
+    _check_engine(container, mapping, facts)
+    return mapping
 
 
 def _default_route(given: labels.Labels, settings: Settings) -> bool:
     """Whether the IPv6 default route is to go over the mapped network. Raises `RefusedError`."""
     override = labels.default_route_override(given)
     return settings.default_route if override is None else override
+
+
+def _check_engine(container: Container, mapping: AddressMapping, facts: Facts) -> None:
+    """Raise `RefusedError` where the engine refused such an endpoint before. Not where it exists already."""
+    if any(mapping.address in (each.address, each.requested) for each in container.endpoints):
+        return
+    for subject in (mapping.network_id, container.id):
+        refusal = facts.engine_refusals.get(subject)
+        if refusal is None or refusal.network_id != mapping.network_id:
+            continue
+        if refusal.address in (None, mapping.address):
+            raise RefusedError(refusal.reason, refusal.detail, mapping.address)
+
+
+def check_taken(network: Network, facts: Facts) -> None:
+    """Raise `RefusedError` for a network on which the engine refused every requested address."""
+    refusal = facts.engine_refusals.get(network.id)
+    if refusal is not None:
+        raise RefusedError(refusal.reason, refusal.detail)
 
 
 def _mapped_before(

@@ -17,6 +17,8 @@ from tests.lab.sandbox import ENVIRONMENT, PROGRAMS, SHARED, Sandbox
 from tests.lab.waiting import eventually
 
 IMAGE = "busybox:lab"
+FIRST_THAT_TAKES_ANY_ADDRESS = 29
+"""Release of the engine."""
 START_TIMEOUT = 60.0
 """Seconds until an engine must answer. Two engines starting together on two cores take 2 to 3 s."""
 
@@ -46,6 +48,11 @@ class Flavour(Enum):
     def release(self) -> str:
         """The engine's version, as major.minor."""
         return self.files.release if self is Flavour.MODERN else "20.10"
+
+    @property
+    def takes_any_address(self) -> bool:
+        """Whether it takes requested addresses in a subnet that it chose itself: since 29."""
+        return int(self.release.partition(".")[0]) >= FIRST_THAT_TAKES_ANY_ADDRESS
 
 
 class Engine:

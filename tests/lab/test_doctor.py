@@ -129,6 +129,15 @@ BREAKAGES = [
         "docker network rm he_ipv62",
     ),
     Breakage(
+        "network-with-a-subnet-of-the-engine",
+        f"docker network create --ipv6 auto; {web('network=auto')}",
+        "network",
+        "network auto",
+        "takes no address: the engine chose its subnet",
+        "docker rm -f web; docker network rm auto",
+        on=() if Flavour.MODERN.takes_any_address else (Flavour.MODERN,),
+    ),
+    Breakage(
         "network-internal",
         f"docker network create --internal --ipv6 --subnet {SUBNET} inside; {web('network=inside')}",
         "inbound",

@@ -10,6 +10,7 @@ from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Restore
 from dockeripv6mapper.engine import config
 from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
+from dockeripv6mapper.engine.errors import refused_error
 from dockeripv6mapper.engine.events import (
     Change,
     ContainerChanged,
@@ -19,7 +20,15 @@ from dockeripv6mapper.engine.events import (
     Subscribed,
 )
 from dockeripv6mapper.engine.journal import Journal, Unfinished
-from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, MapperError, NoAnswerError
+from dockeripv6mapper.errors import (
+    AddressNotTakenError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    MapperError,
+    NoAnswerError,
+    NoRequestedAddressError,
+    NotAttachableError,
+)
 from tests.lab.waiting import eventually
 from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER
 from tests.unit.engine.wire import HANG, Wire, answer
@@ -225,3 +234,27 @@ def test_a_reader_that_has_stopped_delivers_nothing_more(wire: Wire, client: Cli
     reader.stop()
     reader.stop()
     assert not [each for each in threading.enumerate() if each.name == "events"]
+
+
+NO_SUBNET = (
+    "user specified IP address is supported only when connecting to networks with user configured subnets"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (NO_SUBNET, NoRequestedAddressError),
+        (f"invalid endpoint settings:\n{NO_SUBNET}", NoRequestedAddressError),
+        ("User specified IP address is supported on user defined networks only", NoRequestedAddressError),
+        ("no configured subnet or ip-range contain the IP address 2001:db8::1", AddressNotTakenError),
+        ("no configured subnet contains IP address 2001:db8::1", AddressNotTakenError),
+        ("Could not attach to network n: […] network n not manually attachable", NotAttachableError),
+        ("Address already in use", EngineRefusedError),
+    ],
+)
+def test_an_answer_that_will_not_change_has_an_error_of_its_own(
+    text: str, kind: type[EngineRefusedError]
+) -> None:
+    """As engines 20.10 to 29 word it."""
+    assert type(refused_error("connecting", text)) is kind

@@ -1,5 +1,7 @@
 """Networks: which network a label names, its subnet, and which containers can be connected to one."""
 
+from dataclasses import replace
+
 import pytest
 
 from dockeripv6mapper.mapping.networks import (
@@ -61,6 +63,23 @@ def test_a_network_that_takes_no_ipv6_address_is_refused(network: Network, reaso
         mapped_subnet(network)
     assert caught.value.refusal.reason is reason
     assert "docker network create --ipv6" in caught.value.refusal.detail
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        builders.network(driver="overlay"),
+        builders.network(driver=""),
+        replace(builders.network(), takes_services_only=True),
+        replace(builders.network(), config_only=True),
+    ],
+    ids=["overlay", "overlay that is not in use", "only for services", "configuration"],
+)
+def test_a_network_to_which_no_container_can_be_attached_is_refused(network: Network) -> None:
+    """Before the engine is asked: it may accept the connect, and then not start the container."""
+    with pytest.raises(RefusedError) as caught:
+        mapped_subnet(network)
+    assert caught.value.refusal.reason is Reason.NETWORK_UNSUPPORTED
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "container:0123456789ab"])
