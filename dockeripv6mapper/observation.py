@@ -20,11 +20,13 @@ from dockeripv6mapper.errors import GoneError, KernelRefusedError, MapperError, 
 from dockeripv6mapper.kernel.container_routes import outgoing_address
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
+from dockeripv6mapper.kernel.ruleset import observe_ruleset
 from dockeripv6mapper.kernel.topology import observe_topology
 from dockeripv6mapper.mapping.default_routes import Outgoing, other_ipv6_endpoints
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
+from dockeripv6mapper.mapping.reachability import Reachability
 from dockeripv6mapper.mapping.spared import spared
 from dockeripv6mapper.mapping.state import has_address
 from dockeripv6mapper.mapping.wanted_sysctls import FORWARDING, sysctl_keys
@@ -74,6 +76,11 @@ def observe_host(settings: Settings) -> Observation:
         return _observation(facts, Desired(settings), settings)
     finally:
         kernel.close()
+
+
+def judge_reachability(observed: Observation, settings: Settings) -> Reachability:
+    """What gets in from outside, by the host's current rules. Needs CAP_NET_ADMIN; else all is unknown."""
+    return Reachability(observe_ruleset(), observed.facts, settings)
 
 
 def foresee(settings: Settings, container: Container) -> Decision:

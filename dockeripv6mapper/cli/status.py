@@ -39,9 +39,13 @@ def status(
         bool, typer.Option("--watch", help="Redraw the table or the tree every 2 s, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Show every labelled container: wanted and actual address, where proxied, what is open, or why not.
+    """Show every labelled container: wanted and actual address, where proxied, what gets in, or why not.
 
-    Exit code 3 if anything is refused, not done yet or unreadable; 0 after --watch.
+    "open" are the ports that a label opens, "from outside" is what the host's firewall rules let in, for
+    whatever reason: everything, "ping, 80/tcp", "80/tcp only", nothing or unknown.
+
+    Exit code 3 if anything is refused, not done yet or unreadable, or nothing gets in to a container that
+    runs at its address; 0 after --watch.
     """
     from dockeripv6mapper import observation
     from dockeripv6mapper.report import status as report
@@ -55,7 +59,8 @@ def status(
     if watch:
         _watch(observed, settings, as_tree=as_tree)
         return
-    rows = report.rows(observed.facts, observed.desired, observed.outgoing)
+    reachability = observation.judge_reachability(observed, settings)
+    rows = report.rows(observed.facts, observed.desired, observed.outgoing, reachability)
     print_notes(_notes(observed, settings))
     if as_json:
         reasons = _reasons(observed, settings)
@@ -63,7 +68,7 @@ def status(
     elif name_format is not None:
         _print_names(rows, name_format)
     else:
-        console().print(_drawing(observed, settings, as_tree=as_tree))
+        console().print(_drawing(rows, observed, settings, as_tree=as_tree))
     if observed.plan or observed.unreadable or not all(row.is_well for row in rows):
         raise typer.Exit(Exit.DEGRADED)
 
@@ -105,21 +110,31 @@ def _screen(observed: "Observation", settings: Settings, *, as_tree: bool) -> "R
     from rich.console import Group
     from rich.text import Text
 
-    drawing = _drawing(observed, settings, as_tree=as_tree)
+    from dockeripv6mapper import observation
+    from dockeripv6mapper.report import status as report
+
+    reachability = observation.judge_reachability(observed, settings)
+    rows = report.rows(observed.facts, observed.desired, observed.outgoing, reachability)
+    drawing = _drawing(rows, observed, settings, as_tree=as_tree)
     return Group(drawing, *map(Text, _notes(observed, settings)))
 
 
-def _drawing(observed: "Observation", settings: Settings, *, as_tree: bool) -> "RenderableType":
+def _drawing(
+    rows: list["Row"], observed: "Observation", settings: Settings, *, as_tree: bool
+) -> "RenderableType":
     """The table, or the tree by uplinks and networks."""
     from dockeripv6mapper.report import status as report
 
-    rows = report.rows(observed.facts, observed.desired, observed.outgoing)
     if as_tree:
         reasons = _reasons(observed, settings)
         return report.as_tree(
             socket.gethostname(), rows, observed.facts, reasons, observed.sysctls, reasons=reasons
         )
-    return report.as_table(rows) if rows else "no container carries the label ipv6.mapper.network"
+    return (
+        report.as_table(rows, width=console().width)
+        if rows
+        else "no container carries the label ipv6.mapper.network"
+    )
 
 
 def _reasons(observed: "Observation", settings: Settings) -> dict["Link", str]:

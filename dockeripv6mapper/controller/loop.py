@@ -39,6 +39,7 @@ from dockeripv6mapper.controller.results import Results
 from dockeripv6mapper.controller.shutdown import finish_running_jobs
 from dockeripv6mapper.controller.timers import (
     Announce,
+    CountReachable,
     Deadline,
     LookAtFirewall,
     LookAtHost,
@@ -287,8 +288,8 @@ class Controller:
         match timer:
             case Resync():
                 self._resync()
-            case Report():
-                self._reports.publish()
+            case Report() | CountReachable():
+                self._report(timer)
             case Deadline(listed):
                 self._report_lateness(listed=listed)
             case Retry(container_id):
@@ -317,6 +318,12 @@ class Controller:
             return
         self._firewall_look_due = self._timers.now + FIREWALL_INTERVAL_SECONDS
         self._reconciler.firewall_changed()
+
+    def _report(self, timer: Report | CountReachable) -> None:
+        if isinstance(timer, CountReachable):
+            self._reconciler.count_inbound()
+        else:
+            self._reports.publish()
 
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)

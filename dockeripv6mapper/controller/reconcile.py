@@ -7,7 +7,7 @@ the firewall first, then sysctls and proxy entries, then the engine.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -21,6 +21,7 @@ from dockeripv6mapper.controller.interfaces import EngineEndpoints, HostKernel
 from dockeripv6mapper.controller.jobs import (
     CloseForwarding,
     Command,
+    CountInbound,
     InspectContainer,
     InspectImage,
     ListImages,
@@ -31,6 +32,7 @@ from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.removal import Removal
 from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS
 from dockeripv6mapper.controller.timers import (
+    CountReachable,
     LookAtHost,
     Report,
     Retry,
@@ -44,6 +46,7 @@ from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
+from dockeripv6mapper.mapping.reachability import Access
 from dockeripv6mapper.mapping.state import Tally, tally
 from dockeripv6mapper.model import Container, Decision, ImageWanted, MarkWanted, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
@@ -52,6 +55,8 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """Minimum interval between status updates."""
+COUNT_SECONDS = 5.0
+"""Minimum interval between two readings of all firewall rules."""
 NO_CONTAINERS = Affected(frozenset(), frozenset(), frozenset())
 
 
@@ -90,6 +95,10 @@ class Reconciler:
         self.neighbours = ResolvedNeighbours(kernel, log_changes)
         self._unapplied: AbstractSet[ProxyEntry] = frozenset()
         """Proxy entries that the actions of the last pass affect. They are in the scope of the next pass."""
+        self._counting = False
+        """Whether a `CountInbound` waits or runs."""
+        self._inbound: Mapping[Access, int] = {}
+        """The last result of a `CountInbound`."""
         self.listed = False
         """Whether the engine has been listed. Before that, a container may exist that the cache lacks."""
         self.images_listed = False
@@ -130,6 +139,9 @@ class Reconciler:
 
     def take_command(self, job: Command, value: object, error: Exception | None) -> None:
         """Take the result of a firewall command, and carry out the parts of the plan that waited for it."""
+        if isinstance(job, CountInbound):
+            self._take_inbound(value, error)
+            return
         if isinstance(job, CloseForwarding):
             self._host.sysctls.policy_ended(value, error)
         else:
@@ -168,7 +180,7 @@ class Reconciler:
 
     def tally(self) -> Tally:
         """Count containers by state, refusals and proxy entries."""
-        return tally(self._facts(), self._desired, self._host.count)
+        return tally(self._facts(), self._desired, self._host.count, self._inbound)
 
     # --- observe ------------------------------------------------------------------------------------------
 
@@ -235,6 +247,8 @@ class Reconciler:
             self._log_and_ask(facts, container_id)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
+        if self._settings.metrics is not None:
+            self._timers.hasten(CountReachable(), COUNT_SECONDS)
 
     def _connect_new(self, facts: Facts, created: Container) -> None:
         """Attach a container that was just created, before the rest of the pass is done.
@@ -311,6 +325,25 @@ class Reconciler:
             self._inspect_image(decision.image)
         elif isinstance(decision, MarkWanted) and not self._actions.is_busy(container_id):
             self._jobs.ask(InspectContainer(container_id))
+
+    def count_inbound(self) -> None:
+        """Have the containers counted by what gets in, for the metrics."""
+        if not self._counting:
+            self._counting = True
+            facts = self._facts()
+            decisions = tuple((each, self._desired.decision(each.id)) for each in facts.containers.values())
+            # Without the cache's own dictionaries: a worker reads this while the loop changes those.
+            given = replace(facts, containers={}, images={})
+            self._jobs.ask(CountInbound(decisions, given, self._settings))
+
+    def _take_inbound(self, value: object, error: Exception | None) -> None:
+        self._counting = False
+        if error is not None:
+            self._log_changes.failed(CountInbound, error)
+        elif isinstance(value, Mapping):
+            self._log_changes.succeeded(CountInbound)
+            self._inbound = value
+            self._timers.hasten(Report(), REPORT_SECONDS)
 
     def _forget(self, container_id: str) -> None:
         timers = (Retry(container_id), Verify(container_id))

@@ -50,6 +50,11 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class CountReachable:
+    """Count containers by what gets in to them, for the metrics."""
+
+
+@dataclass(frozen=True, slots=True)
 class LookAtHost:
     """Observe the host, since it changed or a router was solicited."""
 
@@ -75,6 +80,7 @@ Timer = (
     | Verify
     | Deadline
     | Report
+    | CountReachable
 )
 
 

@@ -16,6 +16,7 @@ from dockeripv6mapper.controller.jobs import (
     Answer,
     CloseForwarding,
     Command,
+    CountInbound,
     Finished,
     InspectContainer,
     InspectImage,
@@ -32,6 +33,7 @@ from dockeripv6mapper.controller.workers import Workers
 from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.errors import GoneError
+from dockeripv6mapper.mapping.reachability import count_inbound
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +183,8 @@ class WorkQueue:
                 return self._kernel.put_accept_rules(mark)
             case CloseForwarding():
                 return self._kernel.close_forwarding()
+            case CountInbound(decisions, facts, settings):
+                return count_inbound(self._kernel.observe_ruleset(), decisions, facts, settings)
 
     def _act(self, action: EndpointAction, begun: PendingResponse | None) -> Answer:
         changed = self._endpoints.apply(action, begun)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.firewall_rules import Ruleset
 from dockeripv6mapper.kernel import firewall, ip6tables, sysctls
 from dockeripv6mapper.kernel.bridge_neighbours import BridgeNeighbours
 from dockeripv6mapper.kernel.ndp.announcements import Announcer, Answer
 from dockeripv6mapper.kernel.ndp.responder import ProxiedAddresses, Responder
 from dockeripv6mapper.kernel.ndp.sockets import PERMISSION_HINT
 from dockeripv6mapper.kernel.proxies import Outcome, ProxyTable
+from dockeripv6mapper.kernel.ruleset import observe_ruleset
 from dockeripv6mapper.kernel.topology import TopologyObserver
 from dockeripv6mapper.model import BridgeAddress, FirewallRules, Forwarded, Host, Link, ProxyEntry
 from dockeripv6mapper.settings import NdSource
@@ -131,6 +133,10 @@ class Kernel:
     def put_accept_rules(self, mark: int) -> list[str]:
         """Insert our accept rules where they are missing; returns where. Raises `KernelRefusedError`."""
         return [str(rule) for rule in ip6tables.put_accept_rules(mark)]
+
+    def observe_ruleset(self) -> Ruleset:
+        """All rules that a forwarded packet meets."""
+        return observe_ruleset()
 
     def close(self) -> None:
         """Stop the responder, and close the sockets."""

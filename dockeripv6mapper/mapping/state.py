@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.reachability import Access
 from dockeripv6mapper.model import AddressMapping, Container, Decision, Reason, Refusal, RefusedError
 
 
@@ -32,6 +33,8 @@ class Tally:
     refusals: Mapping[Reason, int] = field(default_factory=dict)
     proxy_entries: int = 0
     """On the host, with our mark."""
+    inbound: Mapping[Access, int] = field(default_factory=dict)
+    """The containers that run at their mapped addresses, by what gets in; empty where that is not counted."""
 
     def __str__(self) -> str:
         totals = Counter[State]()
@@ -41,7 +44,9 @@ class Tally:
         return f"{counts}; {self.proxy_entries} proxy entries"
 
 
-def tally(facts: Facts, desired: Desired, proxy_entries: int) -> Tally:
+def tally(
+    facts: Facts, desired: Desired, proxy_entries: int, inbound: Mapping[Access, int] | None = None
+) -> Tally:
     """Count the containers whose labels name a network.
 
     By networks that exist: the names in labels are untrusted text, and could be any number of metric series.
@@ -55,7 +60,7 @@ def tally(facts: Facts, desired: Desired, proxy_entries: int) -> Tally:
         mappings[state(container, decision), _network(container, decision, facts)] += 1
         if isinstance(decision, Refusal):
             refusals[decision.reason] += 1
-    return Tally(mappings, refusals, proxy_entries)
+    return Tally(mappings, refusals, proxy_entries, inbound or {})
 
 
 def state(container: Container, decision: Decision) -> State:

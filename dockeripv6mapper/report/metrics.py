@@ -58,7 +58,14 @@ class TallyCollector(Collector):
             f"{PREFIX}_proxy_entries", "NDP proxy entries that carry the mapper's mark."
         )
         entries.add_metric((), tally.proxy_entries)
-        yield from (mappings, refusals, entries)
+        inbound = GaugeMetricFamily(
+            f"{PREFIX}_inbound",
+            "Containers that run at their mapped addresses, by what the firewall rules let in from outside.",
+            labels=("access",),
+        )
+        for access, count in tally.inbound.items():
+            inbound.add_metric((access.value,), count)
+        yield from (mappings, refusals, entries, inbound)
 
 
 class Metrics(Meter):

@@ -4,7 +4,7 @@ Decided by the daemon's code from one observation, so it is also correct while n
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.default_routes import Outgoing, is_chosen_by_user
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.reachability import Access, Inbound, Reachability, is_reachable, shown
 from dockeripv6mapper.mapping.state import State, actual_address, state
 from dockeripv6mapper.model import AddressMapping, Container, Link, Opening, Reason, Refusal, RefusedError
 
@@ -47,6 +48,14 @@ REMEDIES = {
 NO_REASONS: Mapping[Link, str] = MappingProxyType({})
 
 
+OPEN = "open"
+COLUMNS = ("container", "network", "address", "state", "proxied on", OPEN, "from outside")
+WIDE = 100
+"""Characters of a terminal that has room for all columns."""
+LONGEST_REASON = 30
+"""Characters of a reason that stands in the table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One labelled container."""
@@ -67,19 +76,36 @@ class Row:
     """What the user should know of that address; empty: it is the mapped one."""
     sends_by_choice: bool = False
     """Whether the user chose that it is another one."""
+    inbound: Mapping[str, Inbound] = field(default_factory=dict)
+    """What gets in from outside, by uplink; empty where the container does not run at its address."""
+
+    @property
+    def from_outside(self) -> str | None:
+        """What gets in from outside, in words."""
+        return shown(self.inbound) if self.inbound else None
 
     @property
     def is_well(self) -> bool:
-        """Whether the user need do nothing: it is mapped, or its refusal is no fault."""
+        """Whether the user need do nothing: mapped, and something gets in; or its refusal is no fault."""
         if self.refusal is not None:
             return not self.refusal.reason.is_fault
         sends_well = self.outgoing in (None, self.actual) or self.sends_by_choice
-        return self.state is State.MAPPED and sends_well
+        lets_in = not self.inbound or is_reachable(self.inbound)
+        return self.state is State.MAPPED and sends_well and lets_in
 
 
-def rows(facts: Facts, desired: Desired, outgoing: Outgoing | None = None) -> list[Row]:
-    """A row for each container with the label `ipv6.mapper.network`, sorted by name."""
-    all_rows = (_row(container, facts, desired, outgoing or {}) for container in facts.containers.values())
+def rows(
+    facts: Facts,
+    desired: Desired,
+    outgoing: Outgoing | None = None,
+    reachability: Reachability | None = None,
+) -> list[Row]:
+    """A row for each container with the label `ipv6.mapper.network`, sorted by name.
+
+    Without `outgoing` or `reachability`, what they show is left out.
+    """
+    containers = facts.containers.values()
+    all_rows = (_row(container, facts, desired, outgoing or {}, reachability) for container in containers)
     return sorted((row for row in all_rows if row), key=lambda row: row.container.name)
 
 
@@ -110,6 +136,7 @@ def as_json(
                 "detail": row.refusal.detail if row.refusal else None,
                 "proxied": list(row.proxied),
                 "ports": [opening.ports for opening in row.open],
+                "from_outside": row.from_outside,
             }
             for row in rows
         ],
@@ -132,26 +159,42 @@ def _forwarding(link: Link, sysctls: Mapping[str, str | None]) -> str | None:
     return of_host if of_host != "1" else sysctls.get(f"conf/{link.name}/forwarding", of_host)
 
 
-def as_table(rows: Iterable[Row]) -> Group:
-    """A line for each container; below the table, a line for each refusal with its remedy."""
+def as_table(rows: Iterable[Row], *, width: int = WIDE) -> Group:
+    """A line for each container; below the table, each refusal with its remedy, and each long reason.
+
+    On a terminal narrower than `WIDE`, the ports that labels open are left out: those that get in are shown.
+    """
     notes: list[Text] = []
     # Users copy addresses: on a narrow terminal, other columns are wrapped instead.
-    address_column = Column("address", no_wrap=True)
-    table = Table(
-        "container", "network", address_column, "state", "proxied on", "open", box=None, pad_edge=False
-    )
+    columns = [Column(name, overflow="fold", no_wrap=name == "address") for name in COLUMNS]
+    wide = width >= WIDE
+    table = Table(*(each for each in columns if wide or each.header != OPEN), box=None, pad_edge=False)
     for row in rows:
+        outside, reason = _outside(row)
+        ports = " ".join(opening.ports for opening in row.open) or "-"
         table.add_row(
             Text(row.container.name),
             Text(labels.plain(row.network)),
             Text(_address(row)),
             _state(row),
             " ".join(row.proxied) or "-",
-            " ".join(opening.ports for opening in row.open) or "-",
+            *([ports] if wide else []),
+            Text(outside),
         )
         if row.refusal is not None:
             notes.append(Text(f"{row.container.name}: {_refusal(row.refusal)}"))
+        if reason:
+            notes.append(Text(f"{row.container.name}: {reason}"))
     return Group(table, *notes)
+
+
+def _outside(row: Row) -> tuple[str, str]:
+    """What gets in from outside, for the table, and a note below it where that is long."""
+    text = row.from_outside or "-"
+    if len(text) <= LONGEST_REASON or all(each.access is Access.SOME for each in row.inbound.values()):
+        return text, ""
+    short = " ".join(dict.fromkeys(each.access.value for each in row.inbound.values()))
+    return short, f"from outside {text}"
 
 
 def as_tree(
@@ -200,7 +243,13 @@ def _state(row: Row) -> str:
     return f"{row.state.value}, {row.sends}" if row.sends else row.state.value
 
 
-def _row(container: Container, facts: Facts, desired: Desired, outgoing: Outgoing) -> Row | None:
+def _row(
+    container: Container,
+    facts: Facts,
+    desired: Desired,
+    outgoing: Outgoing,
+    reachability: Reachability | None,
+) -> Row | None:
     # None where the label is missing, or is the image's own.
     decision = desired.decision(container.id)
     if decision is None:
@@ -223,6 +272,7 @@ def _row(container: Container, facts: Facts, desired: Desired, outgoing: Outgoin
         sends=_sends(container.id, wanted, outgoing),
         sends_by_choice=isinstance(decision, AddressMapping)
         and is_chosen_by_user(container, decision, facts),
+        inbound=reachability.of(container, decision) if reachability else {},
     )
 
 
@@ -263,4 +313,6 @@ def _container_leaf(row: Row) -> str:
         text += f", proxied on {' '.join(row.proxied)}"
     if row.open:
         text += f", open {' '.join(opening.ports for opening in row.open)}"
+    if row.from_outside:
+        text += f", from outside {row.from_outside}"
     return text

@@ -21,16 +21,19 @@ class FirewallMode:
     """Whether the engine uses the legacy backend of iptables, while the machine uses nft's."""
     filters: bool = True
     """Whether the engine drops new connections from outside by default."""
+    lets_in: str = "everything"
+    """The beginning of what `status` shows to get in by default."""
 
 
+BY_POLICY = "nothing: dropped by the policy of FORWARD"
 ENGINE_20_10 = FirewallMode("20.10", Flavour.DISTRO, filters=False)
-ENGINE_28_ROUTED = FirewallMode("28-routed", Flavour.MODERN, gateway_mode="routed")
+ENGINE_28_ROUTED = FirewallMode("28-routed", Flavour.MODERN, gateway_mode="routed", lets_in="ping")
 """ENGINE_20_10 and ENGINE_28_ROUTED are the modes that README recommends."""
 MODES = [
     ENGINE_20_10,
-    FirewallMode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True),
-    FirewallMode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True),
-    FirewallMode("28-nat", Flavour.MODERN, gateway_mode="nat"),
+    FirewallMode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True, lets_in=BY_POLICY),
+    FirewallMode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True, lets_in=BY_POLICY),
+    FirewallMode("28-nat", Flavour.MODERN, gateway_mode="nat", lets_in="nothing: gateway mode nat"),
     FirewallMode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
     ENGINE_28_ROUTED,
 ]

@@ -1,5 +1,6 @@
 """Servers in containers, and port scans from the client or from another container."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from ipaddress import IPv6Address
 
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
-from tests.lab.mapper import CHECKOUT
+from tests.lab.mapper import CHECKOUT, run_command
 from tests.lab.topology import Lab
 
 EnterNamespace = Callable[..., tuple[str, ...]]
@@ -42,6 +43,31 @@ def scan_ports(enter: EnterNamespace, address: IPv6Address, protocol: str, ports
     )
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60)
     return {int(port) for port in done.stdout.split()}
+
+
+def from_outside(host: Host, name: str = "mon_container") -> str:
+    """Return what `status` shows to get in to a container; checks the exit code where nothing does."""
+    done = run_command(host, "status", "--json")
+    rows = json.loads(done.stdout)["containers"]
+    shown: str = next(row["from_outside"] for row in rows if row["name"] == name)
+    assert done.returncode == 3 or not shown.startswith("nothing"), done.stderr
+    return shown
+
+
+def assert_status_agrees(lab: Lab, host: Host, address: IPv6Address, tcp_ports: Iterable[int]) -> None:
+    """Assert that `status` shows exactly what the client reaches of these ports, and a ping if it gets in."""
+    shown = from_outside(host)
+    parts = set(shown.removesuffix(" only").split(", "))
+    everything = shown == "everything"
+    assert lab.client.ping(address) == (everything or "ping" in parts), shown
+    reached = scan_ports(from_client(lab), address, "tcp", tcp_ports)
+    assert {each for each in tcp_ports if everything or _is_named(each, "tcp", parts)} == reached, shown
+
+
+def _is_named(port: int, protocol: str, parts: Iterable[str]) -> bool:
+    """Whether a port is among `80/tcp`, `8000-8100/udp`."""
+    ranges = (each.removesuffix(f"/{protocol}").partition("-") for each in parts if each.endswith(protocol))
+    return any(int(first) <= port <= int(last or first) for first, _, last in ranges)
 
 
 def from_client(lab: Lab) -> EnterNamespace:

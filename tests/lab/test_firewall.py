@@ -14,7 +14,16 @@ from tests.lab.containers import LABEL, SUFFIX, reaches, run, wait_until_mapped
 from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, MODES, FirewallMode, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
-from tests.lab.ports import EnterNamespace, from_client, from_container, scan_ports, serve, udp_echo
+from tests.lab.ports import (
+    EnterNamespace,
+    assert_status_agrees,
+    from_client,
+    from_container,
+    from_outside,
+    scan_ports,
+    serve,
+    udp_echo,
+)
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
@@ -70,6 +79,7 @@ def test_only_labelled_ports_are_open_also_across_restarts(lab: Lab, mode: Firew
         mapper.wait_for_log(f"opened 8000-8100/tcp of {address}")
         eventually(lambda: scan_ports(from_client(lab), address, "tcp", [80]), within=5)
         assert_exactly_open(lab, mode, host, address)
+        assert_status_agrees(lab, host, address, [79, 80, 7999, 8000, 8100, 8101])
         mapper.kill()
         assert_exactly_open(lab, mode, host, address)
         mapper.start()
@@ -142,6 +152,7 @@ def test_without_ports_label_nothing_is_opened_or_installed(lab: Lab, mode: Fire
         # Wait for the bridge of the first container. The engine may drop the ping.
         lab.client.ping(address, timeout=3)
         assert bool(scan_ports(from_client(lab), address, "tcp", [80, 8050])) != mode.filters
+        assert from_outside(host).startswith(mode.lets_in)
         assert not table(host)
         assert not mapper_rules(host)
         warned = mapper.log().count("network he_ipv6 is unreachable from outside: its gateway mode is nat")
@@ -220,6 +231,7 @@ def test_firewall_closed_drops_only_new_connections_to_unlabelled_ports(lab: Lab
         assert scan_ports(from_client(lab), address, "udp", [53]) == set()
         assert scan_ports(from_client(lab), other, "tcp", [80, 8050]) == set()
         assert reaches(lab.client, address)
+        assert_status_agrees(lab, recommended, address, [80, 81])
         docker = recommended.engine.docker
         docker("exec", "nginx", "nc", "-w", "2", str(address), "8050", "-e", "true")
         docker("exec", "nginx", "ping", "-c", "1", "-W", "3", str(lab.router.address))

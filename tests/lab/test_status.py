@@ -10,9 +10,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.lab.containers import SUFFIX, run_labelled, wait_until_mapped
+from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
-from tests.lab.mapper import CHECKOUT, Mapper, command, run_command
+from tests.lab.mapper import CHECKOUT, NOBODY, Mapper, command, run_command, setpriv
 from tests.lab.waiting import eventually
+
+LETS_IN = {Flavour.DISTRO: "everything", Flavour.MODERN: "ping, 80/tcp, 53/udp"}
+"""What each engine lets in to a container with the label `ipv6.mapper.ports=80,53/udp`."""
 
 
 def status(host: Host) -> tuple[int, dict[str, Any], str]:
@@ -22,7 +26,7 @@ def status(host: Host) -> tuple[int, dict[str, Any], str]:
 
 
 def test_mapped_container_is_shown_with_its_actual_state(host: Host, mapper: Mapper) -> None:
-    """Address, proxy entry and open ports; exit code 0."""
+    """Address, proxy entry, open ports and what gets in; exit code 0. Without root, that is unknown."""
     mapper.wait_for_log("proxying neighbour discovery")
     container_id = run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80,53/udp")
     address = str(wait_until_mapped(host))
@@ -42,12 +46,18 @@ def test_mapped_container_is_shown_with_its_actual_state(host: Host, mapper: Map
             "detail": None,
             "proxied": [UPLINK],
             "ports": ["80/tcp", "53/udp"],
+            "from_outside": LETS_IN[host.engine.flavour],
         }
     ]
     assert (code, stderr) == (0, "")
     table = run_command(host, "status").stdout
-    for part in ("mon_container", address, "mapped", UPLINK, "80/tcp 53/udp"):
+    for part in ("mon_container", address, "mapped", UPLINK, "80/tcp 53/udp", LETS_IN[host.engine.flavour]):
         assert part in table
+    os.chown(host.engine.socket, -1, NOBODY)
+    done = run_command(host, "status", "--json", wrapper=setpriv())
+    (row,) = json.loads(done.stdout)["containers"]
+    assert row["from_outside"] == "unknown: the rules cannot be read (CAP_NET_ADMIN is missing)"
+    assert done.returncode == 3
 
 
 def test_refusal_is_shown_with_remedy_and_exit_code_3(host: Host, mapper: Mapper) -> None:
@@ -96,7 +106,7 @@ def test_tree_shows_uplink_network_and_container(host: Host, mapper: Mapper) -> 
     tree = run_command(host, "status", "--tree").stdout
     assert f"uplink {UPLINK} proxy_ndp=1 forwarding=1 accept_ra=2" in tree
     assert f"network he_ipv6 {host.subnet}" in tree
-    assert f"mon_container {address} mapped, proxied on {UPLINK}" in tree
+    assert f"mon_container {address} mapped, proxied on {UPLINK}, from outside " in tree
 
 
 def test_watch_updates_the_table_and_exits_on_ctrl_c(host: Host) -> None:

@@ -19,6 +19,7 @@ from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.errors import GoneError, NoAnswerError
+from dockeripv6mapper.firewall_rules import Ruleset
 from dockeripv6mapper.kernel.ndp.announcements import Answer
 from dockeripv6mapper.kernel.proxies import Outcome
 from dockeripv6mapper.model import (
@@ -236,6 +237,9 @@ class World:
 
     def put_accept_rules(self, mark: int) -> list[str]:
         return []
+
+    def observe_ruleset(self) -> Ruleset:
+        return Ruleset()
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
         removed = list(entries)

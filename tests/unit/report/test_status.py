@@ -1,5 +1,6 @@
 """`status`: the row of each container, and the table, JSON and tree made of them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from io import StringIO
 from ipaddress import IPv6Address
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
+from dockeripv6mapper.mapping.reachability import Access, Inbound
 from dockeripv6mapper.mapping.state import State
 from dockeripv6mapper.model import Container, Opening, ProxyEntry, Reason
 from dockeripv6mapper.report import status
@@ -46,6 +48,7 @@ def test_the_json_of_a_mapped_container_has_address_proxies_and_ports() -> None:
                 "detail": None,
                 "proxied": ["eth0"],
                 "ports": ["80/tcp"],
+                "from_outside": None,
             }
         ],
     }
@@ -197,3 +200,56 @@ def test_an_outgoing_address_other_than_the_mapped_one_is_shown(
         address = outgoing.get(RUNNING.id)
         found = status.as_json(all_rows, [], {})["containers"][0]["outgoing"]
         assert found == (None if address is None else str(address))
+
+
+SOME = Inbound(Access.SOME, ping=True, ports=(OPEN,))
+NOTHING = Inbound(Access.NOTHING, "gateway mode nat")
+UNKNOWN = Inbound(Access.UNKNOWN, "the rules cannot be read (CAP_NET_ADMIN is missing)")
+
+
+def row_with(inbound: Mapping[str, Inbound]) -> status.Row:
+    """The row of a mapped, running container to which that gets in."""
+    (row,) = rows(facts(RUNNING, of_host=HOST))
+    return replace(row, inbound=inbound)
+
+
+def table(row: status.Row, width: int) -> str:
+    """The table as a terminal of some width shows it."""
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(status.as_table([row], width=width))
+    return capture.get()
+
+
+@pytest.mark.parametrize(
+    ("inbound", "text", "well"),
+    [
+        ({"eth0": Inbound(Access.EVERYTHING)}, "everything", True),
+        ({"eth0": SOME}, "ping, 80/tcp", True),
+        ({"eth0": replace(SOME, ping=False)}, "80/tcp only", True),
+        ({"eth0": NOTHING}, "nothing: gateway mode nat", False),
+        ({"eth0": NOTHING, "eth1": SOME}, "eth0: nothing: gateway mode nat; eth1: ping, 80/tcp", True),
+        ({"": UNKNOWN}, "unknown: the rules cannot be read (CAP_NET_ADMIN is missing)", False),
+        ({}, None, True),
+    ],
+)
+def test_what_gets_in_is_in_each_report(
+    inbound: Mapping[str, Inbound], text: str | None, *, well: bool
+) -> None:
+    """A container is well only if something is known to get in, or it does not run."""
+    row = row_with(inbound)
+    assert row.is_well is well
+    assert status.as_json([row], (), {})["containers"][0]["from_outside"] == text
+    if text is not None:
+        assert text in table(row, 250)
+
+
+def test_a_narrow_table_shows_addresses_whole_and_long_reasons_below() -> None:
+    """On 80 columns; the ports that get in stand for those that a label opens."""
+    shown = table(row_with({"": UNKNOWN}), 80)
+    assert str(MON_CONTAINER) in shown
+    note = f"mon_container: from outside {UNKNOWN}"
+    assert note in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "open" not in shown.splitlines()[0]
+    assert "nothing:" in table(row_with({"eth0": NOTHING}), 80)
