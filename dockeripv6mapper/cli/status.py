@@ -63,8 +63,7 @@ def status(
     rows = report.rows(observed.facts, observed.desired, observed.outgoing, reachability)
     print_notes(_notes(observed, settings))
     if as_json:
-        reasons = _reasons(observed, settings)
-        print_json(report.as_json(rows, reasons, observed.sysctls, reasons))
+        print_json(report.as_json(rows, _uplinks(observed, settings), observed.sysctls))
     elif name_format is not None:
         _print_names(rows, name_format)
     else:
@@ -126,10 +125,8 @@ def _drawing(
     from dockeripv6mapper.report import status as report
 
     if as_tree:
-        reasons = _reasons(observed, settings)
-        return report.as_tree(
-            socket.gethostname(), rows, observed.facts, reasons, observed.sysctls, reasons=reasons
-        )
+        uplinks = _uplinks(observed, settings)
+        return report.as_tree(socket.gethostname(), rows, observed.facts, uplinks, observed.sysctls)
     return (
         report.as_table(rows, width=console().width)
         if rows
@@ -137,7 +134,7 @@ def _drawing(
     )
 
 
-def _reasons(observed: "Observation", settings: Settings) -> dict["Link", str]:
+def _uplinks(observed: "Observation", settings: Settings) -> dict["Link", str]:
     """The uplinks, each with why it is one."""
     from dockeripv6mapper.mapping.uplinks import all_uplinks, why_uplink
 

@@ -6,7 +6,6 @@ Decided by the daemon's code from one observation, so it is also correct while n
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from types import MappingProxyType
 from typing import Any
 
 from rich.console import Group
@@ -44,8 +43,6 @@ REMEDIES = {
     Reason.ADDRESS_HELD: "another ipv6.mapper.suffix, or remove the other container",
 }
 """The remedy for each refusal that is a fault."""
-
-NO_REASONS: Mapping[Link, str] = MappingProxyType({})
 
 
 OPEN = "open"
@@ -111,18 +108,16 @@ def rows(
 
 def as_json(
     rows: Iterable[Row],
-    uplinks: Iterable[Link],
+    uplinks: Mapping[Link, str],
     sysctls: Mapping[str, str | None],
-    reasons: Mapping[Link, str] = NO_REASONS,
 ) -> dict[str, Any]:
-    """`{"uplinks": [{name, proxy_ndp, …}], "containers": [{id, name, …}]}`.
+    """`{"uplinks": [{name, proxy_ndp, …}], "uplink_reasons": {name: …}, "containers": [{id, name, …}]}`.
 
-    `reasons`: why each uplink is one.
+    `uplinks`: each with why it is one.
     """
     return {
-        "uplinks": [
-            _uplink(link, sysctls) | ({"why": reasons[link]} if link in reasons else {}) for link in uplinks
-        ],
+        "uplinks": [_uplink(link, sysctls) for link in uplinks],
+        "uplink_reasons": {link.name: why for link, why in uplinks.items()},
         "containers": [
             {
                 "id": row.container.id,
@@ -201,19 +196,16 @@ def as_tree(
     host: str,
     rows: Iterable[Row],
     facts: Facts,
-    uplinks: Iterable[Link],
+    uplinks: Mapping[Link, str],
     sysctls: Mapping[str, str | None],
-    *,
-    reasons: Mapping[Link, str] = NO_REASONS,
 ) -> Tree:
-    """Uplinks first, then networks with their containers.
+    """Uplinks first, each with why it is one, then networks with their containers.
 
     A network that a label names is a branch even where it does not exist.
     """
     tree = Tree(Text(host))
-    for link in uplinks:
-        why = f" ({reasons[link]})" if link in reasons else ""
-        tree.add(Text(f"{_uplink_branch(link, sysctls)}{why}"))
+    for link, why in uplinks.items():
+        tree.add(Text(f"{_uplink_branch(link, sysctls)} ({why})"))
     branches: dict[str, Tree] = {}
     for row in rows:
         network = _network_branch(row, facts)

@@ -98,9 +98,9 @@ def test_uplinks_own_forwarding_is_set_again_at_once(lab: Lab, host: Host) -> No
             each for each in json.loads(shown.stdout)["findings"] if f"{FORWARDING} is 0" in each["found"]
         ]
         assert [(each["level"], each["fix"]) for each in found] == [("fail", f"sysctl -w {FORWARDING}=1")]
-        (uplink,) = json.loads(run_command(host, "status", "--json").stdout)["uplinks"]
-        assert (uplink["name"], uplink["forwarding"]) == (UPLINK, "0")
-        assert uplink["why"].startswith(f"default route via {lab.router.address}")
+        status = json.loads(run_command(host, "status", "--json").stdout)
+        assert [(each["name"], each["forwarding"]) for each in status["uplinks"]] == [(UPLINK, "0")]
+        assert status["uplink_reasons"][UPLINK].startswith(f"default route via {lab.router.address}")
     with Mapper(host, *NO_RESYNC):
         eventually(lambda: host.sysctl(FORWARDING) == "1")
         host.namespace.set_sysctl(FORWARDING, "0")

@@ -33,7 +33,8 @@ def test_the_json_of_a_mapped_container_has_address_proxies_and_ports() -> None:
     """Other programs rely on these keys."""
     all_rows = rows(facts(RUNNING, of_host=HOST))
     sysctls = {"conf/eth0/proxy_ndp": "1", "conf/all/forwarding": "1", "conf/eth0/accept_ra": "2"}
-    assert status.as_json(all_rows, [UPLINK], sysctls) == {
+    assert status.as_json(all_rows, {UPLINK: "default route"}, sysctls) == {
+        "uplink_reasons": {"eth0": "default route"},
         "uplinks": [{"name": "eth0", "proxy_ndp": "1", "forwarding": "1", "accept_ra": "2"}],
         "containers": [
             {
@@ -108,13 +109,15 @@ A_NETWORK = status.REMEDIES[Reason.NETWORK_NOT_FOUND]
 def test_json_and_tree_say_why_a_link_is_an_uplink_and_whether_it_forwards() -> None:
     """The kernel answers for a proxy entry only where the host and the link forward."""
     sysctls = {"conf/all/forwarding": "1", "conf/eth0/forwarding": "0"}
-    (uplink,) = status.as_json([], [UPLINK], sysctls, {UPLINK: "default route"})["uplinks"]
-    assert (uplink["forwarding"], uplink["why"]) == ("0", "default route")
-    (closed,) = status.as_json([], [UPLINK], {"conf/all/forwarding": "0", "conf/eth0/forwarding": "1"})[
+    uplinks = {UPLINK: "default route"}
+    shown = status.as_json([], uplinks, sysctls)
+    assert [each["forwarding"] for each in shown["uplinks"]] == ["0"]
+    assert shown["uplink_reasons"] == {"eth0": "default route"}
+    (closed,) = status.as_json([], uplinks, {"conf/all/forwarding": "0", "conf/eth0/forwarding": "1"})[
         "uplinks"
     ]
     assert closed["forwarding"] == "0"
-    tree = status.as_tree("docker1", [], facts(), [UPLINK], SYSCTLS, reasons={UPLINK: "default route"})
+    tree = status.as_tree("docker1", [], facts(), uplinks, SYSCTLS)
     assert str(tree.children[0].label).endswith("accept_ra=2 (default route)")
 
 
@@ -127,8 +130,8 @@ def tree_lines(given: Facts) -> list[str]:
     desired.update(given, given.containers)
     console = Console(width=200, force_terminal=False)
     with console.capture() as capture:
-        links = given.host.links.values()
-        console.print(status.as_tree("docker1", status.rows(given, desired), given, links, SYSCTLS))
+        uplinks = dict.fromkeys(given.host.links.values(), "default route")
+        console.print(status.as_tree("docker1", status.rows(given, desired), given, uplinks, SYSCTLS))
     return [line.strip("├└│─ \N{NO-BREAK SPACE}") for line in capture.get().splitlines()]
 
 
@@ -145,8 +148,8 @@ def test_the_tree_has_uplinks_first_then_containers_below_their_networks() -> No
     )
     assert tree_lines(given) == [
         "docker1",
-        "uplink eth0 proxy_ndp=1 forwarding=1 accept_ra=2",
-        "uplink he-ipv6, without neighbour discovery",
+        "uplink eth0 proxy_ndp=1 forwarding=1 accept_ra=2 (default route)",
+        "uplink he-ipv6, without neighbour discovery (default route)",
         f"network he_ipv6 {SUBNET}",
         f"mon_container {MON_CONTAINER} mapped, proxied on eth0, open 80/tcp",
         f"nginx {GATEWAY} refused: {GATEWAY} is the gateway of network he_ipv6 [gateway]; try: {A_SUFFIX}",
@@ -192,13 +195,13 @@ def test_an_outgoing_address_other_than_the_mapped_one_is_shown(
         desired.update(given, given.containers)
         all_rows = status.rows(given, desired, outgoing)
         console = Console(width=200, record=True, file=StringIO())
-        console.print(status.as_table(all_rows), status.as_tree("host", all_rows, given, [], {}))
+        console.print(status.as_table(all_rows), status.as_tree("host", all_rows, given, {}, {}))
         shown = console.export_text()
         assert shown.count(text) == shown.count("mapped") == 2
         (row,) = all_rows
         assert row.is_well is (well or not settings.default_route)
         address = outgoing.get(RUNNING.id)
-        found = status.as_json(all_rows, [], {})["containers"][0]["outgoing"]
+        found = status.as_json(all_rows, {}, {})["containers"][0]["outgoing"]
         assert found == (None if address is None else str(address))
 
 
@@ -239,7 +242,7 @@ def test_what_gets_in_is_in_each_report(
     """A container is well only if something is known to get in, or it does not run."""
     row = row_with(inbound)
     assert row.is_well is well
-    assert status.as_json([row], (), {})["containers"][0]["from_outside"] == text
+    assert status.as_json([row], {}, {})["containers"][0]["from_outside"] == text
     if text is not None:
         assert text in table(row, 250)
 
