@@ -4,7 +4,8 @@ A new entry is advertised at once without override, which takes the address from
 no other node answers, the uplink's default routers are solicited from the address, and it is advertised with
 override: so they replace a former host's MAC address. The same happens again when routers may have a wrong
 one or none: the uplink's has changed, its carrier is back, the kernel notifies its peers, or a default router
-is new. It is probed again too: another host may have taken over while this one had no carrier.
+is new; and at the start of the daemon, since an earlier process may have ended before the claim. The address
+is probed again too: another host may have taken it over while this one had no carrier.
 
 Paced by the loop's timer. `kernel/ndp` packs, sends and receives the messages.
 """
@@ -14,6 +15,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv6Address
 from itertools import islice
 from typing import TypeAlias
 
@@ -34,6 +36,9 @@ SPACING_SECONDS = 0.001
 Discovery; a thousand entries take a second, with three messages each."""
 REST_SECONDS = 0.5
 """Least time from an entry's claim to its next announcement, where links or routes flap."""
+MAX_ROUTERS = 8
+"""Maximum number of default routers of an uplink that are solicited for an entry. Any node of the link can
+pose as many more; the advertisement with override reaches all."""
 MAX_STEPS = 20
 """Steps that are taken at a time, where the loop is late; then the loop handles a message."""
 
@@ -55,6 +60,8 @@ NEW: Schedule = ((0.0, Step.ADVERTISE), (0.010, Step.PROBE), (0.020, Step.CLAIM)
 """For a new entry: two probes, and 30 ms for the answers. Linux answers within one; RFC 4862 §5.4 waits a
 second, which is too long for a container's start. A later answer is noticed at the repetitions."""
 AGAIN: Schedule = ((0.0, Step.PROBE), (0.030, Step.CLAIM), *CLAIMS)
+RETRY: Schedule = ((10.0, Step.PROBE), (0.030, Step.CLAIM), *CLAIMS)
+"""After a step before the claim that could not be taken."""
 
 
 @dataclass(slots=True)
@@ -80,6 +87,8 @@ class Announcements:
         self._timers = timers
         self._log_changes = log_changes
         self._host = Host()
+        self._routers: dict[str, list[IPv6Address]] = {}
+        """The default routers, by their uplink."""
         self._pending: dict[ProxyEntry, _Pending] = {}
         self._queue: list[tuple[float, ProxyEntry]] = []
         """A heap of due times. One that is not the entry's any more is skipped."""
@@ -90,6 +99,9 @@ class Announcements:
 
     def added(self, entries: Iterable[ProxyEntry]) -> None:
         """Announce new entries. The first messages are sent after the handling of the current message."""
+        if self._queue:
+            # What was received before cannot be an answer to their probes: a former host may have sent it.
+            self._take_answers([])
         for entry in entries:
             self._begin(entry, NEW)
 
@@ -102,7 +114,13 @@ class Announcements:
     def observed(self, host: Host, ours: Collection[ProxyEntry]) -> None:
         """Take the host as now observed, and announce entries again where that is needed."""
         before, self._host = self._host, host
+        self._routers = {}
+        for router, uplink in sorted(host.default_routers):
+            self._routers.setdefault(uplink, []).append(router)
         self.removed([entry for entry in {*self._pending, *self._conflicts} if entry not in ours])
+        if not before.links:
+            for entry in sorted(ours):
+                self._begin(entry, AGAIN)
         for uplink, reason in reasons_to_announce(before, host):
             entries = sorted(entry for entry in ours if entry.uplink == uplink)
             if entries:
@@ -115,19 +133,22 @@ class Announcements:
         now = self._timers.now
         failures: list[MapperError] = []
         due = list(islice(self._take_due(now), MAX_STEPS))
-        if any(pending.step is Step.CLAIM for _, pending in due):
-            self._take_answers(failures)
+        claims = any(pending.step is Step.CLAIM for _, pending in due)
+        answers_known = self._take_answers(failures) if claims else True
         for entry, pending in due:
             if self._pending.get(entry) is not pending:
                 # A conflict has just ended it.
                 continue
             try:
-                self._send(entry, pending)
+                if answers_known or pending.step is not Step.CLAIM:
+                    self._send(entry, pending)
+                else:
+                    pending.left = (pending.left[0], *RETRY)
             except MapperError as error:
                 failures.append(error)
                 if pending.claimed_at is None:
                     # No other node could be asked, so the address is not claimed.
-                    del self._pending[entry]
+                    pending.left = (pending.left[0], *RETRY)
             self._plan_next(entry, pending)
         if failures:
             self._log_changes.failed(ANNOUNCING, failures[0])
@@ -188,17 +209,16 @@ class Announcements:
                 self._claim(entry, link)
 
     def _claim(self, entry: ProxyEntry, link: Link) -> None:
-        for router, uplink in sorted(self._host.default_routers):
-            if uplink == entry.uplink:
-                self._kernel.solicit(entry.address, link, router)
+        for router in self._routers.get(entry.uplink, ())[:MAX_ROUTERS]:
+            self._kernel.solicit(entry.address, link, router)
         self._kernel.advertise(entry.address, link, override=True)
         if self._conflicts.pop(entry, None) is not None:
             log.info("%s: no other node has this address any more", entry)
 
-    def _take_answers(self, failures: list[MapperError]) -> None:
+    def _take_answers(self, failures: list[MapperError]) -> bool:
         """Receive what other nodes have answered, and end the announcements of those addresses.
 
-        Where the answers cannot be received, all announcements end, and the error is added to `failures`.
+        Returns whether the answers could be received; else the error is added to `failures`.
 
         An answer with a MAC address of this host is no other node's: the kernel answers for a proxied
         address on a second uplink, or a switch brings a message back.
@@ -206,11 +226,8 @@ class Announcements:
         try:
             answers = list(self._kernel.answers())
         except MapperError as error:
-            self._pending.clear()
             failures.append(error)
-            return
-        if not answers:
-            return
+            return False
         own = {link.mac for link in self._host.links.values()}
         names = {link.index: link.name for link in self._host.links.values()}
         for answer in answers:
@@ -219,6 +236,7 @@ class Announcements:
             entry = ProxyEntry(answer.address, uplink)
             if self._pending.pop(entry, None) is not None:
                 self._log_conflict(entry, answer)
+        return True
 
     def _log_conflict(self, entry: ProxyEntry, answer: Answer) -> None:
         whose = "another node that is starting" if answer.mac is None else f"node {answer.mac.hex(':')}"

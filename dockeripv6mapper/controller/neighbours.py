@@ -32,23 +32,25 @@ class ResolvedNeighbours:
 
         An address is new again after its container was stopped, or while an action is carried out on it.
         """
-        new: list[BridgeAddress] = []
-        for container_id in container_ids:
-            addresses = bridge_addresses(container_id, facts, desired)
-            new += addresses - self._done.get(container_id, frozenset())
+        now = {each: bridge_addresses(each, facts, desired) for each in container_ids}
+        new = [
+            address
+            for container_id, addresses in now.items()
+            for address in addresses - self._done.get(container_id, frozenset())
+        ]
+        if new:
+            try:
+                self.kernel.forget_neighbours(new)
+            except MapperError as error:
+                # Not fatal: the next pass tries again, and the kernel finds out by itself within a minute.
+                self.log_changes.failed(FORGETTING, error)
+                return
+            self.log_changes.succeeded(FORGETTING)
+        for container_id, addresses in now.items():
             if addresses:
                 self._done[container_id] = addresses
             else:
                 self._done.pop(container_id, None)
-        if not new:
-            return
-        try:
-            self.kernel.forget_neighbours(new)
-        except MapperError as error:
-            # Not fatal: the kernel finds out by itself within a minute.
-            self.log_changes.failed(FORGETTING, error)
-        else:
-            self.log_changes.succeeded(FORGETTING)
 
     def changed(self, container_id: str) -> None:
         """A container was started or attached: its MAC may be another, though its address is the same."""

@@ -93,8 +93,8 @@ class HostSysctls:
         self.current = self._kernel.read_sysctls(self._keys)
         for name in routes_lost(replace(facts, sysctls=self.current)):
             text = (
-                f"{name} lost its default route: forwarding was switched on while its accept_ra was 1; "
-                "the route comes back with the next router advertisement, once accept_ra is 2"
+                f"no default route by {name}: it ignored router advertisements, since the host forwards and "
+                "its accept_ra was 1. The next router advertisement brings a route, once accept_ra is 2"
             )
             self._log_changes.once("default route", text)
             if self._may_write:

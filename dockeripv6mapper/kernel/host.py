@@ -87,6 +87,8 @@ class Kernel:
     def advertise(self, address: IPv6Address, link: Link, *, override: bool) -> None:
         """Advertise to all nodes that an address is at the link's MAC. Raises `KernelRefusedError`."""
         self._announcer.advertise(address, link, override=override)
+        if override:
+            self._proxied.claim(address, link)
 
     def probe(self, address: IPv6Address, link: Link) -> None:
         """Ask whether another node has an address, and receive answers. Raises `KernelRefusedError`."""

@@ -37,16 +37,16 @@ ADDRESS_INDEX = slice(4, 8)
 ROUTE_LENGTHS = slice(0, 2)
 """Family and prefix length in `struct rtmsg`."""
 
-LINK_HEADER_BYTES = 16
-"""Size of `struct ifinfomsg`."""
 LINK_CHANGES = struct.Struct("=12xI")
 """`ifi_change` in `struct ifinfomsg`."""
 NEW_LINK = 0xFFFFFFFF
 """`ifi_change` of a link that was just created (`register_netdevice` in `net/core/dev.c`)."""
-IFLA_LINKINFO, IFLA_INFO_KIND = 18, 1
+IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 18, 1
 """Attributes of links (`linux/if_link.h`)."""
-GUEST_KINDS = (b"bridge\0", b"tun\0")
-"""Links of virtual machines, on which a guest could pose as a router. Not `veth`: each container has one."""
+GUEST_KINDS = (b"bridge\0", b"tun\0", b"veth\0")
+"""Links that may lead to guests, which could pose as routers."""
+ENGINE_VETH = b"veth"
+"""How the name of a container's link begins that the engine has made. Each container has one, on a bridge."""
 
 INDEX_AT_4 = struct.Struct("=4xi")
 """The interface index in `struct ifinfomsg` and in `struct ifaddrmsg`."""
@@ -86,11 +86,12 @@ def concerns_uplink(kind: int, body: bytes, uplinks: Container[int] | None) -> b
 
 
 def _is_new_guest_link(body: bytes) -> bool:
-    """Whether a link of one of `GUEST_KINDS` was just created."""
+    """Whether a link of one of `GUEST_KINDS` was just created, and not by the engine for a container."""
     if LINK_CHANGES.unpack_from(body)[0] != NEW_LINK:
         return False
-    info = dict(attributes(body, LINK_HEADER_BYTES)).get(IFLA_LINKINFO, b"")
-    return dict(attributes(info, 0)).get(IFLA_INFO_KIND) in GUEST_KINDS
+    values = dict(attributes(body, LINK_HEADER_BYTES))
+    kind = dict(attributes(values.get(IFLA_LINKINFO, b""), 0)).get(IFLA_INFO_KIND)
+    return kind in GUEST_KINDS and not values.get(IFLA_IFNAME, b"").startswith(ENGINE_VETH)
 
 
 def notifies_peers(message: Message) -> int | None:

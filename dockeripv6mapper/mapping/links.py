@@ -26,6 +26,11 @@ def is_engine_bridge(link: Link, facts: Facts) -> bool:
     return link.name in facts.networks.bridges or is_named_by_engine(link.name)
 
 
+def is_engine_veth(name: str) -> bool:
+    """Whether a link is called as the engine calls a container's `veth`."""
+    return name.startswith(VETH)
+
+
 def engine_links(facts: Facts) -> frozenset[int]:
     """The indexes of the engine's bridges and their ports."""
     links = facts.host.links.values()

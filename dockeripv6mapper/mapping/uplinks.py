@@ -4,9 +4,9 @@ Where uplinks are named, by `--uplink` or by a network's label, those; else ever
 The engine's own bridges are uplinks only where they are named: a default route over one leads to a container,
 such as a VPN gateway.
 
-While a named link does not exist, or no link has a default route, the links that carry entries of ours are
-uplinks: a link that is renamed and a route that is away for a moment take no entry away, nor does a restart
-of the daemon meanwhile.
+While a named link does not exist, or no link with Neighbour Discovery has a default route, the links that
+carry entries of ours are uplinks: a link that is renamed and a route that is away for a moment take no entry
+away, nor does a restart of the daemon meanwhile.
 """
 
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ from dockeripv6mapper.model import Link, Network
 from dockeripv6mapper.settings import Settings
 
 
-def uplinks(facts: Facts, settings: Settings) -> tuple[Link, ...]:
-    """The host's uplinks that exist."""
+def uplinks(facts: Facts, settings: Settings, network: Network | None = None) -> tuple[Link, ...]:
+    """The host's uplinks that exist, for all networks or for one without an uplink of its own."""
     named = [find_link(facts.host, name) for name in settings.uplinks]
     found = [link for link in named if link is not None] if named else list(default_links(facts))
-    if None in named or not found:
-        found += _links_with_entries(facts)
+    if None in named or not any(link.neighbour_discovery for link in found):
+        found += _links_with_entries(facts, network)
     return tuple(dict.fromkeys(found))
 
 
@@ -37,7 +37,7 @@ def default_links(facts: Facts) -> tuple[Link, ...]:
 def network_uplinks(network: Network, facts: Facts, settings: Settings) -> tuple[Link, ...]:
     """Where a network's addresses are to be proxied: its label's uplink, else every one."""
     if (name := network.labels.get(labels.UPLINK)) is None:
-        return uplinks(facts, settings)
+        return uplinks(facts, settings, network)
     link = find_link(facts.host, name)
     return _links_with_entries(facts, network) if link is None else (link,)
 

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dockeripv6mapper.actions import SysctlChange
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.links import BRIDGE, TAP, engine_links, guest_links
+from dockeripv6mapper.mapping.links import BRIDGE, TAP, VETH, engine_links, guest_links, is_engine_veth
 from dockeripv6mapper.mapping.uplinks import all_uplinks, default_links, named_uplinks
 from dockeripv6mapper.model import Link
 from dockeripv6mapper.settings import ProxyMode, Settings
@@ -48,10 +48,10 @@ def advertised_links(facts: Facts, named: Container[Link] = ()) -> tuple[str, ..
 
 
 def closed_links(facts: Facts, advertised: Container[str]) -> tuple[str, ...]:
-    """The links on which router advertisements are to be ignored, since they lead to virtual machines.
+    """The links on which router advertisements are to be ignored, since they lead to guests.
 
     Only those that appeared since the daemon started: they inherited the value from `conf/default`, where the
-    daemon sets it. The engine itself sees to its bridges.
+    daemon sets it. The engine itself sees to its bridges, and attaches each `veth` of its own to one at once.
     """
     guests, engine = guest_links(facts.host), engine_links(facts)
     return tuple(
@@ -59,7 +59,7 @@ def closed_links(facts: Facts, advertised: Container[str]) -> tuple[str, ...]:
         for link in facts.host.links.values()
         if link.index in facts.appeared
         and link.index in guests - engine
-        and link.kind in (BRIDGE, TAP)
+        and (link.kind in (BRIDGE, TAP) or (link.kind == VETH and not is_engine_veth(link.name)))
         and link.master is None
         and link.name not in advertised
     )
@@ -82,7 +82,8 @@ def wanted_sysctls(
     - `conf/all/proxy_ndp`: with it, besides the link's own, the kernel answers unicast reachability probes.
     - `proxy_delay`: the kernel delays its answer by up to this value, and with it the first packet.
     """
-    wanted: list[Wanted] = [(accept_ra(name), "2", "1") for name in (*advertised, DEFAULT)]
+    wanted: list[Wanted] = [(accept_ra(name), "1", "2") for name in closed]
+    wanted += [(accept_ra(name), "2", "1") for name in (*advertised, DEFAULT)]
     proxy_links = tuple(link for link in links if link.neighbour_discovery) if proxying else ()
     if routing:
         wanted.append((FORWARDING, "1", None))
@@ -92,7 +93,6 @@ def wanted_sysctls(
     for link in proxy_links:
         wanted.append((f"conf/{link.name}/proxy_ndp", "1", None))
         wanted.append((f"neigh/{link.name}/proxy_delay", "0", None))
-    wanted += [(accept_ra(name), "1", "2") for name in closed]
     return tuple(wanted)
 
 

@@ -105,7 +105,7 @@ def test_link_with_a_later_default_route_becomes_the_uplink(lab: Lab, host: Host
     host.namespace.run("ip", "-6", "route", "del", *default)
     with Mapper(host) as mapper:
         try:
-            mapper.wait_for_log(f"WARNING.*{UPLINK} lost its default route")
+            mapper.wait_for_log(f"WARNING.*no default route by {UPLINK}")
             run_labelled(host, "mon_container")
             eventually(lambda: host.subnet[SUFFIX] in addresses_inside(host, "mon_container"))
             assert not host.proxy_entries(MAPPER_PROTOCOL)

@@ -18,6 +18,8 @@ from dockeripv6mapper.kernel.proxies import NDA_DST, NEIGHBOUR, NTF_PROXY, RTM_G
 NDA_IFINDEX = 8
 """Attribute of a dump request: only the entries of this interface (`linux/neighbour.h`)."""
 INDEX = struct.Struct("=I")
+MAX_ROUTERS = 8
+"""Maximum number of routers on one link. Any node of the link can pose as many more."""
 MAX_OTHERS = 16
 """Maximum number of neighbours besides the routers: a container may scan a whole subnet."""
 
@@ -81,10 +83,10 @@ def to_solicit(
     """
     if not filtered:
         failing = RESOLVING | State.FAILED
-        return [each for each in routers if states.get(each, State.NO_ENTRY) & failing]
+        return [each for each in routers if states.get(each, State.NO_ENTRY) & failing][:MAX_ROUTERS]
     unconfirmed = [each for each in routers if not states.get(each, State.NO_ENTRY) & CONFIRMED]
     others = [each for each, state in states.items() if state & RESOLVING and each not in routers]
-    return unconfirmed + others[:MAX_OTHERS]
+    return unconfirmed[:MAX_ROUTERS] + others[:MAX_OTHERS]
 
 
 def global_address(index: int, listed: str) -> IPv6Address | None:
@@ -95,7 +97,7 @@ def global_address(index: int, listed: str) -> IPv6Address | None:
     """
     usable = []
     for line in listed.splitlines():
-        address, of_index, _length, scope, flags, _name = line.split()
+        address, of_index, _length, scope, flags, _name = line.split(maxsplit=5)
         if int(of_index, 16) == index and int(scope, 16) == SCOPE_GLOBAL and not int(flags, 16) & UNUSABLE:
             usable.append((bool(int(flags, 16) & IFA_F_DEPRECATED), IPv6Address(int(address, 16))))
     # A provider knows the global addresses, and no unique local ones.

@@ -59,6 +59,8 @@ class ProxiedAddresses:
         """The default routers, by the index of their link."""
         self.targets: dict[int, set[IPv6Address]] = {}
         """The addresses of our proxy entries, by the index of their uplink."""
+        self.claimed: dict[int, set[IPv6Address]] = {}
+        """Those of them that no other node has: they were probed. By the index of their uplink."""
         self.uplinks_changed: Callable[[], None] = lambda: None
         """Called by the loop's thread after an uplink was added or removed."""
 
@@ -87,11 +89,16 @@ class ProxiedAddresses:
         if len(self.targets) != before:
             self.uplinks_changed()
 
+    def claim(self, address: IPv6Address, link: Link) -> None:
+        """An address was probed, and no other node of the link has it."""
+        self.claimed.setdefault(link.index, set()).add(address)
+
     def remove(self, entries: Iterable[ProxyEntry], links: Mapping[str, Link]) -> None:
         """Entries of ours were removed."""
         for entry in entries:
             if (link := links.get(entry.uplink)) is not None:
                 self.targets.get(link.index, set()).discard(entry.address)
+                self.claimed.get(link.index, set()).discard(entry.address)
 
 
 class Responder:
@@ -109,6 +116,8 @@ class Responder:
         """Indices of the uplinks on which the kernel's answers do not get through."""
         self._look_at = time.monotonic()
         """When to look at the neighbour cache next."""
+        self._logged = ""
+        """The last unexpected error that was logged."""
         self._stopping = threading.Event()
         self._sender = open_socket()
         self._listeners: dict[int, socket.socket] = {}
@@ -149,32 +158,54 @@ class Responder:
                 if self._wake_reader in ready:
                     os.read(self._wake_reader, WAKE_BYTES)
                 try:
-                    self._listen(selector)
-                    self._receive()
-                except OSError as error:
-                    log.debug("neighbour discovery: %s", error)
-                if time.monotonic() >= self._look_at:
-                    self._look_at = time.monotonic() + LOOK_SECONDS
-                    for index in tuple(self._proxied.targets):
-                        self._solicit_neighbours(index)
+                    self._turn(selector)
+                except Exception as error:  # noqa: BLE001 - logged; the next turn tries again
+                    self._failed(error)
                 self._stopping.wait((time.thread_time() - began) * REST)
 
+    def _failed(self, error: Exception) -> None:
+        """Log an unexpected error once, and wait a moment."""
+        text = f"{type(error).__name__}: {error}"
+        if text != self._logged:
+            self._logged = text
+            log.warning("answering neighbour solicitations failed, trying again: %s", text, exc_info=error)
+        self._stopping.wait(LOOK_SECONDS)
+
+    def _turn(self, selector: selectors.BaseSelector) -> None:
+        self._listen(selector)
+        self._receive()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            for index in tuple(self._proxied.targets):
+                self._solicit_neighbours(index)
+
     def _listen(self, selector: selectors.BaseSelector) -> None:
-        """Have a listener for each uplink with entries of ours, and for no other. Raises `OSError`."""
+        """Have a listener for each uplink with entries of ours, and for no other."""
         uplinks = set(self._proxied.targets)
         for index in self._listeners.keys() - uplinks:
             selector.unregister(self._listeners[index])
             self._listeners.pop(index).close()
         for index in uplinks - self._listeners.keys():
-            if (link := self._proxied.links.get(index)) is not None:
-                self._listeners[index] = open_socket([NEIGHBOR_SOLICITATION], link.name)
-                selector.register(self._listeners[index], selectors.EVENT_READ)
+            if (link := self._proxied.links.get(index)) is None:
+                continue
+            try:
+                listener = open_socket([NEIGHBOR_SOLICITATION], link.name)
+            except OSError as error:
+                # Such as a link that was just renamed: the next turn tries again.
+                log.debug("listening for solicitations on %s: %s", link.name, error)
+                continue
+            selector.register(listener, selectors.EVENT_READ)
+            self._listeners[index] = listener
 
     def _receive(self) -> None:
-        """Take some messages from each listener. Raises `OSError`."""
+        """Take some messages from each listener. One that cannot be answered does not stop the others."""
         for listener in self._listeners.values():
-            for received in receive(listener, BATCH):
-                self._take(received, time.monotonic())
+            try:
+                for received in receive(listener, BATCH):
+                    with suppress(OSError):  # no route to the solicitor: the kernel could not answer either
+                        self._take(received, time.monotonic())
+            except OSError as error:
+                log.debug("receiving solicitations: %s", error)
 
     # --- solicitations from others ------------------------------------------------------------------------
 
@@ -200,7 +231,7 @@ class Responder:
         # The host may have no entry for its router, and the container's replies wait for one.
         self._look_at = time.monotonic()
         log.info(
-            "uplink %s: the kernel's answers do not reach %s; the daemon answers too, from the solicited "
+            "uplink %s: the kernel's answers may not reach %s; the daemon answers too, from the solicited "
             "address (--nd-source)",
             link.name,
             solicitor,
@@ -218,10 +249,14 @@ class Responder:
             states = neighbours.read_states(self._netlink, index)
             wanted = neighbours.to_solicit(states, routers, filtered=self._is_filtered(link))
             if wanted:
-                source = neighbours.global_address(index, neighbours.ADDRESSES.read_text())
-                for neighbour in wanted:
-                    # If the host has none, from one that we proxy: the kernel takes the answer to that too.
-                    self._solicit(neighbour, link, source or min(addresses))
+                listed = neighbours.ADDRESSES.read_text(errors="replace")
+                # If the host has none, from one that we proxy: the kernel takes the answer to that too. Not
+                # from one that was not claimed: the router would replace another node's MAC address.
+                claimed = self._proxied.claimed.get(index, set()).intersection(addresses)
+                source = neighbours.global_address(index, listed) or min(claimed, default=None)
+                if source is not None:
+                    for neighbour in wanted:
+                        self._solicit(neighbour, link, source)
         except OSError as error:
             log.debug("soliciting neighbours on %s: %s", link.name, error)
 

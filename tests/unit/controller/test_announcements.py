@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockeripv6mapper.controller.announcements import Announcements, reasons_to_announce
+from dockeripv6mapper.controller.announcements import MAX_ROUTERS, Announcements, reasons_to_announce
 from dockeripv6mapper.controller.log_changes import LogChanges
 from dockeripv6mapper.controller.timers import Announce, Timers
 from dockeripv6mapper.errors import KernelRefusedError
@@ -141,8 +141,8 @@ def test_answers_that_are_no_conflict(harmless: Answer, caplog: pytest.LogCaptur
     assert not caplog.records
 
 
-def test_nothing_is_claimed_that_could_not_be_probed(caplog: pytest.LogCaptureFixture) -> None:
-    """As without CAP_NET_RAW. Another node may have the address."""
+def test_nothing_is_claimed_before_it_could_be_probed(caplog: pytest.LogCaptureFixture) -> None:
+    """Another node may have the address. The probe is tried again every ten seconds."""
     harness = AnnouncementHarness()
 
     def refuse(message: str) -> None:
@@ -152,10 +152,46 @@ def test_nothing_is_claimed_that_could_not_be_probed(caplog: pytest.LogCaptureFi
     harness.world.on_send = refuse
     harness.announcements.added([ENTRY])
     with caplog.at_level(logging.INFO):
-        for _ in range(2):
-            assert harness.advance(10) == [WITHOUT_OVERRIDE]
-            harness.announcements.added([ENTRY])
-    assert caplog.text.count("Operation not permitted") == 1
+        assert harness.advance(35) == [WITHOUT_OVERRIDE]
+        assert caplog.text.count("Operation not permitted") == 1
+        harness.world.on_send = lambda _: None
+        assert harness.advance(10) == [PROBE, *CLAIM * 3]
+
+
+def test_nothing_is_claimed_before_the_answers_could_be_received() -> None:
+    """One of them may say that another node has the address."""
+    harness = AnnouncementHarness()
+    harness.world.refuse_answers = True
+    harness.announcements.added([ENTRY])
+    assert harness.advance(5) == [WITHOUT_OVERRIDE, PROBE, PROBE]
+    harness.world.refuse_answers = False
+    assert harness.advance(10) == [PROBE, *CLAIM * 3]
+
+
+def test_entries_of_an_earlier_process_are_announced_once() -> None:
+    """It may have ended between the entry and its claim, or the uplink's MAC address changed meanwhile."""
+    harness = AnnouncementHarness(Host())
+    harness.observe(HOST)
+    harness.observe(HOST)
+    assert harness.advance(10) == [PROBE, *CLAIM * 3]
+
+
+def test_a_message_from_before_the_entry_was_added_is_no_conflict() -> None:
+    """A container's former host advertised the address a moment ago."""
+    harness = AnnouncementHarness()
+    harness.announcements.added([ProxyEntry(SUBNET[0x99], "eth0")])
+    harness.advance(0.005)
+    harness.world.received = [answer()]
+    harness.announcements.added([ENTRY])
+    assert set(CLAIM) <= set(harness.advance(1))
+
+
+def test_the_routers_that_are_solicited_are_limited() -> None:
+    """Any node of the link can pose as a thousand routers."""
+    routers = frozenset((SUBNET[number], "eth0") for number in range(0x200, 0x600))
+    harness = AnnouncementHarness(replace(HOST, default_routers=routers))
+    harness.announcements.added([ENTRY])
+    assert len(harness.advance(0.5)) == 3 + MAX_ROUTERS + 1
 
 
 def test_a_failure_for_one_entry_does_not_keep_others_from_being_announced() -> None:
@@ -232,7 +268,7 @@ def test_entries_are_announced_again_when_routers_may_have_a_wrong_mac_address(
     ],
 )
 def test_other_changes_are_no_reason(before: Host, after: Host) -> None:
-    """A restart of the daemon announces nothing that was there before."""
+    """Routers have the right MAC address, or none."""
     assert list(reasons_to_announce(before, after)) == []
 
 

@@ -121,7 +121,7 @@ def test_router_solicitations_are_sent_for_a_default_route_lost_to_forwarding(
         harness.observe(WITHOUT_ROUTE)
     assert world.solicited == [UPLINK.name] * SOLICITATIONS
     assert not harness.sysctls.soliciting
-    (line,) = [each.message for each in caplog.records if "eth0 lost its default route" in each.message]
+    (line,) = [each.message for each in caplog.records if "no default route by eth0" in each.message]
     assert "accept_ra was 1" in line
     assert "next router advertisement" in line
 

@@ -18,7 +18,7 @@ from dockeripv6mapper.engine.client import Snapshot
 from dockeripv6mapper.engine.events import Change, ContainerChanged, Subscribed
 from dockeripv6mapper.engine.http import PendingResponse
 from dockeripv6mapper.engine.listed import Listed
-from dockeripv6mapper.errors import GoneError, NoAnswerError
+from dockeripv6mapper.errors import GoneError, KernelRefusedError, NoAnswerError
 from dockeripv6mapper.firewall_rules import Ruleset
 from dockeripv6mapper.kernel.ndp.announcements import Answer
 from dockeripv6mapper.kernel.proxies import Outcome
@@ -98,6 +98,8 @@ class World:
     """Called before each of them. May raise."""
     received: list[Answer] = field(default_factory=list)
     """The answers of other nodes that wait to be received."""
+    refuse_answers: bool = False
+    """Whether receiving them fails."""
     listening: bool = False
     """Whether answers are received."""
     removed_entries: list[ProxyEntry] = field(default_factory=list)
@@ -212,6 +214,8 @@ class World:
         self._send(f"solicit {router} from {address} on {link.name}")
 
     def answers(self) -> Iterable[Answer]:
+        if self.refuse_answers:
+            raise KernelRefusedError("receiving answers to probes: no buffer space")
         answers, self.received = self.received, []
         return answers
 

@@ -35,11 +35,11 @@ def link(index: int) -> bytes:
     return struct.pack("=BxHiII", 0, 1, index, 0, 0)
 
 
-def new_link(kind: str, changed: int = 0xFFFFFFFF) -> bytes:
+def new_link(kind: str, changed: int = 0xFFFFFFFF, name: bytes = b"new0") -> bytes:
     """A new link's notification: `struct ifinfomsg`, then IFLA_IFNAME and IFLA_LINKINFO with its kind."""
     info = attribute(1, kind.encode() + b"\0")
     header = struct.pack("=BxHiII", 0, 1, VETH, 0, changed)
-    return header + attribute(3, b"new0\0") + attribute(18, info)
+    return header + attribute(3, name + b"\0") + attribute(18, info)
 
 
 def link_address(index: int) -> bytes:
@@ -203,7 +203,8 @@ def test_the_memory_is_bounded() -> None:
         (RTM_DELNEXTHOP, b"", True),
         (RTM_NEWLINK, new_link("bridge"), True),
         (RTM_NEWLINK, new_link("tun"), True),
-        (RTM_NEWLINK, new_link("veth"), False),
+        (RTM_NEWLINK, new_link("veth"), True),
+        (RTM_NEWLINK, new_link("veth", name=b"veth0a1b2c3"), False),
         (RTM_NEWLINK, new_link("bridge", changed=1), False),
         (RTM_NEWNETCONF, netconf(UPLINK), True),
         (RTM_NEWNETCONF, netconf(NETCONF_ALL), True),
