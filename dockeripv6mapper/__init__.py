@@ -18,7 +18,8 @@ Imports go down this list, never up; modules on one line do not import each othe
     mapping/              the decisions: pure functions of facts, without I/O
     actions               types of the actions in a plan
     model                 types of facts and decisions
-    engine_config, firewall_rules   types of facts for `doctor` only
+    engine_config         types of facts about the engine, for `doctor` only
+    firewall_rules        types of the host's firewall rules, for `status`, the metrics and `doctor`
     settings              the user's settings
     errors, backoff       kinds of failures; the delay before a retry
 

@@ -40,7 +40,7 @@ class NoRequestedAddressError(LastingRefusalError):
     """The network takes no requested address, since the engine chose its subnet."""
 
 
-class AddressNotTakenError(LastingRefusalError):
+class AddressNotAcceptedError(LastingRefusalError):
     """The network takes requested addresses, but not this one."""
 
 

@@ -1,6 +1,7 @@
 """Firewall rules: the ip6tables and nftables rules of this host, whichever program made them.
 
-`kernel.ip6tables` and `kernel.firewall` read them, `doctor` judges them. The mapper's own table is in
+`kernel.ip6tables` and `kernel.nft_chains` read them, `mapping.netfilter` traces packets through them, and
+`doctor` checks them. The mapper's own table is not here: it is `model.FirewallRules`, and its text is in
 `kernel.nft_ruleset`.
 """
 

@@ -63,7 +63,7 @@ class Settings:
     """Names or IDs of the networks that a label may name; empty: any."""
     trust_image_labels: bool = False
     default_route: bool = True
-    """Have a container's IPv6 default route go over its mapped network, where the engine can be told."""
+    """Make a container's IPv6 default route use its mapped network, on engines that support it."""
     firewall: FirewallMode = FirewallMode.ENGINE
     fwmark: int = DEFAULT_FWMARK
     nd_source: NdSource = NdSource.AUTO

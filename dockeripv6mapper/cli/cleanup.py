@@ -1,4 +1,4 @@
-"""`cleanup`: remove everything of the mapper's from the host."""
+"""`cleanup`: remove from the host what carries the mapper's mark, and the mapper's state files."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +13,8 @@ from dockeripv6mapper.settings import Settings
 def cleanup(context: typer.Context) -> None:
     """Remove the mapper's proxy entries, firewall objects and state files, and nothing else.
 
-    For use after the daemon is stopped for good: while a daemon runs, nothing is removed. Containers keep
-    their addresses. If an object cannot be removed, the others are removed all the same; then each failure
+    Use it after the daemon is stopped for good: while a daemon runs, nothing is removed. Containers keep
+    their addresses. If an object cannot be removed, the others are still removed; at the end each failure
     is printed with a command that removes the object by hand, and the exit code is 1.
     """
     from dockeripv6mapper.engine.refusals import RefusalRecord

@@ -23,7 +23,7 @@ app = typer.Typer(
     name="DockerIPV6Mapper.py",
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (status and doctor). "
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (status, doctor, -d status). "
     "Results go to stdout, logs to stderr.",
 )
 for command in (address.address, inspect.plan, status.status, inspect.doctor, cleanup.cleanup):

@@ -25,7 +25,9 @@ def fwmark(text: str) -> int:
     except ValueError:
         mark = 0
     if mark.bit_count() != 1 or mark >> FWMARK_BITS:
-        raise typer.BadParameter(f"{text} is not one bit of {FWMARK_BITS}", param_hint="--fwmark")
+        raise typer.BadParameter(
+            f"{text} is not a {FWMARK_BITS}-bit number with exactly one bit set", param_hint="--fwmark"
+        )
     return mark
 
 
@@ -54,7 +56,7 @@ LogFormat = Annotated[
 Background = Annotated[
     Command | None,
     typer.Option(
-        "-d", "--daemon", help="Start, stop or restart the daemon in the background, or print if it runs."
+        "-d", "--daemon", help="Start, stop or restart the daemon in the background; print whether it runs."
     ),
 ]
 PidFile = Annotated[Path, typer.Option(metavar="FILE", help="The pid file of the daemon in the background.")]
@@ -87,13 +89,11 @@ AllowNetworks = Annotated[
     typer.Option(metavar="NETWORK", help="A network that labels may name; default: any."),
 ]
 TrustImageLabels = Annotated[
-    bool, typer.Option("--trust-image-labels", help="Also obey labels that come with an image.")
+    bool, typer.Option("--trust-image-labels", help="Also use labels that come from an image.")
 ]
 DefaultRoute = Annotated[
     bool,
-    typer.Option(
-        help="Have a container's IPv6 default route go over its mapped network (engine 28 and later)."
-    ),
+    typer.Option(help="Make a container's IPv6 default route use its mapped network (engine 28 and later)."),
 ]
 Firewall = Annotated[
     FirewallMode,
@@ -105,13 +105,13 @@ FwMark = Annotated[str, typer.Option(metavar="BIT", help="The packet mark that o
 NdSource = Annotated[
     settings.NdSource,
     typer.Option(
-        help="Who answers neighbour solicitations. kernel: the kernel; target: also the daemon, from the "
-        "address itself; auto: target only where the kernel's answers do not reach the router."
+        help="Who answers neighbour solicitations. kernel: the kernel; target: the daemon too, from the "
+        "solicited address; auto: as target where the kernel's answers do not reach the router."
     ),
 ]
 Sysctl = Annotated[bool, typer.Option(help="Set the sysctls that proxying needs.")]
 SysctlDir = Annotated[
-    Path, typer.Option(metavar="DIRECTORY", help="The IPv6 sysctls; in a container: where they are mounted.")
+    Path, typer.Option(metavar="DIRECTORY", help="Where the host's IPv6 sysctls are mounted.")
 ]
 Resync = Annotated[
     float, typer.Option(metavar="SECONDS", min=1, max=86400, help="Interval between full passes.")

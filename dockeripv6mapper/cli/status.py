@@ -39,10 +39,10 @@ def status(
         bool, typer.Option("--watch", help="Redraw the table or the tree every 2 s, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Show every labelled container: wanted and actual address, where proxied, what gets in, or why not.
+    """Show every labelled container: its addresses, where proxied, what gets in, or why it is refused.
 
     "open" are the ports that a label opens, "from outside" is what the host's firewall rules let in, for
-    whatever reason: everything, "ping, 80/tcp", "80/tcp only", nothing or unknown.
+    any reason: everything, "ping, 80/tcp", "80/tcp only", nothing or unknown.
 
     Exit code 3 if anything is refused, not done yet or unreadable, or nothing gets in to a container that
     runs at its address; 0 after --watch.

@@ -9,7 +9,7 @@ removal           whether a pass removes what no container needs, and what it sp
 endpoints         the engine's part of a plan: one action per container at a time
 host              the host's part of a plan: proxy entries
 announcements     when a proxy entry is announced to routers, and what stops it
-neighbours        has the kernel resolve a container's address again after each start
+neighbours        removes the host's neighbour entry for a container after each start
 sysctls           the host's part of a plan: sysctls, and router solicitations
 firewall          the firewall's part of a plan: our nft table, one command at a time
 workqueue         the jobs that wait or run
@@ -34,6 +34,8 @@ From a start event to the proxy entry, from the queue on by the loop's thread:
     → kernel.host.add_proxies → kernel.proxies.add → kernel.netlink.request
 
 Threads: the loop's handles messages and timers under the loop's lock, and so does the event reader's for the
-creation of a container. Workers make engine calls and run commands; of the state they read only the cache's
-epoch. The netlink watcher, the event reader and signal handlers put messages into the queue.
+creation of a container. Workers make engine calls and run commands; of the loop's state they read the cache's
+epoch, and what a job contains. The event reader, both watchers (netlink and nftables) and signal handlers put
+messages into the queue. The responder (`kernel.ndp.responder`) and the metrics server have threads of their
+own, which do not touch the loop's state.
 """

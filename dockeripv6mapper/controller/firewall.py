@@ -1,4 +1,4 @@
-"""The firewall: our nft table is brought to the plan, by one command at a time.
+"""The firewall: writes our nft table as planned, with one command at a time.
 
 `nft` and `ip6tables` may wait ten seconds for a lock, so a worker runs them. The plan may change meanwhile:
 it is compared with the table when a command has ended. A write comes before a listing, since containers wait
@@ -7,7 +7,7 @@ for writes.
 
 import logging
 from collections.abc import Callable
-from collections.abc import Container as Collection
+from collections.abc import Container as Addresses
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class FirewallTable:
-    """What our table holds, what it is to hold, and the command that runs."""
+    """What our table contains, what it should contain, and the command that runs."""
 
     def __init__(
         self, ask: Callable[[FirewallJob], None], settings: Settings, log_changes: LogChanges
@@ -32,31 +32,31 @@ class FirewallTable:
         self._settings = settings
         self._log_changes = log_changes
         self.rules = FirewallRules()
-        """What the table held when it was last listed or written."""
+        """What the table contained when it was last listed or written."""
         self._wanted = FirewallRules()
-        """What it is to hold, by the last plan."""
+        """What it should contain, by the last plan."""
         self._observed = False
-        """Whether the host was observed: before, its uplinks are not known, and nothing is written."""
-        self._seen = False
+        """Whether the host was observed. Until then its uplinks are unknown, and nothing is written."""
+        self._up_to_date = False
         """Whether `rules` is up to date: not before the first listing, and not after a failure."""
         self._doubtful = FirewallRules()
-        """Rules of the last failed write: the table may hold them."""
+        """Rules of the last failed write: the table may contain them."""
         self._bounded = False
-        """Whether the table opens at most what was listed or written. False while it cannot be listed."""
+        """Whether `_maybe_open` is all that the table may let through. False while it cannot be listed."""
         self._running: FirewallJob | None = None
         self._write_again = False
-        """Whether to write though the table holds what is wanted: its rules may have changed."""
+        """Whether to write even if the listed elements are right: the table's rules may have changed."""
         self._due: dict[type[ListFirewall | PutAcceptRules], None] = {}
         """Listings that are due, the oldest first."""
         self._failed: set[type[FirewallJob]] = set()
 
     @property
     def failing(self) -> bool:
-        """Whether the table or an accept rule could not be brought to the plan."""
+        """Whether the last command of some kind failed."""
         return bool(self._failed)
 
-    def exposed(self) -> Collection[IPv6Address]:
-        """Addresses at which more may be open than is wanted: no container may get one now."""
+    def exposed(self) -> Addresses[IPv6Address]:
+        """Addresses at which more may be open than planned: no container may be given one of them now."""
         if not self._acts:
             return ()
         if not self._bounded:
@@ -67,32 +67,32 @@ class FirewallTable:
         """With `--firewall closed`: addresses that are not closed on every uplink yet."""
         if not self._acts or (self._observed and not self._wanted.uplinks):
             return set()
-        up_to_date = self._seen and self.rules.uplinks == self._wanted.uplinks
+        up_to_date = self._up_to_date and self.rules.uplinks == self._wanted.uplinks
         return self._wanted.closed - self.rules.closed if up_to_date else self._wanted.closed
 
     def apply(self, plan: FirewallPlan, *, observed: bool, whole: bool) -> None:
-        """Bring the table to a plan.
+        """Start the next command that a plan needs.
 
-        `observed`: the plan was made with a host that was observed. `whole`: list the table again, and put
+        `observed`: the plan was made with a host that was observed. `whole`: list the table again, and insert
         the accept rules that are missing.
         """
         self._wanted = plan.after
         self._observed |= observed
         if whole:
-            if plan.after or self.rules or not self._seen:
+            if plan.after or self.rules or not self._up_to_date:
                 self._list()
                 self._due.setdefault(PutAcceptRules)
-        elif plan.after and not self._seen and not self.failing:
+        elif plan.after and not self._up_to_date and not self.failing:
             self._list()
         self._proceed()
 
     def changed(self) -> None:
-        """Another program changed our rules: list them before the next write, and put those that are missing.
+        """Another program changed our rules: list them before the next write, and insert the missing ones.
 
         A listing that runs now may be older than the change.
         """
         if self._wanted or self.rules:
-            self._seen = False
+            self._up_to_date = False
             self._due.setdefault(ListFirewall)
             self._due.setdefault(PutAcceptRules)
 
@@ -124,7 +124,7 @@ class FirewallTable:
 
     def _proceed(self) -> None:
         """Start the next command, if one is due and none runs."""
-        if self._settings.dry_run and self._seen:
+        if self._settings.dry_run and self._up_to_date:
             self._log_dry_run(FirewallPlan(self.rules, self._wanted))
         if self._running is None and self._settings.firewall is not FirewallMode.OFF:
             self._running = self._next()
@@ -133,7 +133,7 @@ class FirewallTable:
 
     def _next(self) -> FirewallJob | None:
         wanted = self._wanted
-        writable = self._seen and self._observed and self._acts
+        writable = self._up_to_date and self._observed and self._acts
         if writable and (self._write_again or _differ(wanted, self.rules)):
             self._write_again = False
             return WriteFirewall(wanted)
@@ -155,7 +155,7 @@ class FirewallTable:
                 # A table that cannot be listed is replaced by the next write.
                 self._bounded = rules is not None
                 self.rules = FirewallRules() if rules is None else rules
-                self._seen, self._doubtful = True, FirewallRules()
+                self._up_to_date, self._doubtful = True, FirewallRules()
                 # A listing shows the table's elements, and not whether its rules were changed.
                 self._write_again = True
             case WriteFirewall(rules), _:
@@ -171,7 +171,7 @@ class FirewallTable:
         if isinstance(job, WriteFirewall):
             self._doubtful = job.rules
         if not isinstance(job, PutAcceptRules):
-            self._seen = False
+            self._up_to_date = False
             # Where nft cannot be run at all, waiting does not help: containers are mapped all the same.
             self._bounded |= not isinstance(error, CommandTimeoutError)
         if isinstance(job, ListFirewall) and self._bounded and not self._wanted:
@@ -190,14 +190,14 @@ class FirewallTable:
         lines = [
             *(f"would open {opening}" for opening in plan.opened),
             *(f"would close {opening}" for opening in plan.closed),
-            *(f"would close all other ports of {address}" for address in plan.shut),
-            *(f"would no longer close the other ports of {address}" for address in plan.unshut),
+            *(f"would close all other ports of {address}" for address in plan.closed_addresses),
+            *(f"would no longer close the other ports of {address}" for address in plan.reopened_addresses),
         ]
         self._log_changes.dry_run("firewall", lines)
 
 
 def _differ(wanted: FirewallRules, rules: FirewallRules) -> bool:
-    """Whether a table has to be written. Where nothing is wanted there is no table, whatever the mark."""
+    """Whether the table has to be written. If nothing is wanted, there is no table and no mark."""
     return wanted != rules and bool(wanted or rules)
 
 
@@ -206,7 +206,7 @@ def _log_written(plan: FirewallPlan) -> None:
         log.info("closed %s", opening)
     for opening in plan.opened:
         log.info("opened %s", opening)
-    for address in plan.shut:
+    for address in plan.closed_addresses:
         log.info("closed all other ports of %s", address)
-    for address in plan.unshut:
+    for address in plan.reopened_addresses:
         log.info("no longer closing the other ports of %s", address)

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 DOCTOR = "DockerIPV6Mapper.py doctor"
-"""It examines the host's rules, and shows how to create the network instead."""
+"""The command that reads the host's firewall rules, and prints how to create the network again."""
 ENGINE_UNREACHABLE = "the engine is unreachable"
 """One text for all failures of calls to an engine that is unreachable, so that it is logged once."""
 
 
 class LogChanges:
-    """What was logged of each subject: a container, a network, a job."""
+    """What was logged about each subject: a container, a network, a job."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._decisions: dict[str, Decision] = {}
@@ -60,15 +60,15 @@ class LogChanges:
             self._remarks.add((subject, text))
             log.log(level, "%s", text)
 
-    def dry_run(self, side: str, lines: Iterable[str], level: int = logging.INFO) -> None:
-        """Log what a dry run would do for a part of the host or a container: the lines that are new."""
+    def dry_run(self, part: str, lines: Iterable[str], level: int = logging.INFO) -> None:
+        """Log the new lines of what a dry run would do. `part`: a container's ID, or a part of the host."""
         now = frozenset(lines)
-        for line in sorted(now - self._dry_run.get(side, frozenset())):
+        for line in sorted(now - self._dry_run.get(part, frozenset())):
             log.log(level, "%s", line)
         if now:
-            self._dry_run[side] = now
+            self._dry_run[part] = now
         else:
-            self._dry_run.pop(side, None)
+            self._dry_run.pop(part, None)
 
     def failed(self, what: object, error: Exception) -> int:
         """Log a failure, if it is new or changed. Returns how many times in a row it has failed."""
@@ -142,7 +142,7 @@ class LogChanges:
             self.once(network.id, f"network {name} is unreachable from outside: {why} (see {DOCTOR})")
 
     def _ignored_labels(self, container: Container, given: Iterable[str]) -> None:
-        """Log once of each label that it is ignored, since the image has it."""
+        """Log once for each label that it is ignored, because it comes from the image."""
         for label in given:
             text = f"ignoring label {labels.shown(label)}: it comes from the image (see --trust-image-labels)"
             self.once(container.id, f"container {container.name}: {text}", logging.INFO)
@@ -150,9 +150,9 @@ class LogChanges:
     def _engine_is_unreachable(self) -> bool:
         return any(said == ENGINE_UNREACHABLE for _, said in self._failures.values())
 
-    def _remark(self, who: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
+    def _remark(self, name: str, subject: str, given: labels.Labels, known: tuple[str, ...]) -> None:
         for sentence in labels.ineffective_labels(given, known):
-            self.once(subject, f"{who}: {sentence}")
+            self.once(subject, f"{name}: {sentence}")
 
 
 def _is_mapped(container: Container, mapping: AddressMapping) -> bool:
@@ -170,7 +170,7 @@ def _closed_by(network: Network, *, opens: bool) -> str | None:
 
 
 def _gist(error: MapperError) -> str:
-    """The text by which two failures are the same."""
+    """The text that identifies a failure: two with the same text are logged as one."""
     unreachable = isinstance(error, EngineUnavailableError) and not isinstance(error, NoAnswerError)
     return ENGINE_UNREACHABLE if unreachable else str(error) or repr(error)
 

@@ -1,6 +1,6 @@
-"""Neighbours: has the kernel resolve a container's address again, once for each start and attachment.
+"""Neighbours: removes the host's neighbour entry for a container, once after each start and attachment.
 
-The host's own neighbour entry on the network's bridge may have the MAC of the container that had the address
+The host's entry on the network's bridge may still have the MAC address of the container that had the address
 before. This is done for the addresses of mapped containers and for all that are proxied: before the proxy
 entry is added, and whether or not one is needed.
 """
@@ -16,11 +16,12 @@ from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.model import AddressMapping, BridgeAddress
 
 FORGETTING = "forgetting neighbours"
+"""The key of failures in the log."""
 
 
 @dataclass(slots=True)
 class ResolvedNeighbours:
-    """The addresses that have been resolved since their container's start, as far as the daemon saw to it."""
+    """The addresses whose neighbour entry was removed since their container was started or attached."""
 
     kernel: HostKernel
     log_changes: LogChanges
@@ -62,7 +63,7 @@ class ResolvedNeighbours:
 
 
 def bridge_addresses(container_id: str, facts: Facts, desired: Desired) -> frozenset[BridgeAddress]:
-    """The addresses of a running container on bridges of this host, of those that the mapper cares for."""
+    """A running container's mapped and proxied addresses on bridges of this host."""
     container = facts.containers.get(container_id)
     if container is None or not container.running or container_id in facts.acting:
         return frozenset()

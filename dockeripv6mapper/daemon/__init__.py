@@ -4,5 +4,5 @@ process     checks before the start, threads, signals
 lock        one daemon for each state directory; which process holds a file lock
 netns_lock  one daemon for each network namespace
 systemd     sd_notify: readiness, watchdog, status line
-detach      -d start, stop, restart, and the pid file
+detach      -d start, stop, restart, status; the pid file
 """

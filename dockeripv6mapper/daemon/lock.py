@@ -1,4 +1,4 @@
-"""The daemon's locks: one daemon in a network namespace, one for each state directory, no cleanup beside it.
+"""The daemon's locks: one daemon per network namespace and per state directory; no cleanup while it runs.
 
 Two daemons in one network namespace would remove each other's proxy entries. `netns_lock` prevents that. It
 needs no file, so it also works between containers that share the host's network and no directory.
@@ -56,10 +56,10 @@ def exclude_daemons(state_dir: Path) -> Iterator[None]:
     """Keep daemons from starting. Raises `MapperError` if one runs, or if the lock file cannot be opened."""
     path = state_dir / NAME
     try:
-        name = netns_lock.hold()
+        netns = netns_lock.hold()
     except netns_lock.HeldError as error:
         raise daemon_is_running(f"as {error.holder}") from error
-    with name:
+    with netns:
         try:
             lock = path.open()
         except FileNotFoundError:
@@ -87,7 +87,7 @@ def daemon_is_running(how: str) -> MapperError:
 def flock_holder(path: Path, pid: int | None = None) -> int | None:
     """The process that holds the flock(2) lock on `path`; None if there is no file or no holder.
 
-    Takes no lock itself: a health check asks every minute, and a daemon that starts at that moment must get
+    Takes no lock itself: a health check calls this every minute, and a daemon that starts just then must get
     its lock. (`F_OFD_GETLK` does not see flock(2) locks.)
 
     With `pid`, only a lock of that process counts, and the device number is not compared: some file systems

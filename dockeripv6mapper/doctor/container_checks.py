@@ -27,7 +27,7 @@ NETWORK_REASONS = (
     Reason.NETWORK_AMBIGUOUS,
     Reason.NETWORK_WITHOUT_IPV6,
     Reason.NETWORK_PREDEFINED,
-    Reason.NETWORK_TAKES_NO_ADDRESS,
+    Reason.NETWORK_ACCEPTS_NO_ADDRESS,
     Reason.NETWORK_UNSUPPORTED,
 )
 """Refusals that `network_checks` reports."""

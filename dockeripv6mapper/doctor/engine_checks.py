@@ -39,7 +39,7 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
     if (engine := facts.engine) is None:
         return
     api = ".".join(map(str, engine.api))
-    answers = f"engine {engine.version} answers, and speaks API {api}"
+    answers = f"engine {engine.version} answers, with API {api}"
     if engine.api < OLDEST_API:
         yield warn(
             "engine-version",
@@ -54,7 +54,7 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
             "engine",
             f"{answers} and later",
             why=f"the mapper is tested up to API {'.'.join(map(str, NEWEST_TESTED_API))}, which the engine "
-            "no longer speaks: an answer may be unreadable",
+            "no longer supports: an answer may be unreadable",
             fix=UPGRADE_MAPPER,
         )
     else:
@@ -67,10 +67,10 @@ def _read_error(error: MapperError) -> Finding:
     fix = error.hint or again
     match error:
         case PermissionMissingError():
-            why = "without it the mapper can neither see nor connect a container"
+            why = "without it the mapper can neither list nor connect containers"
             return fail("permission", "engine", str(error), why=why, fix=fix)
         case EngineUnavailableError():
-            why = "while the engine is away, nothing is mapped; what is mapped stays"
+            why = "meanwhile no container is mapped; addresses and proxy entries stay"
             return fail("engine", "engine", str(error), why=why, fix=fix)
         case EngineRefusedError():
             why = "the engine refused a request: what depends on the answer was not checked"

@@ -37,7 +37,7 @@ Change = Callable[[NetworkConfig], NetworkConfig]
 def create(facts: DoctorFacts, name: str) -> str:
     """Create a network that containers can be mapped into."""
     config = NetworkConfig(name, "bridge", (_proposed_pool(facts),))
-    command = network_command(advised(config, facts), facts)
+    command = network_command(with_advice(config, facts), facts)
     return f"{FILL_IN}{command}" if PLACEHOLDER in command else command
 
 
@@ -99,8 +99,8 @@ def _connect(facts: DoctorFacts, network: Network, pools: list[Pool], container:
 def prioritise(facts: DoctorFacts, network: Network, container: Container) -> str:
     """Give a container's endpoint a gateway priority.
 
-    An endpoint that the mapper added is attached again: the daemon does that by itself, and may be faster. A
-    user's own endpoint would lose its user's settings so.
+    An endpoint that the mapper added is detached and attached again. A running daemon may attach it first. On
+    a user's own endpoint this would lose the user's settings: its container is run again instead.
     """
     endpoint = facts.system.networks.endpoint(container, network.id, network.name)
     listed_as = endpoint.network if endpoint else network.name
@@ -114,13 +114,13 @@ def prioritise(facts: DoctorFacts, network: Network, container: Container) -> st
     return "\n".join(
         (
             f"docker network disconnect {operands([listed_as, container.name])}",
-            "# fails where the daemon was faster, which does the same:",
+            "# fails if the daemon has already connected it, with the same priority:",
             f"docker network connect --gw-priority {MAPPER_PRIORITY} {words} || true",
         )
     )
 
 
-def advised(config: NetworkConfig, facts: DoctorFacts, network: Network | None = None) -> NetworkConfig:
+def with_advice(config: NetworkConfig, facts: DoctorFacts, network: Network | None = None) -> NetworkConfig:
     """The same network with gateway mode `routed`, and without IPv4 unless a container relies on it.
 
     Unchanged on engines before 28, which have no gateway modes.
@@ -185,17 +185,17 @@ def _pairs(option: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def run_again(facts: DoctorFacts, containers: Iterable[Container], change: str) -> str:
-    """Remove containers and run them again with a change: labels cannot be edited. "" without containers."""
+    """Remove containers and run them again with a change: labels cannot be edited. "" for no containers."""
     tasks, others = list[Container](), list[Container]()
     for container in containers:
         (tasks if SWARM_TASK_ID in container.labels else others).append(container)
     services = sorted({task.name.rsplit(".", 2)[0] for task in tasks})
     update = "docker service update --container-label-add …"
-    lines = [f"# of a Swarm service, {change}: {update} {quoted(each)}" for each in services]
+    lines = [f"# a Swarm service; run its tasks again {change}: {update} {quoted(each)}" for each in services]
     if others:
         to_remove = [each for each in others if not facts.is_auto_removed(each)]
         remove = f" && docker rm {names_of(to_remove)}" if to_remove else ""
-        lines.append("# what these have written outside of volumes is lost (docker cp saves it):")
+        lines.append("# this deletes the containers' files outside of volumes (docker cp copies them):")
         lines.append(f"docker stop {names_of(others)}{remove}")
         lines.append(f"# then run again, {change}")
     return "\n".join(lines)

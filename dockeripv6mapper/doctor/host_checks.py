@@ -8,7 +8,7 @@ from dockeripv6mapper.doctor.finding import Finding, Level, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM, quoted, with_options
 from dockeripv6mapper.firewall_rules import leads_to_engine
 from dockeripv6mapper.mapping.links import find_link
-from dockeripv6mapper.mapping.networks import is_called_by_an_id
+from dockeripv6mapper.mapping.networks import has_default_bridge_name
 from dockeripv6mapper.mapping.uplinks import all_uplinks, default_links, why_uplink
 from dockeripv6mapper.mapping.wanted_sysctls import (
     FORWARDING,
@@ -66,7 +66,7 @@ def _capabilities(facts: DoctorFacts) -> Iterator[Finding]:
 def _namespace(facts: DoctorFacts) -> Iterator[Finding]:
     bridges = [network.bridge for network in facts.system.networks if network.bridge]
     # Any namespace may have a docker0. A bridge named after a network's ID is this engine's alone.
-    bridges = [bridge for bridge in bridges if is_called_by_an_id(bridge)] or bridges
+    bridges = [bridge for bridge in bridges if has_default_bridge_name(bridge)] or bridges
     if not bridges:
         return
     if here := sorted(bridge for bridge in bridges if bridge in facts.system.host.links):

@@ -37,7 +37,7 @@ def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
             fix=fixes.recreate(
                 facts,
                 network,
-                lambda config: fixes.advised(replace(config, internal=False), facts, network),
+                lambda config: fixes.with_advice(replace(config, internal=False), facts, network),
             ),
         )
         return
@@ -94,7 +94,7 @@ def _nat_mode(facts: DoctorFacts, network: Network, detail: str) -> Finding:
         f"the network is in the engine's gateway mode nat{detail}",
         why="in this mode only ports that ipv6.mapper.ports opens can be reached from outside, not even ping "
         "gets in, and outgoing packets have the host's address",
-        fix=fixes.recreate(facts, network, lambda config: fixes.advised(config, facts, network)),
+        fix=fixes.recreate(facts, network, lambda config: fixes.with_advice(config, facts, network)),
     )
 
 
@@ -154,7 +154,7 @@ def _masqueraded(
 
     def unmasqueraded(config: NetworkConfig) -> NetworkConfig:
         if fixes.knows_gateway_modes(facts):
-            return fixes.advised(config, facts, network)
+            return fixes.with_advice(config, facts, network)
         return replace(config, options={**config.options, MASQUERADE: "false"})
 
     yield warn(

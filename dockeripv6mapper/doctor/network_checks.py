@@ -11,9 +11,9 @@ from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.links import find_link
-from dockeripv6mapper.mapping.networks import is_called_by_an_id, mapped_subnet
+from dockeripv6mapper.mapping.networks import has_default_bridge_name, mapped_subnet
 from dockeripv6mapper.mapping.proxying import needs_proxy
-from dockeripv6mapper.mapping.resolution import check_taken
+from dockeripv6mapper.mapping.resolution import check_accepts_addresses
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Network, Reason, Refusal, RefusedError
 from dockeripv6mapper.settings import ProxyMode
@@ -90,7 +90,7 @@ def _check_one(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     try:
         labels.scheme(network.labels, facts.settings.scheme)
         subnet = mapped_subnet(network)
-        check_taken(network, facts.system)
+        check_accepts_addresses(network, facts.system)
     except RefusedError as error:
         yield _unusable(facts, network, error.refusal)
         return
@@ -116,15 +116,15 @@ def _unusable(facts: DoctorFacts, network: Network, refusal: Refusal) -> Finding
     """The finding on a network into which no container can be mapped."""
 
     def with_ipv6(config: NetworkConfig) -> NetworkConfig:
-        return fixes.advised(fixes.with_ipv6(config, facts), facts, network)
+        return fixes.with_advice(fixes.with_ipv6(config, facts), facts, network)
 
     def with_own_subnet(config: NetworkConfig) -> NetworkConfig:
-        return fixes.advised(fixes.with_another_subnet(config, facts), facts, network)
+        return fixes.with_advice(fixes.with_another_subnet(config, facts), facts, network)
 
     match refusal.reason:
         case Reason.NETWORK_WITHOUT_IPV6:
             fix = fixes.recreate(facts, network, with_ipv6)
-        case Reason.NETWORK_TAKES_NO_ADDRESS:
+        case Reason.NETWORK_ACCEPTS_NO_ADDRESS:
             fix = fixes.recreate(facts, network, with_own_subnet)
         case Reason.INVALID_LABEL:
             fix = fixes.recreate(facts, network, partial(_with_labels, known=(labels.UPLINK,)))
@@ -185,7 +185,7 @@ def _location(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iter
 
 
 def _overlap(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Iterator[Finding]:
-    """On-link prefixes of other links that take packets for the subnet: equal or longer ones, which win."""
+    """Other links' on-link prefixes that compete with the subnet's route: equally long or longer ones."""
     uplinks = {link.name for link in network_uplinks(network, facts.system, facts.settings)}
     known = {each.bridge for each in facts.system.networks}
     for prefix, link in sorted(facts.system.host.on_link):
@@ -193,7 +193,7 @@ def _overlap(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Itera
         if link == network.bridge or not prefix.overlaps(subnet) or shorter or not needs_proxy(network):
             continue
         found = f"{prefix} is on {link}, too"
-        if is_called_by_an_id(link) and link not in known and link not in uplinks:
+        if has_default_bridge_name(link) and link not in known and link not in uplinks:
             found += ", which is named like an engine's bridge but belongs to no network of this engine"
             # It may be another engine's: it is deleted only if nothing is attached to it.
             fix = f'[ "$(ip link show master {link})" ] || ip link delete {link}'

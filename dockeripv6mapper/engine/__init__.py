@@ -9,10 +9,11 @@ http               a request on the engine's local socket, and the event stream
 listed             a list from the engine, with its unreadable items
 cache              the in-memory picture of containers and networks, fed by lists and events
 endpoints          connect, reconnect, release, vacate: safe against the death of the process
-attachments        the connect and disconnect calls of which a change of an endpoint consists
-recovery           finishing a change of an endpoint that was cut off
+attachments        the connect and disconnect calls that a change of an endpoint makes
+recovery           finishes a change of an endpoint that was interrupted
 endpoint_settings  the API's `EndpointSettings`: the user's settings, and our marks
 mac_addresses      whether the user chose an endpoint's MAC address
-journal            what was begun on an endpoint and must be finished, noted on disk meanwhile
+journal            notes on disk of changes of endpoints that have begun and are not finished
+refusals           a file of what the engine will refuse again, for `status` and `doctor`
 config             how the engine, its networks and its containers are set up, for `doctor` only
 """

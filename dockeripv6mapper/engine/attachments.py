@@ -1,4 +1,4 @@
-"""Attachments: the connect and disconnect calls of which a change of an endpoint consists.
+"""Attachments: the connect and disconnect calls that a change of an endpoint makes.
 
 A refusal or the death of the process between two calls loses no settings: they are in the journal, or in the
 mark of a temporary endpoint. The caller writes the journal.
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 class Attachments:
     """Attaches and detaches containers that have a note in the journal (`unfinished`).
 
-    `inspected` is the container's inspection from before the change. `doing` begins the message of each
-    error. Raises `GoneError`, `EngineRefusedError`, `EngineUnavailableError`.
+    `inspected` is the container as inspected before the change. The message of each error begins with
+    `doing`. Raises `GoneError`, `EngineRefusedError`, `EngineUnavailableError`.
     """
 
     def __init__(self, client: Client) -> None:
@@ -55,8 +55,8 @@ class Attachments:
     def detach(self, container_id: str, unfinished: Unfinished, inspected: Json, doing: str) -> None:
         """Detach a container.
 
-        A stopped container lists an endpoint on a network that is gone under the name or ID by which it was
-        connected, and only that detaches it.
+        After its network was removed, a stopped container still lists the endpoint, under the name or
+        the ID that the connect used. The disconnect must use the same one.
         """
         made_by_id = unfinished.network_id in (inspected["NetworkSettings"]["Networks"] or {})
         network = unfinished.network_id if made_by_id else _network_reference(unfinished, inspected)
@@ -80,7 +80,7 @@ class Attachments:
             return None
         for families in ((IPV6,), (IPV4,), (IPV4, IPV6)):
             settings = without_addresses(user, *families)
-            # On an endpoint of ours, the IPv6 address was not the user's: without it nothing is missing.
+            # The IPv6 address of an endpoint that the mapper made is no setting of the user's.
             complete = settings == user or (families == (IPV6,) and mark_of(user) is not None)
             try:
                 self._connect(
@@ -100,7 +100,7 @@ class Attachments:
     def _connect(
         self, container_id: str, unfinished: Unfinished, settings: Json, inspected: Json, doing: str
     ) -> None:
-        """Connect to the network, or to a new network of its name where the user has made it anew."""
+        """Connect to the network; if it was removed and created again, to the new one of the same name."""
         api = CONNECT_KEEPS_MAC if MAC in settings and self._client.supports(CONNECT_KEEPS_MAC) else None
         try:
             network = _network_reference(unfinished, inspected)
@@ -110,9 +110,9 @@ class Attachments:
 
 
 def _network_reference(unfinished: Unfinished, inspected: Json) -> str:
-    """The network as an API call names it: by its ID, since two networks may have one name.
+    """The network as an API call names it: by its ID, since two networks may have the same name.
 
-    For a stopped container by its name. The engine does not check the network of a stopped container, and one
-    that was connected to a gone network's ID could never be started again (seen on 20.10 and 28.5).
+    For a stopped container, by its name: the engine does not check then that the network exists. A container
+    that was connected to the ID of a removed network could never be started (seen on 20.10 and 28.5).
     """
     return unfinished.network_id if inspected["State"]["Running"] else unfinished.network

@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from dockeripv6mapper.errors import (
-    AddressNotTakenError,
+    AddressNotAcceptedError,
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
@@ -39,7 +39,7 @@ TRANSPORT_ERRORS = (
 LASTING: dict[str, type[EngineRefusedError]] = {
     "supported only when connecting to networks with user configured subnets": NoRequestedAddressError,
     "user specified ip address is supported on user defined networks only": NoRequestedAddressError,
-    "no configured subnet": AddressNotTakenError,
+    "no configured subnet": AddressNotAcceptedError,
     "not manually attachable": NotAttachableError,
 }
 """Parts of answers that stay the same at every retry, in lower case (moby `daemon/container_operations.go`,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dockeripv6mapper.actions import EndpointChange
 from dockeripv6mapper.errors import (
-    AddressNotTakenError,
+    AddressNotAcceptedError,
     LastingRefusalError,
     MacAddressError,
     NoRequestedAddressError,
@@ -25,19 +25,19 @@ from dockeripv6mapper.model import EngineRefusal, Reason
 log = logging.getLogger(__name__)
 
 REASONS: Mapping[type[LastingRefusalError], Reason] = {
-    NoRequestedAddressError: Reason.NETWORK_TAKES_NO_ADDRESS,
-    AddressNotTakenError: Reason.ADDRESS_NOT_TAKEN,
+    NoRequestedAddressError: Reason.NETWORK_ACCEPTS_NO_ADDRESS,
+    AddressNotAcceptedError: Reason.ADDRESS_NOT_ACCEPTED,
     NotAttachableError: Reason.NETWORK_UNSUPPORTED,
     MacAddressError: Reason.MAC_ADDRESS,
 }
 DETAILS = {
-    Reason.NETWORK_TAKES_NO_ADDRESS: "network {0.network} takes no address: the engine chose its subnet",
-    Reason.ADDRESS_NOT_TAKEN: "network {0.network} does not take {0.address}: no subnet of its own has it",
+    Reason.NETWORK_ACCEPTS_NO_ADDRESS: "network {0.network} accepts no address: the engine chose its subnet",
+    Reason.ADDRESS_NOT_ACCEPTED: "network {0.network} does not accept {0.address}: no subnet has it",
     Reason.MAC_ADDRESS: "the engine would not keep the MAC address in a move",
     Reason.NETWORK_UNSUPPORTED: "network {0.network} takes only the Swarm services that name it",
 }
 """What to say instead of the engine's answer."""
-OF_NETWORKS = (Reason.NETWORK_TAKES_NO_ADDRESS, Reason.NETWORK_UNSUPPORTED)
+OF_NETWORKS = (Reason.NETWORK_ACCEPTS_NO_ADDRESS, Reason.NETWORK_UNSUPPORTED)
 """Reasons that hold for every container on the network."""
 
 

@@ -6,8 +6,10 @@ topology           links, addresses and routes, cached
 routes             next hops of all routes, and which routes are default routes
 watch              a thread that reports changes of uplinks at once
 notifications      which netlink notifications are such a change
+nft_notifications  which nftables notifications concern our table or our accept rules
 proxies            NDP proxy entries: read, add, remove; which are ours
 bridge_neighbours  the host's own neighbour entries for containers: remove
+container_routes   from which address a container sends, read from its /proc files
 ndp/               Neighbour Discovery: messages, sockets, announcements, answers
 sysctls            /proc/sys/net/ipv6
 firewall           our nftables table, the policy of FORWARD, other programs' nftables chains

@@ -10,14 +10,15 @@ ports           the ports that a label opens
 links           which links are the engine's or a guest's; a link by any of its names
 uplinks         the links on which the host answers for addresses
 resolution      labels of one container → mapping or refusal
+default_routes  whether a container may send from another address than its mapped one
 claims          which container has an address that several want; cycles of swapped addresses
 desired         the decision on every container, the others considered
 needs           what containers need of the host: proxy entries, ports, routing
-spared          addresses where nothing is removed, since too little is known
+spared          addresses at which no proxy entry or port is removed, since too little is known
 wanted_sysctls  which sysctls routing and proxying need, and in which order
 planner         desired against observed → the plan
 rule_matches    the words of a firewall rule, and whether they match a packet
 netfilter       what the host's firewall rules decide on a packet
-reachability    what gets in to a container from outside
+reachability    which packets from outside the firewall rules let in to a container
 state           whether each container is mapped, pending or refused, and how many are
 """

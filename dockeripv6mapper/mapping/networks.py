@@ -112,10 +112,10 @@ def _why_unsupported(network: Network) -> str:
 
 def is_named_by_engine(link: str) -> bool:
     """Whether a link has a name as engines give to bridges: `br-` and an ID, or a predefined name."""
-    return is_called_by_an_id(link) or link in PREDEFINED_BRIDGES
+    return has_default_bridge_name(link) or link in PREDEFINED_BRIDGES
 
 
-def is_called_by_an_id(link: str) -> bool:
+def has_default_bridge_name(link: str) -> bool:
     """Whether a link has the default name of a network's bridge: `br-` and a short ID."""
     digits = link.removeprefix(BRIDGE_PREFIX)
     return digits != link and len(digits) == SHORT_ID_DIGITS and set(digits) <= set("0123456789abcdef")

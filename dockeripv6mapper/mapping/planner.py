@@ -49,7 +49,7 @@ class ProxyPlan:
 
 @dataclass(frozen=True, slots=True)
 class FirewallPlan:
-    """What our nft table holds, and what it is to hold."""
+    """What our nft table contains, and what it should contain."""
 
     before: FirewallRules
     after: FirewallRules
@@ -65,17 +65,17 @@ class FirewallPlan:
         return sorted(self.before.openings - self.after.openings)
 
     @property
-    def shut(self) -> list[IPv6Address]:
+    def closed_addresses(self) -> list[IPv6Address]:
         """With `--firewall closed`: addresses at which all other ports are to be closed."""
         return sorted(self.after.closed - self.before.closed)
 
     @property
-    def unshut(self) -> list[IPv6Address]:
+    def reopened_addresses(self) -> list[IPv6Address]:
         """Addresses at which the other ports are no longer to be closed."""
         return sorted(self.before.closed - self.after.closed)
 
     def __bool__(self) -> bool:
-        return bool(self.opened or self.closed or self.shut or self.unshut)
+        return bool(self.opened or self.closed or self.closed_addresses or self.reopened_addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def _check_engine(container: Container, mapping: AddressMapping, facts: Facts) -
             raise RefusedError(refusal.reason, refusal.detail, mapping.address)
 
 
-def check_taken(network: Network, facts: Facts) -> None:
+def check_accepts_addresses(network: Network, facts: Facts) -> None:
     """Raise `RefusedError` for a network on which the engine refused every requested address."""
     refusal = facts.engine_refusals.get(network.id)
     if refusal is not None:

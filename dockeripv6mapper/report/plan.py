@@ -29,7 +29,10 @@ def as_json(plan: Plan, facts: Facts, desired: Desired) -> dict[str, Any]:
             "open": list(map(str, firewall.opened)),
             "close": list(map(str, firewall.closed)),
         },
-        "closed": {"add": list(map(str, firewall.shut)), "remove": list(map(str, firewall.unshut))},
+        "closed": {
+            "add": list(map(str, firewall.closed_addresses)),
+            "remove": list(map(str, firewall.reopened_addresses)),
+        },
         "sysctls": [{"key": change.key, "old": change.old, "new": change.new} for change in plan.sysctls],
         "refusals": [
             {"container": name, "reason": refusal.reason.value, "detail": refusal.detail}
@@ -52,10 +55,10 @@ def as_table(plan: Plan, facts: Facts, desired: Desired) -> Table:
         table.add_row("open", Text(str(opening)))
     for opening in firewall.closed:
         table.add_row("close", Text(str(opening)))
-    for address in firewall.shut:
-        table.add_row("shut", Text(f"all other ports of {address}"))
-    for address in firewall.unshut:
-        table.add_row("unshut", Text(str(address)))
+    for address in firewall.closed_addresses:
+        table.add_row("close", Text(f"all other ports of {address}"))
+    for address in firewall.reopened_addresses:
+        table.add_row("no longer close", Text(f"the other ports of {address}"))
     for change in plan.sysctls:
         table.add_row("sysctl", Text(f"net/ipv6/{change.key}: {change.old} → {change.new}"))
     for name, refusal in _refusals(facts, desired):

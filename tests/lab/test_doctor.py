@@ -133,7 +133,7 @@ BREAKAGES = [
         f"docker network create --ipv6 auto; {web('network=auto')}",
         "network",
         "network auto",
-        "takes no address: the engine chose its subnet",
+        "accepts no address: the engine chose its subnet",
         "docker rm -f web; docker network rm auto",
         on=() if Flavour.MODERN.takes_any_address else (Flavour.MODERN,),
     ),

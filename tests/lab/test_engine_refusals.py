@@ -53,17 +53,17 @@ def test_a_network_whose_subnet_the_engine_chose_is_asked_once(host: Host) -> No
         if host.engine.flavour.takes_any_address:
             mapper.wait_for_log("done: connect container web to network auto")
             return
-        mapper.wait_for_log("container web is not mapped: network auto takes no address")
-        assert refusal(host, "web") == ("refused", "network-takes-no-address")
+        mapper.wait_for_log("container web is not mapped: network auto accepts no address")
+        assert refusal(host, "web") == ("refused", "network-accepts-no-address")
         run(host, "second", "--label", "ipv6.mapper.network=auto")
         host.engine.docker("network", "create", "other")
         run(host, "third", "--label", "ipv6.mapper.network=other")
-        mapper.wait_for_log("container second is not mapped: network auto takes no address")
+        mapper.wait_for_log("container second is not mapped: network auto accepts no address")
         mapper.wait_for_log("container third is not mapped: network other has no IPv6 subnet")
         assert mapper.log().count("asking the engine: connect") == 1
         os.kill(mapper.pid, signal.SIGHUP)
         eventually(lambda: mapper.log().count("asking the engine: connect") > 1)
-        eventually(lambda: refusal(host, "web") == ("refused", "network-takes-no-address"))
+        eventually(lambda: refusal(host, "web") == ("refused", "network-accepts-no-address"))
         assert host.engine.docker("inspect", "-f", "{{.State.Running}}", "web", "second") == "true\ntrue"
 
 

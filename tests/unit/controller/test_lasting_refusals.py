@@ -13,7 +13,7 @@ from dockeripv6mapper.controller.queue import Message, ResyncNow
 from dockeripv6mapper.engine.events import Change, NetworksChanged, Subscribed
 from dockeripv6mapper.engine.refusals import RefusalRecord
 from dockeripv6mapper.errors import (
-    AddressNotTakenError,
+    AddressNotAcceptedError,
     LastingRefusalError,
     MacAddressError,
     NoRequestedAddressError,
@@ -67,8 +67,8 @@ def test_a_network_that_takes_no_address_is_not_tried_again(caplog: pytest.LogCa
         passes(world, 3)
     assert len(tries) == 1
     warnings = [each.message for each in caplog.records if each.levelno == logging.WARNING]
-    (first, _) = (each for each in warnings if "[network-takes-no-address]" in each)
-    assert "network he_ipv6 takes no address: the engine chose its subnet" in first
+    (first, _) = (each for each in warnings if "[network-accepts-no-address]" in each)
+    assert "network he_ipv6 accepts no address: the engine chose its subnet" in first
     assert not [each for each in caplog.messages if "no longer failing" in each]
 
 
@@ -96,7 +96,7 @@ def test_an_event_of_another_kind_does_not_help_a_network() -> None:
     assert len(tries) == 1
 
 
-@pytest.mark.parametrize("error", [MacAddressError("moving: no"), AddressNotTakenError("connecting: no")])
+@pytest.mark.parametrize("error", [MacAddressError("moving: no"), AddressNotAcceptedError("connecting: no")])
 def test_a_refusal_of_one_container_ends_with_its_next_event(error: LastingRefusalError) -> None:
     """Other containers on the network are mapped meanwhile."""
     world = world_with(RUNNING, OTHER)
@@ -138,12 +138,12 @@ def test_the_record_has_what_is_refused_now(tmp_path: Path) -> None:
     """It is empty once the engine may be another one, and after its network is gone."""
     record = RefusalRecord(tmp_path)
     attempts = Attempts(record)
-    attempts.refused_for_good(connect(RUNNING), AddressNotTakenError("no"))
+    attempts.refused_for_good(connect(RUNNING), AddressNotAcceptedError("no"))
     attempts.refused_for_good(connect(OTHER), NoRequestedAddressError("no"))
     found = {subject: (each.reason, each.address) for subject, each in record.read().items()}
     assert found == {
-        RUNNING.id: (Reason.ADDRESS_NOT_TAKEN, MON_CONTAINER),
-        HE_IPV6_ID: (Reason.NETWORK_TAKES_NO_ADDRESS, None),
+        RUNNING.id: (Reason.ADDRESS_NOT_ACCEPTED, MON_CONTAINER),
+        HE_IPV6_ID: (Reason.NETWORK_ACCEPTS_NO_ADDRESS, None),
     }
     attempts.network_gone("another")
     assert len(record.read()) == 2

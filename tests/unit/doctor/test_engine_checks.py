@@ -27,7 +27,7 @@ def test_the_fix_for_an_older_engine_upgrades_the_installed_package() -> None:
     """Another package would replace it. A comment says that its containers stop."""
     (finding,) = engine_checks.check(doctor_facts(facts(), engine=EngineInfo("1.13.1", (1, 26))))
     assert finding.level is Level.WARN
-    assert "engine 1.13.1 answers, and speaks API 1.26" in finding.found
+    assert "engine 1.13.1 answers, with API 1.26" in finding.found
     caution, command = finding.fix.strip().split("\n")
     assert caution.startswith("# this restarts the engine")
     assert "docker.io" not in command

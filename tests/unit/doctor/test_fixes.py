@@ -143,7 +143,7 @@ def test_a_network_keeps_ipv4_if_a_container_has_no_other() -> None:
     cases = ((beside, False), (WEB, True), (replace(WEB, running=False), True), (shut_in, True))
     for container, ipv4 in cases:
         all_facts = doctor_facts(facts(container, networks=(dual, plain, inside)))
-        advised = fixes.advised(config, all_facts, dual)
+        advised = fixes.with_advice(config, all_facts, dual)
         assert (advised.ipv4, any(not pool.is_ipv6 for pool in advised.pools)) == (ipv4, ipv4)
         assert advised.options == {fixes.GATEWAY_MODE: "routed"}
 
@@ -151,7 +151,7 @@ def test_a_network_keeps_ipv4_if_a_container_has_no_other() -> None:
 def test_a_comment_names_the_loss_before_a_container_is_removed() -> None:
     """Its files outside of volumes are deleted with it."""
     caution, remove, then = fixes.run_again(doctor_facts(facts(WEB)), [WEB], "otherwise").split("\n")
-    assert caution.startswith("# what these have written outside of volumes is lost")
+    assert caution.startswith("# this deletes the containers' files outside of volumes")
     assert remove == "docker stop web && docker rm web"
     assert then == "# then run again, otherwise"
 
@@ -166,7 +166,8 @@ def test_the_fix_for_a_swarm_task_updates_its_service() -> None:
     """Swarm would create a removed task again with the same labels."""
     task = builders.container("web.1.abc", other_labels={"com.docker.swarm.task.id": "abc"})
     fix = fixes.run_again(doctor_facts(facts(task)), [task], "otherwise")
-    assert fix == "# of a Swarm service, otherwise: docker service update --container-label-add … web"
+    update = "docker service update --container-label-add …"
+    assert fix == f"# a Swarm service; run its tasks again otherwise: {update} web"
 
 
 def test_a_hostile_name_is_quoted() -> None:

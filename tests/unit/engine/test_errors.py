@@ -21,7 +21,7 @@ from dockeripv6mapper.engine.events import (
 )
 from dockeripv6mapper.engine.journal import Journal, Unfinished
 from dockeripv6mapper.errors import (
-    AddressNotTakenError,
+    AddressNotAcceptedError,
     EngineRefusedError,
     EngineUnavailableError,
     MapperError,
@@ -247,8 +247,8 @@ NO_SUBNET = (
         (NO_SUBNET, NoRequestedAddressError),
         (f"invalid endpoint settings:\n{NO_SUBNET}", NoRequestedAddressError),
         ("User specified IP address is supported on user defined networks only", NoRequestedAddressError),
-        ("no configured subnet or ip-range contain the IP address 2001:db8::1", AddressNotTakenError),
-        ("no configured subnet contains IP address 2001:db8::1", AddressNotTakenError),
+        ("no configured subnet or ip-range contain the IP address 2001:db8::1", AddressNotAcceptedError),
+        ("no configured subnet contains IP address 2001:db8::1", AddressNotAcceptedError),
         ("Could not attach to network n: […] network n not manually attachable", NotAttachableError),
         ("Address already in use", EngineRefusedError),
     ],

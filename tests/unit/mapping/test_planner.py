@@ -33,11 +33,11 @@ ENTRY = ProxyEntry(MON_CONTAINER, "eth0")
 OTHER = ProxyEntry(NGINX, "eth0")
 
 
-def planned_action(given: Facts, which: Container) -> EndpointAction | None:
+def planned_action(given: Facts, target: Container) -> EndpointAction | None:
     """Return the action planned for one container, after all containers were decided."""
     desired = Desired(Settings())
     desired.update(given, given.containers)
-    return plan_endpoint(which, desired.decision(which.id), given)
+    return plan_endpoint(target, desired.decision(target.id), given)
 
 
 def on_he_ipv6(kind: type[EndpointChange]) -> EndpointChange:
@@ -48,10 +48,10 @@ def on_he_ipv6(kind: type[EndpointChange]) -> EndpointChange:
 
 
 def test_a_detached_container_is_connected() -> None:
-    """Whether it runs or not."""
+    """A running one and a stopped one."""
     for running in (True, False):
-        which = container(network="he_ipv6", running=running)
-        assert planned_action(facts(which), which) == on_he_ipv6(Connect)
+        target = container(network="he_ipv6", running=running)
+        assert planned_action(facts(target), target) == on_he_ipv6(Connect)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def full_plan(
 
 
 def test_missing_entries_are_added_and_our_unwanted_entries_removed() -> None:
-    """One of each."""
+    """One entry is missing, and one of ours is not wanted."""
     plan = plan_proxies({ENTRY}, {OTHER: True})
     assert (plan.add, plan.remove) == ((ENTRY,), (OTHER,))
 
 
 def test_a_foreign_entry_is_neither_adopted_nor_removed() -> None:
-    """A foreign entry serves a wanted address as well as ours."""
+    """Where another program has added a wanted entry, none of ours is needed."""
     plan = plan_proxies({ENTRY}, {ENTRY: False, OTHER: False})
     assert not plan.add
     assert not plan.remove
@@ -153,15 +153,15 @@ def test_the_plan_lists_the_addresses_to_close_and_to_reopen() -> None:
     given = facts(container(network="he_ipv6"), of_host=replace(host(), closed=frozenset({OTHER.address})))
     for mode, shut in ((FirewallMode.CLOSED, [MON_CONTAINER]), (FirewallMode.ENGINE, [])):
         result = full_plan(given, Settings(firewall=mode)).firewall
-        assert (result.shut, result.unshut) == (shut, [OTHER.address])
+        assert (result.closed_addresses, result.reopened_addresses) == (shut, [OTHER.address])
 
 
 def test_the_firewall_plan_is_empty_with_firewall_off() -> None:
     """Openings and closed addresses of an earlier daemon stay."""
-    left = replace(
+    from_earlier_daemon = replace(
         host(), openings=frozenset({Opening(OTHER.address, "tcp", 80, 80)}), closed=frozenset({OTHER.address})
     )
-    given = facts(of_host=left)
+    given = facts(of_host=from_earlier_daemon)
     assert full_plan(given).firewall
     assert not full_plan(given, Settings(firewall=FirewallMode.OFF)).firewall
 
@@ -176,8 +176,8 @@ def test_the_address_of_an_earlier_name_is_released() -> None:
 
 @pytest.mark.parametrize(
     "networks",
-    [(), (network(network_id="made-anew"),), (network(subnet=None),)],
-    ids=["gone", "made anew", "without IPv6"],
+    [(), (network(network_id="recreated"),), (network(subnet=None),)],
+    ids=["removed", "recreated", "without IPv6"],
 )
 def test_our_address_on_a_missing_network_is_released(networks: tuple[Network, ...]) -> None:
     """Otherwise the container could not start; an endpoint that the user attached is left alone."""
@@ -193,9 +193,9 @@ def test_our_address_on_a_missing_network_is_released(networks: tuple[Network, .
 def test_a_users_endpoint_settings_survive_the_recreation_of_the_network() -> None:
     """The settings are stored under the network's name, so the action is a reconnect."""
     stopped = container(network="he_ipv6", endpoints=(endpoint(None, None, ours=False),))
-    anew = network(network_id="made-anew")
-    action = planned_action(facts(stopped, networks=(anew,)), stopped)
-    assert action == replace(on_he_ipv6(Reconnect), network_id="made-anew")
+    recreated = network(network_id="recreated")
+    action = planned_action(facts(stopped, networks=(recreated,)), stopped)
+    assert action == replace(on_he_ipv6(Reconnect), network_id="recreated")
 
 
 def test_no_action_is_planned_for_a_container_being_restarted_or_removed() -> None:
@@ -204,16 +204,16 @@ def test_no_action_is_planned_for_a_container_being_restarted_or_removed() -> No
     assert planned_action(facts(restarting), restarting) is None
 
 
-def test_an_unfinished_action_is_restored_before_any_other() -> None:
-    """The command `plan` shows it as well."""
-    which = container(network="he_ipv6", running=True)
-    result = full_plan(facts(which), unfinished={which.id})
-    assert result.endpoints == (Restore(which.id, "mon_container"),)
+def test_an_interrupted_change_is_finished_before_any_other_action() -> None:
+    """The plan has a `Restore` for the container, and the command `plan` shows it."""
+    target = container(network="he_ipv6", running=True)
+    result = full_plan(facts(target), unfinished={target.id})
+    assert result.endpoints == (Restore(target.id, "mon_container"),)
 
 
 def test_no_action_is_planned_for_a_container_with_an_action_in_flight() -> None:
-    """Its address is in flight."""
-    which = container(network="he_ipv6")
-    assert full_plan(facts(which)).endpoints
-    acting = replace(facts(which), acting={which.id}, in_flight={which.id: MON_CONTAINER})
+    """Two actions at once would change the same endpoint."""
+    target = container(network="he_ipv6")
+    assert full_plan(facts(target)).endpoints
+    acting = replace(facts(target), acting={target.id}, in_flight={target.id: MON_CONTAINER})
     assert not full_plan(acting).endpoints

@@ -1,4 +1,4 @@
-"""What gets in from outside, judged from rules as real hosts have them."""
+"""Reachability: which packets from outside get in, by the rules of real hosts."""
 
 import json
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ LISTINGS = Path(__file__).parent.parent / "nft"
 """The output of `nft -j list ruleset`, for the network of `rulesets`."""
 NAT = replace(HE_IPV6, gateway_mode="nat")
 OLD = replace(HE_IPV6, gateway_mode=None, ipv4=True)
+"""The network as engines before 27 list it: they have no gateway modes."""
 UPLINK, SECOND = builders.UPLINK, replace(builders.UPLINK, name="eth1", index=3)
 ESTABLISHED = f"-A FORWARD -o {BRIDGE} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 MARKED = "-A FORWARD -m mark --mark 0x1000000/0x1000000 -j ACCEPT"
@@ -77,9 +78,9 @@ def judge(
     return Reachability(rules, facts, Settings()).of(web, desired.decision(web.id))
 
 
-def added(rules: str, after: str, *lines: str) -> str:
-    """Rules with some more of them before the first line that begins with `after`."""
-    return rules.replace(after, "\n".join([*lines, after]), 1)
+def added(rules: str, following: str, *lines: str) -> str:
+    """`rules` with `lines` inserted before the first line that begins with `following`."""
+    return rules.replace(following, "\n".join([*lines, following]), 1)
 
 
 ROUTED_AND_PUBLISHED = added(ENGINE_28_ROUTED, "-A DOCKER -o", PUBLISHED)
@@ -115,8 +116,8 @@ NAT_AND_HOOKS = added(added(ENGINE_28_NAT, "-A PREROUTING", RAW_MARKED), "-A FOR
         (ENGINE_28_ROUTED, ("our_table", "firewalld"), HE_IPV6, "ping, 80/tcp, 8000-8100/udp"),
     ],
 )  # fmt: skip
-def test_what_gets_in(rules: str, nft: tuple[str, ...], network: Network, text: str) -> None:
-    """Ping, the ports of the label and those that the engine or the user opens, or nothing and why."""
+def test_the_text_shows_what_gets_in(rules: str, nft: tuple[str, ...], network: Network, text: str) -> None:
+    """Pings, and the ports that a label, the engine or the user opens; or nothing, and the reason."""
     assert shown(judge(ruleset(rules, *nft), network)) == text
     assert is_reachable(judge(ruleset(rules, *nft), network)) is not text.startswith("nothing")
 
@@ -174,21 +175,21 @@ def test_a_rule_of_the_legacy_backend_counts() -> None:
     ids=["no privilege", "other driver", "remote engine", "no uplink", "doubtful drop", "doubtful accept"],
 )
 def test_what_cannot_be_traced_is_unknown(rules: Ruleset, network: Network, of_host: Host, why: str) -> None:
-    """It is never taken for reachable, and the reason is there."""
+    """It does not count as reachable, and the text gives the reason."""
     found = judge(rules, network, of_host)
     assert shown(found).startswith("unknown: ")
     assert why in shown(found)
     assert not is_reachable(found)
 
 
-def test_a_rule_in_doubt_that_would_not_change_the_verdict_does_not_matter() -> None:
-    """A port is dropped anyway, and pings pass anyway."""
+def test_a_rule_that_is_not_understood_and_cannot_change_the_verdict_is_ignored() -> None:
+    """It may accept; the policy accepts too."""
     rules = filter_table("-A FORWARD -m u32 --u32 0x0 -j ACCEPT", policy="ACCEPT")
     assert shown(judge(ruleset(rules), OLD)) == "everything"
 
 
 def test_networks_that_the_host_does_not_filter() -> None:
-    """An internal one lets nothing in; macvlan and ipvlan are on the link already."""
+    """An internal one lets nothing in; macvlan and ipvlan attach containers to the uplink's own link."""
     rules = ruleset(filter_table(policy="DROP"))
     assert shown(judge(rules, replace(HE_IPV6, internal=True))) == "nothing: the network is internal"
     for driver, mode in (("macvlan", None), ("ipvlan", "l2"), ("ipvlan", "l3")):
