@@ -11,7 +11,7 @@ have had the address. After that it is tried once after each change that may hel
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from dockeripv6mapper.actions import EndpointAction, EndpointChange
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect
 from dockeripv6mapper.engine.refusals import RefusalRecord, engine_refusal
 from dockeripv6mapper.errors import LastingRefusalError
 from dockeripv6mapper.model import EngineRefusal
@@ -42,12 +42,26 @@ class Attempts:
 
     def __contains__(self, action: EndpointAction) -> bool:
         """Whether an action must not be repeated now."""
-        if self._idle.get(action.container_id) == action:
+        if self._idle.get(action.container_id) == action or self._is_refused_for_good(action):
             return True
         refused = self._refused.get(action.container_id)
         if refused is None or refused.action != action:
             return False
         return refused.twice or refused.epoch > self._listed
+
+    def _is_refused_for_good(self, action: EndpointAction) -> bool:
+        """Whether the engine will refuse a connect or a move again.
+
+        The decision need not say so: a container that has the address already stays mapped.
+        """
+        if not isinstance(action, Connect | Reconnect):
+            return False
+        refusals = (self.lasting.get(subject) for subject in (action.container_id, action.network_id))
+        return any(
+            each.network_id == action.network_id and each.address in (None, action.address)
+            for each in refusals
+            if each is not None
+        )
 
     def idle(self, action: EndpointAction) -> None:
         """Note an action that did nothing. It may be repeated after everything was listed."""
@@ -59,7 +73,7 @@ class Attempts:
         twice = before is not None and before.action == action
         self._refused[action.container_id] = Refused(action, epoch, twice)
 
-    def refused_for_good(self, action: EndpointChange, error: LastingRefusalError) -> None:
+    def refused_for_good(self, action: Connect | Reconnect, error: LastingRefusalError) -> None:
         """Note that the engine will refuse this action again."""
         refusal = engine_refusal(action, error)
         subject = action.container_id if refusal.address is not None else action.network_id

@@ -101,7 +101,7 @@ class Results:
                 self._take_container(container_id, answer)
 
     def _failed(self, job: Job, error: Exception) -> None:
-        if isinstance(job, EndpointChange) and isinstance(error, LastingRefusalError):
+        if isinstance(job, Connect | Reconnect) and isinstance(error, LastingRefusalError):
             self._refused_for_good(job, error)
             return
         count = self.log_changes.failed(_subject(job), error)
@@ -124,9 +124,9 @@ class Results:
                 self.timers.hasten(Resync(), backoff.delay(count))
                 self.reconciler.pass_without_list()
 
-    def _refused_for_good(self, action: EndpointChange, error: LastingRefusalError) -> None:
+    def _refused_for_good(self, action: Connect | Reconnect, error: LastingRefusalError) -> None:
         """Have every container refused that the engine would refuse for the same reason: no retry."""
-        log.debug("not retrying: %s", error)
+        self.log_changes.once(action.container_id, f"not retrying: {error}")
         self.attempts.refused_for_good(action, error)
         self.jobs.ask(InspectContainer(action.container_id))
         self.reconciler.evaluate(list(self.cache.containers))

@@ -3,11 +3,12 @@
 import logging
 import threading
 from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
-from dockeripv6mapper.actions import Connect, EndpointAction
+from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release
 from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.queue import Message, ResyncNow
 from dockeripv6mapper.engine.events import Change, NetworksChanged, Subscribed
@@ -21,10 +22,10 @@ from dockeripv6mapper.errors import (
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.resolution import resolve
 from dockeripv6mapper.mapping.state import State, state
-from dockeripv6mapper.model import AddressMapping, Container, Reason, Refusal
+from dockeripv6mapper.model import AddressMapping, Container, Endpoint, Reason, Refusal
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
-from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, container, endpoint, facts
+from tests.unit.builders import HE_IPV6, HE_IPV6_ID, MON_CONTAINER, NGINX, container, endpoint, facts
 from tests.unit.controller.world import World, event, running_controller, world_with
 
 RUNNING = container(network="he_ipv6", running=True)
@@ -132,6 +133,56 @@ def test_a_container_that_has_the_address_stays_mapped() -> None:
         desired.update(known, known.containers)
         shown = state(given, desired.decision(given.id))
         assert shown is (State.REFUSED if kind is Refusal else State.MAPPED)
+
+
+def test_a_refused_move_to_the_address_that_a_container_has_is_not_repeated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its network was created again, so its endpoint has the address, but on the old network."""
+    old = Endpoint(HE_IPV6, "id-of-the-old-network", requested=MON_CONTAINER)
+    world = world_with(replace(RUNNING, endpoints=(old,)))
+    tries = refusing(world, MacAddressError("moving mon_container: no"))
+    with running_controller(world, Settings(resync=0.05)) as controller:
+        eventually(lambda: tries)
+        passes(world, 5)
+        assert len(tries) == 1
+        controller.post(event(RUNNING, Change.OTHER))
+        eventually(lambda: len(tries) == 2)
+        passes(world, 3)
+    assert len(tries) == 2
+    warnings = [each.message for each in caplog.records if each.levelno == logging.WARNING]
+    assert warnings.count("not retrying: moving mon_container: no") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "network_id", "address", "refused"),
+    [
+        (Connect, HE_IPV6_ID, MON_CONTAINER, True),
+        (Reconnect, HE_IPV6_ID, MON_CONTAINER, True),
+        (Reconnect, HE_IPV6_ID, NGINX, False),
+        (Reconnect, "another", MON_CONTAINER, False),
+        (Release, HE_IPV6_ID, MON_CONTAINER, False),
+    ],
+)
+def test_what_is_not_tried_again(
+    kind: type[Connect | Reconnect | Release], network_id: str, address: IPv6Address, refused: bool
+) -> None:
+    """To be attached on this network at this address; taking an address back is another call."""
+    attempts = Attempts()
+    attempts.refused_for_good(connect(RUNNING), AddressNotAcceptedError("no"))
+    assert (kind(RUNNING.id, RUNNING.name, network_id, HE_IPV6, address) in attempts) is refused
+
+
+def test_a_release_that_the_engine_refuses_is_retried(caplog: pytest.LogCaptureFixture) -> None:
+    """With backoff, and logged as any failure. Only a connect and a move are refused for good."""
+    gone = Endpoint(HE_IPV6, HE_IPV6_ID, requested=NGINX, ours=True)
+    world = world_with(replace(RUNNING, running=False, endpoints=(gone,), labels={"ipv6.mapper.x": ""}))
+    tries = refusing(world, AddressNotAcceptedError("releasing: no"))
+    world.engine_networks = ()
+    with running_controller(world, Settings(resync=0.05)):
+        eventually(lambda: len(tries) > 1)
+    warnings = [each.message for each in caplog.records if each.levelno == logging.WARNING]
+    assert "releasing: no" in warnings
 
 
 def test_the_record_has_what_is_refused_now(tmp_path: Path) -> None:
