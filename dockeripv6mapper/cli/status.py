@@ -45,7 +45,7 @@ def status(
     any reason: everything, "ping, 80/tcp", "80/tcp only", nothing or unknown.
 
     Exit code 3 if anything is refused, not done yet or unreadable, or nothing gets in to a container that
-    runs at its address; 0 after --watch.
+    runs at its address ("unknown" does not count, and --format does not look); 0 after --watch.
     """
     from dockeripv6mapper import observation
     from dockeripv6mapper.report import status as report
@@ -59,7 +59,8 @@ def status(
     if watch:
         _watch(observed, settings, as_tree=as_tree)
         return
-    reachability = observation.judge_reachability(observed, settings)
+    # Lines of names do not show what gets in.
+    reachability = None if name_format is not None else observation.judge_reachability(observed, settings)
     rows = report.rows(observed.facts, observed.desired, observed.outgoing, reachability)
     print_notes(_notes(observed, settings))
     if as_json:

@@ -185,17 +185,13 @@ def count_inbound(
     """How many containers run at their mapped addresses, by what gets in from the best of the uplinks."""
     reachability = Reachability(ruleset, facts, settings)
     judged = (reachability.of(container, decision) for container, decision in decisions)
-    counts = Counter(_best(inbound) for inbound in judged if inbound)
+    counts = Counter(best_access(inbound) for inbound in judged if inbound)
     return {access: counts[access] for access in Access}
 
 
-def _best(inbound: Mapping[str, Inbound]) -> Access:
+def best_access(inbound: Mapping[str, Inbound]) -> Access:
+    """How much gets in from the best of the uplinks."""
     return min((each.access for each in inbound.values()), key=BY_ACCESS.index)
-
-
-def is_reachable(inbound: Mapping[str, Inbound]) -> bool:
-    """Whether it is known that something gets in from at least one uplink."""
-    return _best(inbound) in (Access.EVERYTHING, Access.SOME)
 
 
 def shown(inbound: Mapping[str, Inbound]) -> str:

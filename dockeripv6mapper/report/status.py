@@ -17,7 +17,7 @@ from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.default_routes import Outgoing, is_chosen_by_user
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
-from dockeripv6mapper.mapping.reachability import Access, Inbound, Reachability, is_reachable, shown
+from dockeripv6mapper.mapping.reachability import Access, Inbound, Reachability, best_access, shown
 from dockeripv6mapper.mapping.state import State, actual_address, state
 from dockeripv6mapper.model import AddressMapping, Container, Link, Opening, Reason, Refusal, RefusedError
 
@@ -83,11 +83,11 @@ class Row:
 
     @property
     def is_well(self) -> bool:
-        """Whether the user need do nothing: mapped, and something gets in; or its refusal is no fault."""
+        """Whether the user need do nothing: mapped, and something may get in; or its refusal is no fault."""
         if self.refusal is not None:
             return not self.refusal.reason.is_fault
         sends_well = self.outgoing in (None, self.actual) or self.sends_by_choice
-        lets_in = not self.inbound or is_reachable(self.inbound)
+        lets_in = not self.inbound or best_access(self.inbound) is not Access.NOTHING
         return self.state is State.MAPPED and sends_well and lets_in
 
 

@@ -5,6 +5,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperCommand
+
+from dockeripv6mapper import observation
+from dockeripv6mapper.cli.status import status
+from dockeripv6mapper.mapping.desired import Desired
+from dockeripv6mapper.mapping.planner import FirewallPlan, Plan, ProxyPlan
+from dockeripv6mapper.model import FirewallRules
+from dockeripv6mapper.report.exports import NameFormat
+from dockeripv6mapper.settings import Settings
+from tests.unit.builders import NGINX, container, endpoint, facts
 
 SUBNET = "2001:470:b080:103:1::/80"
 
@@ -107,6 +118,29 @@ def test_commands_without_engine_and_kernel_load_neither_docker_nor_pyroute2(arg
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "dockeripv6mapper.cli" in loaded
     assert not loaded & {"docker", "pyroute2"}
+
+
+@pytest.mark.parametrize("name_format", NameFormat)
+def test_lines_of_names_need_no_firewall_rules(
+    name_format: NameFormat,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """A cron job without root writes them. The rules are not read, and have no part in the exit code."""
+    endpoints = (endpoint(NGINX, NGINX),)
+    mapped = container("nginx", network="he_ipv6", running=True, endpoints=endpoints)
+    given, settings = facts(mapped), Settings(state_dir=tmp_path)
+    desired = Desired(settings)
+    desired.update(given, given.containers)
+    nothing = Plan((), ProxyPlan(), FirewallPlan(FirewallRules(), FirewallRules()), ())
+    observed = observation.Observation(given, desired, nothing, {})
+    judged: list[object] = []
+    monkeypatch.setattr(observation, "observe", lambda _: observed)
+    monkeypatch.setattr(observation, "judge_reachability", lambda *_: judged.append(1))
+    status(typer.Context(TyperCommand("status"), obj=settings), name_format=name_format)
+    assert str(NGINX) in capsys.readouterr().out
+    assert not judged
 
 
 def test_help_names_exit_codes_and_every_command() -> None:

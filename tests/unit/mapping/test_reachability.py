@@ -15,8 +15,8 @@ from dockeripv6mapper.mapping.reachability import (
     Access,
     Inbound,
     Reachability,
+    best_access,
     count_inbound,
-    is_reachable,
     shown,
 )
 from dockeripv6mapper.model import Container, Host, Link, Network
@@ -119,7 +119,8 @@ NAT_AND_HOOKS = added(added(ENGINE_28_NAT, "-A PREROUTING", RAW_MARKED), "-A FOR
 def test_the_text_shows_what_gets_in(rules: str, nft: tuple[str, ...], network: Network, text: str) -> None:
     """Pings, and the ports that a label, the engine or the user opens; or nothing, and the reason."""
     assert shown(judge(ruleset(rules, *nft), network)) == text
-    assert is_reachable(judge(ruleset(rules, *nft), network)) is not text.startswith("nothing")
+    found = best_access(judge(ruleset(rules, *nft), network))
+    assert (found is Access.NOTHING) is text.startswith("nothing")
 
 
 def test_a_published_port_is_shown_without_a_label() -> None:
@@ -179,7 +180,7 @@ def test_what_cannot_be_traced_is_unknown(rules: Ruleset, network: Network, of_h
     found = judge(rules, network, of_host)
     assert shown(found).startswith("unknown: ")
     assert why in shown(found)
-    assert not is_reachable(found)
+    assert best_access(found) is Access.UNKNOWN
 
 
 def test_a_rule_that_is_not_understood_and_cannot_change_the_verdict_is_ignored() -> None:
@@ -203,7 +204,7 @@ def test_uplinks_that_differ_are_shown_each() -> None:
     found = judge(rules, OLD, host(UPLINK, SECOND))
     dropped = f"`ip6tables -t filter -A FORWARD -i eth1 -o {BRIDGE} -j DROP`"
     assert shown(found) == f"eth0: everything; eth1: nothing: dropped by {dropped}"
-    assert is_reachable(found)
+    assert best_access(found) is Access.EVERYTHING
 
 
 def test_only_a_container_that_runs_at_its_address_is_judged() -> None:

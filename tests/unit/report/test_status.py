@@ -232,14 +232,19 @@ def table(row: status.Row, width: int) -> str:
         ({"eth0": replace(SOME, ping=False)}, "80/tcp only", True),
         ({"eth0": NOTHING}, "nothing: gateway mode nat", False),
         ({"eth0": NOTHING, "eth1": SOME}, "eth0: nothing: gateway mode nat; eth1: ping, 80/tcp", True),
-        ({"": UNKNOWN}, "unknown: the rules cannot be read (CAP_NET_ADMIN is missing)", False),
+        ({"": UNKNOWN}, "unknown: the rules cannot be read (CAP_NET_ADMIN is missing)", True),
+        (
+            {"eth0": NOTHING, "eth1": replace(NOTHING, why="no")},
+            "eth0: nothing: gateway mode nat; eth1: nothing: no",
+            False,
+        ),
         ({}, None, True),
     ],
 )
 def test_what_gets_in_is_in_each_report(
     inbound: Mapping[str, Inbound], text: str | None, *, well: bool
 ) -> None:
-    """A container is well only if something is known to get in, or it does not run."""
+    """A container is not well where nothing gets in. Where that is unknown, as without root, it is."""
     row = row_with(inbound)
     assert row.is_well is well
     assert status.as_json([row], {}, {})["containers"][0]["from_outside"] == text
