@@ -126,7 +126,8 @@ class _Translation:
             return _with_ports_joined(words)
         values = self._elements(right)
         if values is None:
-            return [of_unknown_set(left)]
+            unlisted = of_unknown_set(left)
+            return [ALWAYS if negated and unlisted == NEVER else unlisted]
         return list(self._single(left, [_element(each) for each in values], negated=negated))
 
     def _single(self, left: Json, right: Any, *, negated: bool) -> Iterator[Words]:  # noqa: ANN401 - JSON

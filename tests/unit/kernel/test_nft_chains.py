@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dockeripv6mapper.firewall_rules import Hook
-from dockeripv6mapper.kernel.nft_chains import read_ruleset
+from dockeripv6mapper.kernel.nft_chains import MAX_ELEMENTS, read_ruleset
 
 LISTINGS = Path(__file__).parent.parent / "nft"
 CHAIN = {
@@ -73,6 +73,8 @@ DROP: dict[str, object] = {"drop": None}
         ({"ct": {"key": "status"}}, "dnat", "in", "! -p all"),
         ({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False, "==", "! -p all"),
         (field("ip6", "saddr"), {"set": []}, "==", "! -p all"),
+        # The client is in no set of sources, even in one that is not listed.
+        (field("ip6", "saddr"), "@missing", "==", "! -p all"),
         # Not understood.
         (field("tcp", "flags"), "syn", "==", "-m nft"),
         (field("tcp", "dport"), 1024, ">", "-m nft"),
@@ -88,6 +90,15 @@ def test_matches_that_every_ipv6_packet_passes_leave_no_words() -> None:
     """As do rates: the packet is one."""
     assert words(match(meta("nfproto"), "ipv6"), {"limit": {"rate": 1}}, DROP) == ["-j DROP"]
     assert words({"limit": {"rate": 1, "inv": True}}, DROP) == ["! -p all -j DROP"]
+
+
+def test_a_client_is_outside_of_a_set_of_sources_that_is_too_large() -> None:
+    """A drop of all clients but those in the set drops it."""
+    many = {"set": [f"2001:db8::{number:x}" for number in range(MAX_ELEMENTS + 1)]}
+    source = field("ip6", "saddr")
+    assert words(match(source, many), DROP) == ["! -p all -j DROP"]
+    assert words(match(source, many, "!="), DROP) == ["-j DROP"]
+    assert words(match(field("ip6", "daddr"), many, "!="), DROP) == ["-m nft -j DROP"]
 
 
 def test_a_rule_without_a_verdict_is_left_out() -> None:
