@@ -1,7 +1,7 @@
 """Netfilter: traces a packet through the host's chains, and says which rule or policy decides. Pure.
 
 A rule whose matches cannot be evaluated (see `rule_matches`) is skipped, and counted in the verdict if it
-might have decided: `Verdict.doubts`.
+might have decided: `Verdict.doubts`. So is a rule that has a program decide.
 """
 
 from collections.abc import Set as AbstractSet
@@ -17,6 +17,8 @@ FINAL = ("ACCEPT", *DROPPING, *REWRITING)
 RETURN = "RETURN"
 MARKING = ("MARK", "CONNMARK")
 """Targets that may change the packet's mark."""
+QUEUES = ("NFQUEUE", "QUEUE")
+"""Targets that hand the packet to a program, which accepts or drops it. Without one, it may go on."""
 MAX_DEPTH = 32
 """Nested jumps to follow. The kernel refuses loops (`net/netfilter/x_tables.c`); parsed text may have one."""
 
@@ -117,7 +119,7 @@ class _Walk:
         for rule in self._chains.get(key, Chain(None)).rules:
             parsed = parse(rule.words)
             matches, target = parsed.matches(self.packet), parsed.target
-            if matches is None:
+            if matches is None or (matches and target in QUEUES):
                 self._doubt(rule, (table, target), depth)
             if not matches:
                 continue
@@ -138,7 +140,7 @@ class _Walk:
         target = key[1]
         if target in FINAL:
             self.doubts.append((rule, {target not in DROPPING}))
-        elif target == RETURN or target in MARKING:
+        elif target == RETURN or target in (*MARKING, *QUEUES):
             self.doubts.append((rule, {True, False}))
         elif key in self._chains and depth < MAX_DEPTH:
             branch = _Walk(self._chains, self.packet)

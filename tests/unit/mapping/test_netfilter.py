@@ -139,6 +139,16 @@ def test_a_missing_chain_accepts() -> None:
     assert trace(read_chains(filter_table("-A FORWARD -j GONE")), *FORWARD, TCP).passes
 
 
+@pytest.mark.parametrize("policy", ["ACCEPT", "DROP"])
+@pytest.mark.parametrize("target", ["NFQUEUE --queue-num 1 --queue-bypass", "QUEUE"])
+def test_a_program_may_accept_or_drop_what_it_gets(target: str, policy: str) -> None:
+    """As an intrusion detection system. Without one, the next rule may follow."""
+    verdict = trace(read_chains(filter_table(f"-A FORWARD -j {target}", policy=policy)), *FORWARD, TCP)
+    assert (verdict.target, verdict.doubts, verdict.uncertain is not None) == (policy, 1, True)
+    other = read_chains(filter_table(f"-A FORWARD -i wg0 -j {target}", policy=policy))
+    assert trace(other, *FORWARD, TCP).doubts == 0
+
+
 def test_a_loop_of_chains_ends() -> None:
     """The kernel refuses loops, but the parsed text may contain one."""
     rules = filter_table("-A FORWARD -j A", "-A A -j B", "-A B -j A", policy="DROP", chains="A B")
