@@ -10,9 +10,10 @@ from itertools import product
 from typing import Any
 
 from dockeripv6mapper.firewall_rules import NFT_COMMAND, BaseHook, Chain, Chains, Hook, Rule
-from dockeripv6mapper.kernel.firewall import IPTABLES_TABLES
+from dockeripv6mapper.kernel.firewall import IPTABLES_TABLES, MARK
 from dockeripv6mapper.kernel.nft_matches import (
     ALWAYS,
+    CONNECTION_MARK,
     NEVER,
     UNKNOWN,
     Json,
@@ -25,8 +26,14 @@ from dockeripv6mapper.kernel.nft_matches import (
 FAMILIES = ("ip6", "inet")
 HOOKS = {"prerouting": Hook.PREROUTING, "forward": Hook.FORWARD}
 
+ANY_VERDICT: Words = ("-j", "NFQUEUE")
+"""The end of a rule that may accept or drop."""
+
 MAX_ELEMENTS = 5000
 """Elements of one concatenation or map that become rules; a larger one is unknown."""
+
+FORM_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
+"""Raised by reading a statement that has another form than expected."""
 
 STATEMENTS = ("counter", "log", "notrack", "ct helper", "ct timeout", "flow", "meter", "set", "map")
 """Statements after which the next one follows, whatever they do."""
@@ -78,24 +85,37 @@ class _Translation:
         self._sets = sets
 
     def rules(self) -> Iterator[Rule]:
-        """Rules of ip6tables that do the same, in order."""
+        """Rules of ip6tables that do the same, in order. A statement of an unexpected form is unknown."""
         # Each variant is the words of the matches so far: a concatenation makes several.
         variants: list[Words] = [ALWAYS]
         for statement in self._rule["expr"]:
-            (kind, value), *_ = statement.items()
-            if kind == "match":
-                variants = _join(variants, self._match(value))
-            elif kind == "vmap":
-                yield from self._emit(variants, self._verdict_map(value))
-            elif kind == "mangle":
-                yield from self._emit(variants, [mark_change(value)])
-            elif kind in ("accept", "drop", "reject", "return", "jump", "goto"):
-                yield from self._emit(variants, [_verdict(statement)])
-            elif kind in ("limit", "ct count"):
-                # A single packet is within a limit, and not over it.
-                variants = _join(variants, [NEVER] if value.get("inv") else [ALWAYS])
-            elif kind not in STATEMENTS:
-                variants = _join(variants, [UNKNOWN])
+            try:
+                matches, endings = self._statement(statement)
+            except FORM_ERRORS:
+                matches, endings = [UNKNOWN], _unknown_endings(statement)
+            variants = _join(variants, matches)
+            yield from self._emit(variants, endings)
+
+    def _statement(self, statement: Json) -> tuple[list[Words], list[Words]]:
+        """The alternatives of a match and the ends of rules, either of which may be none."""
+        (kind, value), *_ = statement.items()
+        matches, endings = [ALWAYS], list[Words]()
+        if kind == "match":
+            matches = self._match(value)
+        elif kind == "vmap":
+            endings = list(self._verdict_map(value))
+        elif kind == "mangle":
+            endings = [mark_change(value)]
+        elif kind == "queue":
+            endings = [ANY_VERDICT]
+        elif kind in ("accept", "drop", "reject", "return", "jump", "goto"):
+            endings = [_verdict(statement)]
+        elif kind in ("limit", "ct count") and isinstance(value, Mapping):
+            # A single packet is within a limit, and not over it. Of a limit with a name, nft prints the name.
+            matches = [NEVER if value.get("inv") else ALWAYS]
+        elif kind not in STATEMENTS:
+            matches = [UNKNOWN]
+        return matches, endings
 
     def _emit(self, variants: Iterable[Words], endings: Iterable[Words]) -> Iterator[Rule]:
         text = str(self._rule.get("comment") or "")
@@ -106,7 +126,7 @@ class _Translation:
     def _verdict_map(self, value: Json) -> Iterator[Words]:
         elements = self._elements(value["data"])
         if elements is None:
-            yield (*UNKNOWN, "-j", "DROP")
+            yield ANY_VERDICT
             return
         for key, verdict in elements:
             for words in self._single(value["key"], _element(key), negated=False):
@@ -173,6 +193,16 @@ def _element(element: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(element, Mapping) and "elem" in element:
         return element["elem"]["val"]
     return element
+
+
+def _unknown_endings(statement: object) -> list[Words]:
+    """The ends of a rule for a statement of an unexpected form."""
+    match statement:
+        case {"vmap": _}:
+            return [ANY_VERDICT]
+        case {"mangle": {"key": key}} if key in (MARK, CONNECTION_MARK):
+            return [("-j", "MARK", "--set-xmark", "0x0/0x0")]
+    return []
 
 
 def _verdict(statement: Json) -> Words:

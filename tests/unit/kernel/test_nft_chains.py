@@ -106,6 +106,43 @@ def test_a_rule_without_a_verdict_is_left_out() -> None:
     assert words(match(meta("iifname"), "eth0"), {"counter": {}}, {"log": None}) == []
 
 
+@pytest.mark.parametrize(
+    ("statement", "translated"),
+    [
+        ({"limit": "of_pings"}, ["-i eth0 -m nft -j DROP"]),
+        ({"ct count": "named"}, ["-i eth0 -m nft -j DROP"]),
+        (match({"payload": None}, 80), ["-i eth0 -m nft -j DROP"]),
+        ({"match": None}, ["-i eth0 -m nft -j DROP"]),
+        (None, ["-i eth0 -m nft -j DROP"]),
+        (
+            {"vmap": {"key": meta("iifname"), "data": {"set": ["eth0"]}}},
+            ["-i eth0 -m nft -j NFQUEUE", "-i eth0 -m nft -j DROP"],
+        ),
+        (
+            {"mangle": {"key": MARK}},
+            ["-i eth0 -m nft -j MARK --set-xmark 0x0/0x0", "-i eth0 -m nft -j DROP"],
+        ),
+    ],
+)
+def test_a_statement_of_another_form_makes_its_rule_unknown(statement: object, translated: list[str]) -> None:
+    """Not all rules: the verdict and the other matches of this one stay."""
+    assert words(match(meta("iifname"), "eth0"), statement, DROP) == translated
+    other = {"rule": {"family": "inet", "table": "t", "chain": "c", "expr": [DROP]}}
+    assert words(statement, others=(other,))[:1] == ["-j DROP"]
+
+
+@pytest.mark.parametrize("queue", [None, {"num": 0}, {"num": {"range": [1, 3]}, "flags": ["bypass"]}])
+def test_a_queue_may_accept_or_drop(queue: object) -> None:
+    """Its program decides."""
+    assert words(match(meta("iifname"), "eth0"), {"queue": queue}) == ["-i eth0 -j NFQUEUE"]
+
+
+def test_a_map_of_verdicts_that_is_not_known_may_accept_or_drop() -> None:
+    """As one that is too large to list."""
+    verdicts = {"vmap": {"key": meta("iifname"), "data": "@missing"}}
+    assert words(verdicts) == ["-j NFQUEUE"]
+
+
 def test_an_unknown_statement_makes_the_rule_unknown() -> None:
     """As `xt`, a match of the extensions of iptables."""
     assert words({"xt": None}, DROP) == ["-m nft -j DROP"]
