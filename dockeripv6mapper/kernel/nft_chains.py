@@ -45,6 +45,12 @@ def read_ruleset(objects: Iterable[Json]) -> tuple[Chains, tuple[BaseHook, ...]]
     Raises `LookupError`, `TypeError`, `ValueError` or `AttributeError` for output of another form.
     """
     objects = [each for each in objects if isinstance(each, Mapping)]
+    dormant = {
+        (table["family"], table["name"])
+        for item in objects
+        for table in _either(item, "table")
+        if _is_dormant(table)
+    }
     sets = {_key(each, "name"): each for item in objects for each in _either(item, "set", "map")}
     policies: dict[tuple[str, str], str | None] = {}
     rules: dict[tuple[str, str], list[Rule]] = {}
@@ -54,7 +60,8 @@ def read_ruleset(objects: Iterable[Json]) -> tuple[Chains, tuple[BaseHook, ...]]
             key = (f"{chain['family']} {chain['table']}", chain["name"])
             policy = chain.get("policy")
             policies[key] = policy.upper() if policy else None
-            if chain.get("type") == "filter" and chain.get("hook") in HOOKS:
+            is_filter = chain.get("type") == "filter" and chain.get("hook") in HOOKS
+            if is_filter and (chain["family"], chain["table"]) not in dormant:
                 hooks.append(BaseHook(NFT_COMMAND, *key, HOOKS[chain["hook"]], chain["prio"]))
         elif (rule := item.get("rule")) and _is_foreign_to_ip6tables(rule):
             key = (f"{rule['family']} {rule['table']}", rule["chain"])
@@ -67,6 +74,11 @@ def _is_foreign_to_ip6tables(item: Json) -> bool:
     if item["family"] == "ip6" and item["table"] in IPTABLES_TABLES:
         return False
     return item["family"] in FAMILIES
+
+
+def _is_dormant(table: Json) -> bool:
+    """Whether no packet meets the chains of a table. nft 1.0.6 prints random text: then they count."""
+    return "dormant" in (table.get("flags") or ())
 
 
 def _either(item: Json, *kinds: str) -> Iterator[Json]:

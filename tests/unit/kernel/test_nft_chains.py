@@ -197,6 +197,18 @@ def test_a_named_set_of_another_table_is_not_used() -> None:
     assert words(*rule, others=(other, own)) == ["-p tcp --dport 443 -j DROP"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "met"),
+    [(None, True), ("dormant", False), (["dormant"], False), (["owner", "dormant"], False), ("owner", True)],
+)
+def test_no_packet_meets_the_chains_of_a_dormant_table(flags: object, *, met: bool) -> None:
+    """The kernel has removed them from the hooks. nft prints one flag as text, several as a list."""
+    table = {"table": {"family": "inet", "name": "t", **({"flags": flags} if flags else {})}}
+    other = {"table": {"family": "inet", "name": "other", "flags": ["dormant"]}}
+    _, hooks = read_ruleset([table, other, CHAIN])
+    assert bool(hooks) is met
+
+
 def test_only_filter_chains_at_prerouting_and_forward_are_hooks() -> None:
     """Not the engine's nat chains, nor the tables in which ip6tables keeps its rules."""
     objects = json.loads((LISTINGS / "engine_29.json").read_text())["nftables"]
