@@ -59,7 +59,10 @@ def _run(argv: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:
     """Like `subprocess.run`, and notes the PID. Raises `OSError` and `subprocess.TimeoutExpired`."""
     pipe = subprocess.PIPE
     with _starting:
-        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        # A comment of any rule may hold any bytes. nft leaves such comments out of JSON.
+        process = subprocess.Popen(
+            argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="backslashreplace"
+        )
         _processes.append((process.pid, time.monotonic()))
     with process:
         try:
