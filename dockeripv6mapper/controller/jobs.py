@@ -1,6 +1,7 @@
 """Jobs: what workers do for the loop, and what comes back.
 
-A question reads from the engine, a command runs nft or iptables, an action changes an endpoint.
+A question reads from the engine, a command runs nft or iptables, an action changes an endpoint. A count reads
+all rules, and nothing waits for it.
 """
 
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class CloseForwarding:
 class CountInbound:
     """Read all firewall rules, and count containers by what gets in. Result: a mapping from `Access`.
 
-    For the metrics. On a worker's thread: the rules take tens of milliseconds to read and to trace.
+    For the metrics. On a worker's thread: with many containers, the rules take seconds to read and to trace.
     """
 
     decisions: tuple[tuple[Container, Decision], ...]
@@ -84,9 +85,9 @@ class CountInbound:
 
 Question: TypeAlias = TakeSnapshot | ListNetworks | ListImages | InspectContainer | InspectImage
 FirewallJob: TypeAlias = ListFirewall | WriteFirewall | PutAcceptRules
-Command: TypeAlias = FirewallJob | CloseForwarding | CountInbound
+Command: TypeAlias = FirewallJob | CloseForwarding
 """nft and iptables, which may wait ten seconds for a lock."""
-Job: TypeAlias = Question | Command | EndpointAction
+Job: TypeAlias = Question | Command | CountInbound | EndpointAction
 """An action's result is the container afterwards, unless it was attached just as asked."""
 
 

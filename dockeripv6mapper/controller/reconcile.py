@@ -57,6 +57,8 @@ REPORT_SECONDS = 1.0
 """Minimum interval between status updates."""
 COUNT_SECONDS = 5.0
 """Minimum interval between two readings of all firewall rules."""
+COUNT_PAUSE = 20
+"""Minimum interval between them as a multiple of the last one's run time: it takes the loop's CPU time."""
 NO_CONTAINERS = Affected(frozenset(), frozenset(), frozenset())
 
 
@@ -97,6 +99,8 @@ class Reconciler:
         """Proxy entries that the actions of the last pass affect. They are in the scope of the next pass."""
         self._counting = False
         """Whether a `CountInbound` waits or runs."""
+        self._count_seconds = COUNT_SECONDS
+        """Seconds from the end of the last `CountInbound` to the next."""
         self._inbound: Mapping[Access, int] = {}
         """The last result of a `CountInbound`."""
         self.listed = False
@@ -139,9 +143,6 @@ class Reconciler:
 
     def take_command(self, job: Command, value: object, error: Exception | None) -> None:
         """Take the result of a firewall command, and carry out the parts of the plan that waited for it."""
-        if isinstance(job, CountInbound):
-            self._take_inbound(value, error)
-            return
         if isinstance(job, CloseForwarding):
             self._host.sysctls.policy_ended(value, error)
         else:
@@ -248,7 +249,7 @@ class Reconciler:
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
         if self._settings.metrics is not None:
-            self._timers.hasten(CountReachable(), COUNT_SECONDS)
+            self._timers.hasten(CountReachable(), self._count_seconds)
 
     def _connect_new(self, facts: Facts, created: Container) -> None:
         """Attach a container that was just created, before the rest of the pass is done.
@@ -328,16 +329,23 @@ class Reconciler:
 
     def count_inbound(self) -> None:
         """Have the containers counted by what gets in, for the metrics."""
-        if not self._counting:
+        if self._counting:
+            # Something changed since it began.
+            self._timers.set(CountReachable(), self._count_seconds)
+        else:
             self._counting = True
             facts = self._facts()
             decisions = tuple((each, self._desired.decision(each.id)) for each in facts.containers.values())
             # Without the cache's own dictionaries: a worker reads this while the loop changes those.
             given = replace(facts, containers={}, images={})
-            self._jobs.ask(CountInbound(decisions, given, self._settings))
+            self._jobs.count(CountInbound(decisions, given, self._settings))
 
-    def _take_inbound(self, value: object, error: Exception | None) -> None:
+    def take_inbound(self, value: object, error: Exception | None, seconds: float) -> None:
+        """Take the result of a `CountInbound` that ran for some seconds."""
         self._counting = False
+        self._count_seconds = max(COUNT_SECONDS, COUNT_PAUSE * seconds)
+        if CountReachable() in self._timers:
+            self._timers.set(CountReachable(), self._count_seconds)
         if error is not None:
             self._log_changes.failed(CountInbound, error)
         elif isinstance(value, Mapping):

@@ -14,6 +14,7 @@ from dockeripv6mapper.controller.interfaces import EngineEndpoints
 from dockeripv6mapper.controller.jobs import (
     Answer,
     Command,
+    CountInbound,
     Finished,
     InspectContainer,
     InspectImage,
@@ -58,6 +59,10 @@ class Results:
         """Handle a job's result or error."""
         job = finished.job
         self.jobs.done(job)
+        if isinstance(job, CountInbound):
+            counts = finished.result.value if finished.error is None else None
+            self.reconciler.take_inbound(counts, finished.error, finished.seconds)
+            return
         if isinstance(job, Command):
             value = finished.result.value if finished.error is None else None
             self.reconciler.take_command(job, value, finished.error)

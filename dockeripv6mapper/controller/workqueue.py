@@ -46,6 +46,8 @@ ACTION_THREADS = 16
 While eight hang, the answers of new containers' connects must still be read."""
 COMMAND_THREADS = 1
 """Commands change the same rules, so they run one after the other, and never wait behind an engine call."""
+COUNT_THREADS = 1
+"""No command, and no shutdown, waits behind a count."""
 
 Deliver: TypeAlias = Callable[[Finished[Job]], None]
 Employ: TypeAlias = Callable[[int, Deliver], Workers[Job]]
@@ -70,6 +72,7 @@ class WorkQueue:
         self._list_workers = employ(LIST_THREADS, deliver)
         self._actions = employ(ACTION_THREADS, deliver)
         self._commands = employ(COMMAND_THREADS, deliver)
+        self._counts = employ(COUNT_THREADS, deliver)
         self._lists = lists
         self._endpoints = endpoints
         self._kernel = kernel
@@ -87,6 +90,10 @@ class WorkQueue:
             self._workers_for(job).submit(job, lambda: self._run(job))
         elif isinstance(job, TakeSnapshot):
             self._list_again = True
+
+    def count(self, job: CountInbound) -> None:
+        """Submit a count. It may be cut off, so `idle` and `commanding` leave it out."""
+        self._counts.submit(job, lambda: self._count(job))
 
     def act(self, action: EndpointAction) -> None:
         """Begin an action, and have a worker carry out the rest. Its container must not be `acting`.
@@ -137,12 +144,13 @@ class WorkQueue:
 
     @property
     def idle(self) -> bool:
-        """Whether no job waits or runs."""
+        """Whether no job waits or runs, but for a count."""
         return not self._acting and not self._asked
 
     def stop(self) -> None:
         """Start no further job."""
-        for workers in (self._inspections, self._list_workers, self._actions, self._commands):
+        for_engine = (self._inspections, self._list_workers, self._actions)
+        for workers in (*for_engine, self._commands, self._counts):
             workers.stop()
 
     def _workers_for(self, job: Question | Command) -> Workers[Job]:
@@ -183,8 +191,11 @@ class WorkQueue:
                 return self._kernel.put_accept_rules(mark)
             case CloseForwarding():
                 return self._kernel.close_forwarding()
-            case CountInbound(decisions, facts, settings):
-                return count_inbound(self._kernel.observe_ruleset(), decisions, facts, settings)
+
+    def _count(self, job: CountInbound) -> Answer:
+        asked = self._cache.epoch
+        counts = count_inbound(self._kernel.observe_ruleset(), job.decisions, job.facts, job.settings)
+        return Answer(asked, counts)
 
     def _act(self, action: EndpointAction, begun: PendingResponse | None) -> Answer:
         changed = self._endpoints.apply(action, begun)

@@ -90,6 +90,8 @@ class World:
     """Called before each write of the firewall table. May raise or block."""
     on_read_firewall: Callable[[], object] = lambda: None
     """Called before each read of the firewall table. May raise or block."""
+    on_read_ruleset: Callable[[], object] = lambda: None
+    """Called before all rules are read. May raise or block."""
     on_close_forwarding: Callable[[], object] = lambda: None
     """Called before the FORWARD policy is set. May raise or block."""
     sent: list[str] = field(default_factory=list)
@@ -243,6 +245,7 @@ class World:
         return []
 
     def observe_ruleset(self) -> Ruleset:
+        self.on_read_ruleset()
         return Ruleset()
 
     def remove_proxies(self, entries: Iterable[ProxyEntry]) -> Outcome:
