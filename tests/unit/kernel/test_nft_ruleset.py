@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from dockeripv6mapper.kernel import nft_ruleset
 from dockeripv6mapper.model import FirewallRules, Opening
 from tests.unit.builders import MON_CONTAINER, NGINX
 
+LISTINGS = Path(__file__).parent.parent / "nft"
 WEB = Opening(MON_CONTAINER, "tcp", 80, 80)
 RANGE = Opening(MON_CONTAINER, "udp", 8000, 8100)
 RULES = FirewallRules(0x01000000, frozenset({WEB, RANGE}))
@@ -41,6 +43,14 @@ def test_a_listing_is_parsed() -> None:
     assert structure == nft_ruleset.structure(RULES)
     assert rules.openings == RULES.openings
     assert rules.closed == {NGINX}
+
+
+@pytest.mark.parametrize(("name", "rules"), [("our_table", RULES), ("our_table_closed", CLOSING)])
+def test_the_recorded_listings_are_of_the_current_table(name: str, rules: FirewallRules) -> None:
+    """To record them again: in a new network namespace, `nft -f` of `rebuild`, then `nft -j list table`."""
+    structure, recorded = nft_ruleset.read((LISTINGS / f"{name}.json").read_text())
+    assert structure == nft_ruleset.structure(rules)
+    assert {opening.ports for opening in recorded.openings} == {WEB.ports, RANGE.ports}
 
 
 @pytest.mark.parametrize(

@@ -129,12 +129,14 @@ def test_a_published_port_is_shown_without_a_label() -> None:
     assert [opening.ports for opening in found.ports] == ["8080/tcp"]
 
 
-def test_a_mark_that_a_later_rule_removes_opens_nothing() -> None:
-    """Other software sets the whole mark, between the mapper's chain and the engine's."""
+def test_a_mark_that_another_rule_removes_is_set_again_before_the_rules_of_the_filter() -> None:
+    """Other software sets the whole mark. After the mapper's last chain, that opens nothing."""
     mangle = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j MARK --set-xmark 0x1/0xffffffff\nCOMMIT\n"
     rules = filter_table(MARKED, OUTGOING, policy="DROP")
     assert shown(judge(ruleset(rules, "our_table"))) == "80/tcp, 8000-8100/udp only"
-    assert shown(judge(ruleset(rules + mangle, "our_table"))) == BY_POLICY
+    assert shown(judge(ruleset(rules + mangle, "our_table"))) == "80/tcp, 8000-8100/udp only"
+    overwriting = added(rules, MARKED, "-A FORWARD -j MARK --set-xmark 0x1/0xffffffff")
+    assert shown(judge(ruleset(overwriting, "our_table"))) == BY_POLICY
 
 
 def test_a_rule_of_the_legacy_backend_counts() -> None:
