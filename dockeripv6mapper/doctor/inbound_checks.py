@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.doctor import fixes
+from dockeripv6mapper.doctor import fixes, mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
@@ -83,7 +83,7 @@ def _trace_findings(
         yield _unlabelled_ports(facts, network, packet, connection)
         yield from _masqueraded(facts, network, address, link)
     for opening in _openings(facts, container.id):
-        yield _labelled_ports(facts, network, packet, opening)
+        yield from _labelled_ports(facts, network, packet, opening)
 
 
 def _nat_mode(facts: DoctorFacts, network: Network, detail: str) -> Finding:
@@ -120,23 +120,29 @@ def _unlabelled_ports(facts: DoctorFacts, network: Network, packet: Packet, conn
     )
 
 
-def _labelled_ports(facts: DoctorFacts, network: Network, packet: Packet, opening: Opening) -> Finding:
-    """Whether a new connection gets in to a port that a label opens: it carries our mark."""
+def _labelled_ports(
+    facts: DoctorFacts, network: Network, packet: Packet, opening: Opening
+) -> Iterator[Finding]:
+    """Whether a new connection gets in to a port that a label opens: it carries our mark.
+
+    Nothing where another program's rule clears the mark: that rule is a finding of `mark_checks`.
+    """
     mark = facts.settings.fwmark
     marked = replace(packet, mark=mark, protocol=opening.protocol, port=opening.first)
     verdict = _trace_inbound(facts, marked)
     subject, to = f"network {network.name}", f"to {packet.destination}"
     if verdict.passes:
-        return ok(
+        yield ok(
             CHECK, subject, f"ip6tables accepts new connections {to} at ports that ipv6.mapper.ports opens"
         )
-    return fail(
-        CHECK,
-        subject,
-        f"{verdict} drops new connections {to} at ports that ipv6.mapper.ports opens",
-        why="the label has no effect: the daemon's own rule is missing, or comes later",
-        fix=_accept(facts, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
-    )
+    elif not mark_checks.is_overwritten(facts):
+        yield fail(
+            CHECK,
+            subject,
+            f"{verdict} drops new connections {to} at ports that ipv6.mapper.ports opens",
+            why="the label has no effect: the daemon's own rule is missing, or comes later",
+            fix=_accept(facts, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
+        )
 
 
 def _masqueraded(

@@ -19,6 +19,7 @@ WINDOW = (("raw", "PREROUTING"), ("filter", "FORWARD"))
 """The chains that see our bit."""
 PRIORITIES = {"prerouting": (-310, -300), "forward": (-11, 0)}
 """By hook, between which priorities an nftables chain sees our bit before the engine's rules."""
+OVERWRITTEN = "packets to ports that ipv6.mapper.ports opens lose the mark before a rule accepts it"
 UNCONDITIONAL = 2
 """Words of a rule that only jumps: `-j CHAIN`."""
 MASKS = ("--nfmask", "--ctmask")
@@ -36,6 +37,11 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
         elif _is_in_window(each) and each.overwrites & bit:
             fix = f"# where that rule is defined, change only the bits that it needs:\n{_listing(each)}"
             yield _overwritten(f"a rule in nftables chain {each.chain}", bit, fix)
+
+
+def is_overwritten(facts: DoctorFacts) -> bool:
+    """Whether a rule of another program clears our bit before a rule accepts it."""
+    return any(finding.why == OVERWRITTEN for finding in check(facts))
 
 
 def _is_in_window(rule: MarkRule) -> bool:
@@ -151,7 +157,7 @@ def _overwritten(rule: str, bit: int, fix: str) -> Finding:
         CHECK,
         SUBJECT,
         f"{rule} overwrites the packet mark, and with it the mapper's bit {bit:#x}",
-        why="packets to ports that ipv6.mapper.ports opens lose the mark before a rule accepts it",
+        why=OVERWRITTEN,
         fix=fix,
     )
 

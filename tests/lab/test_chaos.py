@@ -7,8 +7,8 @@ from tests.lab.chaos.step_generator import draw
 from tests.lab.hosts import Host
 from tests.lab.topology import Lab
 
-STEPS = 100
-"""Steps per seed, about 45 s. `tests/chaos --steps` runs more."""
+STEPS = 50
+"""Steps per seed, about 25 s. `tests/chaos --steps` runs more."""
 
 
 # docker-py does not close its connections to a stopped engine; the garbage collector does.
