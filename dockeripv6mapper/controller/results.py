@@ -35,7 +35,7 @@ from dockeripv6mapper.engine.listed import Listed
 from dockeripv6mapper.engine.recovery import LATE_SECONDS
 from dockeripv6mapper.errors import EngineRefusedError, LastingRefusalError, MapperError, NotFinishedError
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.model import Container, Endpoint, Network
+from dockeripv6mapper.model import Container, Endpoint, Network, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -131,10 +131,13 @@ class Results:
 
     def _refused_for_good(self, action: Connect | Reconnect, error: LastingRefusalError) -> None:
         """Have every container refused that the engine would refuse for the same reason: no retry."""
-        self.log_changes.once(action.container_id, f"not retrying: {error}")
         self.attempts.refused_for_good(action, error)
         self.jobs.ask(InspectContainer(action.container_id))
         self.reconciler.evaluate(list(self.cache.containers))
+        if not isinstance(self.reconciler.decision(action.container_id), Refusal):
+            # A refusal is logged with its reason. A container that has the address already is not refused.
+            remedy = f" ({error.hint})" if error.hint else ""
+            self.log_changes.once(action.container_id, f"not retrying: {error}{remedy}")
 
     # --- into the cache -----------------------------------------------------------------------------------
 
