@@ -308,6 +308,10 @@ class EngineRefusal:
     address: IPv6Address | None = None
     """None: it refuses every address on this network."""
 
+    def concerns(self, network_id: str, address: IPv6Address) -> bool:
+        """Whether an endpoint at this address of this network is refused."""
+        return network_id == self.network_id and self.address in (None, address)
+
 
 class RefusedError(Exception):
     """Raised inside `mapping/` where a rule refuses; it becomes a `Refusal` before it leaves."""

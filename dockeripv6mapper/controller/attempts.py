@@ -57,11 +57,7 @@ class Attempts:
         if not isinstance(action, Connect | Reconnect):
             return False
         refusals = (self.lasting.get(subject) for subject in (action.container_id, action.network_id))
-        return any(
-            each.network_id == action.network_id and each.address in (None, action.address)
-            for each in refusals
-            if each is not None
-        )
+        return any(each is not None and each.concerns(action.network_id, action.address) for each in refusals)
 
     def idle(self, action: EndpointAction) -> None:
         """Note an action that did nothing. It may be repeated after everything was listed."""

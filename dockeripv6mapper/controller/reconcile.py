@@ -58,7 +58,8 @@ REPORT_SECONDS = 1.0
 COUNT_SECONDS = 5.0
 """Minimum interval between two readings of all firewall rules."""
 COUNT_PAUSE = 20
-"""Minimum interval between them as a multiple of the last one's run time: it takes the loop's CPU time."""
+"""Minimum interval between them, as a multiple of the last one's run time. Python runs one thread at a time,
+so a count slows the loop down."""
 NO_CONTAINERS = Affected(frozenset(), frozenset(), frozenset())
 
 

@@ -6,13 +6,12 @@ from dockeripv6mapper.doctor import mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import operands, quoted
+from dockeripv6mapper.kernel.nft_ruleset import BEFORE_FILTER_PRIORITY
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.settings import FirewallMode
 
 SUBJECT = "firewall"
 NEEDED_TOOLS = ("nft", "ip6tables")
-MARKED_FROM = -11
-"""The priority at the forward hook from which on packets carry the mark (see `kernel.nft_ruleset`)."""
 ENGINE_SETTINGS = "/etc/docker/daemon.json"
 
 
@@ -98,7 +97,7 @@ def _dropping_chains(facts: DoctorFacts) -> Iterator[Finding]:
     """Chains of other programs: a packet that one of them drops is lost, whatever other chains accept."""
     mark = facts.settings.fwmark
     for chain in facts.dropping_chains:
-        if chain.priority < MARKED_FROM:
+        if chain.priority < BEFORE_FILTER_PRIORITY:
             yield warn(
                 "nftables",
                 SUBJECT,

@@ -5,7 +5,9 @@ What is left: a rule that overwrites the mark between our hook and our accept ru
 whole mark there, and one that sets our bit on packets of its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
 
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, printable, warn
@@ -19,29 +21,53 @@ WINDOW = (("raw", "PREROUTING"), ("filter", "FORWARD"))
 """The chains that see our bit."""
 PRIORITIES = {"prerouting": (-310, -300), "forward": (-11, 0)}
 """By hook, between which priorities an nftables chain sees our bit before the engine's rules."""
-OVERWRITTEN = "packets to ports that ipv6.mapper.ports opens lose the mark before a rule accepts it"
 UNCONDITIONAL = 2
 """Words of a rule that only jumps: `-j CHAIN`."""
 MASKS = ("--nfmask", "--ctmask")
 """Options of CONNMARK: the bits that it changes in the packet mark, and those that it reads in conntrack."""
 
 
+class _Kind(Enum):
+    """How a rule uses the packet mark."""
+
+    SETS = "sets our bit"
+    OVERWRITES = "clears our bit"
+    COMPARES = "compares the whole mark"
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A rule of another program that uses the packet mark."""
+
+    kind: _Kind
+    rule: str
+    fix: str
+    """The commands that make the rule leave our bit alone."""
+
+
 def check(facts: DoctorFacts) -> Iterator[Finding]:
     """Findings on other programs' uses of the packet mark."""
-    bit = facts.settings.fwmark
-    for command, chains in facts.chains.items():
-        yield from _of_ip6tables(command, chains, bit, facts)
-    for each in facts.mark_rules:
-        if each.sets & bit:
-            yield _overlap(f"a rule in nftables chain {each.chain}", bit, facts)
-        elif _is_in_window(each) and each.overwrites & bit:
-            fix = f"# where that rule is defined, change only the bits that it needs:\n{_listing(each)}"
-            yield _overwritten(f"a rule in nftables chain {each.chain}", bit, fix)
+    for each in _uses(facts):
+        yield _FINDINGS[each.kind](each, facts)
 
 
 def is_overwritten(facts: DoctorFacts) -> bool:
     """Whether a rule of another program clears our bit before a rule accepts it."""
-    return any(finding.why == OVERWRITTEN for finding in check(facts))
+    return any(each.kind is _Kind.OVERWRITES for each in _uses(facts))
+
+
+def _uses(facts: DoctorFacts) -> Iterator[_Use]:
+    """Uses of the packet mark that do harm."""
+    bit = facts.settings.fwmark
+    for command, chains in facts.chains.items():
+        yield from _of_ip6tables(command, chains, bit)
+    for each in facts.mark_rules:
+        text = f"a rule in nftables chain {each.chain}"
+        fix = f"# where that rule is defined, change only the bits that it needs:\n{_listing(each)}"
+        if each.sets & bit:
+            yield _Use(_Kind.SETS, text, fix)
+        elif _is_in_window(each) and each.overwrites & bit:
+            yield _Use(_Kind.OVERWRITES, text, fix)
 
 
 def _is_in_window(rule: MarkRule) -> bool:
@@ -54,7 +80,7 @@ def _listing(rule: MarkRule) -> str:
     return f"nft -a list chain {operands(rule.chain.split())}"
 
 
-def _of_ip6tables(command: str, chains: Chains, bit: int, facts: DoctorFacts) -> Iterator[Finding]:
+def _of_ip6tables(command: str, chains: Chains, bit: int) -> Iterator[_Use]:
     seen = {id(rule) for start in WINDOW for rule in _before_ours(chains, start)}
     for (table, name), chain in chains.items():
         for number, rule in enumerate(chain.rules, 1):
@@ -65,17 +91,11 @@ def _of_ip6tables(command: str, chains: Chains, bit: int, facts: DoctorFacts) ->
             words = " ".join(map(quoted, _masked(rule, ALL_BITS ^ bit)))
             fix = f"{command} -t {table} -R {quoted(name)} {number} {words}"
             if sets & bit:
-                yield _overlap(text, bit, facts)
+                yield _Use(_Kind.SETS, text, fix)
             elif id(rule) in seen and overwrites & bit:
-                yield _overwritten(text, bit, fix)
+                yield _Use(_Kind.OVERWRITES, text, fix)
             elif id(rule) in seen and _compares_all(rule):
-                yield warn(
-                    CHECK,
-                    SUBJECT,
-                    f"{text} compares the whole packet mark, in which packets to open ports have {bit:#x}",
-                    why="the rule does not treat these packets as others with the same mark",
-                    fix=f"# the same rule, without the mapper's bit:\n{fix}",
-                )
+                yield _Use(_Kind.COMPARES, text, fix)
 
 
 def _before_ours(chains: Chains, start: tuple[str, str]) -> list[Rule]:
@@ -152,19 +172,30 @@ def _masked(rule: Rule, mask: int) -> Iterable[str]:
     return words
 
 
-def _overwritten(rule: str, bit: int, fix: str) -> Finding:
+def _overwritten(use: _Use, facts: DoctorFacts) -> Finding:
     return warn(
         CHECK,
         SUBJECT,
-        f"{rule} overwrites the packet mark, and with it the mapper's bit {bit:#x}",
-        why=OVERWRITTEN,
-        fix=fix,
+        f"{use.rule} overwrites the packet mark, and with it the mapper's bit {facts.settings.fwmark:#x}",
+        why="packets to ports that ipv6.mapper.ports opens lose the mark before a rule accepts it",
+        fix=use.fix,
     )
 
 
-def _overlap(rule: str, bit: int, facts: DoctorFacts) -> Finding:
+def _compared(use: _Use, facts: DoctorFacts) -> Finding:
+    bit = facts.settings.fwmark
+    return warn(
+        CHECK,
+        SUBJECT,
+        f"{use.rule} compares the whole packet mark, in which packets to open ports have {bit:#x}",
+        why="the rule does not treat these packets as others with the same mark",
+        fix=f"# the same rule, without the mapper's bit:\n{use.fix}",
+    )
+
+
+def _overlap(use: _Use, facts: DoctorFacts) -> Finding:
     """The finding on a rule that sets our bit. The bit that is proposed instead is in no rule."""
-    used = facts.settings.fwmark
+    bit = used = facts.settings.fwmark
     for chains in facts.chains.values():
         for chain in chains.values():
             for each in chain.rules:
@@ -176,7 +207,7 @@ def _overlap(rule: str, bit: int, facts: DoctorFacts) -> Finding:
     return warn(
         CHECK,
         SUBJECT,
-        f"{rule} sets the bit {bit:#x} of the packet mark, which the mapper uses for open ports",
+        f"{use.rule} sets the bit {bit:#x} of the packet mark, which the mapper uses for open ports",
         why="packets that it marks pass the mapper's accept rules, whatever their port",
         fix=f"# another bit: as an option of the daemon, --fwmark {other}\n"
         f"echo DOCKERIPV6MAPPER_FWMARK={other} >> {OPTIONS_FILE} && systemctl restart DockerIPV6Mapper",
@@ -195,3 +226,10 @@ def _used(rule: Rule) -> int:
 
 _PREFERRED = (25, 26, 27, 28, 29, 30, 24, 31, *range(1, 24), 0)
 """Bits in the order in which they are proposed. Most programs use the lower 16, Calico the upper 16."""
+
+_FINDINGS: Mapping[_Kind, Callable[[_Use, DoctorFacts], Finding]] = {
+    _Kind.SETS: _overlap,
+    _Kind.OVERWRITES: _overwritten,
+    _Kind.COMPARES: _compared,
+}
+"""How each use is reported."""

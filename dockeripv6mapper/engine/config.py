@@ -73,8 +73,8 @@ def _has_ip6tables(pid: int | None, api: tuple[int, int]) -> bool:
         arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0") if pid else []
     except (OSError, UnicodeDecodeError):
         arguments = []
-    if Path(arguments[0]).name != "dockerd" if arguments else True:
-        # systemd listens for it, or the process cannot be read.
+    if arguments and Path(arguments[0]).name != "dockerd":
+        # The process that listens for the engine is systemd.
         arguments = []
     try:
         options = json.loads(SETTINGS_FILE.read_text())

@@ -88,7 +88,7 @@ class RefusalRecord:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            log.debug("reading %s: %s", self.path, error)
+            log.warning("reading %s: %s; what the engine refuses is shown as pending", self.path, error)
             return {}
 
 

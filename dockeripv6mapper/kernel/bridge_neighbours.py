@@ -12,16 +12,16 @@ from errno import EPERM
 from ipaddress import IPv6Address
 
 from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.kernel.ndp.neighbours import State
 from dockeripv6mapper.kernel.netlink import ATTRIBUTE, NLM_F_ACK, PERMISSION_HINT, RequestSocket
 from dockeripv6mapper.kernel.proxies import NDA_DST, NEIGHBOUR, RTM_DELNEIGH, RTM_GETNEIGH
 from dockeripv6mapper.model import BridgeAddress
 
 log = logging.getLogger(__name__)
 
-NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE = 0x02, 0x04, 0x08, 0x10
-LEARNT = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE
-"""States of an entry with a MAC that the kernel has learnt (`linux/neighbour.h`). Packets are sent to it at
-once, so none waits there. In the state NUD_INCOMPLETE packets wait, and there is no MAC yet."""
+LEARNT = State.REACHABLE | State.STALE | State.DELAY | State.PROBE
+"""States of an entry with a MAC that the kernel has learnt. Packets are sent to it at once, so none waits
+there. In the state INCOMPLETE packets wait, and there is no MAC yet."""
 
 
 @dataclass(frozen=True, slots=True)

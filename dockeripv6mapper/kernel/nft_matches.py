@@ -6,6 +6,7 @@ For `nft_chains`. A match that has no such words becomes `UNKNOWN`, which is nev
 from collections.abc import Mapping
 from typing import Any
 
+from dockeripv6mapper.firewall_rules import ALL_BITS
 from dockeripv6mapper.kernel.firewall import MARK
 
 Json = Mapping[str, Any]
@@ -15,7 +16,6 @@ UNKNOWN: Words = ("-m", "nft")
 NEVER: Words = ("!", "-p", "all")
 ALWAYS: Words = ()
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp", "58": "ipv6-icmp", "icmpv6": "ipv6-icmp"}
-ALL_BITS = 0xFFFFFFFF
 CONNECTION_MARK = {"ct": {"key": "mark"}}
 OPTIONS: Mapping[str, Words] = {
     "meta iifname": ("-i",),

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from typing import Any, TypeVar
 
+from dockeripv6mapper.firewall_rules import ALL_BITS
 from dockeripv6mapper.mapping.ports import LAST_PORT, PROTOCOLS
 from dockeripv6mapper.model import FirewallRules, Opening
 
@@ -60,9 +61,6 @@ NEEDED = (
 Without errors, large answers stall (RFC 4890 §4.3.1). Where the kernel does not get a router's unicast
 solicitations, it cannot answer them, and the router drops its neighbour entry (RFC 4861 §7.3).
 """
-
-ALL_BITS = 0xFFFFFFFF
-"""Of the packet mark."""
 
 STRUCTURE = "structure"
 """First word of the comment in our table; then come the structure's digest and the number of rules."""

@@ -11,6 +11,7 @@ import os
 import selectors
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from dockeripv6mapper.kernel import commands
@@ -40,7 +41,7 @@ GROUPS = (
 )
 
 
-class NotificationThread:
+class NotificationThread(ABC):
     """A thread that receives notifications, and calls `changed` after each change that matters."""
 
     def __init__(self, name: str, notifications: socket.socket, changed: Callable[[], None]) -> None:
@@ -80,11 +81,12 @@ class NotificationThread:
             return True
         return self._is_change(datagram)
 
-    def _lost(self) -> None:
+    def _lost(self) -> None:  # noqa: B027 - most threads have nothing to do then
         """Notifications were lost."""
 
+    @abstractmethod
     def _is_change(self, datagram: bytes) -> bool:
-        raise NotImplementedError
+        """Whether one of a datagram's messages reports a change that matters."""
 
 
 class Watcher(NotificationThread):

@@ -7,8 +7,17 @@ might have decided: `Verdict.doubts`. So is a rule that has a program decide.
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from dockeripv6mapper.firewall_rules import NFT_COMMAND, BaseHook, Chain, Chains, Hook, Rule, Ruleset
-from dockeripv6mapper.mapping.rule_matches import ALL_BITS, Packet, ParsedRule, masked, parse
+from dockeripv6mapper.firewall_rules import (
+    ALL_BITS,
+    NFT_COMMAND,
+    BaseHook,
+    Chain,
+    Chains,
+    Hook,
+    Rule,
+    Ruleset,
+)
+from dockeripv6mapper.mapping.rule_matches import Packet, ParsedRule, masked, parse
 
 DROPPING = ("DROP", "REJECT")
 REWRITING = ("MASQUERADE", "SNAT")

@@ -74,9 +74,7 @@ def _check_engine(container: Container, mapping: AddressMapping, facts: Facts) -
         return
     for subject in (mapping.network_id, container.id):
         refusal = facts.engine_refusals.get(subject)
-        if refusal is None or refusal.network_id != mapping.network_id:
-            continue
-        if refusal.address in (None, mapping.address):
+        if refusal is not None and refusal.concerns(mapping.network_id, mapping.address):
             raise RefusedError(refusal.reason, refusal.detail, mapping.address)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address, IPv6Network, NetmaskValueError
 
-from dockeripv6mapper.firewall_rules import Rule
+from dockeripv6mapper.firewall_rules import ALL_BITS, Rule
 
 PING = "ipv6-icmp"
 """The protocol's name in rules; here the packet is always an echo request, or the reply to one."""
@@ -18,7 +18,6 @@ ECHO_REQUEST = ("128", "echo-request")
 ECHO_REPLY = ("129", "echo-reply")
 ANYWHERE = ("::/0", "0::/0", "2000::/3")
 """Subnets that have every address outside: `2000::/3` are the global ones."""
-ALL_BITS = 0xFFFFFFFF
 CONNMARK = "--connmark"
 """Instead of `-m connmark --mark`."""
 

@@ -1,6 +1,6 @@
 """The lab: a client, a router and up to two Docker hosts with real engines, in network namespaces.
 
-    client  2001:db8:c::2                        somebody on the internet
+    client  2001:db8:c::2                        a host on the internet
       │
     router                                       the provider's router, which forwards
       │      2001:db8:103::1/64

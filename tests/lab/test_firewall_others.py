@@ -69,7 +69,7 @@ def test_an_open_port_is_usable_in_full(lab: Lab, host: Host) -> None:
         for number in range(3):
             run(host, f"other-{number}", "--network", "he_ipv6", "-p", f"808{number}:80")
         host.engine.docker("rm", "-f", *(f"other-{number}" for number in range(3)))
-        assert LOOK not in mapper.log(), "the engine's changes for each container were taken for a flush"
+        assert LOOK not in mapper.log(), "the engine changed its own rules alone"
         paste(host, OTHERS)
         try:
             assert scan_ports(from_client(lab), address, "tcp", [79, 80, 81]) == {80}

@@ -77,6 +77,7 @@ class ProxiedAddresses:
         changed = targets.keys() != self.targets.keys()
         self.links = {link.index: link for link in host.links.values()}
         self.routers, self.targets = routers, targets
+        self.claimed = {index: each & targets.get(index, set()) for index, each in self.claimed.items()}
         if changed:
             self.uplinks_changed()
 
@@ -240,7 +241,7 @@ class Responder:
     # --- solicitations by the host ------------------------------------------------------------------------
 
     def _solicit_neighbours(self, index: int) -> None:
-        """Solicit the neighbours on an uplink that the kernel may solicit in vain, from a global address."""
+        """Solicit, from a global address, the neighbours on an uplink that the kernel may fail to resolve."""
         link, addresses = self._proxied.links.get(index), tuple(self._proxied.targets.get(index, ()))
         if link is None or len(link.mac) != MAC_BYTES or not addresses:
             return

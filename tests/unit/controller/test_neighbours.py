@@ -107,6 +107,22 @@ def test_refused_removal_is_logged_once_and_harms_nothing(caplog: pytest.LogCapt
     assert [each.levelno for each in lines] == [logging.WARNING]
 
 
+def test_an_entry_that_could_not_be_removed_is_removed_by_the_next_pass() -> None:
+    """Though nothing changed at its container."""
+    refusals = [KernelRefusedError("removing neighbour entries: no buffer space")]
+
+    def refuse_once() -> None:
+        if refusals:
+            raise refusals.pop()
+
+    world = bridged(RUNNING)
+    world.on_forget_neighbours = refuse_once
+    with running_controller(world, NEVER) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        controller.post(event(RUNNING, Change.OTHER))
+        eventually(lambda: world.forgotten == [MAPPED])
+
+
 def test_dry_run_forgets_no_neighbour() -> None:
     """It changes nothing."""
     world = bridged(RUNNING)

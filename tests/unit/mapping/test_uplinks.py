@@ -64,6 +64,21 @@ def test_links_with_entries_for_another_network_are_not_those_of_a_missing_label
     assert names(given) == ["eth0"]
 
 
+def test_another_networks_entries_make_no_uplink_while_a_route_is_away() -> None:
+    """Its addresses would be proxied, and announced, on a link that the user did not choose for them."""
+    elsewhere = observed(entries=(ProxyEntry(builders.SUBNET[0] - 1, "eth1"),))
+    (labelled,) = elsewhere.networks
+    assert uplinks.network_uplinks(labelled, elsewhere, Settings()) == ()
+
+
+def test_links_with_entries_stay_uplinks_while_only_a_tunnel_has_a_default_route() -> None:
+    """As a VPN's: the link's own route is away for a moment."""
+    given = observed("wg0", entries=(ProxyEntry(MON_CONTAINER, "eth1"),))
+    tunnel = replace(given.host.links["eth0"], name="wg0", index=99, altnames=(), neighbour_discovery=False)
+    of_host = replace(given.host, links={**given.host.links, "wg0": tunnel})
+    assert names(replace(given, host=of_host)) == ["wg0", "eth1"]
+
+
 def test_missing_names_are_those_that_no_link_has() -> None:
     """In the option and in labels."""
     given = observed(label="eth9")

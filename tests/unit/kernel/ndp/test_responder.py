@@ -87,6 +87,22 @@ def test_proxied_addresses_are_those_of_our_own_entries() -> None:
     assert proxied.targets[LINK.index] == set()
 
 
+def test_a_claimed_address_counts_until_its_entry_is_gone() -> None:
+    """From another address the host must not solicit: the router would replace the MAC of its owner."""
+    proxied = ProxiedAddresses()
+    links, entry = {LINK.name: LINK}, ProxyEntry(MON_CONTAINER, LINK.name)
+    proxied.add([entry], links)
+    assert not proxied.claimed
+    proxied.claim(MON_CONTAINER, LINK)
+    proxied.replace(replace(builders.host(), links=links, entries={entry: True}))
+    assert proxied.claimed == {LINK.index: {MON_CONTAINER}}
+    proxied.remove([entry], links)
+    assert proxied.claimed == {LINK.index: set()}
+    proxied.claim(MON_CONTAINER, LINK)
+    proxied.replace(replace(builders.host(), links=links, entries={}))
+    assert proxied.claimed == {LINK.index: set()}
+
+
 def test_change_of_uplinks_is_notified() -> None:
     """So that the responder listens on a new uplink before the first solicitation comes."""
     proxied = ProxiedAddresses()
