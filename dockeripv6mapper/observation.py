@@ -30,7 +30,15 @@ from dockeripv6mapper.mapping.reachability import Reachability
 from dockeripv6mapper.mapping.spared import spared
 from dockeripv6mapper.mapping.state import has_address
 from dockeripv6mapper.mapping.wanted_sysctls import FORWARDING, sysctl_keys
-from dockeripv6mapper.model import AddressMapping, Container, Decision, Host, ImageWanted, MarkWanted
+from dockeripv6mapper.model import (
+    AddressMapping,
+    Container,
+    Decision,
+    EngineRefusal,
+    Host,
+    ImageWanted,
+    MarkWanted,
+)
 from dockeripv6mapper.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -56,7 +64,8 @@ def observe(settings: Settings) -> Observation:
     kernel = Kernel(settings.state_dir, settings.sysctl_dir)
     try:
         cache, faults = _observe_engine(client)
-        facts, desired = _decide(client, cache, _observe_host(kernel), settings)
+        refusals = RefusalRecord(settings.state_dir).read()
+        facts, desired = _decide(client, cache, _observe_host(kernel), settings, refusals)
         _inspect_marks(client, cache, facts, desired)
         facts = replace(facts, sysctls=_read_sysctls(kernel, facts, settings), complete=cache.complete)
         journal = Journal(settings.state_dir)
@@ -87,7 +96,7 @@ def foresee(settings: Settings, container: Container) -> Decision:
     """What the daemon would decide on a container that is still to be created. Raises `MapperError`.
 
     A container that has its name is left out. Needs no privilege beyond the engine's socket: proxy entries
-    and ports have no part in a decision.
+    and ports have no part in a decision, and the record of refusals, which only root may read, is left out.
     """
     client = Client(settings.docker_host)
     with open_rtnetlink() as rtnetlink:
@@ -143,9 +152,14 @@ def _observe_engine(client: Client) -> tuple[Cache, tuple[str, ...]]:
     return cache, (*faults.values(), *snapshot.networks.faults.values())
 
 
-def _decide(client: Client, cache: Cache, host: Host, settings: Settings) -> tuple[Facts, Desired]:
-    facts = Facts(cache.containers, cache.networks, cache.images, host)
-    facts = replace(facts, engine_refusals=RefusalRecord(settings.state_dir).read())
+def _decide(
+    client: Client,
+    cache: Cache,
+    host: Host,
+    settings: Settings,
+    refusals: Mapping[str, EngineRefusal] | None = None,
+) -> tuple[Facts, Desired]:
+    facts = Facts(cache.containers, cache.networks, cache.images, host, engine_refusals=refusals or {})
     desired = Desired(settings)
     desired.update(facts, list(facts.containers))
     _inspect_images(client, cache, facts, desired)
