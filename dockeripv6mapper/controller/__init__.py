@@ -12,6 +12,7 @@ announcements     when a proxy entry is announced to routers, and what stops it
 neighbours        removes the host's neighbour entry for a container after each start
 sysctls           the host's part of a plan: sysctls, and router solicitations
 firewall          the firewall's part of a plan: our nft table, one command at a time
+inbound_count     counts containers by what gets in from outside, for the metrics
 workqueue         the jobs that wait or run
 jobs              the kinds of jobs and their results: engine calls, firewall commands
 workers           pools of threads that run the jobs

@@ -39,10 +39,10 @@ from dockeripv6mapper.controller.results import Results
 from dockeripv6mapper.controller.shutdown import finish_running_jobs
 from dockeripv6mapper.controller.timers import (
     Announce,
-    CountReachable,
     Deadline,
     LookAtFirewall,
     LookAtHost,
+    Recount,
     Report,
     Resync,
     Retry,
@@ -235,8 +235,10 @@ class Controller:
                 self._jobs.ask(ListImages())
             case Finished():
                 self._finished(message)
-            case HostChanged() | FirewallChanged():
-                self._look_soon(message)
+            case HostChanged():
+                self._timers.hasten(LookAtHost(), BURST_SECONDS)
+            case FirewallChanged():
+                self._look_at_firewall_soon()
             case Subscribed():
                 self._subscribed()
             case StreamLost():
@@ -247,10 +249,7 @@ class Controller:
             case Stop():
                 self._stopping = True
 
-    def _look_soon(self, message: HostChanged | FirewallChanged) -> None:
-        if isinstance(message, HostChanged):
-            self._timers.hasten(LookAtHost(), BURST_SECONDS)
-            return
+    def _look_at_firewall_soon(self) -> None:
         seconds = max(FIREWALL_BURST_SECONDS, self._firewall_look_due - self._timers.now)
         self._timers.hasten(LookAtFirewall(), seconds)
 
@@ -288,14 +287,18 @@ class Controller:
         match timer:
             case Resync():
                 self._resync()
-            case Report() | CountReachable():
-                self._report(timer)
+            case Report():
+                self._reports.publish()
+            case Recount():
+                self._reconciler.count_inbound()
             case Deadline(listed):
                 self._report_lateness(listed=listed)
             case Retry(container_id):
                 self._jobs.ask(InspectContainer(container_id))
-            case LookAtHost() | LookAtFirewall():
-                self._look(timer)
+            case LookAtHost():
+                self._reconciler.host_changed()
+            case LookAtFirewall():
+                self._look_at_firewall()
             case Announce():
                 self._reconciler.announce()
             case RetryHost():
@@ -312,18 +315,9 @@ class Controller:
         elif not self._reconciler.listed:
             self._reports.first_pass_late(f"the engine has not answered for {FIRST_LIST_SECONDS:g} s")
 
-    def _look(self, timer: LookAtHost | LookAtFirewall) -> None:
-        if isinstance(timer, LookAtHost):
-            self._reconciler.host_changed()
-            return
+    def _look_at_firewall(self) -> None:
         self._firewall_look_due = self._timers.now + FIREWALL_INTERVAL_SECONDS
         self._reconciler.firewall_changed()
-
-    def _report(self, timer: Report | CountReachable) -> None:
-        if isinstance(timer, CountReachable):
-            self._reconciler.count_inbound()
-        else:
-            self._reports.publish()
 
     def _resync(self) -> None:
         self._timers.set(Resync(), self._settings.resync)

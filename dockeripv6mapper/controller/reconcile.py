@@ -7,7 +7,7 @@ the firewall first, then sysctls and proxy entries, then the engine.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -17,13 +17,15 @@ from dockeripv6mapper.controller.attempts import Attempts
 from dockeripv6mapper.controller.endpoints import EndpointActions
 from dockeripv6mapper.controller.firewall import FirewallTable
 from dockeripv6mapper.controller.host import HostState
+from dockeripv6mapper.controller.inbound_count import InboundCount
 from dockeripv6mapper.controller.interfaces import EngineEndpoints, HostKernel
 from dockeripv6mapper.controller.jobs import (
     CloseForwarding,
     Command,
-    CountInbound,
+    Finished,
     InspectContainer,
     InspectImage,
+    Job,
     ListImages,
 )
 from dockeripv6mapper.controller.log_changes import LogChanges
@@ -32,7 +34,6 @@ from dockeripv6mapper.controller.observers import Meter
 from dockeripv6mapper.controller.removal import Removal
 from dockeripv6mapper.controller.sysctls import SOLICITATION_SECONDS
 from dockeripv6mapper.controller.timers import (
-    CountReachable,
     LookAtHost,
     Report,
     Retry,
@@ -46,7 +47,6 @@ from dockeripv6mapper.engine.cache import Cache
 from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
-from dockeripv6mapper.mapping.reachability import Access
 from dockeripv6mapper.mapping.state import Tally, tally
 from dockeripv6mapper.model import Container, Decision, ImageWanted, MarkWanted, ProxyEntry
 from dockeripv6mapper.settings import FirewallMode, Settings
@@ -55,11 +55,6 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """Minimum interval between status updates."""
-COUNT_SECONDS = 5.0
-"""Minimum interval between two readings of all firewall rules."""
-COUNT_PAUSE = 20
-"""Minimum interval between them, as a multiple of the last one's run time. Python runs one thread at a time,
-so a count slows the loop down."""
 NO_CONTAINERS = Affected(frozenset(), frozenset(), frozenset())
 
 
@@ -98,12 +93,7 @@ class Reconciler:
         self.neighbours = ResolvedNeighbours(kernel, log_changes)
         self._unapplied: AbstractSet[ProxyEntry] = frozenset()
         """Proxy entries that the actions of the last pass affect. They are in the scope of the next pass."""
-        self._counting = False
-        """Whether a `CountInbound` waits or runs."""
-        self._count_seconds = COUNT_SECONDS
-        """Seconds from the end of the last `CountInbound` to the next."""
-        self._inbound: Mapping[Access, int] = {}
-        """The last result of a `CountInbound`."""
+        self._inbound = InboundCount(jobs, timers, log_changes, settings)
         self.listed = False
         """Whether the engine has been listed. Before that, a container may exist that the cache lacks."""
         self.images_listed = False
@@ -169,6 +159,15 @@ class Reconciler:
         """Send the announcements that are due."""
         self._host.announcements.send_due()
 
+    def count_inbound(self) -> None:
+        """Have the containers counted by what gets in, for the metrics."""
+        self._inbound.start(self._facts(), self._desired)
+
+    def take_inbound_count(self, count: Finished[Job]) -> None:
+        """Take the result of that count."""
+        if self._inbound.ended(count):
+            self._timers.hasten(Report(), REPORT_SECONDS)
+
     # --- queries ------------------------------------------------------------------------------------------
 
     def decision(self, container_id: str) -> Decision:
@@ -182,7 +181,7 @@ class Reconciler:
 
     def tally(self) -> Tally:
         """Count containers by state, refusals and proxy entries."""
-        return tally(self._facts(), self._desired, self._host.count, self._inbound)
+        return tally(self._facts(), self._desired, self._host.count, self._inbound.last)
 
     # --- observe ------------------------------------------------------------------------------------------
 
@@ -249,8 +248,7 @@ class Reconciler:
             self._log_and_ask(facts, container_id)
         self._meter.passed(time.monotonic() - began, whole=whole)
         self._timers.hasten(Report(), REPORT_SECONDS)
-        if self._settings.metrics is not None:
-            self._timers.hasten(CountReachable(), self._count_seconds)
+        self._inbound.outdated()
 
     def _connect_new(self, facts: Facts, created: Container) -> None:
         """Attach a container that was just created, before the rest of the pass is done.
@@ -327,32 +325,6 @@ class Reconciler:
             self._inspect_image(decision.image)
         elif isinstance(decision, MarkWanted) and not self._actions.is_busy(container_id):
             self._jobs.ask(InspectContainer(container_id))
-
-    def count_inbound(self) -> None:
-        """Have the containers counted by what gets in, for the metrics."""
-        if self._counting:
-            # Something changed since it began.
-            self._timers.set(CountReachable(), self._count_seconds)
-        else:
-            self._counting = True
-            facts = self._facts()
-            decisions = tuple((each, self._desired.decision(each.id)) for each in facts.containers.values())
-            # Without the cache's own dictionaries: a worker reads this while the loop changes those.
-            given = replace(facts, containers={}, images={})
-            self._jobs.count(CountInbound(decisions, given, self._settings))
-
-    def take_inbound(self, value: object, error: Exception | None, seconds: float) -> None:
-        """Take the result of a `CountInbound` that ran for some seconds."""
-        self._counting = False
-        self._count_seconds = max(COUNT_SECONDS, COUNT_PAUSE * seconds)
-        if CountReachable() in self._timers:
-            self._timers.set(CountReachable(), self._count_seconds)
-        if error is not None:
-            self._log_changes.failed(CountInbound, error)
-        elif isinstance(value, Mapping):
-            self._log_changes.succeeded(CountInbound)
-            self._inbound = value
-            self._timers.hasten(Report(), REPORT_SECONDS)
 
     def _forget(self, container_id: str) -> None:
         timers = (Retry(container_id), Verify(container_id))

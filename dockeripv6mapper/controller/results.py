@@ -60,8 +60,7 @@ class Results:
         job = finished.job
         self.jobs.done(job)
         if isinstance(job, CountInbound):
-            counts = finished.result.value if finished.error is None else None
-            self.reconciler.take_inbound(counts, finished.error, finished.seconds)
+            self.reconciler.take_inbound_count(finished)
             return
         if isinstance(job, Command):
             value = finished.result.value if finished.error is None else None

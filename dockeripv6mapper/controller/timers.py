@@ -50,7 +50,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class CountReachable:
+class Recount:
     """Count containers by what gets in to them, for the metrics."""
 
 
@@ -80,7 +80,7 @@ Timer = (
     | Verify
     | Deadline
     | Report
-    | CountReachable
+    | Recount
 )
 
 

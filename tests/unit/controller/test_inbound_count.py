@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from dockeripv6mapper.controller import reconcile
+from dockeripv6mapper.controller import inbound_count
 from dockeripv6mapper.controller.shutdown import DRAIN_SECONDS
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
@@ -23,7 +23,7 @@ METRICS = Settings(metrics=("::1", 0), resync=0.05)
 @pytest.fixture(autouse=True)
 def count_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no time pass between two counts but the multiple of the run time."""
-    monkeypatch.setattr(reconcile, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(inbound_count, "INTERVAL_SECONDS", 0.0)
 
 
 def test_neither_ports_nor_the_shutdown_wait_for_a_count() -> None:
@@ -60,4 +60,4 @@ def test_a_count_that_takes_long_is_made_less_often() -> None:
     with running_controller(world, METRICS):
         eventually(lambda: len(counts) > 2)
     for (began, ended), (following, _) in pairwise(counts):
-        assert following - ended >= reconcile.COUNT_PAUSE * (ended - began)
+        assert following - ended >= inbound_count.PAUSE * (ended - began)
