@@ -27,6 +27,7 @@ from dockeripv6mapper.kernel.commands import BACKENDS, backends
 from dockeripv6mapper.kernel.firewall import OtherRules, observe_nftables
 from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import capabilities
+from dockeripv6mapper.kernel.ruleset import observe_ruleset
 from dockeripv6mapper.observation import observe, observe_host
 from dockeripv6mapper.settings import Settings
 
@@ -77,6 +78,7 @@ def collect_facts(settings: Settings) -> DoctorFacts:
         network_configs=network_configs or {},
         container_configs=container_configs or {},
         chains={backend: read for backend, read in chains.items() if read is not None},
+        ruleset=observe_ruleset(),
         dropping_chains=others.dropping_chains,
         engine_accepted_marks=others.engine_accepted_marks,
         mark_rules=others.mark_rules,

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 
 from dockeripv6mapper.engine_config import ContainerConfig, EngineInfo, NetworkConfig
 from dockeripv6mapper.errors import MapperError
-from dockeripv6mapper.firewall_rules import BaseChain, Chains, MarkRule
+from dockeripv6mapper.firewall_rules import BaseChain, Chains, MarkRule, Ruleset
 from dockeripv6mapper.mapping import labels
 from dockeripv6mapper.mapping.default_routes import Outgoing
 from dockeripv6mapper.mapping.desired import Desired
@@ -36,6 +36,8 @@ class DoctorFacts:
     """By the container's ID."""
     chains: Mapping[str, Chains] = field(default_factory=dict)
     """The chains of each ip6tables backend, by the backend's command: `ip6tables`, `ip6tables-legacy`."""
+    ruleset: Ruleset = field(default_factory=Ruleset)
+    """All rules that a forwarded packet meets, through which packets are traced."""
     dropping_chains: tuple[BaseChain, ...] = ()
     """Chains of nftables whose policy drops forwarded packets."""
     engine_accepted_marks: frozenset[int] = frozenset()

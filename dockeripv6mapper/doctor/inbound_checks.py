@@ -1,7 +1,7 @@
 """Inbound: whether packets from outside reach a network's containers, and whether theirs are masqueraded.
 
-Packets to and from one mapped container are traced through the current ip6tables rules. Without such a
-container, or without rules that can be read, the finding says that no packet was traced.
+Packets to and from one mapped container are traced through the current rules of ip6tables and nftables.
+Without such a container, or without rules that can be read, the finding says that no packet was traced.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from dockeripv6mapper.doctor import fixes, mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
-from dockeripv6mapper.firewall_rules import Chains, Ruleset
+from dockeripv6mapper.firewall_rules import NFT_COMMAND, Chains
+from dockeripv6mapper.kernel.firewall import ENGINE_TABLE
 from dockeripv6mapper.mapping.netfilter import REWRITING, Verdict, trace, trace_forwarded
 from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.mapping.rule_matches import PING, Packet
@@ -57,10 +58,7 @@ def _why_untraceable(facts: DoctorFacts, network: Network) -> str:
     """Why packets to a network cannot be traced; "" if they can."""
     if network.bridge is None:
         return "the network has no bridge on this host"
-    engine = facts.engine
-    if engine is not None and engine.filters_with_nftables:
-        return "the engine filters with nftables, and only ip6tables rules can be traced"
-    return "" if facts.chains else "the ip6tables rules could not be read"
+    return facts.ruleset.unreadable and f"the rules cannot be read ({facts.ruleset.unreadable})"
 
 
 def _untraced_finding(facts: DoctorFacts, network: Network, reason: str) -> Finding:
@@ -88,14 +86,28 @@ def _trace_findings(
 
 def _nat_mode(facts: DoctorFacts, network: Network, detail: str) -> Finding:
     """The finding on gateway mode `nat`, the default of engine 28 and later."""
+    if facts.engine is not None and facts.engine.filters_with_nftables:
+        reachable = (
+            "with the engine's nftables backend nothing can be reached from outside in this mode, not even "
+            "ports that ipv6.mapper.ports opens"
+        )
+    else:
+        reachable = (
+            "in this mode only ports that ipv6.mapper.ports opens can be reached from outside, not even ping "
+            "gets in"
+        )
     return warn(
         "gateway-mode",
         f"network {network.name}",
         f"the network is in the engine's gateway mode nat{detail}",
-        why="in this mode only ports that ipv6.mapper.ports opens can be reached from outside, not even ping "
-        "gets in, and outgoing packets have the host's address",
-        fix=fixes.recreate(facts, network, lambda config: fixes.with_advice(config, facts, network)),
+        why=f"{reachable}, and outgoing packets have the host's address",
+        fix=_recreate(facts, network),
     )
+
+
+def _recreate(facts: DoctorFacts, network: Network) -> str:
+    """The commands that create the network again in a mode that lets packets in."""
+    return fixes.recreate(facts, network, lambda config: fixes.with_advice(config, facts, network))
 
 
 def _unlabelled_ports(facts: DoctorFacts, network: Network, packet: Packet, connection: Verdict) -> Finding:
@@ -109,7 +121,12 @@ def _unlabelled_ports(facts: DoctorFacts, network: Network, packet: Packet, conn
             f"{ping} drops a ping {to}",
             why="only ports that ipv6.mapper.ports opens can be reached, and IPv6 needs more of ICMPv6 than "
             "that (RFC 4890)",
-            fix=_accept(facts, ping, f"-d {network.subnets[0]} -p {PING}"),
+            fix=_accept(
+                facts,
+                ping,
+                f"-d {network.subnets[0]} -p {PING}",
+                f"ip6 daddr {network.subnets[0]} meta l4proto {PING}",
+            ),
         )
     if connection.passes:
         return ok(CHECK, subject, f"no rule that was understood drops a new connection {to}, on any port")
@@ -133,15 +150,30 @@ def _labelled_ports(
     subject, to = f"network {network.name}", f"to {packet.destination}"
     if verdict.passes:
         yield ok(
-            CHECK, subject, f"ip6tables accepts new connections {to} at ports that ipv6.mapper.ports opens"
+            CHECK, subject, f"the firewall accepts new connections {to} at ports that ipv6.mapper.ports opens"
         )
+    elif _is_rule_of_engine(verdict):
+        # That the engine does not accept the mark is a finding of `firewall_checks`.
+        if mark in facts.engine_accepted_marks:
+            yield fail(
+                CHECK,
+                subject,
+                f"{verdict} drops new connections {to} at ports that ipv6.mapper.ports opens",
+                why="the label has no effect: no rule of the mapper can open a port in the engine's table",
+                fix=_recreate(facts, network),
+            )
     elif not mark_checks.is_overwritten(facts):
         yield fail(
             CHECK,
             subject,
             f"{verdict} drops new connections {to} at ports that ipv6.mapper.ports opens",
             why="the label has no effect: the daemon's own rule is missing, or comes later",
-            fix=_accept(facts, verdict, f"-m mark --mark {mark:#x}/{mark:#x}"),
+            fix=_accept(
+                facts,
+                verdict,
+                f"-m mark --mark {mark:#x}/{mark:#x}",
+                f"meta mark and {mark:#x} == {mark:#x}",
+            ),
         )
 
 
@@ -152,7 +184,7 @@ def _masqueraded(
     packet = Packet(from_link=str(network.bridge), to_link=uplink, source=address)
     verdicts = (
         replace(trace(chains, "nat", "POSTROUTING", packet), command=command)
-        for command, chains in facts.chains.items()
+        for command, chains in facts.ruleset.chains.items()
     )
     verdict = next((each for each in verdicts if each.target in REWRITING), None)
     if verdict is None:
@@ -172,13 +204,16 @@ def _masqueraded(
     )
 
 
-def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
-    """The command that accepts such packets ahead of the rule that drops them.
+def _accept(facts: DoctorFacts, dropped: Verdict, match: str, nft_match: str) -> str:
+    """The command that accepts such packets ahead of the rule that drops them. Two texts of one match.
 
     In DOCKER-USER, which a restart of the engine does not change. But where a rule of FORWARD itself drops
-    them, in FORWARD: that rule may come before the jump to DOCKER-USER.
+    them, in FORWARD: that rule may come before the jump to DOCKER-USER. Of nftables, in the chain that the
+    trace began with.
     """
-    chains: Chains = facts.chains[dropped.command]
+    if dropped.command == NFT_COMMAND:
+        return f"nft insert rule {fixes.operands([*dropped.table.split(), dropped.base])} {nft_match} accept"
+    chains: Chains = facts.ruleset.chains[dropped.command]
     if dropped.table != "filter":
         chain = dropped.base
     elif dropped.is_rule_of(FORWARD) or USER_CHAIN not in chains:
@@ -190,7 +225,12 @@ def _accept(facts: DoctorFacts, dropped: Verdict, match: str) -> str:
 
 def _trace_inbound(facts: DoctorFacts, packet: Packet) -> Verdict:
     """The first verdict, of any backend, that drops the packet on its way in; if none does, the last one."""
-    return trace_forwarded(Ruleset(facts.chains), packet)
+    return trace_forwarded(facts.ruleset, packet)
+
+
+def _is_rule_of_engine(verdict: Verdict) -> bool:
+    """Whether the engine's own nftables table decided."""
+    return verdict.command == NFT_COMMAND and verdict.table == f"ip6 {ENGINE_TABLE}"
 
 
 def _openings(facts: DoctorFacts, container_id: str) -> tuple[Opening, ...]:

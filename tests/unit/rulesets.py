@@ -1,7 +1,17 @@
-"""Output of `ip6tables-save` on real hosts, for a network with one container.
+"""Output of `ip6tables-save` and `nft -j` on real hosts, for a network with one container.
 
 The bridge is `br-5314cea3e4c9`, its network 2001:db8:103:0:78::/80, the container's address ends in `::5`.
 """
+
+import json
+from pathlib import Path
+
+from dockeripv6mapper.firewall_rules import Chains, Ruleset
+from dockeripv6mapper.kernel.ip6tables import read_chains
+from dockeripv6mapper.kernel.nft_chains import read_ruleset
+
+LISTINGS = Path(__file__).parent / "nft"
+"""The output of `nft -j list ruleset`."""
 
 BRIDGE = "br-5314cea3e4c9"
 
@@ -147,3 +157,13 @@ def filter_table(*rules: str, policy: str = "ACCEPT", chains: str = "") -> str:
     """Return a table `filter` with a policy for FORWARD, these rules, and user chains by name."""
     heads = [f":FORWARD {policy} [0:0]", *(f":{chain} - [0:0]" for chain in chains.split())]
     return "\n".join(["*filter", *heads, *rules, "COMMIT", ""])
+
+
+def ruleset(rules: str, *nft: str, legacy: str = "") -> Ruleset:
+    """Rules as `ip6tables-save` and `ip6tables-legacy-save` print them, and listings of nft by name."""
+    objects = [
+        each for name in nft for each in json.loads((LISTINGS / f"{name}.json").read_text())["nftables"]
+    ]
+    chains, hooks = read_ruleset(objects)
+    all_chains: dict[str, Chains] = {"ip6tables": read_chains(rules), "nft": chains}
+    return Ruleset(all_chains | ({"ip6tables-legacy": read_chains(legacy)} if legacy else {}), hooks)

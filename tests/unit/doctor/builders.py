@@ -8,6 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.engine_config import EngineInfo, NetworkConfig, Pool
+from dockeripv6mapper.firewall_rules import Ruleset
 from dockeripv6mapper.kernel.ip6tables import read_chains
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
@@ -48,13 +49,15 @@ def doctor_facts(
     settings = settings or Settings()
     desired = Desired(settings)
     desired.update(system, system.containers)
+    chains = {} if rules is None else {"ip6tables": read_chains(rules)}
     facts = DoctorFacts(
         settings=settings,
         system=system,
         desired=desired,
         engine=ENGINE_28,
         network_configs={builders.HE_IPV6_ID: CONFIG},
-        chains={} if rules is None else {"ip6tables": read_chains(rules)},
+        chains=chains,
+        ruleset=Ruleset(chains, unreadable="" if rules else "no permission"),
     )
     return replace(facts, **others)  # type: ignore[arg-type]
 

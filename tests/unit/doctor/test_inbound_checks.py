@@ -1,12 +1,14 @@
 """Findings on packets from outside, traced through ip6tables rules to a container on a network."""
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 
 import pytest
 
 from dockeripv6mapper.doctor import inbound_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.engine_config import EngineInfo
+from dockeripv6mapper.firewall_rules import Ruleset
 from dockeripv6mapper.kernel.ip6tables import read_chains
 from dockeripv6mapper.model import Network
 from dockeripv6mapper.settings import FirewallMode, Settings
@@ -21,9 +23,18 @@ from tests.unit.doctor.builders import (
     mapped,
     problems,
 )
-from tests.unit.rulesets import ENGINE_20_10_IP6TABLES, ENGINE_28_NAT, ENGINE_28_ROUTED, UFW, filter_table
+from tests.unit.rulesets import (
+    ENGINE_20_10_IP6TABLES,
+    ENGINE_28_NAT,
+    ENGINE_28_ROUTED,
+    UFW,
+    filter_table,
+    ruleset,
+)
 
 NAT = replace(HE_IPV6, gateway_mode="nat")
+IN_NAT_MODE = IPv6Address("2001:db8:103:0:78::9")
+"""In `engine_29.json`, a container in gateway mode `nat`."""
 OLD = replace(HE_IPV6, gateway_mode=None, ipv4=True)
 
 
@@ -39,7 +50,7 @@ def test_a_routed_network_of_engine_28_is_ok() -> None:
     plain, opened = check(HE_IPV6, ENGINE_28_ROUTED, ports="80")
     assert (plain.level, opened.level) == (Level.OK, Level.OK)
     assert "-A DOCKER ! -i br-5314cea3e4c9" in plain.found
-    assert "ip6tables accepts new connections" in opened.found
+    assert "the firewall accepts new connections" in opened.found
 
 
 def test_gateway_mode_nat_is_one_finding_with_the_rule_that_drops() -> None:
@@ -86,7 +97,7 @@ def test_the_fix_for_a_drop_by_the_legacy_backend_uses_its_command() -> None:
     """Packets pass both backends, and each has a command of its own."""
     backends = {"ip6tables": ENGINE_28_ROUTED, "ip6tables-legacy": filter_table(policy="DROP")}
     chains = {command: read_chains(rules) for command, rules in backends.items()}
-    (finding,) = problems(check(HE_IPV6, None, chains=chains))
+    (finding,) = problems(check(HE_IPV6, None, ruleset=Ruleset(chains)))
     assert finding.fix.startswith("ip6tables-legacy -t filter -I FORWARD ")
 
 
@@ -100,13 +111,7 @@ def test_ufw_accepts_only_pings() -> None:
 @pytest.mark.parametrize(
     ("rules", "engine", "network", "reason"),
     [
-        (None, ENGINE_28, HE_IPV6, "the ip6tables rules could not be read"),
-        (
-            "",
-            ENGINE_29_NFTABLES,
-            HE_IPV6,
-            "the engine filters with nftables, and only ip6tables rules can be traced",
-        ),
+        (None, ENGINE_28, HE_IPV6, "the rules cannot be read (no permission)"),
         (
             "",
             ENGINE_28,
@@ -114,7 +119,7 @@ def test_ufw_accepts_only_pings() -> None:
             "the network has no bridge on this host",
         ),
     ],
-    ids=["unreadable", "nftables", "no bridge"],
+    ids=["unreadable", "no bridge"],
 )
 def test_if_no_packet_can_be_traced_the_finding_says_why(
     rules: str | None, engine: EngineInfo, network: Network, reason: str
@@ -123,6 +128,45 @@ def test_if_no_packet_can_be_traced_the_finding_says_why(
     (finding,) = check(network, rules, engine=engine)
     assert finding.level is Level.OK
     assert finding.found == f"no packet was traced: {reason}"
+
+
+def test_nat_mode_of_an_engine_with_nftables_cannot_be_opened_by_a_label() -> None:
+    """Its raw chain drops before any rule accepts. Other than with ip6tables, no rule of ours can help."""
+    endpoint = builders.endpoint(IN_NAT_MODE, IN_NAT_MODE, of=NAT)
+    labels = {"ipv6.mapper.network": NAT.name, "ipv6.mapper.suffix": "9", "ipv6.mapper.ports": "80"}
+    web = builders.container("web", running=True, endpoints=(endpoint,), other_labels=labels)
+    told = doctor_facts(
+        facts(web, networks=(NAT,)),
+        ruleset=ruleset("", "engine_29", "our_table"),
+        engine=ENGINE_29_NFTABLES,
+        engine_accepted_marks=frozenset({0x1000000}),
+    )
+    mode, ports = problems(inbound_checks.check(told, NAT))
+    assert mode.check == "gateway-mode"
+    assert "not even ports that ipv6.mapper.ports opens" in mode.why
+    assert ports.level is Level.FAIL
+    assert "ip6 docker-bridges raw-PREROUTING" in ports.found
+    assert "gateway_mode_ipv6=routed" in ports.fix
+
+
+def test_a_routed_network_of_an_engine_with_nftables_is_traced() -> None:
+    """Pings and the label's ports get in, by the engine's own tables."""
+    accepting = frozenset({0x1000000})
+    findings = check(
+        *(HE_IPV6, None, "80"),
+        ruleset=ruleset("", "engine_29", "our_table"),
+        engine=ENGINE_29_NFTABLES,
+        engine_accepted_marks=accepting,
+    )
+    assert not problems(findings)
+    assert any("the firewall accepts new connections" in each.found for each in findings)
+
+
+def test_the_fix_for_a_drop_by_an_nftables_chain_accepts_there() -> None:
+    """What another chain accepts, this one still drops."""
+    finding = problems(check(HE_IPV6, None, ruleset=ruleset("", "dropping")))[0]
+    assert finding.fix.startswith("nft insert rule inet ")
+    assert finding.fix.endswith(" ip6 daddr 2001:db8:103:0:78::/80 meta l4proto ipv6-icmp accept")
 
 
 def test_without_a_container_only_the_gateway_mode_is_judged() -> None:

@@ -1,15 +1,11 @@
 """Reachability: which packets from outside get in, by the rules of real hosts."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from dockeripv6mapper.firewall_rules import Chains, Ruleset
-from dockeripv6mapper.kernel.ip6tables import read_chains
-from dockeripv6mapper.kernel.nft_chains import read_ruleset
+from dockeripv6mapper.firewall_rules import Ruleset
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.reachability import (
     Access,
@@ -30,10 +26,9 @@ from tests.unit.rulesets import (
     ENGINE_28_ROUTED,
     UFW,
     filter_table,
+    ruleset,
 )
 
-LISTINGS = Path(__file__).parent.parent / "nft"
-"""The output of `nft -j list ruleset`, for the network of `rulesets`."""
 NAT = replace(HE_IPV6, gateway_mode="nat")
 OLD = replace(HE_IPV6, gateway_mode=None, ipv4=True)
 """The network as engines before 27 list it: they have no gateway modes."""
@@ -52,16 +47,6 @@ def host(*uplinks: Link) -> Host:
     """A host with the network's bridge and these uplinks, by default one."""
     found = builders.host(*uplinks)
     return replace(found, links={**found.links, BRIDGE: Link(BRIDGE, 9, neighbour_discovery=True)})
-
-
-def ruleset(rules: str, *nft: str, legacy: str = "") -> Ruleset:
-    """Rules as `ip6tables-save` and `ip6tables-legacy-save` print them, and listings of nft by name."""
-    objects = [
-        each for name in nft for each in json.loads((LISTINGS / f"{name}.json").read_text())["nftables"]
-    ]
-    chains, hooks = read_ruleset(objects)
-    all_chains: dict[str, Chains] = {"ip6tables": read_chains(rules), "nft": chains}
-    return Ruleset(all_chains | ({"ip6tables-legacy": read_chains(legacy)} if legacy else {}), hooks)
 
 
 def judge(
