@@ -13,6 +13,11 @@ NEWEST_TESTED_API = (1, 51)
 """The API of engine 28.5, the newest tested engine. The client uses a newer API only if this one is gone."""
 
 
+BY_FAMILY = (29, 4, 2)
+"""The first engine that chooses the IPv6 default route apart from the IPv4 one. Before, a network with both
+families always wins over one with IPv6 alone, whatever their priorities (moby #51999; seen on 28.5)."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
     """The engine's version, API, firewall backend and process."""
@@ -32,6 +37,11 @@ class EngineInfo:
         """The numbers of its version: (28, 5, 2); empty where it is no version."""
         match = re.match(r"\d+(?:\.\d+)*", self.version)
         return tuple(map(int, match[0].split("."))) if match else ()
+
+    @property
+    def routes_by_family(self) -> bool:
+        """Whether the engine chooses a container's IPv6 default route apart from the IPv4 one."""
+        return self.release >= BY_FAMILY
 
     @property
     def filters_with_nftables(self) -> bool:

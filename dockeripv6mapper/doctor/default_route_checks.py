@@ -12,10 +12,6 @@ from dockeripv6mapper.doctor.finding import Finding, ok, warn
 from dockeripv6mapper.mapping.default_routes import is_chosen_by_user, other_ipv6_endpoints
 from dockeripv6mapper.model import AddressMapping, Container, Network
 
-BY_FAMILY = (29, 4, 2)
-"""The first engine that chooses the IPv6 default route apart from the IPv4 one. Before, a network with both
-families always wins over one with IPv6 alone, whatever their priorities (moby #51999; seen on 28.5)."""
-
 
 def check(facts: DoctorFacts) -> Iterator[Finding]:
     """A finding on each mapped container that runs on another network with IPv6, too."""
@@ -79,7 +75,7 @@ def _priority_helps(facts: DoctorFacts, container: Container, mapped: Network, o
     endpoint = facts.system.networks.endpoint(container, mapped.id, mapped.name)
     if not fixes.knows_gateway_modes(facts) or endpoint is None or endpoint.priority > 0:
         return False
-    by_family = facts.engine is not None and facts.engine.release >= BY_FAMILY
+    by_family = facts.engine is not None and facts.engine.routes_by_family
     return by_family or mapped.ipv4 or not any(each.ipv4 for each in others)
 
 

@@ -1,6 +1,6 @@
 """Networks: checks each network that a container's label names or that carries a label of the mapper."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Network
@@ -10,12 +10,13 @@ from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.default_routes import other_ipv6_endpoints
 from dockeripv6mapper.mapping.links import find_link
 from dockeripv6mapper.mapping.networks import has_default_bridge_name, mapped_subnet
 from dockeripv6mapper.mapping.proxying import needs_proxy
 from dockeripv6mapper.mapping.resolution import check_accepts_addresses
 from dockeripv6mapper.mapping.uplinks import network_uplinks
-from dockeripv6mapper.model import Network, Reason, Refusal, RefusedError
+from dockeripv6mapper.model import AddressMapping, Container, Network, Reason, Refusal, RefusedError
 from dockeripv6mapper.settings import ProxyMode
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
@@ -228,6 +229,14 @@ def _dual_stack(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
             f"{found}; engine 28 and later can create a network without IPv4",
         )
         return
+    if ipv6_elsewhere := _with_other_ipv6(facts, moved):
+        yield ok(
+            "dual-stack",
+            f"network {network.name}",
+            f"{found}; without IPv4 there, the IPv6 default route of {fixes.names_of(ipv6_elsewhere)} would "
+            "go over another network (until engine 29.4.2)",
+        )
+        return
     yield warn(
         "dual-stack",
         f"network {network.name}",
@@ -237,3 +246,15 @@ def _dual_stack(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
         if relying
         else fixes.recreate(facts, network, fixes.without_ipv4),
     )
+
+
+def _with_other_ipv6(facts: DoctorFacts, containers: Iterable[Container]) -> list[Container]:
+    """The mapped ones whose IPv6 default route a network without IPv4 would not get, by the engine's rule."""
+    if facts.engine is not None and facts.engine.routes_by_family:
+        return []
+    decided = ((each, facts.desired.decision(each.id)) for each in containers)
+    return [
+        container
+        for container, decision in decided
+        if isinstance(decision, AddressMapping) and other_ipv6_endpoints(container, decision, facts.system)
+    ]

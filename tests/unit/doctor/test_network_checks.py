@@ -7,6 +7,7 @@ import pytest
 
 from dockeripv6mapper.doctor import network_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
+from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.unit import builders
@@ -14,6 +15,7 @@ from tests.unit.builders import container, facts
 from tests.unit.doctor.builders import (
     CONFIG,
     ENGINE_20_10,
+    ENGINE_28,
     HE_IPV6,
     ON_LINK,
     PREFIX,
@@ -152,18 +154,20 @@ def test_only_a_longer_prefix_of_another_link_is_an_overlap() -> None:
         assert bool(findings) is overlaps
 
 
-def dual(*, relying: bool) -> tuple[list[Finding], Container]:
+def dual(
+    *, relying: bool, other_subnet: IPv6Network | None = None, engine: EngineInfo = ENGINE_28
+) -> tuple[list[Finding], Container]:
     """The problems of a dual-stack network with a container that has other IPv4, and that container.
 
-    `relying`: a second container has no other IPv4.
+    `relying`: a second container has no other IPv4. `other_subnet`: of the container's other network.
     """
-    plain = builders.network("plain", None, ipv4=True)
+    plain = builders.network("plain", other_subnet, ipv4=True)
     network = replace(HE_IPV6, ipv4=True)
     web = mapped(network=network)
     web = replace(web, endpoints=(*web.endpoints, builders.endpoint(of=plain)))
     other = container("db", running=True, endpoints=(builders.endpoint(of=network),))
     containers = (web, other) if relying else (web,)
-    return problems(check(*containers, existing=(network, plain))), web
+    return problems(check(*containers, existing=(network, plain), engine=engine)), web
 
 
 def test_the_fix_for_a_network_that_takes_over_ipv4_removes_its_ipv4() -> None:
@@ -171,6 +175,15 @@ def test_the_fix_for_a_network_that_takes_over_ipv4_removes_its_ipv4() -> None:
     (finding,), _ = dual(relying=False)
     assert finding.check == "dual-stack"
     assert "--ipv4=false" in finding.fix.split(" || ")[0]
+
+
+def test_a_network_keeps_its_ipv4_where_the_ipv6_default_route_would_move_without_it() -> None:
+    """Before 29.4.2, an engine prefers a network with both families to one with IPv6 alone."""
+    unique_local = IPv6Network("fd00:1::/64")
+    assert dual(relying=False, other_subnet=unique_local)[0] == []
+    newer = replace(ENGINE_28, version="29.4.2")
+    (finding,), _ = dual(relying=False, other_subnet=unique_local, engine=newer)
+    assert "--ipv4=false" in finding.fix
 
 
 def test_a_network_that_takes_over_ipv4_keeps_it_if_a_container_relies_on_it() -> None:
