@@ -11,6 +11,7 @@ proxies            NDP proxy entries: read, add, remove; which are ours
 bridge_neighbours  the host's own neighbour entries for containers: remove
 container_routes   from which address a container sends, read from its /proc files
 ndp/               Neighbour Discovery: messages, sockets, announcements, answers
+if_inet6           the addresses of a network namespace, read from its /proc files
 sysctls            /proc/sys/net/ipv6
 firewall           our nftables table, the policy of FORWARD, other programs' nftables chains
 nft_ruleset        our nftables table as text

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
 
+from dockeripv6mapper.kernel.if_inet6 import InterfaceAddress, global_addresses
+
 log = logging.getLogger(__name__)
 
 PROC = Path("/proc")
-SCOPE_GLOBAL = 0x00
-"""Scope of global and unique local addresses in `if_inet6` (`IPV6_ADDR_ANY`, `net/ipv6/addrconf.c`)."""
 RTF_UP, RTF_REJECT = 0x0001, 0x0200
 PREFERENCE_SHIFT, PREFERENCE_MASK = 27, 0b11
 """Flags of `linux/route.h` and `linux/ipv6_route.h`."""
@@ -38,7 +38,7 @@ def outgoing_address(pid: int, address: IPv6Address, engine_pid: int | None = No
         except (OSError, ValueError) as error:
             log.debug("reading %s: %s", directory, error)
             continue
-        if address in {each for each, _ in addresses}:
+        if address in {each.address for each in addresses}:
             return source(address, addresses, default_route_interface(routes))
     return None
 
@@ -50,27 +50,14 @@ def _candidates(pid: int, engine_pid: int | None) -> Iterator[Path]:
 
 
 def source(
-    address: IPv6Address, addresses: Iterable[tuple[IPv6Address, str]], interface: str | None
+    address: IPv6Address, addresses: Iterable[InterfaceAddress], interface: str | None
 ) -> IPv6Address | None:
     """The source address of packets that leave over an interface; None: it has none, or is unknown.
 
     RFC 6724 §5, rule 5 prefers an address of the outgoing interface: `address`, if it is one of those.
     """
-    on_interface = [each for each, name in addresses if name == interface]
+    on_interface = [each.address for each in addresses if each.interface == interface]
     return address if address in on_interface else next(iter(on_interface), None)
-
-
-def global_addresses(text: str) -> list[tuple[IPv6Address, str]]:
-    """The addresses of wider scope than a link, each with its interface; from `/proc/net/if_inet6`.
-
-    Raises `ValueError`.
-    """
-    found = []
-    for line in text.splitlines():
-        address, _index, _length, scope, _flags, name = line.split()
-        if int(scope, 16) == SCOPE_GLOBAL:
-            found.append((IPv6Address(bytes.fromhex(address)), name))
-    return found
 
 
 def default_route_interface(text: str) -> str | None:

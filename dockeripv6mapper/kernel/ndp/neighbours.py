@@ -12,6 +12,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from socket import AF_INET6
 
+from dockeripv6mapper.kernel.if_inet6 import global_addresses
 from dockeripv6mapper.kernel.netlink import ATTRIBUTE, Message, RequestSocket, attributes
 from dockeripv6mapper.kernel.proxies import NDA_DST, NEIGHBOUR, NTF_PROXY, RTM_GETNEIGH, RTM_NEWNEIGH
 
@@ -25,7 +26,6 @@ MAX_OTHERS = 16
 
 ADDRESSES = Path("/proc/net/if_inet6")
 """All IPv6 addresses of this network namespace."""
-SCOPE_GLOBAL = 0
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x04, 0x08, 0x20, 0x40
 """Flags of `linux/if_addr.h`."""
 UNUSABLE = IFA_F_OPTIMISTIC | IFA_F_DADFAILED | IFA_F_TENTATIVE
@@ -92,13 +92,11 @@ def to_solicit(
 def global_address(index: int, listed: str) -> IPv6Address | None:
     """The interface's global address to solicit from; None: it has none that is usable.
 
-    `listed`: the contents of `ADDRESSES`. Each line has the address, then in hexadecimal the interface's
-    index, the prefix length, the scope and the flags, and the interface's name.
+    `listed`: the contents of `ADDRESSES`. Raises `ValueError`.
     """
-    usable = []
-    for line in listed.splitlines():
-        address, of_index, _length, scope, flags, _name = line.split(maxsplit=5)
-        if int(of_index, 16) == index and int(scope, 16) == SCOPE_GLOBAL and not int(flags, 16) & UNUSABLE:
-            usable.append((bool(int(flags, 16) & IFA_F_DEPRECATED), IPv6Address(int(address, 16))))
+    usable = (
+        each for each in global_addresses(listed) if each.link_index == index and not each.flags & UNUSABLE
+    )
     # A provider knows the global addresses, and no unique local ones.
-    return min(usable, key=lambda each: (each[1] in UNIQUE_LOCAL, *each))[1] if usable else None
+    ranked = ((each.address in UNIQUE_LOCAL, each.flags & IFA_F_DEPRECATED, each.address) for each in usable)
+    return min(ranked, default=(None,))[-1]

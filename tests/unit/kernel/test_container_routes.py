@@ -4,12 +4,8 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockeripv6mapper.kernel.container_routes import (
-    default_route_interface,
-    global_addresses,
-    outgoing_address,
-    source,
-)
+from dockeripv6mapper.kernel.container_routes import default_route_interface, outgoing_address, source
+from dockeripv6mapper.kernel.if_inet6 import global_addresses
 
 ZERO = "0" * 32
 MAPPED, OTHER = IPv6Address("2001:db8:103:0:1::99"), IPv6Address("fd00:1::2")
@@ -35,9 +31,12 @@ def route(interface: str, *, metric: int = 1024, flags: int = 0x3) -> str:
 def test_a_container_sends_from_its_address_on_the_interface_of_its_default_route() -> None:
     """The mapped one where it is on that interface, whatever else is there."""
     addresses = global_addresses(IF_INET6)
-    assert addresses == [(OTHER, "eth0"), (MAPPED, "eth1")]
+    assert [(each.address, each.link_index, each.interface) for each in addresses] == [
+        (OTHER, 2, "eth0"),
+        (MAPPED, 3, "eth1"),
+    ]
     assert source(MAPPED, addresses, default_route_interface(ROUTES)) == OTHER
-    assert source(MAPPED, [(OTHER, "eth1"), *addresses], "eth1") == MAPPED
+    assert source(MAPPED, [addresses[0]._replace(interface="eth1"), *addresses], "eth1") == MAPPED
     assert source(MAPPED, addresses, None) is None
 
 
