@@ -29,13 +29,16 @@ From a create event to the connect request, all on the event reader's thread:
     → mapping.desired.update → mapping.planner.plan_endpoint → workqueue.act → engine.endpoints.begin
     → engine.journal.write (the note) → engine.client.send_connect → engine.http.post
 
-From a start event to the proxy entry, from the queue on by the loop's thread:
-    engine.events.EventReader → loop.deliver → queue.put … loop.turn → container_events.take
+From a start event to the proxy entry and its announcement, on the same thread:
+    engine.events.EventReader → loop.deliver → container_events.take
     → reconcile.evaluate → mapping.desired.update → mapping.planner.plan → host.apply
     → kernel.host.add_proxies → kernel.proxies.add → kernel.netlink.request
+    → announcements.added → kernel.ndp.announcements.advertise
+
+While the loop's thread handles something, events wait in the queue: loop.deliver → queue.put … loop.turn.
 
 Threads: the loop's handles messages and timers under the loop's lock, and so does the event reader's for the
-creation of a container. Workers make engine calls and run commands; of the loop's state they read the cache's
+events of containers. Workers make engine calls and run commands; of the loop's state they read the cache's
 epoch, and what a job contains. The event reader, both watchers (netlink and nftables) and signal handlers put
 messages into the queue. The responder (`kernel.ndp.responder`) and the metrics server have threads of their
 own, which do not touch the loop's state.

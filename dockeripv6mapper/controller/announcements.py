@@ -98,12 +98,13 @@ class Announcements:
         """The entries whose address another node has, with the text that was logged."""
 
     def added(self, entries: Iterable[ProxyEntry]) -> None:
-        """Announce new entries. The first messages are sent after the handling of the current message."""
+        """Announce new entries. The first messages are sent now: a router may be waiting for them."""
         if self._queue:
             # What was received before cannot be an answer to their probes: a former host may have sent it.
             self._take_answers([])
         for entry in entries:
             self._begin(entry, NEW)
+        self.send_due()
 
     def removed(self, entries: Iterable[ProxyEntry]) -> None:
         """Send nothing more for entries that are gone."""

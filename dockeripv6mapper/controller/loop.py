@@ -56,7 +56,6 @@ from dockeripv6mapper.controller.workers import Workers
 from dockeripv6mapper.controller.workqueue import Employ, WorkQueue
 from dockeripv6mapper.engine.cache import NETWORKS, Cache
 from dockeripv6mapper.engine.events import (
-    Change,
     ContainerChanged,
     EventMessage,
     ImagesChanged,
@@ -160,13 +159,13 @@ class Controller:
         self._queue.put(message)
 
     def deliver(self, message: EventMessage) -> None:
-        """Handle the creation of a container at once, on the event reader's thread; queue any other event.
+        """Handle a container's event at once, on the event reader's thread; queue any other event.
 
-        The container's start follows within two or three milliseconds. To wake the loop's thread would take a
-        tenth of that. If the loop is busy or messages wait, the event is queued too, so their order is kept.
+        A container's start follows its creation within two or three milliseconds, and packets wait for its
+        proxy entry. To wake the loop's thread would take a tenth of that. If the loop is busy or messages
+        wait, the event is queued too, so their order is kept.
         """
-        is_new = isinstance(message, ContainerChanged) and message.change is Change.CREATED
-        if is_new and self._handle_now(message):
+        if isinstance(message, ContainerChanged) and self._handle_now(message):
             # A new timer may be due before the loop would wake up.
             self._queue.wake()
         else:

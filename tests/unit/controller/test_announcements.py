@@ -48,7 +48,7 @@ class AnnouncementHarness:
 
     def sent_during(self, seconds: float) -> list[tuple[float, str]]:
         """Let time pass; return each message that was sent, with its time in milliseconds."""
-        end, sent = self.now + seconds, []
+        end, sent = self.now + seconds, self._sent_now()
         while Announce() in self.timers:
             due = self.now + self.timers.next_in()
             if due > end:
@@ -56,9 +56,13 @@ class AnnouncementHarness:
             self.now = due
             if self.timers.take_due(self.now) is not None:
                 self.announcements.send_due()
-            sent += [(round(self.now * 1000, 1), message) for message in self.world.sent]
-            self.world.sent.clear()
+            sent += self._sent_now()
         self.now = end
+        return sent
+
+    def _sent_now(self) -> list[tuple[float, str]]:
+        sent = [(round(self.now * 1000, 1), message) for message in self.world.sent]
+        self.world.sent.clear()
         return sent
 
 

@@ -158,7 +158,7 @@ def test_an_entry_withheld_for_the_firewall_is_added_once() -> None:
     assert host.count == 1
 
 
-def test_a_create_event_is_handled_by_the_delivering_thread_while_the_loop_is_idle() -> None:
+def test_a_containers_event_is_handled_by_the_delivering_thread_while_the_loop_is_idle() -> None:
     """While the loop is busy, the loop handles the event, in order."""
     world = World(lists_images=True)
     threads: list[str] = []
