@@ -28,7 +28,7 @@ class FirewallMode:
 BY_POLICY = "nothing: dropped by the policy of FORWARD"
 ENGINE_20_10 = FirewallMode("20.10", Flavour.DISTRO, filters=False)
 ENGINE_28_ROUTED = FirewallMode("28-routed", Flavour.MODERN, gateway_mode="routed", lets_in="ping")
-"""ENGINE_20_10 and ENGINE_28_ROUTED are the modes that README recommends."""
+"""ENGINE_20_10 and ENGINE_28_ROUTED are the modes that docs/firewall.md recommends."""
 MODES = [
     ENGINE_20_10,
     FirewallMode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True, lets_in=BY_POLICY),

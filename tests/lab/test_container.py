@@ -134,8 +134,8 @@ def no_tasks(host: Host, service: str) -> bool:
 
 
 def test_swarm_stack_maps_the_tasks_of_each_node(lab: Lab, swarm: Swarm) -> None:
-    """One mapper on each node, deployed as in README; a service with one task on each node."""
-    (deploy,) = (each for each in commands("On a Swarm") if "stack deploy" in each)
+    """One mapper on each node, deployed as documented; a service with one task on each node."""
+    (deploy,) = (each for each in commands("On a Swarm", "docs/hosts.md") if "stack deploy" in each)
     program, *arguments = deploy.split()
     assert program == "docker"
     arguments[3] = str(CHECKOUT / arguments[3])

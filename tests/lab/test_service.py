@@ -1,4 +1,4 @@
-"""The systemd service: installed as in README, under a real systemd with its watchdog."""
+"""The systemd service: installed as documented, under a real systemd with its watchdog."""
 
 import json
 import socket
@@ -15,6 +15,7 @@ from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 UNIT = "DockerIPV6Mapper"
+OPERATIONS = "docs/operations.md"
 OPTIONS = "/etc/default/DockerIPV6Mapper"
 ENGINE = f"DOCKERIPV6MAPPER_DOCKER_HOST=unix://{SHARED}/engine/docker.sock\n"
 SHORT_WATCHDOG = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n"
@@ -31,7 +32,7 @@ def machine(lab: Lab) -> Iterator[Machine]:
     host.create_network()
     with Machine(host) as machine:
         machine.write(OPTIONS, ENGINE)
-        machine.shell(documented_commands.script("In a venv, with a systemd unit", str(machine.checkout)))
+        machine.shell(documented_commands.script("Install", str(machine.checkout)))
         yield machine
     host.reset()
 
@@ -107,14 +108,14 @@ def test_hanging_service_is_restarted_by_the_watchdog(machine: Machine, host: Ho
 def test_containers_stay_reachable_while_the_service_is_stopped_and_upgraded(
     lab: Lab, machine: Machine, host: Host
 ) -> None:
-    """The upgrade is the one in README."""
+    """The upgrade is the documented one."""
     run_labelled(host, "mon_container")
     address = wait_until_mapped(host)
     machine.run("systemctl", "stop", UNIT)
     assert state(machine)["Result"] == "success"
     assert wait_until_mapped(host) == address
     assert reaches(lab.client, address)
-    machine.shell(documented_commands.script("Upgrade", str(machine.checkout)))
+    machine.shell(documented_commands.script("Upgrade", str(machine.checkout), OPERATIONS))
     assert state(machine)["ActiveState"] == "active"
     assert wait_until_mapped(host) == address
 
@@ -205,7 +206,7 @@ def test_documented_removal_leaves_no_files_or_entries(machine: Machine, host: H
     """Must be the last test of the module: it removes the service."""
     run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80")
     wait_until_mapped(host)
-    machine.shell(documented_commands.script("Remove", str(machine.checkout)))
+    machine.shell(documented_commands.script("Remove", str(machine.checkout), OPERATIONS))
     assert not host.proxy_entries()
     files = machine.run("find", "/etc", "/usr/local", "/opt", "/run", "-iname", "*dockeripv6mapper*").stdout
     assert not [line for line in files.splitlines() if "/run/systemd/" not in line]
