@@ -20,8 +20,8 @@ class EndpointChange:
 class Connect(EndpointChange):
     """Attach the container to the network at the address."""
 
-    default_route: bool = False
-    """Whether the container's default route is to go over the network, where the engine can be told."""
+    priority: int = 0
+    """The gateway priority of the endpoint, where the engine knows priorities; 0: none is set."""
 
     def __str__(self) -> str:
         return f"connect container {self.container} to network {self.network} at {self.address}"

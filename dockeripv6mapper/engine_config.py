@@ -10,12 +10,20 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 NEWEST_TESTED_API = (1, 51)
-"""The API of engine 28.5, the newest tested engine. The client uses a newer API only if this one is gone."""
+"""The API of engine 28.5, which engine 29 speaks, too. The client uses a newer API only if this one is gone.
 
-
+Not a newer one: an inspection of API 1.52 and later does not show the MAC address that a user chose for a
+container's first network.
+"""
 BY_FAMILY = (29, 4, 2)
 """The first engine that chooses the IPv6 default route apart from the IPv4 one. Before, a network with both
 families always wins over one with IPv6 alone, whatever their priorities (moby #51999; seen on 28.5)."""
+
+
+def routes_by_family(version: str) -> bool:
+    """Whether an engine of this version chooses the IPv6 default route apart from the IPv4 one."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return match is not None and tuple(map(int, match[0].split("."))) >= BY_FAMILY
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +41,9 @@ class EngineInfo:
     """Whether it filters IPv6 with rules of its own, as far as its options and its version tell."""
 
     @property
-    def release(self) -> tuple[int, ...]:
-        """The numbers of its version: (28, 5, 2); empty where it is no version."""
-        match = re.match(r"\d+(?:\.\d+)*", self.version)
-        return tuple(map(int, match[0].split("."))) if match else ()
-
-    @property
     def routes_by_family(self) -> bool:
         """Whether the engine chooses a container's IPv6 default route apart from the IPv4 one."""
-        return self.release >= BY_FAMILY
+        return routes_by_family(self.version)
 
     @property
     def filters_with_nftables(self) -> bool:

@@ -22,7 +22,7 @@ from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import open_rtnetlink
 from dockeripv6mapper.kernel.ruleset import observe_ruleset
 from dockeripv6mapper.kernel.topology import observe_topology
-from dockeripv6mapper.mapping.default_routes import Outgoing, other_ipv6_endpoints
+from dockeripv6mapper.mapping.default_routes import Outgoing, needs_mark, other_ipv6_endpoints
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
@@ -137,6 +137,7 @@ def _observe_engine(client: Client) -> tuple[Cache, tuple[str, ...]]:
     """Fill a cache with lists. Also returns a sentence for each container or network that cannot be read."""
     cache = Cache()
     snapshot = client.snapshot()
+    cache.routes_by_family = snapshot.routes_by_family
     cache.replace_networks(snapshot.networks)
     cache.replace_containers(snapshot.containers, cache.epoch)
     cache.replace_images(client.images())
@@ -159,7 +160,11 @@ def _decide(
     settings: Settings,
     refusals: Mapping[str, EngineRefusal] | None = None,
 ) -> tuple[Facts, Desired]:
-    facts = Facts(cache.containers, cache.networks, cache.images, host, engine_refusals=refusals or {})
+    facts = Facts(
+        *(cache.containers, cache.networks, cache.images, host),
+        engine_refusals=refusals or {},
+        routes_by_family=cache.routes_by_family,
+    )
     desired = Desired(settings)
     desired.update(facts, list(facts.containers))
     _inspect_images(client, cache, facts, desired)
@@ -210,6 +215,7 @@ def _inspect_marks(client: Client, cache: Cache, facts: Facts, desired: Desired)
     for container_id, container in list(facts.containers.items()):
         decision = desired.decision(container_id)
         wanted = isinstance(decision, MarkWanted)
+        wanted = wanted or (isinstance(decision, AddressMapping) and needs_mark(container, decision, facts))
         wanted = wanted or isinstance(plan_endpoint(container, decision, facts), Release | Vacate)
         if wanted and (seen := client.container(container_id)) is not None:
             cache.put(seen)

@@ -195,6 +195,7 @@ class Reconciler:
             in_flight=self._jobs.in_flight(),
             acting={action.container_id for action in self._jobs.actions},
             engine_refusals=self._attempts.lasting,
+            routes_by_family=cache.routes_by_family,
             complete=cache.complete,
             sysctls=self._host.sysctls.current,
             appeared=self._host.sysctls.appeared,

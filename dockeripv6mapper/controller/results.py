@@ -146,6 +146,7 @@ class Results:
             # Events were missed since, and another list was asked for then.
             return
         snapshot: Snapshot = answer.value
+        self.cache.routes_by_family = snapshot.routes_by_family
         if not self.reconciler.listed:
             self._inspect_labelled(snapshot)
         # At first a stale list is better than none; a newer one follows.

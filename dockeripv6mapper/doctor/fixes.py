@@ -80,23 +80,35 @@ def recreate(facts: DoctorFacts, network: Network, change: Change) -> str:
     return "\n".join(lines)
 
 
-def _connect(facts: DoctorFacts, network: Network, pools: list[Pool], container: Container) -> str:
-    """Attach a container as it was, with those of its addresses that are in `pools`."""
+def _connect(
+    facts: DoctorFacts,
+    network: Network,
+    pools: list[Pool],
+    container: Container,
+    priority: int | None = None,
+) -> str:
+    """Attach a container as it was, with those of its addresses that are in `pools`.
+
+    `priority`: another gateway priority than it had.
+    """
     endpoint = facts.system.networks.endpoint(container, network.id, network.name)
     endpoints = facts.container_configs.get(container.id, ContainerConfig()).endpoints
     config = endpoints.get(endpoint.network if endpoint else "", EndpointConfig())
+    priority = config.priority if priority is None else priority
     words = ["docker", "network", "connect"]
+    words += ["--gw-priority", str(priority)] if priority else []
     for option, address in (("--ip", config.ipv4), ("--ip6", config.ipv6)):
         if address and any(address in pool for pool in pools):
             words += [option, address]
     words += [word for alias in config.aliases for word in ("--alias", alias)]
     words += [word for link in config.links for word in ("--link", link)]
     words += _pairs("--driver-opt", config.options.items())
-    words += ["--gw-priority", str(config.priority)] if config.priority else []
     return f"{' '.join(map(quoted, words))} {operands([network.name, container.name])}"
 
 
-def prioritise(facts: DoctorFacts, network: Network, container: Container) -> str:
+def prioritise(
+    facts: DoctorFacts, network: Network, container: Container, priority: int = MAPPER_PRIORITY
+) -> str:
     """Give a container's endpoint a gateway priority.
 
     An endpoint that the mapper added is detached and attached again. A running daemon may attach it first. On
@@ -107,15 +119,13 @@ def prioritise(facts: DoctorFacts, network: Network, container: Container) -> st
     config = facts.container_configs.get(container.id, ContainerConfig()).endpoints.get(listed_as)
     pools = facts.network_configs.get(network.id)
     if config is None or pools is None or config.options.get(MARK) != ADDED:
-        option = f"--network name={network.name},gw-priority={MAPPER_PRIORITY}"
+        option = f"--network name={network.name},gw-priority={priority}"
         return run_again(facts, [container], f"with {option}")
-    connect = _connect(facts, network, list(pools.pools), container)
-    words = connect.removeprefix("docker network connect ")
     return "\n".join(
         (
             f"docker network disconnect {operands([listed_as, container.name])}",
             "# fails if the daemon has already connected it, with the same priority:",
-            f"docker network connect --gw-priority {MAPPER_PRIORITY} {words} || true",
+            f"{_connect(facts, network, list(pools.pools), container, priority)} || true",
         )
     )
 

@@ -10,7 +10,12 @@ from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.mapping import labels
-from dockeripv6mapper.mapping.default_routes import other_ipv6_endpoints
+from dockeripv6mapper.mapping.default_routes import (
+    IPV6_ONLY_PRIORITY,
+    gateway_priority,
+    keeps_ipv4_route,
+    other_ipv6_endpoints,
+)
 from dockeripv6mapper.mapping.links import find_link
 from dockeripv6mapper.mapping.networks import has_default_bridge_name, mapped_subnet
 from dockeripv6mapper.mapping.proxying import needs_proxy
@@ -212,12 +217,14 @@ def _overlap(facts: DoctorFacts, network: Network, subnet: IPv6Network) -> Itera
 def _dual_stack(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     """Containers whose IPv4 default route moves to the network.
 
-    The engine moves it when it connects a container to a network with IPv4.
+    The engine moves it when it connects a container to a network with IPv4; since 29.4.2 not where the
+    endpoint's gateway priority is below that of another network with IPv4.
     """
     if not network.ipv4 or network.internal:
         return
     relying = facts.relying_on_ipv4(network)
-    moved = [container for container, _ in facts.mapped_containers(network) if container not in relying]
+    others = [container for container, _ in facts.mapped_containers(network) if container not in relying]
+    moved = [each for each in others if not keeps_ipv4_route(each, network, facts.system)]
     if not moved:
         return
     names = ", ".join(container.name for container in moved)
@@ -237,15 +244,29 @@ def _dual_stack(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
             "go over another network (until engine 29.4.2)",
         )
         return
+    if all(_may_have_low_priority(facts, container) for container in moved):
+        fix = "\n".join(
+            fixes.prioritise(facts, network, container, IPV6_ONLY_PRIORITY) for container in moved
+        )
+    elif relying:
+        fix = fixes.create_other(facts, network.name, moved)
+    else:
+        fix = fixes.recreate(facts, network, fixes.without_ipv4)
     yield warn(
         "dual-stack",
         f"network {network.name}",
         found,
         why="their IPv4 packets take another route than without the mapper",
-        fix=fixes.create_other(facts, network.name, moved)
-        if relying
-        else fixes.recreate(facts, network, fixes.without_ipv4),
+        fix=fix,
     )
+
+
+def _may_have_low_priority(facts: DoctorFacts, container: Container) -> bool:
+    """Whether a gateway priority leaves the IPv4 default route where it was, and IPv6 on the network."""
+    mapping = facts.desired.decision(container.id)
+    if not isinstance(mapping, AddressMapping):
+        return False
+    return gateway_priority(container, mapping, facts.system) == IPV6_ONLY_PRIORITY
 
 
 def _with_other_ipv6(facts: DoctorFacts, containers: Iterable[Container]) -> list[Container]:

@@ -36,6 +36,8 @@ class Cache:
     def __init__(self) -> None:
         self.containers: dict[str, Container] = {}
         self.networks = Networks()
+        self.routes_by_family = False
+        """See `Facts`."""
         self.images: dict[str, Mapping[str, str] | None] = {}
         """Labels of images, by ID or by the name in a create event. None: the image was removed."""
         self.images_wanted = False

@@ -45,6 +45,7 @@ from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
+from dockeripv6mapper.engine_config import routes_by_family
     PermissionMissingError,
 )
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
@@ -84,6 +85,8 @@ class Snapshot:
 
 class Client:
     """One engine. It connects when it is first used, and again after the connection was lost.
+    routes_by_family: bool = False
+    """See `Facts`."""
 
     Raises `MapperError` where `docker_host` is not an address.
     """
@@ -141,7 +144,8 @@ class Client:
         networks = self.networks()
         with self.session("listing containers") as api:
             containers = read_list(api.containers(all=True), "container", container_from_list)
-        return Snapshot(containers, networks)
+        by_family = self._range is not None and routes_by_family(self._range.engine)
+        return Snapshot(containers, networks, by_family)
 
     def networks(self) -> Listed[Network]:
         """All networks. Raises `MapperError`."""

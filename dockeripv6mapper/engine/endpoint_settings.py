@@ -21,7 +21,6 @@ from typing import Any
 
 from dockeripv6mapper.actions import Reconnect
 from dockeripv6mapper.engine.translate import MARK, MOVED, RESTORE, RESTORE_RUNNING, ipv6
-from dockeripv6mapper.mapping.default_routes import MAPPER_PRIORITY
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
 
 Json = Mapping[str, Any]
@@ -42,10 +41,10 @@ USER_FIELDS = ("Links", "DriverOpts", PRIORITY)
 # --- to connect with --------------------------------------------------------------------------------------
 
 
-def mapper_endpoint(address: object, *, default_route: bool = False) -> dict[str, Any]:
-    """An endpoint that the mapper adds, at our address. `default_route`: with our gateway priority."""
+def mapper_endpoint(address: object, priority: int = 0) -> dict[str, Any]:
+    """An endpoint that the mapper adds, at our address, with a gateway priority unless it is 0."""
     settings: dict[str, Any] = {"IPAMConfig": {IPV6: str(address)}, "DriverOpts": {MARK: ADDED}}
-    return {**settings, PRIORITY: MAPPER_PRIORITY} if default_route else settings
+    return {**settings, PRIORITY: priority} if priority else settings
 
 
 def for_api(settings: Json, api: tuple[int, int]) -> Json:

@@ -74,7 +74,7 @@ class Endpoints:
             return None
         try:
             self._journal.write(action.container_id, Unfinished(action.network_id, action.network, None))
-            settings = mapper_endpoint(action.address, default_route=action.default_route)
+            settings = mapper_endpoint(action.address, action.priority)
             return self._client.send_connect(action.container_id, action.network_id, settings)
         except (MapperError, OSError) as error:
             log.debug("leaving the request to a worker: %s: %s", action, error)
@@ -128,7 +128,7 @@ class Endpoints:
         network namespace of its own. The create event shows neither.
         """
         doing = f"connecting {action.container} to {action.network} at {action.address}"
-        settings = mapper_endpoint(action.address, default_route=action.default_route)
+        settings = mapper_endpoint(action.address, action.priority)
         try:
             if begun is not None:
                 with self._client.session(doing):

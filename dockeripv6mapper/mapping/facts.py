@@ -24,6 +24,8 @@ class Facts:
     """IDs of the containers on which an action waits or runs."""
     engine_refusals: Mapping[str, EngineRefusal] = field(default_factory=dict)
     """What the engine refuses until something changes, by the ID of the container or network."""
+    routes_by_family: bool = False
+    """Whether the engine chooses a container's IPv6 default route apart from the IPv4 one."""
     complete: bool = True
     """Whether `containers` has every container that there is."""
     sysctls: Mapping[str, str | None] = field(default_factory=dict)

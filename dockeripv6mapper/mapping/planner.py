@@ -18,6 +18,7 @@ from dockeripv6mapper.actions import (
     SysctlChange,
     Vacate,
 )
+from dockeripv6mapper.mapping.default_routes import gateway_priority
 from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.labels import PREFIX
@@ -140,7 +141,9 @@ def _plan_mapping(container: Container, mapping: AddressMapping, facts: Facts) -
             return None
     where = mapping.network_id, mapping.network, mapping.address
     if endpoint is None:
-        return Connect(container.id, container.name, *where, default_route=mapping.default_route)
+        return Connect(
+            container.id, container.name, *where, priority=gateway_priority(container, mapping, facts)
+        )
     return Reconnect(container.id, container.name, *where)
 
 

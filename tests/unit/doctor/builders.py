@@ -19,6 +19,7 @@ from tests.unit.rulesets import BRIDGE
 
 ENGINE_20_10 = EngineInfo("20.10.24", (1, 41), pid=4711)
 ENGINE_28 = EngineInfo("28.5.2", (1, 51), firewall_backend="iptables", pid=4711)
+ENGINE_29_7 = EngineInfo("29.7.1-lab", (1, 51), firewall_backend="iptables", pid=4711)
 ENGINE_29_NFTABLES = EngineInfo("29.0.0", (1, 51), firewall_backend="nftables+firewalld", pid=4711)
 
 SUBNET = IPv6Network("2001:db8:103:0:78::/80")

@@ -22,13 +22,13 @@ from tests.unit.doctor.builders import (
     CONFIG,
     ENGINE_20_10,
     ENGINE_28,
+    ENGINE_29_7,
     HE_IPV6,
     doctor_facts,
     mapped,
     problems,
 )
 
-ENGINE_29_7 = EngineInfo("29.7.1-lab", (1, 51), firewall_backend="iptables", pid=4711)
 OTHER = IPv6Address("fd00:aaaa::2")
 AAA = replace(builders.network("aaa", IPv6Network("fd00:aaaa::/64")), ipv4=True)
 AAA_CONFIG = NetworkConfig("aaa", "bridge", (Pool("10.1.0.0/24"), Pool("fd00:aaaa::/64")))

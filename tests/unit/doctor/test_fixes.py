@@ -90,8 +90,8 @@ def test_containers_are_attached_again_as_they_were() -> None:
     lines = recreate(
         WEB, stopped, container_configs={WEB.id: ContainerConfig(endpoints={"he_ipv6": attachment})}
     )
-    options = "--ip6 2001:db8:103:0:78::5 --alias www --link db:database "
-    options += "--driver-opt ipv6.mapper.endpoint=added --gw-priority 7"
+    options = "--gw-priority 7 --ip6 2001:db8:103:0:78::5 --alias www --link db:database "
+    options += "--driver-opt ipv6.mapper.endpoint=added"
     assert lines[3:] == [
         "docker network connect he_ipv6 stopped",
         f"docker network connect {options} he_ipv6 web",

@@ -7,7 +7,7 @@ import pytest
 
 from dockeripv6mapper.doctor import network_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
-from dockeripv6mapper.engine_config import EngineInfo
+from dockeripv6mapper.engine_config import ContainerConfig, EndpointConfig, EngineInfo
 from dockeripv6mapper.model import Container, Network
 from dockeripv6mapper.settings import ProxyMode, Settings
 from tests.unit import builders
@@ -16,6 +16,7 @@ from tests.unit.doctor.builders import (
     CONFIG,
     ENGINE_20_10,
     ENGINE_28,
+    ENGINE_29_7,
     HE_IPV6,
     ON_LINK,
     PREFIX,
@@ -181,7 +182,7 @@ def test_a_network_keeps_its_ipv4_where_the_ipv6_default_route_would_move_withou
     """Before 29.4.2, an engine prefers a network with both families to one with IPv6 alone."""
     unique_local = IPv6Network("fd00:1::/64")
     assert dual(relying=False, other_subnet=unique_local)[0] == []
-    newer = replace(ENGINE_28, version="29.4.2")
+    newer = replace(ENGINE_29_7, version="29.4.2")
     (finding,), _ = dual(relying=False, other_subnet=unique_local, engine=newer)
     assert "--ipv4=false" in finding.fix
 
@@ -191,6 +192,35 @@ def test_a_network_that_takes_over_ipv4_keeps_it_if_a_container_relies_on_it() -
     (finding,), _ = dual(relying=True)
     assert "docker network rm" not in finding.fix
     assert "he_ipv62" in finding.fix
+
+
+@pytest.mark.parametrize("relying", [True, False])
+def test_an_engine_that_chooses_by_family_is_given_a_priority_instead(*, relying: bool) -> None:
+    """The IPv4 default route then stays, and nothing is created again."""
+    plain, network = builders.network("plain", None, ipv4=True), replace(HE_IPV6, ipv4=True)
+    web = mapped(network=network)
+    config = ContainerConfig(endpoints={"he_ipv6": EndpointConfig(options={"ipv6.mapper.endpoint": "added"})})
+
+    def findings(priority: int) -> list[Finding]:
+        own, other = replace(web.endpoints[0], priority=priority), builders.endpoint(of=plain)
+        containers = [replace(web, endpoints=(own, other))]
+        if relying:
+            containers.append(container("db", running=True, endpoints=(builders.endpoint(of=network),)))
+        system = builders.facts(
+            *containers, networks=(network, plain), of_host=builders.host(on_link=ON_LINK)
+        )
+        facts = doctor_facts(
+            replace(system, routes_by_family=True),
+            engine=ENGINE_29_7,
+            container_configs={web.id: config},
+        )
+        return problems(network_checks.check(facts))
+
+    (finding,) = findings(1)
+    assert finding.check == "dual-stack"
+    assert "docker network connect --gw-priority -1 " in finding.fix
+    assert "docker network create" not in finding.fix
+    assert findings(-1) == []
 
 
 def test_on_an_engine_before_28_ipv4_is_no_problem() -> None:

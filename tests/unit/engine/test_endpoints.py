@@ -596,10 +596,10 @@ def test_a_connect_has_a_gateway_priority_where_the_api_knows_it(
     """Whether its request is written ahead or by a worker; none where the user wants none."""
     wire.version = api
     client.ping()
-    connect = Connect(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW, default_route=True)
+    connect = Connect(CONTAINER, "mon_container", "net-id", "he_ipv6", NEW, priority=1)
     endpoints.apply(connect, endpoints.begin(connect))
     endpoints.apply(connect)
-    endpoints.apply(replace(connect, default_route=False))
+    endpoints.apply(replace(connect, priority=0))
     priorities = [change.endpoint.get("GwPriority") for change in wire.changes]
     assert priorities == [priority, priority, None]
 

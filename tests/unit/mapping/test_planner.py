@@ -44,7 +44,7 @@ def on_he_ipv6(kind: type[EndpointChange]) -> EndpointChange:
     """Return an action on `mon_container`, at its address on `he_ipv6`."""
     where = builders.HE_IPV6_ID, "he_ipv6", MON_CONTAINER
     action = kind("id-of-mon_container", "mon_container", *where)
-    return replace(action, default_route=True) if isinstance(action, Connect) else action
+    return replace(action, priority=1) if isinstance(action, Connect) else action
 
 
 def test_a_detached_container_is_connected() -> None:
