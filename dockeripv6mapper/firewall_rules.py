@@ -48,6 +48,8 @@ def is_ours(rule: Rule) -> bool:
 ENGINE_CHAIN = ("filter", "DOCKER")
 """A chain that every engine creates, in the backend that it uses."""
 FORWARD = ("filter", "FORWARD")
+ENGINE_TABLE = "docker-bridges"
+"""The table of an engine 29 or later with `firewall-backend: nftables`."""
 ENGINE_CHAINS = "DOCKER"
 """The prefix of the names of the engine's chains."""
 

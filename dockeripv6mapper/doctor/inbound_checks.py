@@ -12,8 +12,7 @@ from dockeripv6mapper.doctor import fixes, mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
-from dockeripv6mapper.firewall_rules import NFT_COMMAND, Chains
-from dockeripv6mapper.kernel.firewall import ENGINE_TABLE
+from dockeripv6mapper.firewall_rules import ENGINE_TABLE, NFT_COMMAND, Chains
 from dockeripv6mapper.mapping.netfilter import REWRITING, Verdict, trace, trace_forwarded
 from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.mapping.rule_matches import PING, Packet

@@ -23,6 +23,9 @@ BACKENDS = (IPTABLES, LEGACY)
 """The commands whose rules a packet passes: the default backend's, and the legacy one's."""
 
 
+TABLE_PREFIX = "table ip6 "
+"""Begins a line of `nft list tables ip6`."""
+
 _processes: deque[tuple[int, float]] = deque(maxlen=64)
 """The PIDs of the last commands, and when each began."""
 _starting = threading.Lock()
@@ -91,3 +94,11 @@ def legacy_is_used() -> bool | None:
         return False
     except PermissionError:
         return None
+
+
+def nft_tables() -> list[str]:
+    """The names of the nftables tables of IPv6; none without nft. Raises `KernelRefusedError`."""
+    if not shutil.which("nft"):
+        return []
+    listed = run(["nft", "list", "tables", "ip6"]).stdout
+    return [line.removeprefix(TABLE_PREFIX) for line in listed.splitlines() if line.startswith(TABLE_PREFIX)]

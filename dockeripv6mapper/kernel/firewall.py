@@ -14,9 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.firewall_rules import ALL_BITS, FORWARD, BaseChain, MarkRule, leads_to_engine
+from dockeripv6mapper.firewall_rules import (
+    ALL_BITS,
+    ENGINE_TABLE,
+    FORWARD,
+    BaseChain,
+    MarkRule,
+    leads_to_engine,
+)
 from dockeripv6mapper.kernel import nft_ruleset
-from dockeripv6mapper.kernel.commands import backends, run
+from dockeripv6mapper.kernel.commands import backends, nft_tables, run
 from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
 from dockeripv6mapper.model import FirewallRules, Forwarded
@@ -28,8 +35,6 @@ NO_SUCH_TABLE = "No such file or directory"
 
 IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 """Tables of the family ip6 in which the nft backend of ip6tables keeps its rules."""
-ENGINE_TABLE = "docker-bridges"
-"""The table of an engine 29 or later with `firewall-backend: nftables`."""
 MARK = {"meta": {"key": "mark"}}
 """The packet mark in an expression of `nft -j`."""
 
@@ -122,9 +127,7 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
 
 def has_table() -> bool:
     """Whether our table exists. Raises `KernelRefusedError`."""
-    if not shutil.which("nft"):
-        return False
-    return f"table {nft_ruleset.TABLE}" in run(["nft", "list", "tables", "ip6"]).stdout.splitlines()
+    return nft_ruleset.TABLE_NAME in nft_tables()
 
 
 def remove_table() -> None:

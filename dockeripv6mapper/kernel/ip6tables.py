@@ -11,8 +11,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dockeripv6mapper.errors import KernelRefusedError
-from dockeripv6mapper.firewall_rules import COMMENT, ENGINE_CHAIN, FORWARD, Chain, Chains, Rule, is_ours
-from dockeripv6mapper.kernel.commands import IPTABLES, backends, run
+from dockeripv6mapper.firewall_rules import (
+    COMMENT,
+    ENGINE_CHAIN,
+    ENGINE_TABLE,
+    FORWARD,
+    Chain,
+    Chains,
+    Rule,
+    is_ours,
+)
+from dockeripv6mapper.kernel.commands import IPTABLES, backends, nft_tables, run
 
 RULE_PREFIX = "-A "
 """Begins a rule's line in the output of `ip6tables-save`."""
@@ -115,15 +124,17 @@ def put_accept_rules(mark: int) -> list[AcceptRule]:
     """Insert each missing accept rule first in its chain; returns these. Then remove ours from other chains.
 
     Ours is in another chain after the engine's chains had gone for a while. Only backends with the engine's
-    chains need rules. If no backend has them, the default one does. Each backend is listed once: a listing
-    takes the xtables lock and some milliseconds. Raises `KernelRefusedError`.
+    chains need rules. If no backend has them, the default one does; but where the engine filters with its
+    own nftables table, only in chains that may drop a packet. Each backend is listed once: a listing takes
+    the xtables lock and some milliseconds. Raises `KernelRefusedError`.
     """
     listed = {command: observe_chains(command) or {} for command in backends()}
     with_engine = [command for command, chains in listed.items() if ENGINE_CHAIN in chains]
+    only_where_dropped = not with_engine and ENGINE_TABLE in nft_tables()
     missing, superfluous = list[AcceptRule](), list[OurRule]()
     for command in with_engine or [IPTABLES]:
         chains = listed[command] if command in listed else observe_chains(command) or {}
-        places = accept_places(chains)
+        places = accept_places(chains, only_where_dropped=only_where_dropped)
         missing += [AcceptRule(command, *each) for each in places if not _has_rule(chains, each, mark)]
         superfluous += [rule for rule in _ours(command, chains) if (rule.table, rule.chain) not in places]
     for place in missing:
@@ -133,14 +144,30 @@ def put_accept_rules(mark: int) -> list[AcceptRule]:
     return missing
 
 
-def accept_places(chains: Chains) -> tuple[tuple[str, str], tuple[str, str]]:
+def accept_places(chains: Chains, *, only_where_dropped: bool = False) -> tuple[tuple[str, str], ...]:
     """The chains of one backend that need an accept rule of ours, by table and name.
 
     The engine creates DOCKER-USER and the jump to it. The jump is lost where another program flushes FORWARD.
+    An engine that changes to nftables leaves both, and the policy of FORWARD, until the next boot.
+    `only_where_dropped`: leave out chains in which no packet is dropped.
     """
     rules = chains[FORWARD].rules if FORWARD in chains else ()
     is_reached = USER_CHAIN in chains and any(("-j", USER_CHAIN[1]) in rule.options for rule in rules)
-    return RAW, USER_CHAIN if is_reached else FORWARD
+    forwarded = USER_CHAIN if is_reached else FORWARD
+    met = {RAW: [RAW], forwarded: [FORWARD, USER_CHAIN] if is_reached else [FORWARD]}
+    return tuple(
+        place
+        for place, keys in met.items()
+        if not only_where_dropped or any(_may_drop(chains[key]) for key in keys if key in chains)
+    )
+
+
+def _may_drop(chain: Chain) -> bool:
+    """Whether a packet may be dropped in a chain: by policy, or by a rule that is not known to spare it."""
+    harmless = (("-j", USER_CHAIN[1]), ("-j", "RETURN"), ("-j", "ACCEPT"))
+    return chain.policy == "DROP" or not all(
+        any(target in rule.options for target in harmless) for rule in chain.rules
+    )
 
 
 def our_rules(command: str) -> Iterator[OurRule]:

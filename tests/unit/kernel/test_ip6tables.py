@@ -58,3 +58,30 @@ def test_empty_output_has_no_chains() -> None:
 def test_the_accept_rule_belongs_where_forwarded_packets_pass(saved: str, place: tuple[str, str]) -> None:
     """In DOCKER-USER only while FORWARD jumps there."""
     assert accept_places(read_chains(saved)) == (RAW, place)
+
+
+OURS = "-m mark --mark 0x1000000/0x1000000 -m comment --comment DockerIPV6Mapper -j ACCEPT"
+LEFT_BY_AN_ENGINE, LEFT_WITH_POLICY = (
+    filter_table("-A FORWARD -j DOCKER-USER", policy=policy, chains="DOCKER-USER")
+    for policy in ("ACCEPT", "DROP")
+)
+"""What an engine leaves of its rules when it changes to nftables (moby `iptabler/cleaner.go`)."""
+
+
+@pytest.mark.parametrize(
+    ("saved", "places"),
+    [
+        ("", ()),
+        (filter_table(f"-A FORWARD {OURS}"), ()),
+        (LEFT_BY_AN_ENGINE, ()),
+        (LEFT_WITH_POLICY, (USER_CHAIN,)),
+        (filter_table("-A FORWARD -j ufw6-before-forward"), (FORWARD,)),
+        (f"*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {OURS}\n-A PREROUTING -j other\n", (RAW,)),
+    ],
+    ids=["no rules", "only ours", "no longer used", "policy DROP", "another program's", "in raw"],
+)
+def test_an_engine_with_nftables_needs_accept_rules_only_where_ip6tables_may_drop(
+    saved: str, places: tuple[tuple[str, str], ...]
+) -> None:
+    """What ip6tables drops is lost, whatever the engine's table accepts."""
+    assert accept_places(read_chains(saved), only_where_dropped=True) == places
