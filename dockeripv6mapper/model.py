@@ -46,7 +46,8 @@ class Container:
     """Without the leading slash."""
     labels: Mapping[str, str]
     image: str
-    """The image's ID; its name where only the create event is known."""
+    """The image's ID, and its platform where the ID may stand for several; its name where only the create
+    event is known."""
     created: int
     """Seconds since the epoch."""
     running: bool

@@ -43,7 +43,7 @@ from dockeripv6mapper.controller.timers import (
     Verify,
 )
 from dockeripv6mapper.controller.workqueue import WorkQueue
-from dockeripv6mapper.engine.cache import Cache
+from dockeripv6mapper.engine.cache import IMAGE_ID, Cache
 from dockeripv6mapper.mapping.desired import Affected, Desired
 from dockeripv6mapper.mapping.facts import Facts
 from dockeripv6mapper.mapping.planner import Plan, plan, plan_endpoint
@@ -322,7 +322,10 @@ class Reconciler:
         decision = self._desired.decision(container_id)
         needs = self._desired.needs.of(container_id)
         self._log_changes.container(container, decision, needs, facts, self._settings)
-        if isinstance(decision, ImageWanted):
+        if isinstance(decision, ImageWanted) and _is_known_by_event(container):
+            # One name may stand for several platforms: the container shows which one it has.
+            self._jobs.ask(InspectContainer(container_id))
+        elif isinstance(decision, ImageWanted):
             self._inspect_image(decision.image)
         elif isinstance(decision, MarkWanted) and not self._actions.is_busy(container_id):
             self._jobs.ask(InspectContainer(container_id))
@@ -338,3 +341,8 @@ class Reconciler:
         first_list = self._jobs.asked(ListImages()) and not self.images_listed
         if not first_list and RetryImage(image) not in self._timers:
             self._jobs.ask(InspectImage(image))
+
+
+def _is_known_by_event(container: Container) -> bool:
+    """Whether only a container's create event is known, which has the name of its image."""
+    return container.network_mode is None and not container.image.startswith(IMAGE_ID)

@@ -4,6 +4,7 @@ client             one method for each API call: lists, inspections, connect, di
 connection         the engine's address, the version of its API, Docker's client for both
 errors             exceptions of Docker's library, of sockets and of parsing → our errors
 translate          the engine's JSON → `model`
+images             labels of images, and of which platform they are
 events             the event stream, as hints that something changed
 http               a request on the engine's local socket, and the event stream
 listed             a list from the engine, with its unreadable items

@@ -33,19 +33,23 @@ from dockeripv6mapper.engine.connection import (
 from dockeripv6mapper.engine.endpoint_settings import for_api
 from dockeripv6mapper.engine.errors import translated_errors
 from dockeripv6mapper.engine.http import EventStream, PendingResponse, Timeouts, post
+from dockeripv6mapper.engine.images import (
+    LISTS_MANIFESTS,
+    image_from_list,
+    image_labels_from_inspection,
+    inspection_parameters,
+)
 from dockeripv6mapper.engine.listed import Listed, read_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
-    image_from_list,
-    image_labels_from_inspection,
     network_from_list,
 )
+from dockeripv6mapper.engine_config import routes_by_family
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
-from dockeripv6mapper.engine_config import routes_by_family
     PermissionMissingError,
 )
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
@@ -54,7 +58,7 @@ from dockeripv6mapper.model import Container, Network
 log = logging.getLogger(__name__)
 
 Images: TypeAlias = Mapping[str, Mapping[str, str]]
-"""Labels of images, by ID and by name."""
+"""Labels of images, by key (see `translate.image_key`) and by name."""
 
 EVENT_FILTERS = {
     "type": ["container", "network", "image"],
@@ -81,12 +85,12 @@ class Snapshot:
 
     containers: Listed[Container]
     networks: Listed[Network]
+    routes_by_family: bool = False
+    """See `Facts`."""
 
 
 class Client:
     """One engine. It connects when it is first used, and again after the connection was lost.
-    routes_by_family: bool = False
-    """See `Facts`."""
 
     Raises `MapperError` where `docker_host` is not an address.
     """
@@ -154,13 +158,16 @@ class Client:
             return read_list(api.networks(), "network", lambda item: network_from_list(item, version))
 
     def images(self) -> Images:
-        """The labels of all images, by ID and by every name. Empty where listing images is forbidden.
+        """The labels of all images, by key and by every name. Empty where listing images is forbidden.
 
         An image that is missing here is inspected by itself when a container uses it. Raises `MapperError`.
         """
+        version, host = self.api_version(), self._platform()
+        parameters = {"manifests": "1"} if version >= LISTS_MANIFESTS else {}
         try:
-            with self.session("listing images") as api:
-                listed = read_list(api.images(), "image", image_from_list)
+            with self.session("listing images"):
+                answer = self._get("/images/json", parameters)
+                listed = read_list(answer, "image", lambda item: image_from_list(item, host))
         except EngineRefusedError as error:
             log.debug("%s: each image will be inspected when a container uses it", error)
             return {}
@@ -187,11 +194,22 @@ class Client:
             return inspected
 
     def image_labels(self, image: str) -> Mapping[str, str]:
-        """The labels of an image, which is given by ID or name. Raises `GoneError`, `MapperError`."""
+        """The labels of an image, which is given by its key (see `translate.image_key`) or by a name.
+
+        Raises `GoneError` where the engine has not, or does not show, the labels of the platform;
+        `MapperError`.
+        """
         if not image:
             raise GoneError("inspecting an image: the engine does not say which one")
-        with self.session(f"inspecting image {image}") as api:
-            return image_labels_from_inspection(api.inspect_image(image))  # type: ignore[no-untyped-call]
+        reference, _, platform = image.partition(" ")
+        version, host = self.api_version(), self._platform()
+        with self.session(f"inspecting image {image}"):
+            path = f"/images/{quote(reference, safe='/:')}/json"
+            inspected = self._get(path, inspection_parameters(platform, version))
+            labels = image_labels_from_inspection(inspected, platform, version, host)
+        if labels is None:
+            raise GoneError(f"inspecting image {image}: it has several platforms, whose labels may differ")
+        return labels
 
     def connect(
         self,
@@ -249,6 +267,18 @@ class Client:
             stream: Events = api.events(decode=True, filters=EVENT_FILTERS)
             return stream
 
+    def _platform(self) -> tuple[str, str]:
+        """The host's operating system and architecture. After a call has connected."""
+        return ("", "") if self._range is None else self._range.platform
+
+    def _get(self, path: str, parameters: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+        """Request something by parameters that Docker's library does not know. In a `session`."""
+        api = self._connected()
+        url = f"{api.base_url}/v{api.api_version}{path}"
+        response = api.get(url, params=parameters, timeout=self.timeouts.question)
+        _raise_for_status(response)
+        return response.json()
+
     def _post(
         self, path: str, body: Mapping[str, Any], doing: str, *, version: ApiVersion | None = None
     ) -> None:
@@ -258,10 +288,7 @@ class Client:
                 post(local, target, body, self.timeouts.change).result(doing)
                 return
             response = api.post(f"{api.base_url}{target}", json=body, timeout=self.timeouts.change)
-            try:
-                response.raise_for_status()
-            except requests.HTTPError as error:
-                create_api_error_from_http_exception(error)
+            _raise_for_status(response)
 
     @contextmanager
     def session(self, doing: str) -> Iterator[docker.APIClient]:
@@ -282,3 +309,11 @@ class Client:
                 self._range = offered = offered_versions(self._host, self.timeouts)
                 self._api = docker_api(self._host, offered.spoken, self.timeouts)
             return self._api
+
+
+def _raise_for_status(response: requests.Response) -> None:
+    """Raise Docker's exception for an answer that is an error, as its library does."""
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        create_api_error_from_http_exception(error)

@@ -42,6 +42,8 @@ class ApiRange:
     """The engine's own version."""
     newest: ApiVersion
     oldest: ApiVersion
+    platform: tuple[str, str] = ("", "")
+    """The host's operating system and architecture, as images name them: `("linux", "amd64")`."""
 
     @property
     def spoken(self) -> ApiVersion:
@@ -104,10 +106,10 @@ def _set_up_pools(api: requests.Session, timeouts: Timeouts) -> None:
 def offered_versions(docker_host: str | None, timeouts: Timeouts) -> ApiRange:
     """Request the offered versions of the API. Raises `TRANSPORT_ERRORS` and `PARSE_ERRORS`."""
     with closing(docker_api(docker_host, NEWEST_TESTED_API, timeouts)) as api:
-        return _range(api.version(api_version=False))
+        return read_range(api.version(api_version=False))
 
 
-def _range(answer: Mapping[str, Any]) -> ApiRange:
+def read_range(answer: Mapping[str, Any]) -> ApiRange:
     """The versions in an answer of `GET /version`. Engines before 1.13 send no `MinAPIVersion`."""
     newest = parse_version(answer["ApiVersion"])
     oldest = answer.get("MinAPIVersion")
@@ -115,6 +117,7 @@ def _range(answer: Mapping[str, Any]) -> ApiRange:
         engine=str(answer.get("Version") or "of an unknown version"),
         newest=newest,
         oldest=parse_version(oldest) if oldest else min(newest, NEWEST_TESTED_API),
+        platform=(str(answer.get("Os") or ""), str(answer.get("Arch") or "")),
     )
 
 

@@ -44,9 +44,7 @@ MAX_UNKNOWN_LABELS = 10
 MAX_LABEL_CHARACTERS = 200
 """Of unknown `ipv6.mapper.*` labels, which are kept only for a warning."""
 
-LATEST = ":latest"
-NO_NAME = "<none>"
-"""Placeholder of the engine for an image's missing name."""
+UNKNOWN_PLATFORM = "unknown"
 
 NANOSECONDS = 10**9
 """In a second."""
@@ -61,7 +59,7 @@ def container_from_list(item: Json) -> Container:
         id=item["Id"],
         name=_own_name(item["Names"] or ()),
         labels=relevant_labels(item["Labels"] or {}),
-        image=item["ImageID"],
+        image=image_key(item["ImageID"], item.get("ImageManifestDescriptor")),
         created=item["Created"],
         running=state in RUNNING,
         in_transition=state in IN_TRANSITION,
@@ -81,7 +79,7 @@ def container_from_inspection(inspected: Json) -> Container:
         id=inspected["Id"],
         name=inspected["Name"].removeprefix("/"),
         labels=relevant_labels(inspected["Config"]["Labels"] or {}),
-        image=inspected["Image"],
+        image=image_key(inspected["Image"], inspected.get("ImageManifestDescriptor")),
         created=int(datetime.fromisoformat(created).replace(tzinfo=UTC).timestamp()),
         running=state in RUNNING,
         in_transition=state in IN_TRANSITION,
@@ -159,23 +157,21 @@ def has_ipv4(item: Json) -> bool:
     return item.get("EnableIPv4") is not False
 
 
-def image_from_list(item: Json) -> dict[str, dict[str, str]]:
-    """An item of `GET /images/json`: the relevant labels, by the image's ID and by each of its names.
+def image_key(image_id: str, manifest: Json | None) -> str:
+    """By what the labels of a container's image are looked up: the image's ID, and its platform if need be.
 
-    An image with the tag `latest` is listed with and without it. Other spellings of a name, such as
-    `docker.io/` in front, are not listed. A missing `Labels` is an error: the image may have labels, and they
-    would count as the user's, so that its containers could open ports.
+    `manifest`: the container's `ImageManifestDescriptor`, where the engine has the containerd store. There an
+    ID may stand for several platforms, each with labels of its own: `sha256:… linux/arm64/v8`.
     """
-    labels = relevant_labels(item["Labels"] or {})
-    names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
-    images = {item["Id"]: labels}
-    images |= {name: labels for name in names if NO_NAME not in name}
-    return images | {name.removesuffix(LATEST): labels for name in names if name.endswith(LATEST)}
+    if not manifest or manifest["digest"] == image_id:
+        return image_id
+    return f"{image_id} {platform_text(manifest.get('platform') or {})}"
 
 
-def image_labels_from_inspection(inspected: Json) -> dict[str, str]:
-    """An answer of `GET /images/{name}/json`. Engine 29 omits the field where there are no labels."""
-    return relevant_labels((inspected["Config"] or {}).get("Labels") or {})
+def platform_text(platform: Json) -> str:
+    """A platform (OCI image specification) as one word: `linux/arm64/v8`."""
+    parts = (platform.get("os"), platform.get("architecture"), platform.get("variant"))
+    return "/".join(each for each in parts if each) or UNKNOWN_PLATFORM
 
 
 def relevant_labels(labels: Mapping[str, str]) -> dict[str, str]:

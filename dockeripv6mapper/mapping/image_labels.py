@@ -18,7 +18,7 @@ def counting_labels(container: Container, facts: Facts, settings: Settings) -> l
     """The container's labels that count.
 
     Raises `ImageUnknownError` where the image's labels have to be read first, `RefusedError(IMAGE_GONE)`
-    where the image was removed, so that they cannot be read any more.
+    where they cannot be read: the image was removed, or its platform is not known.
     """
     if settings.trust_image_labels:
         return container.labels
@@ -27,8 +27,8 @@ def counting_labels(container: Container, facts: Facts, settings: Settings) -> l
     if (image_labels := facts.images[container.image]) is None:
         raise RefusedError(
             Reason.IMAGE_GONE,
-            f"image {container.image} was removed, so its own labels cannot be told from the container's: "
-            "recreate the container, or run the mapper with --trust-image-labels",
+            f"image {container.image} was removed, or its platform is not known, so its own labels cannot be "
+            "told from the container's: recreate the container, or run the mapper with --trust-image-labels",
         )
     return labels.user_labels(container.labels, image_labels)
 

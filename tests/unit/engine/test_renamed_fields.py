@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dockeripv6mapper.engine.cache import Cache
+from dockeripv6mapper.engine.images import image_from_list
 from dockeripv6mapper.engine.listed import read_list
 from dockeripv6mapper.engine.translate import (
     container_from_inspection,
     container_from_list,
-    image_from_list,
     network_from_list,
 )
 from dockeripv6mapper.mapping.networks import Networks
@@ -139,7 +139,8 @@ def test_an_inspection_without_a_field_is_unreadable_or_means_the_same(name: str
 @pytest.mark.parametrize("renamed", [False, True], ids=["removed", "renamed"])
 def test_an_image_with_missing_labels_is_unreadable_not_unlabelled(*, renamed: bool) -> None:
     """Else its labels would count as the user's, and it could expose its containers."""
-    listed = read_list(without_field("images", (0, "Labels"), renamed=renamed), "image", image_from_list)
+    images = without_field("images", (0, "Labels"), renamed=renamed)
+    listed = read_list(images, "image", lambda item: image_from_list(item, ("linux", "amd64")))
     assert not listed.items
     assert "it has no 'Labels'" not in listed.faults  # keyed by ID
     assert [text for text in listed.faults.values() if text.endswith("it has no Labels")]

@@ -165,11 +165,10 @@ def test_the_gateway_of_a_128_subnet_is_its_only_address() -> None:
     assert network([{"Subnet": "2001:db8::5/128"}]).gateways == {IPv6Address("2001:db8::5")}
 
 
-def test_an_image_is_listed_by_its_id_and_by_each_of_its_names() -> None:
-    """With and without the tag `latest`. Engine 20.10 lists a missing name as `<none>`."""
-    labels = {"ipv6.mapper.network": "he_ipv6"}
-    named = {"Id": "1", "RepoTags": ["nginx:latest", "host:5000/web:1"], "Labels": {**labels, "other": "x"}}
-    names = ("1", "nginx:latest", "nginx", "host:5000/web:1")
-    assert translate.image_from_list(named) == dict.fromkeys(names, labels)
-    untagged = {"Id": "2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["web@sha256:3"], "Labels": None}
-    assert translate.image_from_list(untagged) == {"2": {}, "web@sha256:3": {}}
+def test_a_container_has_the_key_of_its_images_labels() -> None:
+    """The image's ID alone where that is a manifest's, as recorded; else with the container's platform."""
+    assert translate.image_key("sha256:1", None) == "sha256:1"
+    assert translate.image_key("sha256:1", {"digest": "sha256:1"}) == "sha256:1"
+    arm = {"digest": "sha256:2", "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}}
+    assert translate.image_key("sha256:1", arm) == "sha256:1 linux/arm64/v8"
+    assert translate.image_key("sha256:1", {"digest": "sha256:2"}) == "sha256:1 unknown"
