@@ -6,6 +6,7 @@ finding           what a check returns
 fixes             builds the shell commands; which one a finding prints is in its check
 engine_checks     whether the engine answers, and whether its version is tested
 host_checks       capabilities, network namespace, uplinks, sysctls
+boot_checks       what an engine with nftables needs when the host boots
 network_checks    each network that a label names
 inbound_checks    whether packets from outside get to a network's containers
 firewall_checks   what opening ports by label needs

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from dockeripv6mapper.doctor import (
+    boot_checks,
     container_checks,
     default_route_checks,
     engine_checks,
@@ -23,6 +24,7 @@ from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import MapperError
 from dockeripv6mapper.firewall_rules import ENGINE_CHAIN, FORWARD, leads_to_engine
+from dockeripv6mapper.kernel.boot_sysctls import read_boot_sysctls
 from dockeripv6mapper.kernel.commands import BACKENDS, backends
 from dockeripv6mapper.kernel.firewall import OtherRules, observe_nftables
 from dockeripv6mapper.kernel.ip6tables import observe_chains
@@ -40,6 +42,7 @@ def run_checks(settings: Settings) -> list[Finding]:
     checks: Iterable[Callable[[DoctorFacts], Iterable[Finding]]] = (
         engine_checks.check,
         host_checks.check,
+        boot_checks.check,
         network_checks.check,
         firewall_checks.check,
         container_checks.check,
@@ -83,6 +86,7 @@ def collect_facts(settings: Settings) -> DoctorFacts:
         engine_accepted_marks=others.engine_accepted_marks,
         mark_rules=others.mark_rules,
         engine_rules=engine_rules,
+        boot_sysctls=read_boot_sysctls(),
         tools=frozenset(tool for tool in firewall_checks.NEEDED_TOOLS if shutil.which(tool)),
         capabilities=capabilities(),
         errors=tuple(errors),

@@ -46,6 +46,8 @@ class DoctorFacts:
     """Rules of nftables that change the packet mark."""
     engine_rules: bool | None = None
     """Whether packets pass the engine's own ip6tables rules; None where it has none, or that is unknown."""
+    boot_sysctls: Mapping[str, str] = field(default_factory=dict)
+    """The values that files of sysctl.d set at each boot, by key below `net/ipv6`."""
     tools: frozenset[str] = frozenset()
     """The installed ones of `firewall_checks.NEEDED_TOOLS`."""
     capabilities: frozenset[str] = frozenset()

@@ -13,6 +13,7 @@ container_routes   from which address a container sends, read from its /proc fil
 ndp/               Neighbour Discovery: messages, sockets, announcements, answers
 if_inet6           the addresses of a network namespace, read from its /proc files
 sysctls            /proc/sys/net/ipv6
+boot_sysctls       values that files of sysctl.d set at boot
 firewall           our nftables table, the policy of FORWARD, other programs' nftables chains
 nft_ruleset        our nftables table as text
 ip6tables          all rules of ip6tables, and our accept rules among them
