@@ -15,6 +15,8 @@ from dockeripv6mapper.engine_config import NetworkConfig
 from dockeripv6mapper.firewall_rules import ENGINE_TABLE, NFT_COMMAND, Chains
 from dockeripv6mapper.mapping.netfilter import REWRITING, Verdict, trace, trace_forwarded
 from dockeripv6mapper.mapping.networks import NAT
+from dockeripv6mapper.mapping.ports import merge, subtract
+from dockeripv6mapper.mapping.reachability import Access, Reachability
 from dockeripv6mapper.mapping.rule_matches import PING, Packet
 from dockeripv6mapper.mapping.uplinks import network_uplinks
 from dockeripv6mapper.model import Container, Network, Opening, RefusedError
@@ -24,6 +26,8 @@ CHECK = "inbound"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 FORWARD = "FORWARD"
 USER_CHAIN = ("filter", "DOCKER-USER")
+MOST_NAMED = 10
+"""Containers that one finding names."""
 
 
 def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
@@ -49,6 +53,7 @@ def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
         yield _untraced_finding(facts, network, reason)
         return
     links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
+    yield from _published_ports(facts, network)
     # Most findings do not depend on the uplink: each is printed once.
     yield from dict.fromkeys(each for link in links for each in _trace_findings(facts, network, sample, link))
 
@@ -134,6 +139,28 @@ def _unlabelled_ports(facts: DoctorFacts, network: Network, packet: Packet, conn
         subject,
         f"a ping {to} gets in; a new connection needs ipv6.mapper.ports (dropped by {connection})",
     )
+
+
+def _published_ports(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
+    """The ports that get in without a label of the container, such as those that `-p` publishes.
+
+    On a routed network the engine opens them at the container's own address.
+    """
+    reachability = Reachability(facts.ruleset, facts.system, facts.settings)
+    texts = []
+    for container, _ in facts.mapped_containers(network):
+        inbound = reachability.of(container, facts.desired.decision(container.id))
+        some = {port for each in inbound.values() if each.access is Access.SOME for port in each.ports}
+        if ports := subtract(merge(some), _openings(facts, container.id)):
+            texts.append(f"{container.name} {','.join(each.ports for each in ports)}")
+    if texts:
+        more = f" and {len(texts) - MOST_NAMED} more" if len(texts) > MOST_NAMED else ""
+        yield ok(
+            "published-ports",
+            f"network {network.name}",
+            "open at the containers' addresses without ipv6.mapper.ports, as by docker run -p: "
+            f"{'; '.join(texts[:MOST_NAMED])}{more}",
+        )
 
 
 def _labelled_ports(

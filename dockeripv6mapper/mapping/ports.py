@@ -4,7 +4,7 @@ The label is untrusted text. One invalid item refuses all of it: only what the w
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 from itertools import groupby
 
@@ -49,6 +49,26 @@ def merge(openings: Iterable[Opening]) -> tuple[Opening, ...]:
             last = max(last, opening.last)
         result.append(Opening(address, protocol, first, last))
     return tuple(result)
+
+
+def subtract(openings: Iterable[Opening], others: Iterable[Opening]) -> tuple[Opening, ...]:
+    """The ports of `openings` that are in none of the `others`."""
+    left = list(openings)
+    for other in others:
+        left = [part for each in left for part in _without(each, other)]
+    return tuple(left)
+
+
+def _without(opening: Opening, other: Opening) -> Iterator[Opening]:
+    if (opening.address, opening.protocol) != (other.address, other.protocol):
+        yield opening
+        return
+    for first, last in (
+        (opening.first, min(opening.last, other.first - 1)),
+        (max(opening.first, other.last + 1), opening.last),
+    ):
+        if first <= last:
+            yield Opening(opening.address, opening.protocol, first, last)
 
 
 def _parse_item(item: str, address: IPv6Address) -> Opening:

@@ -10,7 +10,7 @@ from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.firewall_rules import Ruleset
 from dockeripv6mapper.kernel.ip6tables import read_chains
-from dockeripv6mapper.model import Network
+from dockeripv6mapper.model import Link, Network
 from dockeripv6mapper.settings import FirewallMode, Settings
 from tests.unit import builders
 from tests.unit.builders import facts
@@ -24,6 +24,7 @@ from tests.unit.doctor.builders import (
     problems,
 )
 from tests.unit.rulesets import (
+    BRIDGE,
     ENGINE_20_10_IP6TABLES,
     ENGINE_28_NAT,
     ENGINE_28_ROUTED,
@@ -182,6 +183,27 @@ def test_two_uplinks_with_the_same_rules_are_one_finding() -> None:
     host = builders.host(builders.UPLINK, replace(builders.UPLINK, name="eth1", index=3))
     system = facts(mapped(network=NAT), networks=(NAT,), of_host=host)
     assert len(list(inbound_checks.check(doctor_facts(system, ENGINE_28_NAT), NAT))) == 1
+
+
+PUBLISHED = f"-A DOCKER -d 2001:db8:103:0:78::5/128 ! -i {BRIDGE} -o {BRIDGE} -p tcp --dport 8080 -j ACCEPT"
+
+
+def test_published_ports_of_a_routed_network_are_named() -> None:
+    """They are open at the container's own address, without a label; those of a label are not named."""
+    rules = ENGINE_28_ROUTED.replace("-A DOCKER -o", f"{PUBLISHED}\n-A DOCKER -o", 1)
+    host = replace(
+        builders.host(),
+        links={"eth0": builders.UPLINK, BRIDGE: Link(BRIDGE, 10, neighbour_discovery=True, kind="bridge")},
+    )
+
+    def published(ports: str) -> list[str]:
+        system = facts(mapped(network=HE_IPV6, ports=ports), networks=(HE_IPV6,), of_host=host)
+        findings = inbound_checks.check(doctor_facts(system, rules), HE_IPV6)
+        return [each.found for each in findings if each.check == "published-ports"]
+
+    (found,) = published("80")
+    assert found.endswith("docker run -p: web 8080/tcp")
+    assert published("8000-9000") == []
 
 
 def test_the_fix_for_an_internal_network_creates_it_without_that_option() -> None:
