@@ -91,7 +91,7 @@ def temporary_endpoint(settings: Json, user: Json, mark: str = RESTORE) -> dict[
 
 def without_addresses(settings: Json, *families: str) -> dict[str, Any]:
     """`settings` that leave the addresses of these families (`IPV4`, `IPV6`) to the engine."""
-    addresses = settings.get("IPAMConfig") or {}
+    addresses = {key: each for key, each in (settings.get("IPAMConfig") or {}).items() if each}
     return {**settings, "IPAMConfig": {key: each for key, each in addresses.items() if key not in families}}
 
 

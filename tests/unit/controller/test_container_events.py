@@ -14,6 +14,7 @@ from dockeripv6mapper.controller.timers import Retry, Timers, Verify
 from dockeripv6mapper.engine.events import Change
 from dockeripv6mapper.errors import EngineUnavailableError
 from dockeripv6mapper.model import ProxyEntry
+from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
 from tests.unit.builders import MON_CONTAINER, container, endpoint
 from tests.unit.controller.world import NEVER, World, event, running_controller, world_with
@@ -177,6 +178,29 @@ def test_a_renamed_container_is_inspected_during_its_connect() -> None:
         eventually(lambda: blocked)
         controller.post(event(CREATED, Change.OTHER))
         eventually(lambda: world.inspected)
+
+
+def test_a_new_container_whose_image_is_unknown_by_its_name_is_inspected() -> None:
+    """One name may stand for several platforms, each with labels of its own; an inspection shows which."""
+    world, inspected = World(), threading.Event()
+    world.on_inspect = inspected.set
+    with running_controller(world, NEVER) as controller:
+        eventually(lambda: world.image_lists and world.kernel_writes)
+        world.containers[CREATED.id] = CREATED
+        controller.post(event(replace(CREATED, image="nginx", network_mode=None), Change.CREATED))
+        eventually(lambda: world.actions)
+        assert inspected.is_set()
+
+
+def test_an_endpoint_that_a_failed_start_has_removed_is_made_again() -> None:
+    """Engine 29 deletes the network from the container's configuration, and may send no event of that."""
+    world = world_with(CONFIGURED)
+    with running_controller(world, Settings(resync=0.05)):
+        eventually(lambda: world.kernel_writes)
+        assert not world.actions
+        world.containers[CREATED.id] = CREATED
+        eventually(lambda: world.actions)
+    assert isinstance(world.actions[0], Connect)
 
 
 def test_a_start_event_alone_makes_a_container_count_as_running() -> None:

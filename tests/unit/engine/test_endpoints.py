@@ -118,6 +118,21 @@ def test_a_move_without_an_ipv4_address_needs_one_connect(endpoints: Endpoints, 
     assert wire.changes[1].endpoint["IPAMConfig"] == {"IPv6Address": str(NEW)}
 
 
+@pytest.mark.parametrize("ipv4", ["", None])
+def test_an_empty_address_is_not_requested(endpoints: Endpoints, wire: Wire, ipv4: str | None) -> None:
+    """Engine 29.0 to 29.1.5 shows one for each family of which its user requested none."""
+    empty = {"IPAMConfig": {"IPv4Address": ipv4, "IPv6Address": str(OLD), "LinkLocalIPs": None}}
+    wire.inspected = {"he_ipv6": {**OPERATIONAL, **empty}}
+    assert endpoints.apply(MOVE)
+    assert steps(wire) == ["disconnect", "connect"]
+    assert wire.changes[1].endpoint["IPAMConfig"] == {"IPv6Address": str(NEW)}
+    assert mark_of(wire, 1) == f"moved:{OLD}"
+    mark = {"ipv6.mapper.endpoint": "restore-running:" + json.dumps(at(OLD))}
+    wire.state, wire.inspected = STOPPED, {"he_ipv6": {**OPERATIONAL, **empty, "DriverOpts": mark}}
+    assert endpoints.apply(RELEASE)
+    assert wire.changes[-1].endpoint["IPAMConfig"] == {}
+
+
 def test_a_stopped_container_is_moved_by_one_connect(endpoints: Endpoints, wire: Wire) -> None:
     """The engine allocates addresses at the start only, so that it refuses none."""
     wire.state = STOPPED
