@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from dockeripv6mapper.engine.translate import platform_text, relevant_labels
+from dockeripv6mapper.engine.translate import UNKNOWN_PLATFORM, platform_text, relevant_labels
 
 Json = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ def image_from_list(item: Json, host: Platform) -> dict[str, Labels]:
 
 def inspection_parameters(platform: str, api: tuple[int, int]) -> dict[str, str]:
     """The query of `GET /images/{name}/json`; `platform` as in `translate.image_key`, "" for none."""
-    if platform and api >= INSPECTS_PLATFORM:
+    if _takes(platform, api):
         fields = zip(("os", "architecture", "variant"), platform.split("/"), strict=False)
         return {"platform": json.dumps(dict(fields))}
     return {"manifests": "1"} if api >= INSPECTS_MANIFESTS else {}
@@ -70,14 +70,18 @@ def image_labels_from_inspection(
 
     Engine 29 omits the field where there are no labels.
     """
-    is_of_platform = platform and api >= INSPECTS_PLATFORM
-    if not is_of_platform and _has_platforms(inspected):
+    if not _takes(platform, api) and _has_platforms(inspected):
         own = _manifest_of_host(inspected, host)
         if own is None:
             return None
         if not (platform == platform_text(_platform(own)) if platform else _is_alone(own, inspected)):
             return None
     return relevant_labels((inspected["Config"] or {}).get("Labels") or {})
+
+
+def _takes(platform: str, api: tuple[int, int]) -> bool:
+    """Whether the API takes this platform."""
+    return platform not in ("", UNKNOWN_PLATFORM) and api >= INSPECTS_PLATFORM
 
 
 def _has_platforms(image: Json) -> bool:

@@ -14,6 +14,7 @@ from dockeripv6mapper.engine.images import (
 
 HOST = ("linux", "amd64")
 LABELS = {"ipv6.mapper.network": "he_ipv6"}
+INDEX_DIGEST = "65cf3f846ede30f296a414b5a149c339aaab3027aa2133028f720d5ead6d125b"
 INDEX = "application/vnd.oci.image.index.v1+json"
 API = (1, 51)
 
@@ -58,6 +59,19 @@ def test_an_image_of_one_manifest_is_listed_as_engine_29_prints_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("images-two-platforms", [f"sha256:{INDEX_DIGEST} linux/amd64"]),
+        ("images-other-platform", []),
+    ],
+)
+def test_an_image_with_platforms_is_listed_as_engine_28_prints_it(name: str, keys: list[str]) -> None:
+    """Recorded from 28.5 with the containerd store. Of the second, only linux/arm64 was loaded."""
+    (item,) = json.loads((Path(__file__).parent / "fixtures" / f"{name}.json").read_text())
+    assert list(image_from_list(item, HOST)) == keys
+
+
+@pytest.mark.parametrize(
     ("manifests", "keys"),
     [
         ([AMD, NOT_PULLED["arm64"], ATTESTATION], ["sha256:1 linux/amd64", "web:1"]),
@@ -81,6 +95,7 @@ def test_an_image_is_inspected_for_the_platform_of_its_container() -> None:
     platform = {"os": "linux", "architecture": "arm64", "variant": "v8"}
     assert inspection_parameters("linux/arm64/v8", API) == {"platform": json.dumps(platform)}
     assert inspection_parameters("linux/arm64/v8", (1, 48)) == {"manifests": "1"}
+    assert inspection_parameters("unknown", API) == {"manifests": "1"}
     assert inspection_parameters("", API) == {"manifests": "1"}
     assert inspection_parameters("", (1, 41)) == {}
 
@@ -91,6 +106,7 @@ def test_an_image_is_inspected_for_the_platform_of_its_container() -> None:
         ("linux/arm64/v8", API, [AMD, ARM], True),
         ("linux/arm64/v8", (1, 48), [AMD, ARM], False),
         ("linux/amd64", (1, 48), [AMD, ARM], True),
+        ("unknown", API, [AMD, NOT_PULLED["arm64"]], False),
         ("", API, [AMD, NOT_PULLED["arm64"]], True),
         ("", API, [AMD, ARM], False),
         ("", API, [NOT_PULLED["amd64"], ARM], False),
