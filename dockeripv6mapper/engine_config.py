@@ -26,6 +26,11 @@ def routes_by_family(version: str) -> bool:
     return match is not None and tuple(map(int, match[0].split("."))) >= BY_FAMILY
 
 
+def is_nftables(backend: str | None) -> bool:
+    """Whether an engine with this firewall backend keeps its rules in nftables tables of its own."""
+    return (backend or "").startswith("nftables")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
     """The engine's version, API, firewall backend and process."""
@@ -48,7 +53,7 @@ class EngineInfo:
     @property
     def filters_with_nftables(self) -> bool:
         """Whether the engine keeps its rules in nftables tables instead of ip6tables chains."""
-        return (self.firewall_backend or "").startswith("nftables")
+        return is_nftables(self.firewall_backend)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class LogChanges:
         if isinstance(decision, AddressMapping) and _is_mapped(container, decision):
             network = facts.networks.get(decision.network_id)
             if network is not None:
-                self._unreachable_network(network, opens=bool(needs.openings))
+                self._unreachable_network(network, facts, opens=bool(needs.openings))
 
     def network(self, network: Network) -> None:
         """Log unknown and misspelt labels of a network once."""
@@ -135,9 +135,9 @@ class LogChanges:
             case AddressMapping() if isinstance(before, Refusal) and before.reason.is_fault:
                 log.info("container %s can be mapped now", container.name)
 
-    def _unreachable_network(self, network: Network, *, opens: bool) -> None:
+    def _unreachable_network(self, network: Network, facts: Facts, *, opens: bool) -> None:
         """Warn once of a network that is unreachable from outside. `opens`: a label opens ports there."""
-        if why := _closed_by(network, opens=opens):
+        if why := _closed_by(network, facts, opens=opens):
             name = labels.plain(network.name)
             self.once(network.id, f"network {name} is unreachable from outside: {why} (see {DOCTOR})")
 
@@ -160,10 +160,12 @@ def _is_mapped(container: Container, mapping: AddressMapping) -> bool:
     return container.running and any(each.address == mapping.address for each in container.endpoints)
 
 
-def _closed_by(network: Network, *, opens: bool) -> str | None:
+def _closed_by(network: Network, facts: Facts, *, opens: bool) -> str | None:
     """Why a network is unreachable from outside, by the engine's list; None: the list shows no reason."""
     if network.internal:
         return "it is internal"
+    if network.gateway_mode == NAT and opens and facts.filters_with_nftables:
+        return "its gateway mode is nat, in which the engine's nftables rules drop also what a label opens"
     if network.gateway_mode == NAT and not opens:
         return "its gateway mode is nat, and no label opens a port"
     return None

@@ -196,6 +196,7 @@ class Reconciler:
             acting={action.container_id for action in self._jobs.actions},
             engine_refusals=self._attempts.lasting,
             routes_by_family=cache.routes_by_family,
+            filters_with_nftables=cache.filters_with_nftables,
             complete=cache.complete,
             sysctls=self._host.sysctls.current,
             appeared=self._host.sysctls.appeared,

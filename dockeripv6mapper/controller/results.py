@@ -147,6 +147,7 @@ class Results:
             return
         snapshot: Snapshot = answer.value
         self.cache.routes_by_family = snapshot.routes_by_family
+        self.cache.filters_with_nftables = snapshot.filters_with_nftables
         if not self.reconciler.listed:
             self._inspect_labelled(snapshot)
         # At first a stale list is better than none; a newer one follows.

@@ -36,7 +36,7 @@ class Cache:
     def __init__(self) -> None:
         self.containers: dict[str, Container] = {}
         self.networks = Networks()
-        self.routes_by_family = False
+        self.routes_by_family = self.filters_with_nftables = False
         """See `Facts`."""
         self.images: dict[str, Mapping[str, str] | None] = {}
         """Labels of images, by ID or by the name in a create event. None: the image was removed."""

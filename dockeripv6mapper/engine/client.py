@@ -45,11 +45,12 @@ from dockeripv6mapper.engine.translate import (
     container_from_list,
     network_from_list,
 )
-from dockeripv6mapper.engine_config import routes_by_family
+from dockeripv6mapper.engine_config import is_nftables, routes_by_family
 from dockeripv6mapper.errors import (
     EngineRefusedError,
     EngineUnavailableError,
     GoneError,
+    MapperError,
     PermissionMissingError,
 )
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
@@ -59,6 +60,9 @@ log = logging.getLogger(__name__)
 
 Images: TypeAlias = Mapping[str, Mapping[str, str]]
 """Labels of images, by key (see `translate.image_key`) and by name."""
+
+SHOWS_FIREWALL_BACKEND = (1, 49)
+"""API of engine 28.1, the first that names its firewall backend."""
 
 EVENT_FILTERS = {
     "type": ["container", "network", "image"],
@@ -86,6 +90,7 @@ class Snapshot:
     containers: Listed[Container]
     networks: Listed[Network]
     routes_by_family: bool = False
+    filters_with_nftables: bool = False
     """See `Facts`."""
 
 
@@ -105,6 +110,8 @@ class Client:
         self._range: ApiRange | None = None
         """Of the engine at the latest connection."""
         self._logged_range: ApiRange | None = None
+        self._backend: tuple[ApiRange, bool] | None = None
+        """Whether it filters with nftables, and of which connection that is known."""
         self._connecting = threading.Lock()
 
     def close(self) -> None:
@@ -149,7 +156,7 @@ class Client:
         with self.session("listing containers") as api:
             containers = read_list(api.containers(all=True), "container", container_from_list)
         by_family = self._range is not None and routes_by_family(self._range.engine)
-        return Snapshot(containers, networks, by_family)
+        return Snapshot(containers, networks, by_family, self._filters_with_nftables())
 
     def networks(self) -> Listed[Network]:
         """All networks. Raises `MapperError`."""
@@ -266,6 +273,22 @@ class Client:
                 return EventStream(path, f"/v{api.api_version}/events?filters={filters}", self.timeouts)
             stream: Events = api.events(decode=True, filters=EVENT_FILTERS)
             return stream
+
+    def _filters_with_nftables(self) -> bool:
+        """Whether the engine keeps its rules in nftables. Asked once for each connection."""
+        connection = self._range
+        if connection is None or connection.spoken < SHOWS_FIREWALL_BACKEND:
+            return False
+        if self._backend is None or self._backend[0] is not connection:
+            driver = None
+            try:
+                with self.session("asking the engine about itself") as api:
+                    driver = (api.info().get("FirewallBackend") or {}).get("Driver")
+            except MapperError as error:
+                # A proxy of the socket may forbid it. Only a warning depends on it.
+                log.debug("%s", error)
+            self._backend = connection, is_nftables(driver)
+        return self._backend[1]
 
     def _platform(self) -> tuple[str, str]:
         """The host's operating system and architecture. After a call has connected."""

@@ -26,6 +26,8 @@ class Facts:
     """What the engine refuses until something changes, by the ID of the container or network."""
     routes_by_family: bool = False
     """Whether the engine chooses a container's IPv6 default route apart from the IPv4 one."""
+    filters_with_nftables: bool = False
+    """Whether the engine keeps its rules in nftables tables, where no rule of the mapper can open a port."""
     complete: bool = True
     """Whether `containers` has every container that there is."""
     sysctls: Mapping[str, str | None] = field(default_factory=dict)

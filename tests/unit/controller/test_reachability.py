@@ -43,6 +43,17 @@ def test_a_network_that_lets_nothing_in_causes_one_short_warning(
     assert len(line) <= 200
 
 
+def test_ports_that_stay_shut_behind_an_engine_with_nftables_cause_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In gateway mode `nat`, its raw rule drops a packet whatever mark it has."""
+    there = world_on(NAT, "80")
+    there.filters_with_nftables = True
+    (line,) = warnings(there, caplog)
+    assert "nftables" in line
+    assert len(line) <= 200
+
+
 @pytest.mark.parametrize(
     ("network", "ports"), [(replace(NAT, gateway_mode="routed"), None), (HE_IPV6, None), (NAT, "80")]
 )

@@ -46,6 +46,8 @@ class World:
     containers: dict[str, Container] = field(default_factory=dict)
     engine_networks: tuple[Network, ...] = field(default_factory=lambda: (builders.network(),))
     engine_images: dict[str, Mapping[str, str]] = field(default_factory=lambda: {builders.IMAGE: {}})
+    filters_with_nftables: bool = False
+    """Whether the engine keeps its rules in nftables."""
     entries: dict[ProxyEntry, bool] = field(default_factory=dict)
     on_observe: Callable[[], None] = lambda: None
     """Called before each observation of the host. May raise."""
@@ -125,7 +127,8 @@ class World:
         }
         faults = {each: f"container {each} cannot be read" for each in self.unreadable}
         containers = Listed(tuple(there.values()), faults, self.without_id)
-        snapshot = Snapshot(containers, Listed(self.engine_networks, self.networks_unreadable))
+        networks = Listed(self.engine_networks, self.networks_unreadable)
+        snapshot = Snapshot(containers, networks, filters_with_nftables=self.filters_with_nftables)
         self.after_list()
         return snapshot
 

@@ -31,6 +31,7 @@ from dockeripv6mapper.engine_config import EndpointConfig, EngineInfo
 from dockeripv6mapper.errors import AddressNotAcceptedError
 from tests.unit.engine.test_renamed_fields import FIXTURES, answer
 from tests.unit.engine.wire import Wire
+from tests.unit.engine.wire import answer as reply
 
 API = (1, 51)
 MAPPED = IPv6Address("2001:db8:103:0:41:e:1:2")
@@ -71,6 +72,23 @@ def test_the_engine_describes_itself() -> None:
     assert engine == EngineInfo("29.7.1-lab", API, firewall_backend="iptables")
     assert engine.routes_by_family
     assert not engine.filters_with_nftables
+
+
+def test_the_firewall_backend_is_asked_for_once_for_each_connection(wire: Wire, client: Client) -> None:
+    """And not at all of an engine before 28.1. A proxy of the socket may forbid it."""
+    for version, calls in (("1.47", 0), ("1.56", 1)):
+        wire.version = version
+        client.close()
+        for _ in range(2):
+            assert not client.snapshot().filters_with_nftables
+        assert len([each for each in wire.asked if each.endswith("/info")]) == calls
+    client.close()
+    wire.spoils = {"/info": reply(403, "{}")}
+    assert not client.snapshot().filters_with_nftables
+    client.close()
+    nftables = {**answer("info"), "FirewallBackend": {"Driver": "nftables+firewalld"}}
+    wire.spoils = {"/info": reply(200, json.dumps(nftables))}
+    assert client.snapshot().filters_with_nftables
 
 
 def test_each_event_is_a_message() -> None:
