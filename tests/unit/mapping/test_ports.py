@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockeripv6mapper.mapping.ports import MOST_ITEMS, parse_ports
+from dockeripv6mapper.mapping.ports import MOST_ITEMS, parse_ports, subtract
 from dockeripv6mapper.model import Opening, Reason, RefusedError
 from tests.unit.builders import MON_CONTAINER
 
@@ -33,6 +33,21 @@ def test_items_become_ranges_that_neither_overlap_nor_touch(
 ) -> None:
     """The default protocol is `tcp`. An nft interval set refuses overlaps."""
     assert parse(text) == openings
+
+
+@pytest.mark.parametrize(
+    ("others", "left"),
+    [
+        ("85", ["80-84/tcp", "86-90/tcp"]),
+        ("70-80,90", ["81-89/tcp"]),
+        ("80-90", []),
+        ("85/udp,91", ["80-90/tcp"]),
+    ],
+)
+def test_the_ports_of_other_openings_are_subtracted(others: str, left: list[str]) -> None:
+    """Those of the same protocol."""
+    openings = parse_ports("80-90", MON_CONTAINER)
+    assert [each.ports for each in subtract(openings, parse_ports(others, MON_CONTAINER))] == left
 
 
 @pytest.mark.parametrize(
