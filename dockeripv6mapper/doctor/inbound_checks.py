@@ -46,10 +46,14 @@ def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     if sample is None:
         yield _untraced_finding(facts, network, "no container is mapped there now")
         return
+    links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
     if reason := _why_untraceable(facts, network):
         yield _untraced_finding(facts, network, reason)
+        # Rules of ip6tables alone may be known.
+        yield from dict.fromkeys(
+            each for link in links for each in _masqueraded(facts, network, sample[1], link)
+        )
         return
-    links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
     # Most findings do not depend on the uplink: each is printed once.
     yield from dict.fromkeys(each for link in links for each in _trace_findings(facts, network, sample, link))
 

@@ -6,8 +6,11 @@ from dockeripv6mapper.doctor import engine_checks
 from dockeripv6mapper.doctor.finding import Level
 from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import (
+    CommandCrashedError,
     EngineRefusedError,
     EngineUnavailableError,
+    EngineUnsupportedError,
+    HostUnsupportedError,
     KernelRefusedError,
     MapperError,
     PermissionMissingError,
@@ -50,6 +53,9 @@ def test_the_fix_for_an_older_engine_upgrades_the_installed_package() -> None:
             "systemctl start docker",
         ),
         (EngineRefusedError("no"), "engine", Level.FAIL, "journalctl --unit docker --lines 20"),
+        (EngineUnsupportedError("no", hint="--docker-host"), "engine", Level.FAIL, "--docker-host"),
+        (HostUnsupportedError("no", hint="upgrade"), "kernel", Level.FAIL, "upgrade"),
+        (CommandCrashedError("no", hint="nft --version"), "tool", Level.FAIL, "nft --version"),
         (
             KernelRefusedError("no", hint="run as root, or with a capability"),
             "examination",
@@ -62,3 +68,12 @@ def test_what_could_not_be_read_is_a_finding(error: MapperError, check: str, lev
     """Each kind of error has its check, level and fix."""
     (finding,) = engine_checks.check(doctor_facts(facts(), engine=None, errors=(error,)))
     assert (finding.check, finding.level, finding.fix) == (check, level, fix)
+
+
+def test_podman_is_named_and_not_tested() -> None:
+    """It has an API like Docker's."""
+    (finding,) = engine_checks.check(
+        doctor_facts(facts(), engine=EngineInfo("5.4.2", (1, 41), is_podman=True))
+    )
+    assert finding.level is Level.WARN
+    assert "Podman 5.4.2" in finding.found

@@ -130,6 +130,15 @@ def test_if_no_packet_can_be_traced_the_finding_says_why(
     assert finding.found == f"no packet was traced: {reason}"
 
 
+def test_masquerading_by_ip6tables_is_found_if_nft_cannot_read_its_rules() -> None:
+    """Whether packets get in is not known then."""
+    chains = {"ip6tables": read_chains(ENGINE_28_NAT)}
+    untraced, masquerade = check(HE_IPV6, None, ruleset=Ruleset(chains, unreadable="nft died of SIGSEGV"))
+    assert (untraced.level, masquerade.level) == (Level.OK, Level.WARN)
+    assert untraced.found == "no packet was traced: the rules cannot be read (nft died of SIGSEGV)"
+    assert masquerade.check == "masquerade"
+
+
 def test_nat_mode_of_an_engine_with_nftables_cannot_be_opened_by_a_label() -> None:
     """Its raw chain drops before any rule accepts. Other than with ip6tables, no rule of ours can help."""
     endpoint = builders.endpoint(IN_NAT_MODE, IN_NAT_MODE, of=NAT)
