@@ -23,6 +23,7 @@ from dockeripv6mapper.engine.connection import (
     ApiRange,
     ApiVersion,
     check_address,
+    check_supported,
     docker_api,
     log_versions,
     offered_versions,
@@ -135,6 +136,11 @@ class Client:
         """Whether the engine offers this version of the API, tested or not. Raises `MapperError`."""
         with self.session("connecting to the engine"):
             return self._range is not None and version in self._range
+
+    def is_podman(self) -> bool:
+        """Whether the engine is Podman. Raises `MapperError`."""
+        with self.session("connecting to the engine"):
+            return self._range is not None and self._range.is_podman
 
     def snapshot(self) -> Snapshot:
         """All containers and networks. Raises `MapperError`."""
@@ -276,5 +282,6 @@ class Client:
         with self._connecting:
             if self._api is None:
                 self._range = offered = offered_versions(self._host, self.timeouts)
+                check_supported(offered)
                 self._api = docker_api(self._host, offered.spoken, self.timeouts)
             return self._api

@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection
 
 from dockeripv6mapper.engine.http import Timeouts
 from dockeripv6mapper.engine_config import NEWEST_TESTED_API
-from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.errors import EngineUnsupportedError, MapperError
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ UNIX_SCHEME = "http+unix://"
 CONNECTIONS = 32
 """Connections that are kept open: at least one for each thread that may call the engine (see
 `controller.workqueue`). The library drops each one above that, with a warning."""
+
+ROOTLESS, PODMAN = "rootlesskit", "Podman Engine"
+"""Components in an answer of `GET /version`: moby `daemon/info_unix.go`, Podman `pkg/api/handlers/compat`."""
 
 ApiVersion: TypeAlias = tuple[int, int]
 """Major and minor number of a version of the API, so that 1.9 is older than 1.44."""
@@ -42,6 +45,13 @@ class ApiRange:
     """The engine's own version."""
     newest: ApiVersion
     oldest: ApiVersion
+    components: frozenset[str] = frozenset()
+    """The names of the programs that it consists of."""
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether it is Podman, which has an API like Docker's."""
+        return PODMAN in self.components
 
     @property
     def spoken(self) -> ApiVersion:
@@ -115,7 +125,17 @@ def _range(answer: Mapping[str, Any]) -> ApiRange:
         engine=str(answer.get("Version") or "of an unknown version"),
         newest=newest,
         oldest=parse_version(oldest) if oldest else min(newest, NEWEST_TESTED_API),
+        components=frozenset(str(each.get("Name")) for each in answer.get("Components") or ()),
     )
+
+
+def check_supported(engine: ApiRange) -> None:
+    """Raise `EngineUnsupportedError` for a rootless engine: its bridges are in a namespace of its own."""
+    if ROOTLESS in engine.components:
+        raise EngineUnsupportedError(
+            "connecting to the engine: it is rootless, so its containers are not on the host's network",
+            hint="--docker-host unix:///var/run/docker.sock, if an engine runs there as root",
+        )
 
 
 def parse_version(text: str) -> ApiVersion:
@@ -131,6 +151,8 @@ def version_text(version: ApiVersion) -> str:
 
 def log_versions(offered: ApiRange) -> None:
     """Warn of a version of the API that is not tested; log one that is not the engine's newest."""
+    if offered.is_podman:
+        log.warning("the engine is Podman %.40s, with which the mapper is not tested", offered.engine)
     spoken, tested = version_text(offered.spoken), version_text(NEWEST_TESTED_API)
     if offered.spoken > NEWEST_TESTED_API:
         text = "engine %.40s speaks API %s and later, and the mapper is tested up to %s: see `doctor`"
