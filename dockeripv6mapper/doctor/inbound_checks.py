@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.doctor import fixes, mark_checks
+from dockeripv6mapper.doctor import accept_fixes, fixes, mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
-from dockeripv6mapper.firewall_rules import NFT_COMMAND, Chains
+from dockeripv6mapper.firewall_rules import NFT_COMMAND
 from dockeripv6mapper.kernel.firewall import ENGINE_TABLE
 from dockeripv6mapper.mapping.netfilter import REWRITING, Verdict, trace, trace_forwarded
 from dockeripv6mapper.mapping.networks import NAT
@@ -23,8 +23,6 @@ from dockeripv6mapper.settings import FirewallMode
 
 CHECK = "inbound"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-FORWARD = "FORWARD"
-USER_CHAIN = ("filter", "DOCKER-USER")
 
 
 def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
@@ -125,8 +123,9 @@ def _unlabelled_ports(facts: DoctorFacts, network: Network, packet: Packet, conn
             f"{ping} drops a ping {to}",
             why="only ports that ipv6.mapper.ports opens can be reached, and IPv6 needs more of ICMPv6 than "
             "that (RFC 4890)",
-            fix=_accept(
+            fix=accept_fixes.accept(
                 facts,
+                network,
                 ping,
                 f"-d {network.subnets[0]} -p {PING}",
                 f"ip6 daddr {network.subnets[0]} meta l4proto {PING}",
@@ -172,8 +171,9 @@ def _labelled_ports(
             subject,
             f"{verdict} drops new connections {to} at ports that ipv6.mapper.ports opens",
             why="the label has no effect: the daemon's own rule is missing, or comes later",
-            fix=_accept(
+            fix=accept_fixes.accept(
                 facts,
+                network,
                 verdict,
                 f"-m mark --mark {mark:#x}/{mark:#x}",
                 f"meta mark and {mark:#x} == {mark:#x}",
@@ -206,25 +206,6 @@ def _masqueraded(
         why="of connections that the container opens, other hosts see the host's address",
         fix=fixes.recreate(facts, network, unmasqueraded),
     )
-
-
-def _accept(facts: DoctorFacts, dropped: Verdict, match: str, nft_match: str) -> str:
-    """The command that accepts such packets ahead of the rule that drops them. Two texts of one match.
-
-    In DOCKER-USER, which a restart of the engine does not change. But where a rule of FORWARD itself drops
-    them, in FORWARD: that rule may come before the jump to DOCKER-USER. Of nftables, in the chain that the
-    trace began with.
-    """
-    if dropped.command == NFT_COMMAND:
-        return f"nft insert rule {fixes.operands([*dropped.table.split(), dropped.base])} {nft_match} accept"
-    chains: Chains = facts.ruleset.chains[dropped.command]
-    if dropped.table != "filter":
-        chain = dropped.base
-    elif dropped.is_rule_of(FORWARD) or USER_CHAIN not in chains:
-        chain = FORWARD
-    else:
-        chain = USER_CHAIN[1]
-    return f"{dropped.command} -t {dropped.table} -I {chain} {match} -j ACCEPT"
 
 
 def _trace_inbound(facts: DoctorFacts, packet: Packet) -> Verdict:

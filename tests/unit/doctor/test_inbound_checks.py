@@ -108,6 +108,24 @@ def test_ufw_accepts_only_pings() -> None:
     assert "(dropped by the policy of FORWARD in ip6tables)" in finding.found
 
 
+def test_the_fix_for_a_drop_by_ufw_survives_its_reload() -> None:
+    """A rule of FORWARD would be there until the next boot."""
+    without_ping = "\n".join(line for line in UFW.split("\n") if "--icmpv6-type 128" not in line)
+    ping, ports = problems(check(OLD, without_ping, ports="80", engine=ENGINE_20_10))
+    rule = "-A ufw6-before-forward -d 2001:db8:103:0:78::/80 -p ipv6-icmp -j ACCEPT"
+    assert ping.fix == f"sed -i '/^:ufw6-before-forward /a {rule}' /etc/ufw/before6.rules\nufw reload"
+    assert "-m mark --mark 0x1000000/0x1000000 -j ACCEPT' /etc/ufw/before6.rules" in ports.fix
+
+
+def test_the_fix_for_a_drop_by_firewalld_is_a_zone_and_a_policy_of_firewalld() -> None:
+    """As an engine makes them. Recorded before and after the commands of the fix."""
+    rules = ruleset("", "our_table", "firewalld_closed")
+    ping, ports = problems(check(HE_IPV6, None, ports="80", ruleset=rules))
+    assert ping.fix == ports.fix
+    assert "firewall-cmd --permanent --zone docker --add-interface br-5314cea3e4c9" in ping.fix
+    assert not problems(check(HE_IPV6, None, "80", ruleset=ruleset("", "our_table", "firewalld_policy")))
+
+
 @pytest.mark.parametrize(
     ("rules", "engine", "network", "reason"),
     [
