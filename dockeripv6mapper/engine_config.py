@@ -32,9 +32,6 @@ class EngineInfo:
     ip6tables: bool = False
     """Whether it filters IPv6 with rules of its own, as far as its options and its version tell."""
 
-    is_podman: bool = False
-    """Whether it is Podman, which has an API like Docker's."""
-
     @property
     def release(self) -> tuple[int, ...]:
         """The numbers of its version: (28, 5, 2); empty where it is no version."""

@@ -33,7 +33,7 @@ class EngineRefusedError(MapperError):
 
 
 class EngineUnsupportedError(EngineRefusedError):
-    """No container of this engine can be reached at an address of the host's link."""
+    """The engine is rootless, or none of Docker's: none of its containers can be mapped."""
 
 
 class LastingRefusalError(EngineRefusedError):

@@ -41,15 +41,6 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
         )
     if (engine := facts.engine) is None:
         return
-    if engine.is_podman:
-        yield warn(
-            "engine-version",
-            "engine",
-            f"the engine is Podman {engine.version}",
-            why="the mapper is tested with Docker's engine only",
-            fix="apt-get install docker.io  # beside Podman; its containers are others",
-        )
-        return
     api = ".".join(map(str, engine.api))
     answers = f"engine {engine.version} answers, with API {api}"
     if engine.api < OLDEST_API:
@@ -88,7 +79,7 @@ def _read_error(error: MapperError) -> Finding:
             check, subject = "kernel", "host"
             why = "no container's address can be proxied"
         case EngineUnsupportedError():
-            why = "its containers are in a network namespace of the engine's user, not of the host"
+            why = "no container of this engine can be mapped"
         case EngineUnavailableError():
             why = "meanwhile no container is mapped; addresses and proxy entries stay"
         case EngineRefusedError():

@@ -137,11 +137,6 @@ class Client:
         with self.session("connecting to the engine"):
             return self._range is not None and version in self._range
 
-    def is_podman(self) -> bool:
-        """Whether the engine is Podman. Raises `MapperError`."""
-        with self.session("connecting to the engine"):
-            return self._range is not None and self._range.is_podman
-
     def snapshot(self) -> Snapshot:
         """All containers and networks. Raises `MapperError`."""
         networks = self.networks()

@@ -39,8 +39,7 @@ def engine_info(client: Client) -> EngineInfo:
     version = client.api_version()
     with client.session("asking the engine about itself") as api:
         pid = peer_process(client.socket_path)
-        info = engine_from_info(api.info(), version, pid)
-        return replace(info, ip6tables=_has_ip6tables(pid, version), is_podman=client.is_podman())
+        return replace(engine_from_info(api.info(), version, pid), ip6tables=_has_ip6tables(pid, version))
 
 
 def network_configs(client: Client) -> Mapping[str, NetworkConfig]:

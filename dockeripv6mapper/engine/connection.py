@@ -49,11 +49,6 @@ class ApiRange:
     """The names of the programs that it consists of."""
 
     @property
-    def is_podman(self) -> bool:
-        """Whether it is Podman, which has an API like Docker's."""
-        return PODMAN in self.components
-
-    @property
     def spoken(self) -> ApiVersion:
         """The newest tested version, where the engine offers it; else the offered version nearest to it."""
         return max(self.oldest, min(self.newest, NEWEST_TESTED_API))
@@ -130,7 +125,16 @@ def _range(answer: Mapping[str, Any]) -> ApiRange:
 
 
 def check_supported(engine: ApiRange) -> None:
-    """Raise `EngineUnsupportedError` for a rootless engine: its bridges are in a namespace of its own."""
+    """Raise `EngineUnsupportedError` for a rootless engine, and for Podman.
+
+    Podman has an API like Docker's. Seen on 4.3.1: it accepts a connect of a stopped container, and shows
+    neither there nor later at which address, so that the container would be moved again and again.
+    """
+    if PODMAN in engine.components:
+        raise EngineUnsupportedError(
+            f"connecting to the engine: it is Podman {engine.engine}, and the mapper needs Docker's engine",
+            hint="podman run --network NETWORK:ip6=ADDRESS",
+        )
     if ROOTLESS in engine.components:
         raise EngineUnsupportedError(
             "connecting to the engine: it is rootless, so its containers are not on the host's network",
@@ -151,8 +155,6 @@ def version_text(version: ApiVersion) -> str:
 
 def log_versions(offered: ApiRange) -> None:
     """Warn of a version of the API that is not tested; log one that is not the engine's newest."""
-    if offered.is_podman:
-        log.warning("the engine is Podman %.40s, with which the mapper is not tested", offered.engine)
     spoken, tested = version_text(offered.spoken), version_text(NEWEST_TESTED_API)
     if offered.spoken > NEWEST_TESTED_API:
         text = "engine %.40s speaks API %s and later, and the mapper is tested up to %s: see `doctor`"

@@ -68,12 +68,3 @@ def test_what_could_not_be_read_is_a_finding(error: MapperError, check: str, lev
     """Each kind of error has its check, level and fix."""
     (finding,) = engine_checks.check(doctor_facts(facts(), engine=None, errors=(error,)))
     assert (finding.check, finding.level, finding.fix) == (check, level, fix)
-
-
-def test_podman_is_named_and_not_tested() -> None:
-    """It has an API like Docker's."""
-    (finding,) = engine_checks.check(
-        doctor_facts(facts(), engine=EngineInfo("5.4.2", (1, 41), is_podman=True))
-    )
-    assert finding.level is Level.WARN
-    assert "Podman 5.4.2" in finding.found
