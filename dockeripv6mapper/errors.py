@@ -32,6 +32,10 @@ class EngineRefusedError(MapperError):
     """The engine answered with an error."""
 
 
+class EngineUnsupportedError(EngineRefusedError):
+    """The engine is rootless, or none of Docker's: none of its containers can be mapped."""
+
+
 class LastingRefusalError(EngineRefusedError):
     """The engine will answer the same again, until the network or the engine is another one. No retry."""
 
@@ -69,6 +73,14 @@ class KernelRefusedError(MapperError):
 
 class CommandTimeoutError(KernelRefusedError):
     """A command timed out. Whether it had an effect is unknown."""
+
+
+class CommandCrashedError(KernelRefusedError):
+    """A signal killed a command, as nft is killed by rules that a newer nft wrote."""
+
+
+class HostUnsupportedError(MapperError):
+    """The kernel, or the namespace of this process, does not allow what proxying needs. No retry."""
 
 
 class PermissionMissingError(MapperError):

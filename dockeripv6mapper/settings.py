@@ -1,18 +1,18 @@
 """The settings as one frozen record. `cli/main.py` fills it from options and environment."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 
-class Scheme(Enum):
+class Scheme(StrEnum):
     """How an identity becomes an address suffix (see `mapping.addressing`)."""
 
     MD5_24 = "md5-24"
     WIDE = "wide"
 
 
-class ProxyMode(Enum):
+class ProxyMode(StrEnum):
     """Which containers' addresses are proxied on the uplinks."""
 
     MAPPED = "mapped"
@@ -20,7 +20,7 @@ class ProxyMode(Enum):
     OFF = "off"
 
 
-class FirewallMode(Enum):
+class FirewallMode(StrEnum):
     """How new connections to mapped addresses are filtered."""
 
     ENGINE = "engine"
@@ -31,7 +31,7 @@ class FirewallMode(Enum):
     """The firewall is not changed."""
 
 
-class NdSource(Enum):
+class NdSource(StrEnum):
     """From which address neighbour solicitations for proxied addresses are answered."""
 
     AUTO = "auto"

@@ -19,7 +19,7 @@ from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.firewall_rules import COMMENT
-from dockeripv6mapper.kernel import commands, firewall, ip6tables
+from dockeripv6mapper.kernel import commands, ip6tables, nft_table
 from dockeripv6mapper.kernel.host import RECORD, Kernel
 from dockeripv6mapper.kernel.nft_ruleset import TABLE
 from dockeripv6mapper.mapping.networks import SHORT_ID_DIGITS
@@ -112,8 +112,8 @@ def _remove_proxies(teardown: Teardown, settings: Settings) -> None:
 def _remove_firewall(teardown: Teardown) -> None:
     """Remove our nftables table, and our rules in the engine's chains."""
     with teardown.collect_errors(f"nft delete table {TABLE}"):
-        if firewall.has_table():
-            teardown.remove(f"table {TABLE}", firewall.remove_table, f"nft delete table {TABLE}")
+        if nft_table.exists():
+            teardown.remove(f"table {TABLE}", nft_table.remove, f"nft delete table {TABLE}")
     for command in commands.backends():
         with teardown.collect_errors(f"{command}-save | grep {COMMENT}"):
             for rule in list(ip6tables.our_rules(command)):

@@ -32,6 +32,8 @@ def cleanup(context: typer.Context) -> None:
 
 
 def _pidfile(context: typer.Context) -> Path:
-    """The pid file that the program's option names; the option stands before the command."""
-    pidfile: Path = context.find_root().params["pidfile"]
-    return pidfile.absolute()
+    """The pid file that the program's option names; the option stands before the command.
+
+    What most versions of typer keep of an option is the text that was typed.
+    """
+    return Path(context.find_root().params["pidfile"]).absolute()

@@ -13,7 +13,7 @@ from ipaddress import IPv6Address
 
 from dockeripv6mapper.controller.jobs import FirewallJob, ListFirewall, PutAcceptRules, WriteFirewall
 from dockeripv6mapper.controller.log_changes import LogChanges
-from dockeripv6mapper.errors import CommandTimeoutError
+from dockeripv6mapper.errors import CommandCrashedError, CommandTimeoutError
 from dockeripv6mapper.mapping.planner import FirewallPlan
 from dockeripv6mapper.mapping.spared import Everything
 from dockeripv6mapper.model import FirewallRules, Opening
@@ -173,7 +173,7 @@ class FirewallTable:
         if not isinstance(job, PutAcceptRules):
             self._up_to_date = False
             # Where nft cannot be run at all, waiting does not help: containers are mapped all the same.
-            self._bounded |= not isinstance(error, CommandTimeoutError)
+            self._bounded |= not isinstance(error, CommandTimeoutError | CommandCrashedError)
         if isinstance(job, ListFirewall) and self._bounded and not self._wanted:
             # A host without nft matters only where a label opens a port.
             self._succeeded(ListFirewall)

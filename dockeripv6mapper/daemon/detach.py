@@ -14,7 +14,7 @@ import shlex
 import signal
 import time
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -45,7 +45,7 @@ RETRY_TIMEOUT_SECONDS = 1.0
 RETRY_SECONDS = 0.02
 
 
-class Command(Enum):
+class Command(StrEnum):
     """The argument of `-d`."""
 
     START = "start"

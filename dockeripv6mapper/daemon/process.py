@@ -21,6 +21,7 @@ from dockeripv6mapper.engine.refusals import RefusalRecord
 from dockeripv6mapper.errors import EngineUnavailableError, MapperError
 from dockeripv6mapper.kernel.host import Kernel
 from dockeripv6mapper.kernel.netlink import require_net_admin
+from dockeripv6mapper.kernel.requirements import require_proxying
 from dockeripv6mapper.kernel.watch import FirewallWatcher, Watcher
 from dockeripv6mapper.settings import FirewallMode, NdSource, ProxyMode, Settings
 
@@ -123,6 +124,7 @@ def _check(client: Client, settings: Settings) -> None:
     """Raise `MapperError` for a condition that no retry can cure: missing privilege, unusable directory."""
     if not settings.dry_run and (settings.sysctl or settings.proxy is not ProxyMode.OFF):
         require_net_admin()
+        require_proxying()
     if not settings.dry_run:
         try:
             settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

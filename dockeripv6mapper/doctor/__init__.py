@@ -4,6 +4,7 @@ collect           reads the facts from engine, host and kernel, and runs the che
 facts             the facts that every check gets
 finding           what a check returns
 fixes             builds the shell commands; which one a finding prints is in its check
+accept_fixes      the commands that accept packets which a rule drops
 engine_checks     whether the engine answers, and whether its version is tested
 host_checks       capabilities, network namespace, uplinks, sysctls
 boot_checks       what an engine with nftables needs when the host boots

@@ -29,6 +29,7 @@ from dockeripv6mapper.kernel.commands import BACKENDS, backends
 from dockeripv6mapper.kernel.firewall import OtherRules, observe_nftables
 from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import capabilities
+from dockeripv6mapper.kernel.requirements import require_proxying
 from dockeripv6mapper.kernel.ruleset import observe_ruleset
 from dockeripv6mapper.observation import observe, observe_host
 from dockeripv6mapper.settings import Settings
@@ -63,6 +64,8 @@ def collect_facts(settings: Settings) -> DoctorFacts:
             errors.append(error)
             return None
 
+    if "CAP_NET_ADMIN" in capabilities():
+        attempt(require_proxying)
     engine_info = attempt(partial(config.engine_info, client))
     network_configs = attempt(partial(config.network_configs, client)) if engine_info else None
     container_configs = attempt(partial(config.container_configs, client)) if engine_info else None

@@ -7,8 +7,11 @@ from dockeripv6mapper.doctor.finding import Finding, fail, ok, printable, warn
 from dockeripv6mapper.doctor.fixes import PROGRAM
 from dockeripv6mapper.engine_config import NEWEST_TESTED_API
 from dockeripv6mapper.errors import (
+    CommandCrashedError,
     EngineRefusedError,
     EngineUnavailableError,
+    EngineUnsupportedError,
+    HostUnsupportedError,
     MapperError,
     PermissionMissingError,
 )
@@ -64,15 +67,25 @@ def check(facts: DoctorFacts) -> Iterator[Finding]:
 def _read_error(error: MapperError) -> Finding:
     """The finding on something that could not be read."""
     again = f"{PROGRAM} doctor  # as root"
-    fix = error.hint or again
+    check, subject, fix = "engine", "engine", error.hint or again
     match error:
+        case CommandCrashedError():
+            check, subject = "tool", "firewall"
+            why = "no port can be opened or closed, and what gets in from outside is not known"
         case PermissionMissingError():
+            check = "permission"
             why = "without it the mapper can neither list nor connect containers"
-            return fail("permission", "engine", str(error), why=why, fix=fix)
+        case HostUnsupportedError():
+            check, subject = "kernel", "host"
+            why = "no container's address can be proxied"
+        case EngineUnsupportedError():
+            why = "no container of this engine can be mapped"
         case EngineUnavailableError():
             why = "meanwhile no container is mapped; addresses and proxy entries stay"
-            return fail("engine", "engine", str(error), why=why, fix=fix)
         case EngineRefusedError():
             why = "the engine refused a request: what depends on the answer was not checked"
-            return fail("engine", "engine", str(error), why=why, fix="journalctl --unit docker --lines 20")
-    return warn("examination", "host", str(error), why="what could not be read was not checked", fix=again)
+            fix = "journalctl --unit docker --lines 20"
+        case _:
+            why = "what could not be read was not checked"
+            return warn("examination", "host", str(error), why=why, fix=again)
+    return fail(check, subject, str(error), why=why, fix=fix)

@@ -6,8 +6,11 @@ from dockeripv6mapper.doctor import mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.doctor.fixes import operands, quoted
+from dockeripv6mapper.firewall_rules import NFT_COMMAND
 from dockeripv6mapper.kernel.nft_ruleset import BEFORE_FILTER_PRIORITY
 from dockeripv6mapper.mapping import labels
+from dockeripv6mapper.mapping.netfilter import Verdict
+from dockeripv6mapper.mapping.rule_matches import PING
 from dockeripv6mapper.settings import FirewallMode
 
 SUBJECT = "firewall"
@@ -18,15 +21,22 @@ ENGINE_SETTINGS = "/etc/docker/daemon.json"
 def check(facts: DoctorFacts) -> Iterator[Finding]:
     """Findings on the firewall. Most of them only if a label or an option has ports opened or closed."""
     yield from _engine_rules(facts)
-    labelled = [container for containers in facts.labelled_containers().values() for container in containers]
-    opens = any(labels.PORTS in facts.effective_labels(container) for container in labelled)
-    closes = labelled and facts.settings.firewall is FirewallMode.CLOSED
-    if facts.settings.firewall is FirewallMode.OFF or not (opens or closes):
+    if not _opens_or_closes(facts):
         return
     yield from _tools(facts)
     yield from _engine_backend(facts)
     yield from _dropping_chains(facts)
     yield from mark_checks.check(facts)
+
+
+def _opens_or_closes(facts: DoctorFacts) -> bool:
+    """Whether a label or an option has ports opened or closed."""
+    if facts.settings.firewall is FirewallMode.OFF:
+        return False
+    labelled = [container for containers in facts.labelled_containers().values() for container in containers]
+    if facts.settings.firewall is FirewallMode.CLOSED:
+        return bool(labelled)
+    return any(labels.PORTS in facts.effective_labels(container) for container in labelled)
 
 
 def _engine_rules(facts: DoctorFacts) -> Iterator[Finding]:
@@ -115,7 +125,29 @@ def _dropping_chains(facts: DoctorFacts) -> Iterator[Finding]:
             "nftables",
             SUBJECT,
             f"chain {chain} drops what its rules do not accept, and none accepts the mark {mark:#x}",
-            why="packets to ports that a label opens may be dropped there",
-            fix=f"nft insert rule {operands([chain.family, chain.table, chain.name])} "
-            f"meta mark and {mark:#x} == {mark:#x} accept",
+            why="packets to ports that a label opens may be dropped there, and so may pings",
+            fix="\n".join(
+                f"nft insert rule {operands([chain.family, chain.table, chain.name])} {match} accept"
+                for match in (f"meta mark and {mark:#x} == {mark:#x}", *_pings(facts))
+            ),
         )
+
+
+def _pings(facts: DoctorFacts) -> Iterator[str]:
+    """The matches of ICMPv6 to the networks that containers are mapped to."""
+    for network in facts.relevant_networks():
+        for subnet in network.subnets[:1]:
+            yield f"ip6 daddr {subnet} meta l4proto {PING}"
+
+
+def is_reported(facts: DoctorFacts, verdict: Verdict) -> bool:
+    """Whether a finding of this module is on the chain whose policy dropped a packet."""
+    return (
+        verdict.command == NFT_COMMAND
+        and verdict.rule is None
+        and _opens_or_closes(facts)
+        and any(
+            str(chain) == f"{verdict.table} {verdict.chain}" and facts.settings.fwmark not in chain.marks
+            for chain in facts.dropping_chains
+        )
+    )

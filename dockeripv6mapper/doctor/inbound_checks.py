@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from dockeripv6mapper.doctor import fixes, mark_checks
+from dockeripv6mapper.doctor import accept_fixes, firewall_checks, fixes, mark_checks
 from dockeripv6mapper.doctor.facts import DoctorFacts
 from dockeripv6mapper.doctor.finding import Finding, fail, ok, warn
 from dockeripv6mapper.engine_config import NetworkConfig
-from dockeripv6mapper.firewall_rules import ENGINE_TABLE, NFT_COMMAND, Chains
+from dockeripv6mapper.firewall_rules import ENGINE_TABLE, NFT_COMMAND
 from dockeripv6mapper.mapping.netfilter import REWRITING, Verdict, trace, trace_forwarded
 from dockeripv6mapper.mapping.networks import NAT
 from dockeripv6mapper.mapping.ports import merge, subtract
@@ -24,8 +24,6 @@ from dockeripv6mapper.settings import FirewallMode
 
 CHECK = "inbound"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-FORWARD = "FORWARD"
-USER_CHAIN = ("filter", "DOCKER-USER")
 MOST_NAMED = 10
 """Containers that one finding names."""
 
@@ -49,10 +47,14 @@ def check(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
     if sample is None:
         yield _untraced_finding(facts, network, "no container is mapped there now")
         return
+    links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
     if reason := _why_untraceable(facts, network):
         yield _untraced_finding(facts, network, reason)
+        # Rules of ip6tables alone may be known.
+        yield from dict.fromkeys(
+            each for link in links for each in _masqueraded(facts, network, sample[1], link)
+        )
         return
-    links = [link.name for link in network_uplinks(network, facts.system, facts.settings)]
     yield from _published_ports(facts, network)
     # Most findings do not depend on the uplink: each is printed once.
     yield from dict.fromkeys(each for link in links for each in _trace_findings(facts, network, sample, link))
@@ -82,7 +84,7 @@ def _trace_findings(
     if network.gateway_mode == NAT and not connection.passes:
         yield _nat_mode(facts, network, f", whose {connection} drops a new connection to {address}")
     else:
-        yield _unlabelled_ports(facts, network, packet, connection)
+        yield from _unlabelled_ports(facts, network, packet, connection)
         yield from _masqueraded(facts, network, address, link)
     for opening in _openings(facts, container.id):
         yield from _labelled_ports(facts, network, packet, opening)
@@ -114,31 +116,40 @@ def _recreate(facts: DoctorFacts, network: Network) -> str:
     return fixes.recreate(facts, network, lambda config: fixes.with_advice(config, facts, network))
 
 
-def _unlabelled_ports(facts: DoctorFacts, network: Network, packet: Packet, connection: Verdict) -> Finding:
-    """Whether a ping and a new connection get in to a port that no label opens."""
+def _unlabelled_ports(
+    facts: DoctorFacts, network: Network, packet: Packet, connection: Verdict
+) -> Iterator[Finding]:
+    """Whether a ping and a new connection get in to a port that no label opens.
+
+    Nothing where a chain drops the ping that is a finding of `firewall_checks`.
+    """
     subject, to = f"network {network.name}", f"to {packet.destination}"
     ping = _trace_inbound(facts, replace(packet, protocol=PING))
+    if firewall_checks.is_reported(facts, ping):
+        return
     if not ping.passes:
-        return warn(
+        yield warn(
             CHECK,
             subject,
             f"{ping} drops a ping {to}",
             why="only ports that ipv6.mapper.ports opens can be reached, and IPv6 needs more of ICMPv6 than "
             "that (RFC 4890)",
-            fix=_accept(
+            fix=accept_fixes.accept(
                 facts,
+                network,
                 ping,
                 f"-d {network.subnets[0]} -p {PING}",
                 f"ip6 daddr {network.subnets[0]} meta l4proto {PING}",
             ),
         )
-    if connection.passes:
-        return ok(CHECK, subject, f"no rule that was understood drops a new connection {to}, on any port")
-    return ok(
-        CHECK,
-        subject,
-        f"a ping {to} gets in; a new connection needs ipv6.mapper.ports (dropped by {connection})",
-    )
+    elif connection.passes:
+        yield ok(CHECK, subject, f"no rule that was understood drops a new connection {to}, on any port")
+    else:
+        yield ok(
+            CHECK,
+            subject,
+            f"a ping {to} gets in; a new connection needs ipv6.mapper.ports (dropped by {connection})",
+        )
 
 
 def _published_ports(facts: DoctorFacts, network: Network) -> Iterator[Finding]:
@@ -168,7 +179,8 @@ def _labelled_ports(
 ) -> Iterator[Finding]:
     """Whether a new connection gets in to a port that a label opens: it carries our mark.
 
-    Nothing where another program's rule clears the mark: that rule is a finding of `mark_checks`.
+    Nothing where another program's rule clears the mark, or its chain drops what it does not know: those are
+    findings of `mark_checks` and `firewall_checks`.
     """
     mark = facts.settings.fwmark
     marked = replace(packet, mark=mark, protocol=opening.protocol, port=opening.first)
@@ -188,14 +200,15 @@ def _labelled_ports(
                 why="the label has no effect: no rule of the mapper can open a port in the engine's table",
                 fix=_recreate(facts, network),
             )
-    elif not mark_checks.is_overwritten(facts):
+    elif not (mark_checks.is_overwritten(facts) or firewall_checks.is_reported(facts, verdict)):
         yield fail(
             CHECK,
             subject,
             f"{verdict} drops new connections {to} at ports that ipv6.mapper.ports opens",
             why="the label has no effect: the daemon's own rule is missing, or comes later",
-            fix=_accept(
+            fix=accept_fixes.accept(
                 facts,
+                network,
                 verdict,
                 f"-m mark --mark {mark:#x}/{mark:#x}",
                 f"meta mark and {mark:#x} == {mark:#x}",
@@ -228,25 +241,6 @@ def _masqueraded(
         why="of connections that the container opens, other hosts see the host's address",
         fix=fixes.recreate(facts, network, unmasqueraded),
     )
-
-
-def _accept(facts: DoctorFacts, dropped: Verdict, match: str, nft_match: str) -> str:
-    """The command that accepts such packets ahead of the rule that drops them. Two texts of one match.
-
-    In DOCKER-USER, which a restart of the engine does not change. But where a rule of FORWARD itself drops
-    them, in FORWARD: that rule may come before the jump to DOCKER-USER. Of nftables, in the chain that the
-    trace began with.
-    """
-    if dropped.command == NFT_COMMAND:
-        return f"nft insert rule {fixes.operands([*dropped.table.split(), dropped.base])} {nft_match} accept"
-    chains: Chains = facts.ruleset.chains[dropped.command]
-    if dropped.table != "filter":
-        chain = dropped.base
-    elif dropped.is_rule_of(FORWARD) or USER_CHAIN not in chains:
-        chain = FORWARD
-    else:
-        chain = USER_CHAIN[1]
-    return f"{dropped.command} -t {dropped.table} -I {chain} {match} -j ACCEPT"
 
 
 def _trace_inbound(facts: DoctorFacts, packet: Packet) -> Verdict:

@@ -23,6 +23,7 @@ from dockeripv6mapper.engine.connection import (
     ApiRange,
     ApiVersion,
     check_address,
+    check_supported,
     docker_api,
     log_versions,
     offered_versions,
@@ -330,6 +331,7 @@ class Client:
         with self._connecting:
             if self._api is None:
                 self._range = offered = offered_versions(self._host, self.timeouts)
+                check_supported(offered)
                 self._api = docker_api(self._host, offered.spoken, self.timeouts)
             return self._api
 

@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection
 
 from dockeripv6mapper.engine.http import Timeouts
 from dockeripv6mapper.engine_config import NEWEST_TESTED_API
-from dockeripv6mapper.errors import MapperError
+from dockeripv6mapper.errors import EngineUnsupportedError, MapperError
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ UNIX_SCHEME = "http+unix://"
 CONNECTIONS = 32
 """Connections that are kept open: at least one for each thread that may call the engine (see
 `controller.workqueue`). The library drops each one above that, with a warning."""
+
+ROOTLESS, PODMAN = "rootlesskit", "Podman Engine"
+"""Components in an answer of `GET /version`: moby `daemon/info_unix.go`, Podman `pkg/api/handlers/compat`."""
 
 ApiVersion: TypeAlias = tuple[int, int]
 """Major and minor number of a version of the API, so that 1.9 is older than 1.44."""
@@ -44,6 +47,8 @@ class ApiRange:
     oldest: ApiVersion
     platform: tuple[str, str] = ("", "")
     """The host's operating system and architecture, as images name them: `("linux", "amd64")`."""
+    components: frozenset[str] = frozenset()
+    """The names of the programs that it consists of."""
 
     @property
     def spoken(self) -> ApiVersion:
@@ -118,7 +123,26 @@ def read_range(answer: Mapping[str, Any]) -> ApiRange:
         newest=newest,
         oldest=parse_version(oldest) if oldest else min(newest, NEWEST_TESTED_API),
         platform=(str(answer.get("Os") or ""), str(answer.get("Arch") or "")),
+        components=frozenset(str(each.get("Name")) for each in answer.get("Components") or ()),
     )
+
+
+def check_supported(engine: ApiRange) -> None:
+    """Raise `EngineUnsupportedError` for a rootless engine, and for Podman.
+
+    Podman has an API like Docker's. Seen on 4.3.1: it accepts a connect of a stopped container, and shows
+    neither there nor later at which address, so that the container would be moved again and again.
+    """
+    if PODMAN in engine.components:
+        raise EngineUnsupportedError(
+            f"connecting to the engine: it is Podman {engine.engine}, and the mapper needs Docker's engine",
+            hint="podman run --network NETWORK:ip6=ADDRESS",
+        )
+    if ROOTLESS in engine.components:
+        raise EngineUnsupportedError(
+            "connecting to the engine: it is rootless, so its containers are not on the host's network",
+            hint="--docker-host unix:///var/run/docker.sock, if an engine runs there as root",
+        )
 
 
 def parse_version(text: str) -> ApiVersion:

@@ -1,6 +1,8 @@
 """The firewall's commands: run `nft` or `ip6tables`, and which backends of ip6tables are in use."""
 
+import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -8,7 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from dockeripv6mapper.errors import CommandTimeoutError, KernelRefusedError
+from dockeripv6mapper.errors import CommandCrashedError, CommandTimeoutError, KernelRefusedError
+from dockeripv6mapper.firewall_rules import NFT_COMMAND
 
 TIMEOUT_SECONDS = 10
 """Timeout. `ip6tables` may wait for the xtables lock; all else takes milliseconds."""
@@ -17,6 +20,9 @@ IPTABLES = "ip6tables"
 """The command of the default backend: the distribution or `update-alternatives` chooses it."""
 NFT, LEGACY = "ip6tables-nft", "ip6tables-legacy"
 """Each backend's own command. An engine keeps the backend that was the default when it started."""
+NEWER_NFT = "nft --version  # and install a newer nftables here; the mapper's container image has one"
+CRASHES = (signal.SIGSEGV, signal.SIGABRT)
+"""The signals by which a program ends itself."""
 LEGACY_TABLES = Path("/proc/net/ip6_tables_names")
 """Lists the legacy backend's tables. `ip6tables-legacy` creates a table by listing it, so read this first."""
 BACKENDS = (IPTABLES, LEGACY)
@@ -40,7 +46,10 @@ def is_own(pid: int) -> bool:
 
 
 def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command and wait for its end. Raises `KernelRefusedError`, with `check` also for an exit code."""
+    """Run a command and wait for its end. Raises `KernelRefusedError`, with `check` also for an exit code.
+
+    `CommandCrashedError` where a signal killed it.
+    """
     doing = f"running {' '.join(argv)}"
     try:
         completed = _run(argv, stdin)
@@ -52,10 +61,28 @@ def run(argv: Sequence[str], *, stdin: str = "", check: bool = True) -> subproce
         raise CommandTimeoutError(f"{doing}: timed out after {TIMEOUT_SECONDS} s") from error
     except OSError as error:
         raise KernelRefusedError(f"{doing}: {error}") from error
+    if completed.returncode < 0:
+        raise _crashed(doing, argv[0], -completed.returncode)
     if check and completed.returncode:
         cause = completed.stderr.strip() or f"exit code {completed.returncode}"
         raise KernelRefusedError(f"{doing}: {cause}")
     return completed
+
+
+def _crashed(doing: str, command: str, number: int) -> CommandCrashedError:
+    """The error for a command that a signal killed.
+
+    nft reads all sets of all programs before most changes, and 1.0.6 (Debian 12) dies of some that 1.1.3 and
+    later write: SIGSEGV at a set of one type, SIGABRT at `meta mark set ct mark | meta mark`.
+    """
+    text = f"{doing}: {command} died of {signal.Signals(number).name}"
+    if command != NFT_COMMAND or number not in CRASHES:
+        return CommandCrashedError(text)
+    printed = _run([command, "--version"], "").stdout
+    found = re.search(r"\d+(?:\.\d+)+", printed)
+    version = found[0] if found else "of an unknown version"
+    text += f": this nft ({version}) cannot read rules that a newer one wrote"
+    return CommandCrashedError(text, hint=NEWER_NFT)
 
 
 def _run(argv: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockeripv6mapper.errors import KernelRefusedError
+from dockeripv6mapper.errors import CommandCrashedError, KernelRefusedError
 from dockeripv6mapper.firewall_rules import (
     ALL_BITS,
     ENGINE_TABLE,
@@ -22,8 +22,8 @@ from dockeripv6mapper.firewall_rules import (
     MarkRule,
     leads_to_engine,
 )
-from dockeripv6mapper.kernel import nft_ruleset
-from dockeripv6mapper.kernel.commands import backends, nft_tables, run
+from dockeripv6mapper.kernel import nft_ruleset, nft_table
+from dockeripv6mapper.kernel.commands import backends, run
 from dockeripv6mapper.kernel.ip6tables import observe_chains
 from dockeripv6mapper.kernel.netlink import PERMISSION_HINT
 from dockeripv6mapper.model import FirewallRules, Forwarded
@@ -87,16 +87,14 @@ class Firewall:
         Works from the state last read or written. If another program may have changed it, `observe` first.
         """
         structure = nft_ruleset.structure(rules)
-        if not rules:
-            text = nft_ruleset.remove() if self._rules or self._structure or self._foreign else ""
-        elif structure == self._structure:
-            text = nft_ruleset.change(rules, self._rules)
-        else:
-            text = nft_ruleset.rebuild(rules)
         # If nft fails, the state is unknown and the next `apply` rebuilds.
-        self._structure = None
-        if text:
-            run(["nft", "-f", "-"], stdin=text)
+        now, self._structure = self._structure, None
+        if rules:
+            same = structure == now
+            if text := nft_ruleset.change(rules, self._rules) if same else nft_ruleset.rebuild(rules):
+                run(["nft", "-f", "-"], stdin=text)
+        elif self._rules or now or self._foreign:
+            nft_table.remove()
         self._structure, self._rules = structure if rules else None, rules
         self._foreign = False
 
@@ -111,10 +109,11 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
     Raises `UnreadableTableError`, and `KernelRefusedError` where nft cannot run.
     """
     argv = ["nft", "-j", "list", "table", *nft_ruleset.TABLE.split()]
-    listed = run(argv, check=False)
-    if listed.returncode < 0:
-        # Some versions of nft crash on a ruleset that a newer one wrote (1.0.6, Debian 12).
-        raise UnreadableTableError(f"running {' '.join(argv)}: nft died of signal {-listed.returncode}")
+    try:
+        listed = run(argv, check=False)
+    except CommandCrashedError as error:
+        # By our own table: of other programs' tables this command reads nothing.
+        raise UnreadableTableError(str(error), hint=error.hint) from error
     if listed.returncode:
         if NO_SUCH_TABLE in listed.stderr:
             return None
@@ -123,16 +122,6 @@ def read_table() -> tuple[str | None, FirewallRules] | None:
         return nft_ruleset.read(listed.stdout)
     except ValueError as error:
         raise UnreadableTableError(f"reading table {nft_ruleset.TABLE}: {error}") from error
-
-
-def has_table() -> bool:
-    """Whether our table exists. Raises `KernelRefusedError`."""
-    return nft_ruleset.TABLE_NAME in nft_tables()
-
-
-def remove_table() -> None:
-    """Remove our table, whatever it contains. Raises `KernelRefusedError`."""
-    run(["nft", "-f", "-"], stdin=nft_ruleset.remove())
 
 
 def close_forwarding() -> Forwarded:

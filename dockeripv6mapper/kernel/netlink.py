@@ -63,26 +63,30 @@ Answer: TypeAlias = bytes | OSError | None
 
 
 class RequestSocket:
-    """Sends rtnetlink requests, many in one send, and collects an answer to each. Close it.
+    """Sends netlink requests, many in one send, and collects an answer to each. Close it.
 
     pyroute2 takes about a millisecond for a request that the kernel serves in some ten microseconds. Every
     container start waits for such a request, and some hosts have ten thousand proxy entries.
     """
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._socket.settimeout(ANSWER_TIMEOUT_SECONDS)
         self._sequence = count(1)
 
-    def request(self, kind: int, flags: int, bodies: Sequence[bytes]) -> list[Answer]:
+    def request(
+        self, kind: int, flags: int, bodies: Sequence[bytes], *, before: bytes = b"", after: bytes = b""
+    ) -> list[Answer]:
         """Send one request for each body; returns the answers in the same order.
 
-        Raises `OSError` where sending or receiving fails, a timeout included.
+        `before`, `after`: messages around them that are not answered (see `pack_message`). Raises `OSError`
+        where sending or receiving fails, a timeout included.
         """
         answers: list[Answer] = []
         for begin in range(0, len(bodies), REQUESTS_PER_SEND):
             batch = {next(self._sequence): body for body in bodies[begin : begin + REQUESTS_PER_SEND]}
-            self._socket.send(b"".join(_pack(kind, flags, number, body) for number, body in batch.items()))
+            requests = (pack_message(kind, flags, number, body) for number, body in batch.items())
+            self._socket.send(b"".join((before, *requests, after)))
             by_number: dict[int, Answer] = {}
             while len(by_number) < len(batch):
                 for message in messages(self._socket.recv(RECEIVE_BYTES)):
@@ -94,7 +98,7 @@ class RequestSocket:
     def dump(self, kind: int, body: bytes) -> Iterator[Message]:
         """Request a dump; yields its messages. Raises `OSError`."""
         number = next(self._sequence)
-        self._socket.send(_pack(kind, NLM_F_DUMP, number, body))
+        self._socket.send(pack_message(kind, NLM_F_DUMP, number, body))
         while True:
             for message in messages(self._socket.recv(RECEIVE_BYTES)):
                 if message.sequence != number:
@@ -150,7 +154,8 @@ def attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
         offset += length + 3 & ~3
 
 
-def _pack(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+def pack_message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """A request with its header."""
     return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | flags, sequence, 0) + body
 
 

@@ -192,8 +192,9 @@ def _lines(rules: FirewallRules) -> list[str]:
     is_marked = f"meta mark and {mark} == {mark}"
     lines = [
         "set open { type ipv6_addr . inet_proto . inet_service; flags interval; }",
-        "set addresses { type ipv6_addr; }",
-        "set mapped { type ipv6_addr; }",
+        # By `typeof`: nft 1.0.6 dies of a set that a newer one wrote with `type ipv6_addr`.
+        "set addresses { typeof ip6 daddr; }",
+        "set mapped { typeof ip6 daddr; }",
         *_chain("set_mark", [f"{each} meta mark set meta mark or {mark}" for each in MATCHES]),
         *_chain("clear_mark", [f"{each} meta mark set meta mark and {others}" for each in MATCHES]),
         *_base_chain("before_raw", "prerouting", BEFORE_RAW_PRIORITY, "jump set_mark"),

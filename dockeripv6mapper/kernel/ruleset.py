@@ -17,7 +17,8 @@ NEEDED = "CAP_NET_ADMIN"
 def observe_ruleset() -> Ruleset:
     """Read all rules: one run of `ip6tables-save` for each backend in use, and one of `nft`.
 
-    Raises nothing: where something cannot be read, `unreadable` says why.
+    Raises nothing: where something cannot be read, `unreadable` says why. If that is nftables alone, the
+    rules of ip6tables are there.
     """
     if NEEDED not in capabilities():
         return Ruleset(unreadable=f"{NEEDED} is missing")
@@ -25,12 +26,15 @@ def observe_ruleset() -> Ruleset:
         if legacy_is_used() is None:
             return Ruleset(unreadable=f"no permission to read {LEGACY_TABLES}")
         chains = {command: observe_chains(command) for command in backends() or [IPTABLES]}
-        nft, hooks = _observe_nft()
     except KernelRefusedError as error:
         return Ruleset(unreadable=str(error))
     read = {command: each for command, each in chains.items() if each is not None}
     if read.keys() != chains.keys():
         return Ruleset(unreadable="ip6tables-save is not installed")
+    try:
+        nft, hooks = _observe_nft()
+    except KernelRefusedError as error:
+        return Ruleset(read, unreadable=str(error))
     return Ruleset({**read, NFT_COMMAND: nft}, hooks)
 
 

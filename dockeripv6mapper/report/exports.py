@@ -8,7 +8,7 @@ other text could add lines or fields to the file.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ LONGEST_NAME = 253
 """Characters of a host name, including the dots (RFC 1035 §2.3.4: 255 octets in a message)."""
 
 
-class NameFormat(Enum):
+class NameFormat(StrEnum):
     """The file format of the lines."""
 
     HOSTS = "hosts"

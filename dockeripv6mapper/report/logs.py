@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ SYSLOG_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logg
 """Priorities of syslog(3). A line that begins with `<4>` has that priority in the journal (sd-daemon(3))."""
 
 
-class LogFormat(Enum):
+class LogFormat(StrEnum):
     """The format of a log record."""
 
     AUTO = "auto"

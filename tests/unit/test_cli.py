@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from dockeripv6mapper import observation
+from dockeripv6mapper.cli.cleanup import _pidfile
 from dockeripv6mapper.cli.status import status
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.planner import FirewallPlan, Plan, ProxyPlan
@@ -141,6 +142,15 @@ def test_lines_of_names_need_no_firewall_rules(
     status(typer.Context(TyperCommand("status"), obj=settings), name_format=name_format)
     assert str(NGINX) in capsys.readouterr().out
     assert not judged
+
+
+def test_cleanup_finds_the_pid_file_that_an_option_before_it_names() -> None:
+    """Typer keeps an option's text; some versions keep its value."""
+    program = typer.Context(TyperCommand("DockerIPV6Mapper.py"))
+    command = typer.Context(TyperCommand("cleanup"), parent=program)
+    for kept in ("/run/it.pid", Path("/run/it.pid")):
+        program.params = {"pidfile": kept}
+        assert _pidfile(command) == Path("/run/it.pid")
 
 
 def test_help_names_exit_codes_and_every_command() -> None:

@@ -6,8 +6,11 @@ from dockeripv6mapper.doctor import engine_checks
 from dockeripv6mapper.doctor.finding import Level
 from dockeripv6mapper.engine_config import EngineInfo
 from dockeripv6mapper.errors import (
+    CommandCrashedError,
     EngineRefusedError,
     EngineUnavailableError,
+    EngineUnsupportedError,
+    HostUnsupportedError,
     KernelRefusedError,
     MapperError,
     PermissionMissingError,
@@ -50,6 +53,9 @@ def test_the_fix_for_an_older_engine_upgrades_the_installed_package() -> None:
             "systemctl start docker",
         ),
         (EngineRefusedError("no"), "engine", Level.FAIL, "journalctl --unit docker --lines 20"),
+        (EngineUnsupportedError("no", hint="--docker-host"), "engine", Level.FAIL, "--docker-host"),
+        (HostUnsupportedError("no", hint="upgrade"), "kernel", Level.FAIL, "upgrade"),
+        (CommandCrashedError("no", hint="nft --version"), "tool", Level.FAIL, "nft --version"),
         (
             KernelRefusedError("no", hint="run as root, or with a capability"),
             "examination",

@@ -87,12 +87,14 @@ def test_the_fix_keeps_the_engines_settings_and_validates_them_before_the_restar
         assert written == {**(before or {}), "bridge-accept-fwmark": "0x1000000/0x1000000"}
 
 
-def test_another_programs_chain_that_drops_must_accept_the_mark() -> None:
+def test_another_programs_chain_that_drops_must_accept_the_mark_and_pings() -> None:
     """The chain's name is quoted in the fix."""
     chain = BaseChain("inet", "fire$(reboot)", "forward")
     (finding,) = problems(check(tools=TOOLS, dropping_chains=(chain,)))
     assert finding.fix == (
-        "nft insert rule inet 'fire$(reboot)' forward meta mark and 0x1000000 == 0x1000000 accept"
+        "nft insert rule inet 'fire$(reboot)' forward meta mark and 0x1000000 == 0x1000000 accept\n"
+        "nft insert rule inet 'fire$(reboot)' forward "
+        "ip6 daddr 2001:db8:103:0:78::/80 meta l4proto ipv6-icmp accept"
     )
     accepting = replace(chain, marks=frozenset({BIT}))
     assert not problems(check(tools=TOOLS, dropping_chains=(accepting,)))

@@ -8,7 +8,7 @@ import pytest
 from dockeripv6mapper.doctor import inbound_checks
 from dockeripv6mapper.doctor.finding import Finding, Level
 from dockeripv6mapper.engine_config import EngineInfo
-from dockeripv6mapper.firewall_rules import Ruleset
+from dockeripv6mapper.firewall_rules import BaseChain, Ruleset
 from dockeripv6mapper.kernel.ip6tables import read_chains
 from dockeripv6mapper.model import Link, Network
 from dockeripv6mapper.settings import FirewallMode, Settings
@@ -109,6 +109,24 @@ def test_ufw_accepts_only_pings() -> None:
     assert "(dropped by the policy of FORWARD in ip6tables)" in finding.found
 
 
+def test_the_fix_for_a_drop_by_ufw_survives_its_reload() -> None:
+    """A rule of FORWARD would be there until the next boot."""
+    without_ping = "\n".join(line for line in UFW.split("\n") if "--icmpv6-type 128" not in line)
+    ping, ports = problems(check(OLD, without_ping, ports="80", engine=ENGINE_20_10))
+    rule = "-A ufw6-before-forward -d 2001:db8:103:0:78::/80 -p ipv6-icmp -j ACCEPT"
+    assert ping.fix == f"sed -i '/^:ufw6-before-forward /a {rule}' /etc/ufw/before6.rules\nufw reload"
+    assert "-m mark --mark 0x1000000/0x1000000 -j ACCEPT' /etc/ufw/before6.rules" in ports.fix
+
+
+def test_the_fix_for_a_drop_by_firewalld_is_a_zone_and_a_policy_of_firewalld() -> None:
+    """As an engine makes them. Recorded before and after the commands of the fix."""
+    rules = ruleset("", "our_table", "firewalld_closed")
+    ping, ports = problems(check(HE_IPV6, None, ports="80", ruleset=rules))
+    assert ping.fix == ports.fix
+    assert "firewall-cmd --permanent --zone docker --add-interface br-5314cea3e4c9" in ping.fix
+    assert not problems(check(HE_IPV6, None, "80", ruleset=ruleset("", "our_table", "firewalld_policy")))
+
+
 @pytest.mark.parametrize(
     ("rules", "engine", "network", "reason"),
     [
@@ -129,6 +147,15 @@ def test_if_no_packet_can_be_traced_the_finding_says_why(
     (finding,) = check(network, rules, engine=engine)
     assert finding.level is Level.OK
     assert finding.found == f"no packet was traced: {reason}"
+
+
+def test_masquerading_by_ip6tables_is_found_if_nft_cannot_read_its_rules() -> None:
+    """Whether packets get in is not known then."""
+    chains = {"ip6tables": read_chains(ENGINE_28_NAT)}
+    untraced, masquerade = check(HE_IPV6, None, ruleset=Ruleset(chains, unreadable="nft died of SIGSEGV"))
+    assert (untraced.level, masquerade.level) == (Level.OK, Level.WARN)
+    assert untraced.found == "no packet was traced: the rules cannot be read (nft died of SIGSEGV)"
+    assert masquerade.check == "masquerade"
 
 
 def test_nat_mode_of_an_engine_with_nftables_cannot_be_opened_by_a_label() -> None:
@@ -168,6 +195,13 @@ def test_the_fix_for_a_drop_by_an_nftables_chain_accepts_there() -> None:
     finding = problems(check(HE_IPV6, None, ruleset=ruleset("", "dropping")))[0]
     assert finding.fix.startswith("nft insert rule inet ")
     assert finding.fix.endswith(" ip6 daddr 2001:db8:103:0:78::/80 meta l4proto ipv6-icmp accept")
+
+
+def test_a_chain_that_another_finding_names_is_not_reported_twice() -> None:
+    """Its policy drops pings and the label's ports, and the fix of that finding accepts both."""
+    chain = BaseChain("inet", "mine", "forward", priority=10)
+    findings = check(HE_IPV6, None, "80", ruleset=ruleset("", "dropping"), dropping_chains=(chain,))
+    assert not problems(findings)
 
 
 def test_without_a_container_only_the_gateway_mode_is_judged() -> None:

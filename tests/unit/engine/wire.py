@@ -103,6 +103,8 @@ class Wire:
         """The network that the container was created on."""
         self.version = "1.41"
         """The newest version of the API that is offered."""
+        self.components = ["Engine", "containerd", "runc", "docker-init"]
+        """The programs that the engine says it consists of."""
         self.asked: list[str] = []
         """The path of each request."""
         self.changes: list[Change] = []
@@ -183,5 +185,6 @@ class Wire:
                 "NetworkSettings": {"Networks": self.inspected},
             }
         if end == "version":
-            return {"ApiVersion": self.version}
+            components = [{"Name": name, "Version": ""} for name in self.components]
+            return {"ApiVersion": self.version, "Components": components}
         return SINGLE.get(end, [])
