@@ -30,7 +30,7 @@ if not console.is_terminal:
 def main(
     row: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(ROWS)}; default: all")] = None,
     *,
-    engine: Annotated[Engines, typer.Option(help="on which engines")] = Engines.BOTH,
+    engine: Annotated[Engines, typer.Option(help="on which engines")] = Engines.ALL,
     repetitions: Annotated[int | None, typer.Option("-n", min=1, help="default: each row's own")] = None,
     plots: Annotated[Path | None, typer.Option(metavar="DIRECTORY", help="write the plots there")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="write every value there")] = None,

@@ -31,7 +31,7 @@ def swarm_task(environment: Environment, n: int) -> Iterator[Measurement]:
         for host in environment.lab.hosts:
             if host is not measured:
                 host.reset()
-        swarm = Swarm(environment.lab)
+        swarm = Swarm(*environment.lab.hosts)
         swarm.form()
         return in_swarm(swarm)
 

@@ -57,7 +57,7 @@ path longer."""
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def main(engine: Annotated[Engines, typer.Option(help="on which engines")] = Engines.BOTH) -> None:
+def main(engine: Annotated[Engines, typer.Option(help="on which engines")] = Engines.ALL) -> None:
     """Trace containers through the daemon; takes down all that it brings up."""
     if lack := missing():
         console.print(f"the trace needs {lack}: run tests/bench as root, which installs it")

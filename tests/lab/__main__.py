@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tests.lab.engine_root import modern_engine
 from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.prerequisites import MODERN, SERVICE, ensure_root, ensure_wheelhouse, missing
@@ -30,14 +29,15 @@ console = Console(soft_wrap=True, markup=False, highlight=False)
 class Engines(Enum):
     """Which hosts to bring up."""
 
-    DISTRO = "distro"
+    OLDEST = "oldest"
+    STABLE = "stable"
     MODERN = "modern"
-    BOTH = "both"
+    ALL = "all"
 
     @property
     def flavours(self) -> tuple[Flavour, ...]:
         """The engines of the selected hosts."""
-        return tuple(Flavour) if self is Engines.BOTH else (Flavour(self.value),)
+        return tuple(Flavour) if self is Engines.ALL else (Flavour(self.value),)
 
 
 @app.callback()
@@ -49,7 +49,7 @@ def check_machine() -> None:
 
 
 @app.command()
-def up(engine: Annotated[Engines, typer.Option(help="which hosts")] = Engines.BOTH) -> None:
+def up(engine: Annotated[Engines, typer.Option(help="which hosts")] = Engines.ALL) -> None:
     """Set the lab up, print how to enter it, and keep it until Ctrl-C."""
     try:
         with Lab(*engine.flavours, purpose="up", progress=console.print) as lab:
@@ -91,14 +91,16 @@ def down(
 
 @app.command()
 def prepare() -> None:
-    """Create and cache what the lab needs: two root file systems, and Python packages."""
-    for root in (MODERN, SERVICE):
-        ensure_root(root, console.print)
-    ensure_wheelhouse(console.print)
+    """Create and cache what the lab needs: root file systems, and Python packages."""
     try:
-        console.print(f"the modern engine is {modern_engine().release}")
+        console.print(f"the modern engine is {Flavour.MODERN.release}")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    for flavour in Flavour:
+        flavour.ensure_files(console.print)
+    for root in (MODERN, SERVICE):  # Compose is the modern root's, also for the other engines
+        ensure_root(root, console.print)
+    ensure_wheelhouse(console.print)
 
 
 def _hosts_up() -> list[Host]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from ipaddress import IPv6Address
 
-from tests.lab.engines import IMAGE, Flavour
+from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import run_command
 from tests.lab.nodes import Node
@@ -88,6 +88,6 @@ def endpoints_of(host: Host, name: str) -> dict[str, dict[str, object]]:
 
 def open_port(host: Host, address: IPv6Address, port: int) -> None:
     """Accept new connections to a port with an ip6tables rule, as in the manual of the original program."""
-    chain = "DOCKER-USER" if host.engine.flavour is Flavour.MODERN else "FORWARD"
+    chain = "DOCKER-USER" if host.engine.flavour.filters_ipv6 else "FORWARD"
     rule = ("-d", str(address), "-p", "tcp", "--dport", str(port), "-j", "ACCEPT")
     host.namespace.run("ip6tables", "-I", chain, *rule)

@@ -1,6 +1,6 @@
 """The demo: shows what the mapper does on real engines, as the router sees it.
 
-    tests/demo [--engine distro|modern|both]
+    tests/demo [--engine oldest|stable|modern|all]
 
 Each claim is checked when it is printed. The exit code is 0 only if all claims were true.
 """
@@ -126,7 +126,7 @@ class HostDemo:
 
     def _look_from_the_router(self) -> None:
         heading("What the router sees")
-        if self.host.engine.flavour is Flavour.MODERN:
+        if self.host.engine.flavour.filters_ipv6:
             console.print("This engine accepts only pings from outside: the port is opened by hand.")
             open_port(self.host, self.addresses["nginx"], 80)
         router = self.lab.router
@@ -217,7 +217,10 @@ def leftovers(run: Run) -> list[Path]:
 
 
 def main(
-    engine: Annotated[Engines, typer.Option(help="engines to run the demo on")] = Engines.DISTRO,
+    engine: Annotated[
+        Engines | None,
+        typer.Option(help="engines to run the demo on; default: the machine's Debian release's"),
+    ] = None,
 ) -> None:
     """Show what the mapper does, on real engines; everything started is removed at the end."""
     if lack := missing():
@@ -226,7 +229,7 @@ def main(
     console.print(INTRODUCTION)
     claims = Claims()
     try:
-        run_demo(engine.flavours, claims)
+        run_demo((Flavour.of_machine(),) if engine is None else engine.flavours, claims)
     except KeyboardInterrupt:
         console.print("interrupted")
         raise typer.Exit(INTERRUPTED) from None

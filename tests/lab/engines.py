@@ -7,20 +7,35 @@ import subprocess
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
+from typing import Self
 
 from tests.lab.commands import DEFAULT_TIMEOUT, run
-from tests.lab.engine_root import EngineRoot, modern_engine
+from tests.lab.engine_root import EngineRoot, debian_engine, named_engine
 from tests.lab.namespaces import Namespace
-from tests.lab.prerequisites import MODERN
+from tests.lab.prerequisites import (
+    MODERN,
+    OLDEST,
+    STABLE,
+    Progress,
+    RootFilesystem,
+    ensure_root,
+    machine_suite,
+    no_progress,
+)
 from tests.lab.processes import only_child
 from tests.lab.sandbox import ENVIRONMENT, PROGRAMS, SHARED, Sandbox
 from tests.lab.waiting import eventually
 
 IMAGE = "busybox:lab"
-FIRST_THAT_TAKES_ANY_ADDRESS = 29
-"""Release of the engine."""
+Version = tuple[int, int]
+"""Major and minor number of an engine's release."""
+LOSING_MAC: tuple[Version, Version] = (25, 0), (29, 3)
+"""The first version that cannot keep a MAC address in a move, and the first that can again."""
+FILTERING_IPV6: Version = (27, 0)
+WITH_PRIORITIES: Version = (28, 0)
+TAKING_ANY_ADDRESS: Version = (29, 0)
 START_TIMEOUT = 60.0
-"""Seconds until an engine must answer. Two engines starting together on two cores take 2 to 3 s."""
+"""Seconds until an engine must answer. Three engines starting together on two cores take 4 s."""
 
 STOP_TIMEOUT = 30.0
 """Seconds until an engine must have stopped its containers and exited."""
@@ -34,25 +49,63 @@ class EngineError(Exception):
 
 
 class Flavour(Enum):
-    """An engine: that of the machine's distribution, or a current one."""
+    """An engine of the lab, and the Debian release that it comes from."""
 
-    DISTRO = "distro"
+    OLDEST = "oldest"
+    STABLE = "stable"
     MODERN = "modern"
+
+    @classmethod
+    def of_machine(cls) -> Self:
+        """The engine of the machine's Debian release; on another system the modern one."""
+        suite = machine_suite()
+        return next((each for each in cls if each.debian.suite == suite), cls.MODERN)
+
+    @property
+    def debian(self) -> RootFilesystem:
+        """The Debian release."""
+        return {Flavour.OLDEST: OLDEST, Flavour.STABLE: STABLE, Flavour.MODERN: MODERN}[self]
 
     @property
     def files(self) -> EngineRoot:
-        """Its files."""
-        return modern_engine() if self is Flavour.MODERN else EngineRoot(Path("/"))
+        """Its files. `--engine-root` replaces those of the modern engine."""
+        named = named_engine() if self is Flavour.MODERN else None
+        return named or debian_engine(self.debian)
+
+    def ensure_files(self, progress: Progress = no_progress) -> None:
+        """Make the Debian root that it runs in, unless that is cached or not needed."""
+        if self.files.root == self.debian.path:
+            ensure_root(self.debian, progress)
 
     @property
     def release(self) -> str:
         """The engine's version, as major.minor."""
-        return self.files.release if self is Flavour.MODERN else "20.10"
+        return self.files.release
+
+    @property
+    def filters_ipv6(self) -> bool:
+        """Whether it filters IPv6 by default, and knows gateway modes of networks."""
+        return self._version >= FILTERING_IPV6
+
+    @property
+    def keeps_mac(self) -> bool:
+        """Whether a move to another address keeps the container's MAC address."""
+        return not LOSING_MAC[0] <= self._version < LOSING_MAC[1]
+
+    @property
+    def has_priorities(self) -> bool:
+        """Whether a gateway priority decides which network gives the default routes."""
+        return self._version >= WITH_PRIORITIES
 
     @property
     def takes_any_address(self) -> bool:
-        """Whether it takes requested addresses in a subnet that it chose itself: since 29."""
-        return int(self.release.partition(".")[0]) >= FIRST_THAT_TAKES_ANY_ADDRESS
+        """Whether it takes requested addresses in a subnet that it chose itself."""
+        return self._version >= TAKING_ANY_ADDRESS
+
+    @property
+    def _version(self) -> Version:
+        major, minor = self.release.split(".")
+        return int(major), int(minor)
 
 
 class Engine:
@@ -199,7 +252,7 @@ class Engine:
 
     def _command(self) -> tuple[str, ...]:
         # Engines since 27 filter IPv6 by default; before, `--ip6tables` needs `--experimental`.
-        filtering = self.ip6tables and self.flavour is Flavour.DISTRO
+        filtering = self.ip6tables and not self.flavour.filters_ipv6
         first = (str(SHARED / "legacy"),) if self.legacy else ()
         path = ("env", f"PATH={':'.join((*first, str(PROGRAMS), ENVIRONMENT['PATH']))}")
         run_files = ("--exec-root=/run/docker", "--pidfile=/run/docker.pid")

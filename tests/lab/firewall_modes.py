@@ -26,13 +26,19 @@ class FirewallMode:
 
 
 BY_POLICY = "nothing: dropped by the policy of FORWARD"
-ENGINE_20_10 = FirewallMode("20.10", Flavour.DISTRO, filters=False)
+ENGINE_20_10 = FirewallMode("20.10", Flavour.OLDEST, filters=False)
 ENGINE_28_ROUTED = FirewallMode("28-routed", Flavour.MODERN, gateway_mode="routed", lets_in="ping")
-"""ENGINE_20_10 and ENGINE_28_ROUTED are the modes that docs/firewall.md recommends."""
+RECOMMENDED = {
+    Flavour.OLDEST: ENGINE_20_10,
+    Flavour.STABLE: FirewallMode("26.1", Flavour.STABLE, filters=False),
+    Flavour.MODERN: ENGINE_28_ROUTED,
+}
+"""For each engine the mode that docs/firewall.md recommends."""
 MODES = [
     ENGINE_20_10,
-    FirewallMode("20.10-ip6tables", Flavour.DISTRO, ip6tables=True, lets_in=BY_POLICY),
-    FirewallMode("20.10-ip6tables-legacy", Flavour.DISTRO, ip6tables=True, legacy=True, lets_in=BY_POLICY),
+    FirewallMode("20.10-ip6tables", Flavour.OLDEST, ip6tables=True, lets_in=BY_POLICY),
+    FirewallMode("20.10-ip6tables-legacy", Flavour.OLDEST, ip6tables=True, legacy=True, lets_in=BY_POLICY),
+    FirewallMode("26.1-ip6tables", Flavour.STABLE, ip6tables=True, lets_in=BY_POLICY),
     FirewallMode("28-nat", Flavour.MODERN, gateway_mode="nat", lets_in="nothing: gateway mode nat"),
     FirewallMode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
     ENGINE_28_ROUTED,

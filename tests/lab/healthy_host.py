@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.containers import run_labelled, wait_until_mapped
-from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import CHECKOUT, Mapper, run_command
 from tests.lab.waiting import eventually
@@ -51,8 +50,8 @@ class HealthyHost:
 
     def set_up(self) -> None:
         """Start mapper and container on a reset host, and set the sysctls that doctor reports."""
-        modern = self.host.engine.flavour is Flavour.MODERN
-        self.host.create_network("he_ipv6", *(("--ipv4=false",) if modern else ()))
+        ipv6_only = ("--ipv4=false",) if self.host.engine.flavour.filters_ipv6 else ()
+        self.host.create_network("he_ipv6", *ipv6_only)
         self.mapper.start()
         self.mapper.wait_for_log("proxying neighbour discovery")
         run_labelled(self.host, "mon_container", "--label", "ipv6.mapper.ports=80")

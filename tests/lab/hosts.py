@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from tests.lab.commands import CommandError
-from tests.lab.engines import Engine, Flavour
+from tests.lab.engines import Engine
 from tests.lab.namespaces import Namespace
 from tests.lab.waiting import eventually
 
@@ -59,10 +59,10 @@ class Host:
     ) -> tuple[str, ...]:
         """Return the arguments of `docker` that create a network on this host's subnet.
 
-        `options`: more options of `docker network create`. `gateway_mode` is passed to the modern engine
-        only; its default, `nat`, accepts no new connection from outside.
+        `options`: more options of `docker network create`. `gateway_mode` is passed to engines that
+        know it; its default, `nat`, accepts no new connection from outside.
         """
-        if gateway_mode and self.engine.flavour is Flavour.MODERN:
+        if gateway_mode and self.engine.flavour.filters_ipv6:
             options = ("-o", f"com.docker.network.bridge.gateway_mode_ipv6={gateway_mode}", *options)
         return ("network", "create", "--ipv6", "--subnet", str(self.subnet), *options, name)
 
@@ -114,20 +114,28 @@ class Host:
             self.engine.start()
         os.chown(self.engine.socket, 0, 0)
         docker = self.engine.docker
-        if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
+        info = "{{.Swarm.LocalNodeState}} {{.LiveRestoreEnabled}}"
+        swarm, live_restore = docker("info", "--format", info).split()
+        if swarm != "inactive":
             docker("swarm", "leave", "--force")
         eventually(self._has_no_containers, within=30)
         self._remove_networks()
-        if docker("info", "--format", "{{.LiveRestoreEnabled}}") == "true":
+        if live_restore == "true":
             self.engine.restart()
-        options = ("--docker-host", self.engine.url, "--state-dir", str(self.state_dir))
-        files = ("--pidfile", str(self.workdir / "mapper.pid"))
-        self.namespace.run(sys.executable, "-m", "dockeripv6mapper", *options, *files, "cleanup")
+        if self._has_mapper_rules():
+            options = ("--docker-host", self.engine.url, "--state-dir", str(self.state_dir))
+            self.namespace.run(sys.executable, "-m", "dockeripv6mapper", *options, "cleanup")
         for address, interface in self.proxy_entries():
             self.namespace.run("ip", "-6", "neigh", "del", "proxy", str(address), "dev", interface)
         for key, value in KERNEL_DEFAULTS.items():
             self.namespace.set_sysctl(key, value)
         shutil.rmtree(self.state_dir, ignore_errors=True)
+        (self.workdir / "mapper.pid").unlink(missing_ok=True)
+
+    def _has_mapper_rules(self) -> bool:
+        """Whether the mapper's nft table or one of its rules is there: `cleanup` takes a second or two."""
+        commands = ("nft", "list", "tables"), ("ip6tables-save",), ("ip6tables-legacy-save",)
+        return any("dockeripv6mapper" in self.namespace.run(*each).stdout.lower() for each in commands)
 
     def _has_no_containers(self) -> bool:
         """Remove all containers; return whether there were none. Fails if Swarm removes one meanwhile."""

@@ -1,18 +1,21 @@
 """What the lab needs: tools of the machine, cached root file systems and packages, and a busybox image.
 
-`MODERN` is a newer Debian with a current Docker Engine. `SERVICE` is a small Debian with systemd and Python:
-the program is installed there as documented for users, and it is the base of the program's image.
+`OLDEST`, `STABLE` and `MODERN` are Debian releases with their Docker Engines. `SERVICE` is a small Debian
+with systemd and Python: the program is installed there as documented for users, and it is the base of the
+program's image.
 """
 
 import fcntl
 import hashlib
 import io
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +30,8 @@ FETCH_TIMEOUT = 300.0
 """Seconds until the download of the packages is aborted."""
 
 TOOLS = (
-    *("bash", "busybox", "debootstrap", "docker-init", "dockerd", "ip", "iptables", "nft", "nsenter"),
-    *("pgrep", "ping", "pivot_root", "systemd-nspawn", "tcpdump", "unshare"),
+    *("bash", "busybox", "debootstrap", "docker", "docker-init", "dockerd", "ip", "iptables", "nft"),
+    *("nsenter", "pgrep", "ping", "pivot_root", "systemd-nspawn", "tcpdump", "unshare"),
 )
 """Commands that the lab and its tests run; `tests/bootstrap` installs them."""
 
@@ -45,6 +48,8 @@ class RootFilesystem:
     name: str
     suite: str
     packages: tuple[str, ...]
+    engine: str = ""
+    """Release of its Docker Engine, as major.minor; empty: it has none."""
 
     @property
     def path(self) -> Path:
@@ -52,14 +57,13 @@ class RootFilesystem:
         return cache_directory() / self.name
 
 
-MODERN = RootFilesystem(
-    "modern",
-    "forky",  # its docker.io is 28.5
-    (
-        *("docker.io", "docker-cli", "docker-compose", "containerd", "runc"),
-        *("iptables", "nftables", "iproute2", "ca-certificates", "kmod"),
-    ),
+ENGINE_PACKAGES = (
+    *("docker.io", "containerd", "runc"),
+    *("iptables", "nftables", "iproute2", "ca-certificates", "kmod"),
 )
+OLDEST = RootFilesystem("oldest", "bookworm", ENGINE_PACKAGES, engine="20.10")
+STABLE = RootFilesystem("stable", "trixie", (*ENGINE_PACKAGES, "docker-cli"), engine="26.1")
+MODERN = RootFilesystem("modern", "forky", (*ENGINE_PACKAGES, "docker-cli", "docker-compose"), engine="28.5")
 SERVICE = RootFilesystem(
     "service",
     "bookworm",
@@ -68,6 +72,10 @@ SERVICE = RootFilesystem(
         *("iptables", "nftables", "iproute2", "procps"),
     ),
 )
+BARE_PACKAGES = ("python3", "ca-certificates")
+"""What Debian's installer installs, of what the commands need; debootstrap's smallest variant does not."""
+BARE_STABLE = RootFilesystem("bare-stable", "trixie", BARE_PACKAGES)
+BARE_TESTING = RootFilesystem("bare-testing", "forky", (*BARE_PACKAGES, "sudo"))
 
 
 def no_progress(_: str) -> None:
@@ -81,6 +89,11 @@ def missing() -> str:
     return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
 
 
+def machine_suite() -> str:
+    """Return the name of the machine's Debian release, as `bookworm`."""
+    return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+
+
 def cache_directory() -> Path:
     """Directory of the cache; the environment variable `DIM_LAB_CACHE` overrides it."""
     return Path(os.environ.get("DIM_LAB_CACHE", "/var/cache/dockeripv6mapper-lab"))
@@ -88,8 +101,12 @@ def cache_directory() -> Path:
 
 def wheelhouse() -> Path:
     """Return the directory of the wheels from which the program is installed offline."""
-    pinned = hashlib.sha256((CHECKOUT / "requirements.txt").read_bytes()).hexdigest()
-    return cache_directory() / f"wheels-{pinned[:12]}"
+    return cache_directory() / f"wheels-{digest(CHECKOUT / 'requirements.txt')}"
+
+
+def digest(*files: Path) -> str:
+    """Return twelve hexadecimal digits that change with the content of the files."""
+    return hashlib.sha256(b"\0".join(each.read_bytes() for each in files)).hexdigest()[:12]
 
 
 def ensure_root(root: RootFilesystem, progress: Progress = no_progress) -> None:
@@ -102,12 +119,28 @@ def ensure_root(root: RootFilesystem, progress: Progress = no_progress) -> None:
 
 def ensure_wheelhouse(progress: Progress = no_progress) -> None:
     """Download the pinned requirements and the build tools, for the service root's Python."""
-    with _locked_creation(wheelhouse()) as (part, _):
+    _download(wheelhouse(), SERVICE_PYTHON, ("--requirement", str(CHECKOUT / "requirements.txt")), progress)
+
+
+def development_wheelhouse(python: str, progress: Progress = no_progress) -> Path:
+    """Download what `pip install -e .[dev]` installs with a version of Python; return the directory."""
+    pyproject = CHECKOUT / "pyproject.toml"
+    project = tomllib.loads(pyproject.read_text())["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    wanted = [each for each in (*project["dependencies"], *extras) if not each.startswith(project["name"])]
+    directory = cache_directory() / f"wheels-dev-{python}-{digest(pyproject)}"
+    _download(directory, python, wanted, progress)
+    return directory
+
+
+def _download(directory: Path, python: str, wanted: Iterable[str], progress: Progress) -> None:
+    """Download wheels and the build tools, unless the directory is cached."""
+    with _locked_creation(directory) as (part, _):
         if part is not None:
-            progress("fetching Python packages, once")
-            kind = ("--python-version", SERVICE_PYTHON, "--only-binary=:all:", "--dest", str(part))
-            wanted = ("--requirement", str(CHECKOUT / "requirements.txt"), "setuptools>=68", "wheel")
-            run(sys.executable, "-m", "pip", "download", "--quiet", *kind, *wanted, timeout=FETCH_TIMEOUT)
+            progress(f"fetching Python packages for Python {python}, once")
+            kind = ("--python-version", python, "--only-binary=:all:", "--dest", str(part))
+            pip = (sys.executable, "-m", "pip", "download", "--quiet")
+            run(*pip, *kind, *wanted, "setuptools>=68", "wheel", timeout=FETCH_TIMEOUT)
 
 
 @contextmanager

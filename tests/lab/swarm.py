@@ -1,4 +1,4 @@
-"""A Docker Swarm of all engines of the lab; the newest engine is its manager."""
+"""A Docker Swarm of hosts of the lab."""
 
 from collections.abc import Sequence
 from ipaddress import IPv6Address
@@ -6,16 +6,15 @@ from ipaddress import IPv6Address
 from tests.lab.containers import LABEL, suffix_of, wait_until_mapped
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
-from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
 
 class Swarm:
-    """A swarm of all hosts. `Host.reset` makes a host leave it."""
+    """A swarm whose manager is the last host. `Host.reset` makes a host leave it."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.hosts = lab.hosts
-        self.manager = lab.hosts[-1]
+    def __init__(self, *hosts: Host) -> None:
+        self.hosts = hosts
+        self.manager = hosts[-1]
 
     def form(self) -> None:
         """Initialise the swarm on the manager, and let the other hosts join."""

@@ -9,7 +9,6 @@ import pytest
 
 from tests.lab.capture import Packet, captured, mac_of
 from tests.lab.containers import SUFFIX, reaches, run_labelled, suffix_of, wait_until_mapped
-from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.router import BRIDGE
@@ -21,7 +20,6 @@ FORMER_MAC, NEW_MAC = "02:00:00:00:00:99", "02:00:00:00:00:98"
 ALL_NODES = IPv6Address("ff02::1")
 OTHER_ROUTER = IPv6Address("fe80::99")
 
-ONE_ENGINE = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
 """The engine has no part in what follows the registration."""
 
 
@@ -98,7 +96,6 @@ def test_a_new_address_is_announced_and_replaces_a_former_hosts_mac(
     assert milliseconds([next(each for each in requests if each.to_mac == mac)], first)[0] <= 50
 
 
-@ONE_ENGINE
 def test_an_address_is_announced_again_when_the_router_may_have_another_mac(lab: Lab, host: Host) -> None:
     """After a restart, after a change of the uplink's MAC, with its carrier, to a new default router."""
     with Mapper(host) as mapper:
@@ -136,7 +133,6 @@ def test_an_address_is_announced_again_when_the_router_may_have_another_mac(lab:
                 host.namespace.run("ip", "-6", "route", "del", *route)
 
 
-@ONE_ENGINE
 def test_an_address_of_another_node_is_not_taken_over(lab: Lab, host: Host, mapper: Mapper) -> None:
     """The log says whose it is. Once the other node is gone, the next reason to announce claims it."""
     mapper.wait_for_log("proxying neighbour discovery")
@@ -161,7 +157,6 @@ def test_an_address_of_another_node_is_not_taken_over(lab: Lab, host: Host, mapp
         assert reaches(lab.client, wait_until_mapped(host))
 
 
-@ONE_ENGINE
 def test_the_hosts_own_answers_are_no_conflict(lab: Lab, host: Host) -> None:
     """The kernel answers by the second of two uplinks to one segment; a reflecting switch returns probes."""
     port = f"port{lab.hosts.index(host) + 1}"

@@ -11,14 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.lab.containers import reaches, run_labelled, wait_until_mapped
-from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import run_command
 from tests.lab.processes import PROC, start_time
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
-pytestmark = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
 """One engine suffices: background mode does not depend on the engine's version."""
 
 

@@ -12,21 +12,19 @@ from dockeripv6mapper.engine.client import Client
 from dockeripv6mapper.engine.endpoints import Endpoints
 from dockeripv6mapper.engine.journal import Journal
 from tests.lab.containers import LABEL, MAPPER_PROTOCOL, SUFFIX, endpoints_of, run, wait_until_mapped
-from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, MODES, host_in_mode
+from tests.lab.firewall_modes import ENGINE_28_ROUTED, MODES, host_in_mode
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import NOBODY, Mapper, run_command, setpriv
 from tests.lab.topology import Lab
 from tests.unit.engine.wire import HANG, Wire
 
 LEGACY = next(mode for mode in MODES if mode.legacy)
-one_engine = pytest.mark.parametrize("host", [ENGINE_28_ROUTED], indirect=True, ids=["28-routed"])
-"""For tests that do not depend on the engine or on iptables."""
 NOTHING_LEFT = "nothing to remove: nothing carries the mapper's mark\n"
 
 
-@pytest.fixture(params=[ENGINE_20_10, LEGACY, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
-def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host of each engine in the recommended mode, and one with iptables-legacy."""
+@pytest.fixture(params=[LEGACY, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
+def either_backend(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A host with each backend of iptables."""
     with host_in_mode(lab, request.param) as host:
         yield host
 
@@ -62,8 +60,9 @@ def assert_removes_everything(host: Host) -> None:
     assert (again.returncode, again.stdout, again.stderr) == (0, NOTHING_LEFT, "")
 
 
-def test_cleanup_removes_all_marked_objects_and_no_foreign_ones(lab: Lab, host: Host) -> None:
+def test_cleanup_removes_all_marked_objects_and_no_foreign_ones(lab: Lab, either_backend: Host) -> None:
     """Also an entry on a former uplink, rules with another fwmark, a duplicate rule; one output line each."""
+    host = either_backend
     address = leave_by_killed_daemon(host, "--fwmark", "0x00000100")
     foreign = host.subnet[0xF0]
     host.add_proxy_entry(foreign)
@@ -113,7 +112,6 @@ def test_a_failing_ip6tables_does_not_stop_the_cleanup(host: Host, tmp_path: Pat
     assert_removes_everything(host)
 
 
-@one_engine
 def test_each_permission_error_is_reported(host: Host) -> None:
     """For an unprivileged user, who may remove only the files."""
     address = leave_by_killed_daemon(host)
@@ -129,7 +127,6 @@ def test_each_permission_error_is_reported(host: Host) -> None:
     assert_removes_everything(host)
 
 
-@one_engine
 def test_file_that_cannot_be_removed_is_reported(host: Host) -> None:
     """On a file system that is mounted read-only."""
     leave_by_killed_daemon(host)
@@ -143,7 +140,6 @@ def test_file_that_cannot_be_removed_is_reported(host: Host) -> None:
     assert_removes_everything(host)
 
 
-@one_engine
 def test_cleanup_is_refused_while_a_daemon_runs(host: Host) -> None:
     """The daemon would restore everything. A dry run is allowed."""
     with Mapper(host) as mapper:
@@ -158,7 +154,6 @@ def test_cleanup_is_refused_while_a_daemon_runs(host: Host) -> None:
         assert host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)}
 
 
-@one_engine
 def test_cleanup_is_refused_by_the_pid_file_of_a_daemon_with_another_state_directory(host: Host) -> None:
     """The daemon is recognised by its pid file."""
     pidfile = ("--pidfile", str(host.workdir / "mapper.pid"))
@@ -173,7 +168,6 @@ def test_cleanup_is_refused_by_the_pid_file_of_a_daemon_with_another_state_direc
         assert run_command(host, *files, "-d", "stop").returncode == 0
 
 
-@one_engine
 def test_stale_pid_file_is_removed(host: Host) -> None:
     """Only the pid file: no log file is removed."""
     pidfile = host.workdir / "mapper.pid"
@@ -205,7 +199,6 @@ def detach(host: Host) -> str:
     return container_id
 
 
-@one_engine
 def test_cleanup_reconnects_a_container_left_detached_by_a_killed_daemon(host: Host) -> None:
     """While the engine is down, the journal file is kept, and an error says so."""
     container_id = detach(host)
@@ -227,7 +220,6 @@ def test_cleanup_reconnects_a_container_left_detached_by_a_killed_daemon(host: H
     assert_removes_everything(host)
 
 
-@one_engine
 def test_unresponsive_engine_is_a_timeout_and_the_journal_is_kept(host: Host, tmp_path: Path) -> None:
     """The remedy in the error is to run `cleanup` again. The timeout is half a minute."""
     container_id = detach(host)
@@ -240,7 +232,6 @@ def test_unresponsive_engine_is_a_timeout_and_the_journal_is_kept(host: Host, tm
     assert_removes_everything(host)
 
 
-@one_engine
 def test_journal_files_of_removed_containers_and_drafts_are_removed(host: Host) -> None:
     """There is no container to reconnect."""
     container_id = detach(host)
@@ -249,7 +240,6 @@ def test_journal_files_of_removed_containers_and_drafts_are_removed(host: Host) 
     assert_removes_everything(host)
 
 
-@one_engine
 def test_unreadable_journal_file_is_kept(host: Host) -> None:
     """It is renamed to `.unreadable` for the user to check; everything else is removed."""
     container_id = detach(host)

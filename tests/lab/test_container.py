@@ -54,8 +54,8 @@ class ComposeMapper:
 
 @pytest.fixture(scope="module")
 def context(lab: Lab) -> Path:
-    """Build the image on the distribution's engine; return the build context."""
-    host = lab.host(Flavour.DISTRO)
+    """Build the image on the oldest engine; return the build context."""
+    host = lab.host(Flavour.OLDEST)
     host.reset()
     context = host.workdir / "context"
     images.build(host.engine, context)
@@ -64,16 +64,16 @@ def context(lab: Lab) -> Path:
 
 @pytest.fixture
 def swarm(lab: Lab, context: Path) -> Iterator[Swarm]:
-    """A swarm of both hosts, each with a network `he_ipv6` and the image, without a mapper."""
+    """A swarm of two hosts, each with a network `he_ipv6` and the image, without a mapper."""
     assert context.is_dir()
-    swarm = Swarm(lab)
+    swarm = Swarm(lab.host(Flavour.OLDEST), lab.host(Flavour.MODERN))
     with ExitStack() as stack:
         for host in swarm.hosts:
             host.reset()
             stack.callback(host.reset)
             host.create_network()
         swarm.form()
-        images.copy_image(lab.host(Flavour.DISTRO).engine, swarm.manager.engine)
+        images.copy_image(lab.host(Flavour.OLDEST).engine, swarm.manager.engine)
         yield swarm
         swarm.manager.engine.docker("stack", "rm", "mapper")
         for host in swarm.hosts:
@@ -83,7 +83,7 @@ def swarm(lab: Lab, context: Path) -> Iterator[Swarm]:
 @pytest.fixture
 def composed(lab: Lab, context: Path) -> Iterator[ComposeMapper]:
     """A host with a network, where the mapper's container is not started yet."""
-    host = lab.host(Flavour.DISTRO)
+    host = lab.host(Flavour.OLDEST)
     host.reset()
     host.create_network()
     composed = ComposeMapper(host, context)

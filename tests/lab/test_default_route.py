@@ -32,6 +32,7 @@ from tests.lab.containers import (
     run_labelled,
     wait_until_mapped,
 )
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.engines import Flavour
 from tests.lab.healthy_host import HealthyHost
 from tests.lab.hosts import Host
@@ -84,10 +85,11 @@ def findings(host: Host) -> dict[str, dict[str, str]]:
     return {each["subject"]: each for each in shown if each["check"] == "default-route"}
 
 
+@on_every_engine("each chooses default routes in its own way")
 def test_container_on_two_networks_sends_from_its_mapped_address_where_the_engine_can_be_told(
     lab: Lab, host: Host, mapper: Mapper
 ) -> None:
-    """Engine 28 by a gateway priority, unless a label says no; on 20.10 `status` and `doctor` say it."""
+    """Since 28 by a gateway priority, unless a label says no; before, `status` and `doctor` say it."""
     mapper.wait_for_log("proxying neighbour discovery")
     create_other_network(host)
     run_labelled(host, "mon_container", "--network", "aaa")
@@ -95,7 +97,7 @@ def test_container_on_two_networks_sends_from_its_mapped_address_where_the_engin
     mapped = str(wait_until_mapped(host))
     eventually(lambda: "he_ipv6" in endpoints_of(host, "kept") and address_on(host, "kept", "he_ipv6"))
     other = address_on(host, "kept", "aaa")
-    if host.engine.flavour is Flavour.DISTRO:
+    if not host.engine.flavour.has_priorities:
         assert_told_and_fixed(host, mapped)
         return
     assert status(host) == (0, {"mon_container": mapped, "kept": other})

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.lab.mapper import CHECKOUT
 
 
+@pytest.mark.usefixtures("prerequisites")
 def test_demo_has_no_failed_claim() -> None:
     """Its exit code is 0 only if all claims were true."""
     done = subprocess.run(

@@ -22,11 +22,14 @@ from tests.lab.containers import (
     run_labelled,
     wait_until_mapped,
 )
+from tests.lab.engine_choice import on_every_engine, on_one_engine
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.socket_proxy import SocketProxy
 from tests.lab.waiting import eventually
+
+pytestmark = on_every_engine("the connect request races with the container's start")
 
 SAME_SUFFIX = ("--label", "ipv6.mapper.suffix=3d:7a:30")
 
@@ -138,6 +141,7 @@ def test_container_with_a_taken_address_can_be_started(host: Host, mapper: Mappe
     assert not host.proxy_entries(MAPPER_PROTOCOL)
 
 
+@on_one_engine
 def test_missing_cap_net_raw_prevents_only_the_announcement(host: Host) -> None:
     """Containers are mapped; one warning of it names the missing capability."""
     with Mapper(host, wrapper=("setpriv", "--bounding-set=-net_raw")) as mapper:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.lab.containers import run
-from tests.lab.engines import Flavour
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
 from tests.lab.waiting import eventually
@@ -16,13 +16,15 @@ POOLS = (
     "--default-address-pool=base=172.30.0.0/16,size=24",
     "--default-address-pool=base=fd00:1234::/56,size=64",
 )
-"""Engine 20.10 chooses an IPv6 subnet only from pools of its settings."""
+"""Engines before 27 choose an IPv6 subnet only from pools of their settings."""
+
+pytestmark = on_every_engine("each refuses other requests")
 
 
 @contextmanager
 def pools(host: Host) -> Iterator[None]:
     """Let the engine choose IPv6 subnets; engines since 27 do so anyway."""
-    if host.engine.flavour is Flavour.MODERN:
+    if host.engine.flavour.filters_ipv6:
         yield
         return
     host.engine.flags = POOLS

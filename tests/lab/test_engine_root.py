@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.engine_root import VARIABLE, EngineRoot, modern_engine
+from tests.lab.engine_root import VARIABLE, EngineRoot, debian_engine, named_engine
+from tests.lab.engines import Flavour
 from tests.lab.prerequisites import MODERN
 
 
 @pytest.fixture(autouse=True)
 def read_again() -> Iterator[None]:
     """Forget the engine of the variable, before and after each test."""
-    modern_engine.cache_clear()
+    named_engine.cache_clear()
     yield
-    modern_engine.cache_clear()
+    named_engine.cache_clear()
 
 
 def programs(directory: Path, version: str) -> Path:
@@ -34,15 +35,15 @@ def test_programs_of_a_static_release_run_in_the_debian_root(
     """Named itself, or the directory that the release was unpacked in."""
     unpacked = programs(tmp_path / place, "29.7.0").resolve()
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    assert modern_engine() == EngineRoot(MODERN.path, unpacked)
-    assert modern_engine().release == "29.7"
+    assert named_engine() == EngineRoot("29.7", debian_engine(MODERN).root, unpacked)
+    assert Flavour.MODERN.files == named_engine()
 
 
 def test_a_directory_without_an_engine_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The error names the directory."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     with pytest.raises(ValueError, match=f"{tmp_path}: no dockerd"):
-        modern_engine()
+        named_engine()
 
 
 def test_an_engine_before_28_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,4 +51,4 @@ def test_an_engine_before_28_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pat
     programs(tmp_path, "26.1.5+dfsg1")
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     with pytest.raises(ValueError, match=r"its engine is 26\.1"):
-        modern_engine()
+        named_engine()

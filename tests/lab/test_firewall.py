@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab.containers import LABEL, SUFFIX, reaches, run, wait_until_mapped
-from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, MODES, FirewallMode, host_in_mode
+from tests.lab.engine_choice import on_every_engine
+from tests.lab.engines import Flavour
+from tests.lab.firewall_modes import ENGINE_28_ROUTED, MODES, RECOMMENDED, FirewallMode, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
 from tests.lab.ports import (
@@ -53,10 +55,10 @@ def host(lab: Lab, mode: FirewallMode) -> Iterator[Host]:
         yield host
 
 
-@pytest.fixture(params=[ENGINE_20_10, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
-def recommended(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host of each engine, in the recommended mode."""
-    with host_in_mode(lab, request.param) as host:
+@pytest.fixture
+def recommended(lab: Lab, flavour: Flavour) -> Iterator[Host]:
+    """The host of the test's engine, in the recommended mode."""
+    with host_in_mode(lab, RECOMMENDED[flavour]) as host:
         yield host
 
 
@@ -216,6 +218,7 @@ def echoed(connection: "subprocess.Popen[str]", word: str) -> str:
     return connection.stdout.readline().strip()
 
 
+@on_every_engine("each has other chains")
 def test_firewall_closed_drops_only_new_connections_to_unlabelled_ports(lab: Lab, recommended: Host) -> None:
     """Ping, labelled ports, and connections between containers and to the outside still work."""
     with Mapper(recommended, "--firewall", "closed") as mapper:

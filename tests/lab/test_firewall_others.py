@@ -7,8 +7,9 @@ from ipaddress import IPv6Address
 import pytest
 
 from tests.lab.containers import LABEL, run, wait_until_mapped
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.engines import IMAGE, Flavour
-from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, MODES, FirewallMode, host_in_mode
+from tests.lab.firewall_modes import MODES, RECOMMENDED, host_in_mode
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
 from tests.lab.ports import from_client, scan_ports, serve, udp_echo
@@ -16,8 +17,8 @@ from tests.lab.router import BRIDGE
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
-FILTERING = [mode for mode in MODES if mode.name in ("20.10-ip6tables", "28-nat")]
-"""The modes in which an engine drops what our mark does not let through, one of each engine."""
+FILTERING = [mode for mode in MODES if mode.name in ("26.1-ip6tables", "28-nat")]
+"""The modes in which an engine drops what our mark does not let through, before and since 27."""
 LOOK = "another program changed our firewall rules"
 """In the log, before the daemon reads its rules outside of full passes."""
 LARGE = 300_000
@@ -55,7 +56,7 @@ def paste(host: Host, commands: str) -> None:
 
 def test_an_open_port_is_usable_in_full(lab: Lab, host: Host) -> None:
     """Over a narrow link, for a router that probes its neighbour, and beside programs that use the mark."""
-    closes = host.engine.flavour is Flavour.DISTRO
+    closes = not host.engine.flavour.filters_ipv6
     with Mapper(host, "--debug", *(("--firewall", "closed") if closes else ())) as mapper:
         mapper.wait_for_log("proxying neighbour discovery")
         serving = f"head -c {LARGE} /dev/zero | tr '\\0' x > big && exec httpd -f -p 80"
@@ -103,16 +104,19 @@ FLUSHES = {
 """What other programs do, by what is lost."""
 
 
-@pytest.mark.parametrize("mode", [ENGINE_20_10, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
-def test_flushed_rules_are_back_within_a_second(lab: Lab, mode: FirewallMode) -> None:
+@on_every_engine("each has other chains")
+def test_flushed_rules_are_back_within_a_second(lab: Lab, flavour: Flavour) -> None:
     """Table and accept rules, where packets pass them; `--firewall closed` closes again."""
-    with host_in_mode(lab, mode) as host, Mapper(host, "--firewall", "closed", "--debug") as mapper:
+    with (
+        host_in_mode(lab, RECOMMENDED[flavour]) as host,
+        Mapper(host, "--firewall", "closed", "--debug") as mapper,
+    ):
         mapper.wait_for_log("proxying neighbour discovery")
         serve(host, "mon_container", *LABEL, "--restart", "always", "--label", "ipv6.mapper.ports=80")
         address = wait_until_mapped(host)
         eventually(lambda: lab.client.reaches(address, 80), within=5)
-        is_modern = mode.flavour is Flavour.MODERN
-        places = {"PREROUTING", "DOCKER-USER" if is_modern else "FORWARD"}
+        filters = host.engine.flavour.filters_ipv6
+        places = {"PREROUTING", "DOCKER-USER" if filters else "FORWARD"}
         eventually(lambda: chains_with_our_rule(host) == places, within=5)
         complete = table(host)
         for lost, commands in FLUSHES.items():
@@ -122,7 +126,7 @@ def test_flushed_rules_are_back_within_a_second(lab: Lab, mode: FirewallMode) ->
             assert LOOK in mapper.log()
         assert scan_ports(from_client(lab), address, "tcp", [80, 8050]) == {80}
         gone = [each["check"] for each in doctor(host) if each["level"] == "fail"]
-        assert gone == (["engine-rules"] if is_modern else [])
+        assert gone == (["engine-rules"] if filters else [])
         host.engine.restart()
         eventually(lambda: chains_with_our_rule(host) == places, within=10)
         eventually(lambda: table(host) == complete, within=5)

@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from tests.lab.commands import run
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT
 from tests.lab.processes import PROC, processes_in, start_time
@@ -25,12 +26,14 @@ VOLATILE = re.compile(r'"(valid_life_time|preferred_life_time|expires)":\d+|^#.*
 """Output that changes all the time on any machine: lifetimes, dates, counters."""
 
 
+@on_every_engine("the lab has to hold all of them")
 def test_engine_has_the_version_of_its_flavour(host: Host) -> None:
     """Each engine answers with the version in the test's ID."""
     version = host.engine.docker("version", "--format", "{{.Server.Version}}")
     assert version.startswith(host.engine.flavour.release)
 
 
+@on_every_engine("the lab has to hold all of them")
 def test_router_reaches_each_uplink(lab: Lab, host: Host) -> None:
     """Router and hosts share a segment."""
     assert eventually(lambda: lab.client.ping(host.address))
@@ -71,6 +74,7 @@ def test_containers_survive_engine_kill_and_live_restore(host: Host) -> None:
     assert host.engine.docker("ps", "-q") == ""
 
 
+@on_every_engine("the lab has to hold all of them")
 def test_stopped_engine_leaves_no_process(host: Host) -> None:
     """After `kill` and `stop`, no container and no shim is left."""
     _start(host, "orphan")

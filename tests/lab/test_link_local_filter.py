@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from ipaddress import IPv6Address
 from pathlib import Path
 
-import pytest
-
 from tests.lab.containers import run_labelled, wait_until_mapped
-from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.nodes import HTTP_GET
@@ -107,7 +104,6 @@ def flood(lab: Lab, target: IPv6Address) -> tuple[int, dict[str, int]]:
     return printed["sent"], printed["answers"]
 
 
-@pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
 def test_container_is_reachable_where_link_local_discovery_is_dropped(lab: Lab, host: Host) -> None:
     """Within 2 s of its first solicitation; from then on at once; with one log line.
 
@@ -128,7 +124,6 @@ def test_container_is_reachable_where_link_local_discovery_is_dropped(lab: Lab, 
         assert mapper.log().count(FOUND) == 1
 
 
-@pytest.mark.parametrize("host", [Flavour.DISTRO], indirect=True)
 def test_container_that_only_sends_gets_out(lab: Lab, host: Host) -> None:
     """Though the host has no entry for its router, and no solicitation for the container has come yet.
 
@@ -149,7 +144,6 @@ def test_container_that_only_sends_gets_out(lab: Lab, host: Host) -> None:
             assert lab.client.ping(address)
 
 
-@pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
 def test_flood_of_solicitations_costs_little(lab: Lab, host: Host) -> None:
     """The daemon answers none twice, and none for an address that it does not proxy."""
     with Mapper(host, "--nd-source", "target", "--metrics", METRICS) as mapper:

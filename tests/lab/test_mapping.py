@@ -19,11 +19,14 @@ from tests.lab.containers import (
     run_labelled,
     wait_until_mapped,
 )
+from tests.lab.engine_choice import on_every_engine, on_one_engine
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.nodes import Node
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
+
+pytestmark = on_every_engine("what the program is for, on each")
 
 
 @pytest.fixture
@@ -111,6 +114,7 @@ def test_engine_restart_keeps_the_mapping(
     assert mapper.log().count("retrying, addresses and proxy entries stay") == 1
 
 
+@on_one_engine
 def test_daemon_restarted_after_a_kill_restores_all_mappings(
     host: Host, mapper: Mapper, client: Node
 ) -> None:
@@ -130,6 +134,7 @@ def test_daemon_restarted_after_a_kill_restores_all_mappings(
     assert plan_of(host) == EMPTY_PLAN
 
 
+@on_one_engine
 def test_containers_stay_reachable_after_the_daemon_stops(host: Host, mapper: Mapper, client: Node) -> None:
     """So an upgrade causes no outage."""
     run_labelled(host, "mon_container")
@@ -148,6 +153,7 @@ def test_renamed_container_gets_the_address_of_its_new_name(host: Host) -> None:
     eventually(lambda: host.proxy_entries(MAPPER_PROTOCOL) == {(address, UPLINK)}, within=3)
 
 
+@on_one_engine
 def test_container_is_mapped_when_its_network_is_created(host: Host, mapper: Mapper) -> None:
     """The refusal ends with the network's creation. A manual disconnect is undone."""
     host.engine.docker("network", "rm", "he_ipv6")
@@ -173,6 +179,7 @@ REFUSALS = [
 ]
 
 
+@on_one_engine
 def test_each_refusal_is_one_warning_and_the_container_keeps_running(host: Host, mapper: Mapper) -> None:
     """The warning names container, value and reason. The container is not changed; others are mapped."""
     mapper.wait_for_log("proxying neighbour discovery")

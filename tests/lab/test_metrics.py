@@ -9,14 +9,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.lab.containers import run, run_labelled, wait_until_mapped
-from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper, run_command
 from tests.lab.nodes import HTTP_GET
 from tests.lab.prerequisites import CHECKOUT
 from tests.lab.waiting import eventually
 
-pytestmark = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
 ADDRESS = "[::1]:9109"
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

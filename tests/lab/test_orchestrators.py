@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.lab.containers import EMPTY_PLAN, MAPPER_PROTOCOL, plan_of, reaches, suffix_of, wait_until_mapped
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.engines import Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
@@ -30,6 +31,9 @@ networks:
     external: true
 """
 """Compose attaches the service to the network too, at an address chosen by the engine."""
+
+SWARM = (Flavour.STABLE, Flavour.MODERN)
+"""Worker and manager. The oldest engine is in a swarm in test_container.py."""
 
 
 class Project:
@@ -87,6 +91,7 @@ def test_compose_replicas_are_mapped_by_container_name(lab: Lab, mapper: Mapper,
     assert_no_warnings(mapper)
 
 
+@on_every_engine("each sends other events")
 def test_compose_recreate_keeps_the_address(lab: Lab, mapper: Mapper, project: Project) -> None:
     """Old and new container exist at the same time; the address moves to the new one, and no start fails."""
     host = project.host
@@ -133,8 +138,9 @@ def no_entries(host: Host) -> bool:
 
 @pytest.fixture
 def nodes(lab: Lab) -> Iterator[dict[Flavour, Node]]:
-    """Both hosts, each with a network `he_ipv6` and its own mapper."""
-    nodes = {host.engine.flavour: Node(host, Mapper(host)) for host in lab.hosts}
+    """Two hosts, each with a network `he_ipv6` and its own mapper."""
+    hosts = map(lab.host, SWARM)
+    nodes = {host.engine.flavour: Node(host, Mapper(host)) for host in hosts}
     with ExitStack() as stack:
         for node in nodes.values():
             node.host.reset()
@@ -146,10 +152,9 @@ def nodes(lab: Lab) -> Iterator[dict[Flavour, Node]]:
 
 
 @pytest.fixture
-def swarm(lab: Lab, nodes: dict[Flavour, Node]) -> Swarm:
+def swarm(nodes: dict[Flavour, Node]) -> Swarm:
     """The swarm of these nodes."""
-    assert len(nodes) == len(lab.hosts)
-    swarm = Swarm(lab)
+    swarm = Swarm(*(node.host for node in nodes.values()))
     swarm.form()
     return swarm
 
@@ -170,9 +175,9 @@ def test_swarm_task_is_mapped_by_its_own_node(lab: Lab, swarm: Swarm, nodes: dic
         assert_no_warnings(node.mapper)
 
 
-@pytest.fixture(params=list(Flavour), ids=lambda flavour: f"{flavour.value}-{flavour.release}")
+@pytest.fixture(params=SWARM, ids=lambda flavour: f"{flavour.value}-{flavour.release}")
 def node(swarm: Swarm, nodes: dict[Flavour, Node], request: pytest.FixtureRequest) -> Node:
-    """The node to which the service is constrained; each engine in turn."""
+    """The node to which the service is constrained; each in turn."""
     node = nodes[request.param]
     swarm.create_service("web", "--constraint", f"node.id=={swarm.node_id(node.host)}")
     return node

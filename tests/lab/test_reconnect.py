@@ -23,12 +23,15 @@ from tests.lab.containers import (
     run_labelled,
     wait_until_mapped,
 )
-from tests.lab.engines import IMAGE, Flavour
+from tests.lab.engine_choice import on_every_engine, on_one_engine
+from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.nodes import Node
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
+
+pytestmark = on_every_engine("each keeps, loses and applies other endpoint settings")
 
 MAC = "02:11:22:33:44:55"
 IPV4 = "10.9.0.77"
@@ -51,13 +54,12 @@ def dual_stack(host: Host) -> Host:
 
 def user_settings(host: Host) -> tuple[str, ...]:
     """Return options of `docker run` with all endpoint settings that this engine can keep in a move."""
-    options: tuple[str, ...]
-    if host.engine.flavour is Flavour.DISTRO:
-        options = ("--network", "he_ipv6", "--ip", IPV4, "--network-alias", "al1", "--mac-address", MAC)
-    else:
-        driver_option = "driver-opt=com.docker.network.endpoint.sysctls=net.ipv6.conf.IFNAME.accept_ra=0"
-        options = ("--network", f"name=he_ipv6,ip={IPV4},alias=al1,gw-priority=5,{driver_option}")
-    return (*options, "--link", "friend:lnk", *LABEL)
+    flavour = host.engine.flavour
+    driver_option = "driver-opt=com.docker.network.endpoint.sysctls=net.ipv6.conf.IFNAME.accept_ra=0"
+    priority = ",gw-priority=5" if flavour.has_priorities else ""
+    mac = ("--mac-address", MAC) if flavour.keeps_mac else ()
+    network = ("--network", f"name=he_ipv6,{driver_option}{priority}", "--ip", IPV4, "--network-alias", "al1")
+    return (*network, *mac, "--link", "friend:lnk", *LABEL)
 
 
 def assert_settings_kept(host: Host, name: str, address: IPv6Address | None) -> None:
@@ -68,11 +70,11 @@ def assert_settings_kept(host: Host, name: str, address: IPv6Address | None) -> 
     assert endpoint["IPAddress"] == IPV4
     assert "al1" in as_list(endpoint["Aliases"])
     assert "friend:lnk" in as_list(endpoint["Links"])
-    if host.engine.flavour is Flavour.DISTRO:
+    if host.engine.flavour.keeps_mac:
         assert endpoint["MacAddress"] == MAC
-    else:
+    if host.engine.flavour.has_priorities:
         assert endpoint["GwPriority"] == 5
-        assert "com.docker.network.endpoint.sysctls" in as_list(endpoint["DriverOpts"])
+    assert "com.docker.network.endpoint.sysctls" in as_list(endpoint["DriverOpts"])
 
 
 def has_settings_kept(host: Host, name: str, address: IPv6Address) -> bool:
@@ -255,10 +257,10 @@ def test_container_can_be_started_after_a_refused_connect(host: Host) -> None:
 
 
 def test_users_mac_address_is_kept(host: Host, mapper: Mapper) -> None:
-    """Engine 20.10 keeps it in a move. With 28.5 the container is not moved; a warning has the command."""
+    """Engine 20.10 keeps it in a move. With later ones the container stays; a warning has the command."""
     mapper.wait_for_log("proxying neighbour discovery")
     run_labelled(host, "mon_container", "--network", "he_ipv6", "--mac-address", MAC)
-    if host.engine.flavour is Flavour.DISTRO:
+    if host.engine.flavour.keeps_mac:
         wait_until_mapped(host)
     else:
         assert f"ip6={host.subnet[SUFFIX]}" in mapper.wait_for_log("WARNING.*would not keep the MAC.*")[0]
@@ -306,6 +308,7 @@ def configured_address(host: Host, name: str) -> str | None:
     return address
 
 
+@on_one_engine
 def test_address_held_by_another_container_is_refused_until_free(
     host: Host, mapper: Mapper, client: Node
 ) -> None:
@@ -319,6 +322,7 @@ def test_address_held_by_another_container_is_refused_until_free(
     assert reaches(client, wait_until_mapped(host))
 
 
+@on_one_engine
 def test_manual_disconnect_of_a_labelled_container_is_undone(host: Host, mapper: Mapper) -> None:
     """The label decides, for as long as the container has it."""
     mapper.wait_for_log("proxying neighbour discovery")
@@ -406,6 +410,7 @@ def test_containers_with_swapped_names_get_each_others_addresses(
         assert not list((host.state_dir / "reconnects").iterdir())
 
 
+@on_one_engine
 def test_crash_looping_container_causes_few_engine_requests(host: Host, mapper: Mapper) -> None:
     """The engine may carry out only a part of a request between two restarts of a container."""
     mapper.wait_for_log("proxying neighbour discovery")

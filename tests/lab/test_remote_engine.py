@@ -6,16 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
-from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.namespaces import Namespace
 from tests.lab.topology import Lab
 from tests.lab.waiting import eventually
 
-pytestmark = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True)
 """One engine is enough, because only the connection is tested."""
 
 PORT = 2375

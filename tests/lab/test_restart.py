@@ -1,7 +1,7 @@
 """Restarts of the daemon, and of an engine with live restore, lose no packet and change nothing."""
 
 import re
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Sized
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 
@@ -17,7 +17,8 @@ from tests.lab.containers import (
     wait_until_mapped,
 )
 from tests.lab.documented_commands import copy_checkout
-from tests.lab.firewall_modes import ENGINE_20_10, ENGINE_28_ROUTED, host_in_mode
+from tests.lab.engine_choice import on_engines, on_every_engine
+from tests.lab.engines import Flavour
 from tests.lab.hosts import Host
 from tests.lab.mapper import Mapper
 from tests.lab.ports import from_client, scan_ports, serve
@@ -33,13 +34,6 @@ from tests.lab.waiting import eventually
 CHANGE = re.compile(r" INFO +(sysctl|no longer proxying|proxying [0-9a-f:]+ on|opened|closed|accepting) ")
 """Log lines about a change."""
 PORTS = ("--label", "ipv6.mapper.ports=80")
-
-
-@pytest.fixture(params=[ENGINE_20_10, ENGINE_28_ROUTED], ids=lambda mode: mode.name)
-def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host of each engine, in the recommended mode."""
-    with host_in_mode(lab, request.param) as host:
-        yield host
 
 
 def stop_and_start(mapper: Mapper) -> None:
@@ -88,6 +82,7 @@ def has_converged(mapper: Mapper, before: str, firewall: str) -> bool:
     return full_pass and plan_of(mapper.host, "--firewall", firewall) == EMPTY_PLAN
 
 
+@on_engines(Flavour.OLDEST, Flavour.MODERN, because="one without and one with rules of its own")
 @pytest.mark.parametrize(
     ("restart", "firewall"), [(stop_and_start, "closed"), (kill_and_start, "engine"), (upgrade, "closed")]
 )
@@ -152,6 +147,7 @@ def restart_engine_and_daemon(host: Host, mapper: Mapper) -> None:
     host.engine.start()
 
 
+@on_every_engine("each rebuilds its rules and bridges in its own way")
 @pytest.mark.parametrize("restart", [restart_engine, restart_engine_and_daemon])
 def test_mapper_adds_no_loss_to_an_engine_restart_with_live_restore(
     lab: Lab, host: Host, restart: Callable[[Host, Mapper], None]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.lab import socket_proxy
 from tests.lab.containers import MAPPER_PROTOCOL, reaches, run_labelled, wait_until_mapped
-from tests.lab.engines import Flavour
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper
 from tests.lab.prerequisites import CHECKOUT
@@ -69,6 +69,7 @@ def assert_container_reachable(lab: Lab, host: Host) -> None:
     assert reaches(lab.client, wait_until_mapped(host))
 
 
+@on_every_engine("each sets sysctls and the policy of FORWARD in its own way")
 @pytest.mark.parametrize("first", ["engine", "daemon"])
 def test_default_route_is_kept_when_engine_or_daemon_starts_first(
     lab: Lab, unrouted: Host, first: str
@@ -95,9 +96,10 @@ def test_default_route_is_kept_when_engine_or_daemon_starts_first(
             assert_container_reachable(lab, host)
             assert "no link has an IPv6 default route" not in mapper.log()
         policy = host.namespace.run("ip6tables", "-S", "FORWARD").stdout.splitlines()[0]
-        assert policy == f"-P FORWARD {'DROP' if host.engine.flavour is Flavour.MODERN else 'ACCEPT'}"
+        assert policy == f"-P FORWARD {'DROP' if host.engine.flavour.filters_ipv6 else 'ACCEPT'}"
 
 
+@on_every_engine("each sets sysctls and the policy of FORWARD in its own way")
 def test_forwarding_is_enabled_with_the_engines_forward_policy(lab: Lab, unrouted: Host) -> None:
     """Forwarding is off, as after a reset of sysctls. The host must not route for other hosts."""
     host = unrouted
@@ -108,10 +110,10 @@ def test_forwarding_is_enabled_with_the_engines_forward_policy(lab: Lab, unroute
         eventually(lambda: default_routes(host) == {UPLINK})
         assert_container_reachable(lab, host)
         policy = host.namespace.run("ip6tables", "-S", "FORWARD").stdout.splitlines()[0]
-        if host.engine.flavour is Flavour.MODERN:
+        if host.engine.flavour.filters_ipv6:
             assert policy == "-P FORWARD DROP"
         else:
-            # Engine 20.10 has no accept rules there: policy DROP would cut its containers off.
+            # An older engine has no accept rules there: policy DROP would cut its containers off.
             assert policy == "-P FORWARD ACCEPT"
             mapper.wait_for_log("WARNING.*routes between all its links")
 

@@ -10,13 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.lab.containers import SUFFIX, run_labelled, wait_until_mapped
-from tests.lab.engines import Flavour
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import CHECKOUT, NOBODY, Mapper, command, run_command, setpriv
 from tests.lab.waiting import eventually
-
-LETS_IN = {Flavour.DISTRO: "everything", Flavour.MODERN: "ping, 80/tcp, 53/udp"}
-"""What each engine lets in to a container with the label `ipv6.mapper.ports=80,53/udp`."""
 
 
 def status(host: Host) -> tuple[int, dict[str, Any], str]:
@@ -25,12 +22,14 @@ def status(host: Host) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+@on_every_engine("each lets in other packets")
 def test_mapped_container_is_shown_with_its_actual_state(host: Host, mapper: Mapper) -> None:
     """Address, proxy entry, open ports and what gets in; exit code 0. Without root, that is unknown."""
     mapper.wait_for_log("proxying neighbour discovery")
     container_id = run_labelled(host, "mon_container", "--label", "ipv6.mapper.ports=80,53/udp")
     address = str(wait_until_mapped(host))
     mapper.wait_for_log("opened 53/udp")
+    lets_in = "ping, 80/tcp, 53/udp" if host.engine.flavour.filters_ipv6 else "everything"
     code, shown, stderr = status(host)
     assert shown["uplinks"] == [{"name": UPLINK, "proxy_ndp": "1", "forwarding": "1", "accept_ra": "2"}]
     assert shown["containers"] == [
@@ -46,12 +45,12 @@ def test_mapped_container_is_shown_with_its_actual_state(host: Host, mapper: Map
             "detail": None,
             "proxied": [UPLINK],
             "ports": ["80/tcp", "53/udp"],
-            "from_outside": LETS_IN[host.engine.flavour],
+            "from_outside": lets_in,
         }
     ]
     assert (code, stderr) == (0, "")
     table = run_command(host, "status").stdout
-    for part in ("mon_container", address, "mapped", UPLINK, "80/tcp 53/udp", LETS_IN[host.engine.flavour]):
+    for part in ("mon_container", address, "mapped", UPLINK, "80/tcp 53/udp", lets_in):
         assert part in table
     os.chown(host.engine.socket, -1, NOBODY)
     done = run_command(host, "status", "--json", wrapper=setpriv())

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv6Address
 
-import pytest
-
 from tests.lab.containers import (
     MAPPER_PROTOCOL,
     endpoints_of,
@@ -17,7 +15,7 @@ from tests.lab.containers import (
     run_labelled,
     wait_until_mapped,
 )
-from tests.lab.engines import Flavour
+from tests.lab.engine_choice import on_every_engine
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import Mapper, run_command
 from tests.lab.namespaces import Namespace
@@ -29,8 +27,6 @@ NGINX = ("nginx", 0xEE_0043_0040)
 GUESTS = "virbr9"
 """A bridge of the host with no port but a guest's."""
 FORWARDING = f"net.ipv6.conf.{UPLINK}.forwarding"
-ONE_ENGINE = pytest.mark.parametrize("host", [Flavour.MODERN], indirect=True, ids=["modern"])
-"""For what concerns the kernel alone."""
 NO_RESYNC = ("--resync", "86400")
 """So that only a notification can have caused a repair."""
 
@@ -47,6 +43,7 @@ def at_once(lab: Lab, address: IPv6Address) -> bool:
     return False
 
 
+@on_every_engine("each chooses MAC addresses in its own way")
 def test_restarted_containers_with_swapped_macs_are_reachable_at_once(lab: Lab, host: Host) -> None:
     """The host itself has the old MACs in its neighbour cache, as reachable.
 
@@ -80,7 +77,6 @@ def test_restarted_containers_with_swapped_macs_are_reachable_at_once(lab: Lab, 
         assert at_once(lab, address)
 
 
-@ONE_ENGINE
 def test_uplinks_own_forwarding_is_set_again_at_once(lab: Lab, host: Host) -> None:
     """As systemd-networkd resets it with IPv6Forwarding=no. Without it the kernel answers for no address.
 
@@ -112,7 +108,6 @@ def test_uplinks_own_forwarding_is_set_again_at_once(lab: Lab, host: Host) -> No
         assert at_once(lab, address)
 
 
-@ONE_ENGINE
 def test_uplink_is_found_by_alternative_name_and_while_it_is_renamed(lab: Lab, host: Host) -> None:
     """The entries stay: they belong to the link, whatever its name is."""
     ip = host.namespace.run
@@ -152,7 +147,6 @@ def guest_bridge(host: Host) -> Iterator[Namespace]:
         guest.delete()
 
 
-@ONE_ENGINE
 def test_guest_on_a_bridge_cannot_pose_as_a_router(host: Host) -> None:
     """Neither on a bridge that was there before the daemon, nor on one that is made later."""
     key = f"net.ipv6.conf.{GUESTS}.accept_ra"

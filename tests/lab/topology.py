@@ -1,6 +1,6 @@
 """The lab as a whole: router, hosts and engines; see the drawing in `tests.lab`.
 
-with Lab(Flavour.DISTRO, Flavour.MODERN) as lab:
+with Lab(Flavour.OLDEST, Flavour.MODERN) as lab:
     host = lab.hosts[0]
     host.create_network()
     host.engine.docker("run", "-d", "--network", "he_ipv6", "busybox:lab")
@@ -16,7 +16,7 @@ from typing import Self
 from tests.lab.engines import IMAGE, Engine, Flavour
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.nodes import Node
-from tests.lab.prerequisites import MODERN, Progress, busybox_image, ensure_root, no_progress
+from tests.lab.prerequisites import Progress, busybox_image, no_progress
 from tests.lab.router import BRIDGE, CLIENT_LINK, Neighbour, Router
 from tests.lab.runs import Run, sweep_dead_runs
 from tests.lab.waiting import eventually
@@ -71,8 +71,8 @@ class Lab:
                 stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
             for each in sweep_dead_runs():
                 self.progress(f"removed what process {each.pid} had left")
-            if any(host.engine.flavour is Flavour.MODERN for host in self.hosts):
-                ensure_root(MODERN, self.progress)
+            for host in self.hosts:
+                host.engine.flavour.ensure_files(self.progress)
             stack.callback(self.run.sweep)
             self.run.create()
             self._connect()

@@ -1,6 +1,6 @@
 """`tests/chaos`: run a random sequence of operations and faults on a real engine.
 
-tests/chaos [--seed N] [--steps N] [--engine distro|modern] [--only N,N,…] [--tries N]
+tests/chaos [--seed N] [--steps N] [--engine oldest|stable|modern] [--only N,N,…] [--tries N]
 
 Exit code 1 after a failure. The sequence is then shortened, and the last line printed is a command that runs
 the shortened one.
@@ -45,7 +45,7 @@ def chosen(seed: int, steps: int, only: str) -> list[Numbered]:
 def main(
     seed: Annotated[int, typer.Option(help="seed of the random sequence")] = 1,
     steps: Annotated[int, typer.Option(help="length of the sequence")] = 100,
-    engine: Annotated[Flavour, typer.Option(help="the engine")] = Flavour.DISTRO,
+    engine: Annotated[Flavour, typer.Option(help="the engine")] = Flavour.OLDEST,
     only: Annotated[str, typer.Option(help="run only the steps of these numbers: 3,17,21")] = "",
     tries: Annotated[int, typer.Option(help="how many shorter sequences to try after a failure")] = 30,
 ) -> None:

@@ -25,7 +25,7 @@ from tests.lab.chaos.steps import (
 )
 from tests.lab.chaos.user_settings import ContainerSettings, EndpointSettings, UserSettings
 from tests.lab.commands import CommandError
-from tests.lab.engines import IMAGE, Flavour
+from tests.lab.engines import IMAGE
 from tests.lab.hosts import Host
 
 SECOND_SUBNET_OFFSET = 0x100 << 48
@@ -122,8 +122,7 @@ class Operations:
         if network not in NETWORKS:
             return EndpointSettings(network_id)
         held = str(self._host.subnet[HELD_SUFFIX]) if operation.first_network is FirstNetwork.HELD else None
-        # Engine 28.5 cannot keep a MAC address in a move.
-        keeps_mac = self._host.engine.flavour is Flavour.DISTRO or operation.labels.network != network
+        keeps_mac = self._host.engine.flavour.keeps_mac or operation.labels.network != network
         mac = (
             f"02:11:22:33:44:{operation.options.ipv4 or 0:02x}"
             if operation.options.mac and keeps_mac
