@@ -35,4 +35,4 @@ def copy_checkout(target: Path) -> Path:
     generated = shutil.ignore_patterns(
         ".git", ".venv", "__pycache__", "*.egg-info", ".*_cache", "build", "dist"
     )
-    return Path(shutil.copytree(CHECKOUT, target, ignore=generated))
+    return Path(shutil.copytree(CHECKOUT, target, ignore=generated, dirs_exist_ok=True))
