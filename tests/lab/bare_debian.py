@@ -22,6 +22,7 @@ from tests.lab.prerequisites import (
     Progress,
     RootFilesystem,
     cache_directory,
+    development_requirements,
     development_wheelhouse,
     digest,
     ensure_root,
@@ -63,8 +64,8 @@ class BareDebian:
     @property
     def prepared(self) -> Path:
         """The root file system in which the commands have installed what they need."""
-        files = (CHECKOUT / "tests/bootstrap", CHECKOUT / "pyproject.toml")
-        return cache_directory() / f"{self.base.name}-{digest(*files)}"
+        bootstrap = (CHECKOUT / "tests/bootstrap").read_text()
+        return cache_directory() / f"{self.base.name}-{digest(bootstrap, *development_requirements())}"
 
     @contextmanager
     def entered(self, progress: Progress = no_progress) -> Iterator["Inside"]:
@@ -126,7 +127,7 @@ def _copy_checkout(target: Path) -> None:
         if each.is_dir() and each.name != ".venv":
             shutil.rmtree(each)
     copy_checkout(target)
-    # The root's name depends on this file's content: what was installed is not older than it.
+    # What was installed is never older than this file: the root's name depends on what it requires.
     os.utime(target / "pyproject.toml", (0, 0))
 
 

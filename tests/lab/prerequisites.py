@@ -101,12 +101,19 @@ def cache_directory() -> Path:
 
 def wheelhouse() -> Path:
     """Return the directory of the wheels from which the program is installed offline."""
-    return cache_directory() / f"wheels-{digest(CHECKOUT / 'requirements.txt')}"
+    return cache_directory() / f"wheels-{digest((CHECKOUT / 'requirements.txt').read_text())}"
 
 
-def digest(*files: Path) -> str:
-    """Return twelve hexadecimal digits that change with the content of the files."""
-    return hashlib.sha256(b"\0".join(each.read_bytes() for each in files)).hexdigest()[:12]
+def digest(*texts: str) -> str:
+    """Return twelve hexadecimal digits that change with the texts."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
+def development_requirements() -> list[str]:
+    """Return what `pip install -e .[dev]` installs, without what that needs in turn."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    return [each for each in (*project["dependencies"], *extras) if not each.startswith(project["name"])]
 
 
 def ensure_root(root: RootFilesystem, progress: Progress = no_progress) -> None:
@@ -123,12 +130,9 @@ def ensure_wheelhouse(progress: Progress = no_progress) -> None:
 
 
 def development_wheelhouse(python: str, progress: Progress = no_progress) -> Path:
-    """Download what `pip install -e .[dev]` installs with a version of Python; return the directory."""
-    pyproject = CHECKOUT / "pyproject.toml"
-    project = tomllib.loads(pyproject.read_text())["project"]
-    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
-    wanted = [each for each in (*project["dependencies"], *extras) if not each.startswith(project["name"])]
-    directory = cache_directory() / f"wheels-dev-{python}-{digest(pyproject)}"
+    """Download the development requirements for a version of Python; return the directory."""
+    wanted = development_requirements()
+    directory = cache_directory() / f"wheels-dev-{python}-{digest(*wanted)}"
     _download(directory, python, wanted, progress)
     return directory
 

@@ -70,7 +70,7 @@ def test_our_table_can_be_read_by_an_nft_of_another_age(
 @pytest.fixture
 def old_nft(lab: Lab) -> Iterator[tuple[Host, tuple[str, ...]]]:
     """A host, and the prefix of a command that finds nft 1.0.6 there."""
-    host = lab.host(Flavour.DISTRO)
+    host = lab.host(Flavour.OLDEST)
     host.reset()
     host.create_network()
     directory = host.workdir / "old"
