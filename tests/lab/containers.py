@@ -4,6 +4,7 @@ import hashlib
 import json
 from ipaddress import IPv6Address
 
+from tests.lab.engine_root import MAPPER_MARK
 from tests.lab.engines import IMAGE
 from tests.lab.hosts import UPLINK, Host
 from tests.lab.mapper import run_command
@@ -87,7 +88,15 @@ def endpoints_of(host: Host, name: str) -> dict[str, dict[str, object]]:
 
 
 def open_port(host: Host, address: IPv6Address, port: int) -> None:
-    """Accept new connections to a port with an ip6tables rule, as in the manual of the original program."""
+    """Accept new connections to a port with an ip6tables rule, as in the manual of the original program.
+
+    For an engine that filters with nftables, set the mark that it accepts.
+    """
+    if host.engine.flavour.filters_with_nftables:
+        rules = f"ip6 daddr {address} tcp dport {port} meta mark set meta mark or {MAPPER_MARK}"
+        chain = f"chain prerouting {{ type filter hook prerouting priority -150; {rules}; }}"
+        host.namespace.run("nft", "-f", "-", stdin=f"table ip6 by-hand {{ {chain} }}")
+        return
     chain = "DOCKER-USER" if host.engine.flavour.filters_ipv6 else "FORWARD"
     rule = ("-d", str(address), "-p", "tcp", "--dport", str(port), "-j", "ACCEPT")
     host.namespace.run("ip6tables", "-I", chain, *rule)

@@ -7,14 +7,14 @@ test whose subject is what engines do differently names its engines, with the re
     @on_every_engine("an engine's start and the connect race")
     @on_engines(Flavour.MODERN, because="only this engine has gateway modes")
 
-With `--engine-root`, tests of one or of all engines run on the named engine alone.
+With `--engine-root` or `--engine-flag`, tests of one or of all engines run on the named engine alone.
 """
 
 import zlib
 
 import pytest
 
-from tests.lab.engine_root import named_engine
+from tests.lab.engine_root import engine_flags, named_engine
 from tests.lab.engines import Flavour
 
 MARKER = "engines"
@@ -39,8 +39,7 @@ def chosen_engines(test: pytest.Function) -> tuple[Flavour, ...]:
     """Return the engines that a test runs on."""
     mark = test.get_closest_marker(MARKER)
     chosen: tuple[Flavour, ...] = mark.args if mark else ()
-    named = named_engine() is not None
-    if named and len(chosen) != 1:
+    if (named_engine() or engine_flags()) and len(chosen) != 1:
         return (Flavour.MODERN,)
     every = tuple(Flavour)
     # By the name: a test added to a file changes the engine of no other test.

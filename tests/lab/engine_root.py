@@ -1,11 +1,13 @@
-"""Where an engine's files are: on the machine, in a Debian root, or in what `--engine-root DIR` names.
+"""Where an engine's files are, and its options: `--engine-root DIR`, `--engine-flag FLAG`.
 
-DIR is a root file system with an engine of release 28 or later, or a directory that has `dockerd` and its
-companions, as Docker's own static release is unpacked. Such programs run in the modern engine's Debian root,
-whose tools they need: iptables, nft, ip.
+The files are on the machine, in a Debian root, or in DIR, which replaces the modern engine. DIR is a root
+file system with an engine of release 28 or later, or a directory that has `dockerd` and its companions, as
+Docker's own static release is unpacked. Such programs run in the modern engine's Debian root, whose tools
+they need: iptables, nft, ip. FLAG is an option of the modern engine's dockerd.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,14 @@ from tests.lab.prerequisites import MODERN, RootFilesystem, machine_suite
 
 VARIABLE = "DIM_LAB_ENGINE_ROOT"
 """The environment variable in which `tests/bootstrap` hands DIR over."""
+FLAGS_VARIABLE = "DIM_LAB_ENGINE_FLAGS"
+"""The variable with the flags, one a line."""
 ENGINE = "dockerd"
+BACKEND = "--firewall-backend nftables"
+ACCEPTED_MARK = "--bridge-accept-fwmark"
+"""With the backend nftables, the engine lets marked packets through only where it is told the mark."""
+MAPPER_MARK = "0x1000000"
+"""Default of the mapper's `--fwmark`."""
 OLDEST_NAMED = 28
 """Release. The lab's modern engine knows gateway modes, and filters IPv6 by default."""
 
@@ -65,7 +74,27 @@ def named_engine() -> EngineRoot | None:
     return found
 
 
+def engine_flags() -> tuple[str, ...]:
+    """The options of dockerd that `--engine-flag` names, and what its backend nftables needs besides."""
+    flags = _named_flags()
+    if not filters_with_nftables() or any(flag.startswith(ACCEPTED_MARK) for flag in flags):
+        return flags
+    return (*flags, f"{ACCEPTED_MARK}={MAPPER_MARK}/{MAPPER_MARK}")
+
+
+def filters_with_nftables() -> bool:
+    """Whether the flags choose the engine's backend nftables."""
+    return BACKEND in " ".join(_named_flags()).replace("=", " ")
+
+
+def _named_flags() -> tuple[str, ...]:
+    return tuple(os.environ.get(FLAGS_VARIABLE, "").splitlines())
+
+
 def _release(*engine: str) -> str:
     """Return the release that a dockerd prints: `Docker version 28.5.2, build …`."""
-    version = run(*engine, "--version").stdout.split()[2]
-    return ".".join(version.split(".")[:2])
+    printed = run(*engine, "--version").stdout
+    found = re.search(r"version (\d+\.\d+)", printed)
+    if found is None:
+        raise ValueError(f"{' '.join(engine)} --version prints {printed.strip()!r}")
+    return found[1]

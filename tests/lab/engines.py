@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.lab.commands import DEFAULT_TIMEOUT, run
-from tests.lab.engine_root import EngineRoot, debian_engine, named_engine
+from tests.lab.engine_root import EngineRoot, debian_engine, engine_flags, filters_with_nftables, named_engine
 from tests.lab.namespaces import Namespace
 from tests.lab.prerequisites import (
     MODERN,
@@ -86,6 +86,11 @@ class Flavour(Enum):
     def filters_ipv6(self) -> bool:
         """Whether it filters IPv6 by default, and knows gateway modes of networks."""
         return self._version >= FILTERING_IPV6
+
+    @property
+    def filters_with_nftables(self) -> bool:
+        """Whether it writes rules of nftables, not of ip6tables: there is no chain DOCKER-USER."""
+        return self is Flavour.MODERN and filters_with_nftables()
 
     @property
     def keeps_mac(self) -> bool:
@@ -176,6 +181,10 @@ class Engine:
         if not self._sandbox.is_open:
             self._write_files()
             self._sandbox.open()
+        if self.flavour.filters_with_nftables:
+            # With this backend the engine does not switch forwarding on, and makes no network without.
+            for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+                self.namespace.set_sysctl(key, "1")
         with (self.workdir / "dockerd.log").open("ab") as log:
             self._parent = self._sandbox.start(*self._command(), output=log)
         self._pid = only_child(self._parent.pid)
@@ -251,6 +260,7 @@ class Engine:
         return before != after
 
     def _command(self) -> tuple[str, ...]:
+        flags = engine_flags() if self.flavour is Flavour.MODERN else ()
         # Engines since 27 filter IPv6 by default; before, `--ip6tables` needs `--experimental`.
         filtering = self.ip6tables and not self.flavour.filters_ipv6
         first = (str(SHARED / "legacy"),) if self.legacy else ()
@@ -262,7 +272,7 @@ class Engine:
         # --init: as PID 1, `sleep` ignores SIGTERM, and a stop would take 10 s.
         return (
             *(*path, "dockerd", f"--config-file={SHARED}/daemon.json", "--init"),
-            *(*run_files, *shared, *cgroups, *self.flags),
+            *(*run_files, *shared, *cgroups, *flags, *self.flags),
             *(("--ip6tables", "--experimental") if filtering else ()),
         )
 

@@ -34,7 +34,7 @@ RECOMMENDED = {
     Flavour.MODERN: ENGINE_28_ROUTED,
 }
 """For each engine the mode that docs/firewall.md recommends."""
-MODES = [
+ALL_MODES = (
     ENGINE_20_10,
     FirewallMode("20.10-ip6tables", Flavour.OLDEST, ip6tables=True, lets_in=BY_POLICY),
     FirewallMode("20.10-ip6tables-legacy", Flavour.OLDEST, ip6tables=True, legacy=True, lets_in=BY_POLICY),
@@ -42,7 +42,14 @@ MODES = [
     FirewallMode("28-nat", Flavour.MODERN, gateway_mode="nat", lets_in="nothing: gateway mode nat"),
     FirewallMode("28-nat-unprotected", Flavour.MODERN, gateway_mode="nat-unprotected", filters=False),
     ENGINE_28_ROUTED,
+)
+MODES = [
+    mode
+    for mode in ALL_MODES
+    # Nothing opens a port of a network in this mode if the engine filters with nftables.
+    if not (mode.gateway_mode == "nat" and mode.flavour.filters_with_nftables)
 ]
+"""The modes in which labelled ports can be opened."""
 
 
 @contextmanager

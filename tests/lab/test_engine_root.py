@@ -1,11 +1,18 @@
-"""`--engine-root DIR`: which engine the lab runs instead of the modern one."""
+"""`--engine-root DIR`, `--engine-flag FLAG`: which engine the lab runs instead of the modern one, and how."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.engine_root import VARIABLE, EngineRoot, debian_engine, named_engine
+from tests.lab.engine_root import (
+    FLAGS_VARIABLE,
+    VARIABLE,
+    EngineRoot,
+    debian_engine,
+    engine_flags,
+    named_engine,
+)
 from tests.lab.engines import Flavour
 from tests.lab.prerequisites import MODERN
 
@@ -52,3 +59,19 @@ def test_an_engine_before_28_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     with pytest.raises(ValueError, match=r"its engine is 26\.1"):
         named_engine()
+
+
+@pytest.mark.parametrize("flag", ["--firewall-backend=nftables", "--firewall-backend\nnftables"])
+def test_an_engine_that_filters_with_nftables_is_told_the_mappers_mark(
+    monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    """Unless a flag tells it a mark; other flags are passed on as they are."""
+    monkeypatch.setenv(FLAGS_VARIABLE, f"--feature\ncontainerd-snapshotter\n{flag}")
+    assert Flavour.MODERN.filters_with_nftables
+    assert not Flavour.STABLE.filters_with_nftables
+    given = ("--feature", "containerd-snapshotter", *flag.split("\n"))
+    assert engine_flags() == (*given, "--bridge-accept-fwmark=0x1000000/0x1000000")
+    monkeypatch.setenv(FLAGS_VARIABLE, f"{flag}\n--bridge-accept-fwmark=0x2/0x2")
+    assert engine_flags() == (*flag.split("\n"), "--bridge-accept-fwmark=0x2/0x2")
+    monkeypatch.setenv(FLAGS_VARIABLE, "")
+    assert engine_flags() == ()
