@@ -60,7 +60,7 @@ class Attempts:
         return any(each is not None and each.concerns(action.network_id, action.address) for each in refusals)
 
     def idle(self, action: EndpointAction) -> None:
-        """Note an action that did nothing. It may be repeated after everything was listed."""
+        """Note an action that may have done nothing. It may be repeated after everything was listed."""
         self._idle[action.container_id] = action
 
     def refused(self, action: EndpointAction, epoch: int) -> None:

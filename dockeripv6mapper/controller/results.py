@@ -83,11 +83,12 @@ class Results:
     def _take_action(self, action: EndpointAction, answer: Answer) -> None:
         if answer.changed:
             log.info("done: %s", action)
-        else:
-            self._note_idle(action)
         if answer.changed and isinstance(action, Connect | Reconnect):
             self._take_attached(action)
+            # Its inspection may show that it was done in words only.
+            self.attempts.idle(action)
         else:
+            self._note_idle(action)
             self._take_container(action.container_id, answer)
 
     def _take_answer(self, question: Question, answer: Answer) -> None:
@@ -218,7 +219,9 @@ class Results:
         self.jobs.ask(InspectContainer(action.container_id))
 
     def _note_idle(self, action: EndpointAction) -> None:
-        """Note that an action did nothing. It is not repeated before everything is listed again.
+        """Note an action that may have done nothing. It is not repeated before everything is listed again.
+
+        Where the container shows its effect, no action is planned, and the note ends.
 
         But a `Restore` may keep its note for `LATE_SECONDS`, as the engine may act late: then it is repeated.
         """

@@ -139,11 +139,14 @@ def test_hanging_actions_on_all_threads_do_not_delay_an_inspection() -> None:
         released.set()
 
 
+@pytest.mark.parametrize("says_done", [False, True])
 @pytest.mark.parametrize("change", [event(RUNNING, Change.OTHER), NetworksChanged()])
-def test_an_action_without_effect_is_repeated_only_after_a_change(change: Message) -> None:
+def test_an_action_without_effect_is_repeated_only_after_a_change(
+    change: Message, *, says_done: bool
+) -> None:
     """A change of the container or of the networks; an endpoint event is not enough."""
     world = world_with(RUNNING)
-    world.actions_without_effect = True
+    world.actions_without_effect, world.says_done = True, says_done
     with running_controller(world, NEVER) as controller:
         eventually(lambda: world.actions)
         controller.post(event(RUNNING, Change.ATTACHED))

@@ -68,7 +68,8 @@ class World:
     on_inspect: Callable[[], object] = lambda: None
     """Called before each inspection of a container. May block."""
     actions_without_effect: bool = False
-    """Whether actions have no effect; `apply` then returns False."""
+    """Whether actions have no effect; `apply` then returns `says_done`."""
+    says_done: bool = False
     lists_images: bool = False
     """Whether the image list is filled; otherwise each image must be inspected."""
     image_lists: int = 0
@@ -161,7 +162,7 @@ class World:
         self.on_action(action)
         self.actions.append(action)
         if self.actions_without_effect:
-            return False
+            return self.says_done
         if not isinstance(action, EndpointChange):
             self.unfinished_actions.discard(action.container_id)
             return True
