@@ -85,11 +85,13 @@ class Results:
             log.info("done: %s", action)
         if answer.changed and isinstance(action, Connect | Reconnect):
             self._take_attached(action)
-            # Its inspection may show that it was done in words only.
+            # An engine may answer success and change nothing (seen with Podman): wait for the next list.
             self.attempts.idle(action)
-        else:
+            return
+        if not (answer.changed and isinstance(action, Restore)):
+            # A `Restore` may soon be needed again, and until it is done the container may be detached.
             self._note_idle(action)
-            self._take_container(action.container_id, answer)
+        self._take_container(action.container_id, answer)
 
     def _take_answer(self, question: Question, answer: Answer) -> None:
         match question:
@@ -221,7 +223,7 @@ class Results:
     def _note_idle(self, action: EndpointAction) -> None:
         """Note an action that may have done nothing. It is not repeated before everything is listed again.
 
-        Where the container shows its effect, no action is planned, and the note ends.
+        The next pass that plans no action for the container removes the note.
 
         But a `Restore` may keep its note for `LATE_SECONDS`, as the engine may act late: then it is repeated.
         """

@@ -5,8 +5,8 @@ import pytest
 from tests.lab.bare_debian import BareDebian
 from tests.lab.prerequisites import BARE_STABLE, BARE_TESTING
 
-UNIT_TESTS = ("tests/unit/engine", "tests/unit/kernel")
-"""The tests of the adapters, which use libraries the most."""
+UNIT_TESTS = ("tests/unit/kernel", "tests/unit/report", "tests/unit/test_dependencies.py")
+"""The tests that use libraries the most, but for the slow ones of `engine/`."""
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from tests.lab.hosts import Host
 from tests.lab.topology import Lab
 
 SEEDS = {flavour: seed for seed, flavour in enumerate(Flavour, start=1)}
-STEPS = 50
-"""Steps per seed, about 25 s. `tests/chaos --steps` runs more."""
+STEPS = 30
+"""Steps per seed, about 15 s. `tests/chaos --steps` runs more."""
 
 
 # docker-py does not close its connections to a stopped engine; the garbage collector does.

@@ -12,7 +12,12 @@ import pytest
 from dockeripv6mapper.actions import Connect, EndpointAction, Reconnect, Release, Restore, Vacate
 from dockeripv6mapper.controller.queue import HostChanged, Message, ResyncNow
 from dockeripv6mapper.engine.events import Change, NetworksChanged, StreamLost, Subscribed
-from dockeripv6mapper.errors import EngineRefusedError, EngineUnavailableError, KernelRefusedError
+from dockeripv6mapper.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    KernelRefusedError,
+    NotFinishedError,
+)
 from dockeripv6mapper.model import ProxyEntry
 from dockeripv6mapper.settings import Settings
 from tests.lab.waiting import eventually
@@ -279,6 +284,27 @@ def test_an_unfinished_action_of_an_earlier_process_is_restored_first() -> None:
     with running_controller(world):
         eventually(lambda: ENTRY in world.entries)
     assert [type(action) for action in world.actions] == [Restore, Connect]
+
+
+def test_a_restore_is_repeated_where_the_next_action_is_cut_off() -> None:
+    """Until then the container may be detached, so it does not wait for the next list."""
+    world, cut_off = world_with(RUNNING), list[EndpointAction]()
+
+    def cut_off_first_connect(action: EndpointAction) -> None:
+        if isinstance(action, Connect) and not cut_off:
+            cut_off.append(action)
+            world.unfinished_actions.add(RUNNING.id)
+            raise NotFinishedError("connecting mon_container: no answer")
+
+    with running_controller(world, NEVER) as controller:
+        eventually(lambda: ENTRY in world.entries)
+        world.actions.clear()
+        world.on_action = cut_off_first_connect
+        world.unfinished_actions.add(RUNNING.id)
+        world.containers[RUNNING.id] = RUNNING
+        controller.post(event(RUNNING, Change.ATTACHED))
+        eventually(lambda: any(isinstance(action, Connect) for action in world.actions))
+    assert [type(action) for action in world.actions] == [Restore, Restore, Connect]
 
 
 @pytest.mark.parametrize("change", [Change.OTHER, Change.DIED])
