@@ -27,7 +27,7 @@ TESTS = (
 )
 AS_ROOT = ("tests/lab/test_topology_observer.py",)
 LEFT_OUT = "not man_page and not name_that_no_container_can_have"
-"""Help texts look different with other versions of typer; many starts of the program with one outcome."""
+"""Help texts look different with other versions of typer; slow, and independent of library versions."""
 
 
 def lowest_versions() -> Iterator[str]:

@@ -44,8 +44,9 @@ def status(
     "open" are the ports that a label opens, "from outside" is what the host's firewall rules let in, for
     any reason: everything, "ping, 80/tcp", "80/tcp only", nothing or unknown.
 
-    Exit code 3 if anything is refused, not done yet or unreadable, or nothing gets in to a container that
-    runs at its address ("unknown" does not count, and --format does not look); 0 after --watch.
+    Exit code 3 if anything is refused, not done yet or unreadable, nothing gets in to a container that runs
+    at its address, or a container sends from another address and its user did not choose that. "unknown" does
+    not count, and --format does not trace packets. 0 after --watch.
     """
     from dockeripv6mapper import observation
     from dockeripv6mapper.report import status as report

@@ -28,6 +28,7 @@ From a create event to the connect request, all on the event reader's thread:
     engine.events.EventReader → loop.deliver → container_events.take → reconcile.evaluate_new
     → mapping.desired.update → mapping.planner.plan_endpoint → workqueue.act → engine.endpoints.begin
     → engine.journal.write (the note) → engine.client.send_connect → engine.http.post
+With `--firewall closed` and in a dry run, the rest of the pass decides, as for any other change.
 
 From a start event to the proxy entry and its announcement, on the same thread:
     engine.events.EventReader → loop.deliver → container_events.take
@@ -37,9 +38,9 @@ From a start event to the proxy entry and its announcement, on the same thread:
 
 While the loop's thread handles something, events wait in the queue: loop.deliver → queue.put … loop.turn.
 
-Threads: the loop's handles messages and timers under the loop's lock, and so does the event reader's for the
-events of containers. Workers make engine calls and run commands; of the loop's state they read the cache's
-epoch, and what a job contains. The event reader, both watchers (netlink and nftables) and signal handlers put
-messages into the queue. The responder (`kernel.ndp.responder`) and the metrics server have threads of their
-own, which do not touch the loop's state.
+Threads: the loop's thread handles messages and timers under the loop's lock. The event reader's thread
+handles container events under the same lock. Workers make engine calls and run commands; of the loop's state
+they read only the cache's epoch and the contents of their job. The event reader, both watchers (netlink and
+nftables) and signal handlers put messages into the queue. The responder (`kernel.ndp.responder`), the metrics
+server and the lock on the network namespace have threads that do not touch the loop's state.
 """

@@ -172,7 +172,8 @@ class FirewallTable:
             self._doubtful = job.rules
         if not isinstance(job, PutAcceptRules):
             self._up_to_date = False
-            # Where nft cannot be run at all, waiting does not help: containers are mapped all the same.
+            # Where nft cannot be run at all, waiting does not help: containers are mapped all the same, but
+            # not with --firewall closed.
             self._bounded |= not isinstance(error, CommandTimeoutError | CommandCrashedError)
         if isinstance(job, ListFirewall) and self._bounded and not self._wanted:
             # A host without nft matters only where a label opens a port.

@@ -78,7 +78,7 @@ class HostState:
         return sum(self._present.values())
 
     def observe(self, facts: Facts) -> bool:
-        """Observe the host again. Returns whether anything changed since the last time."""
+        """Observe the host again. Returns whether anything changed; True also if the observation failed."""
         before = (replace(self._last, entries={}), self._present)
         try:
             self._last = self._kernel.observe()
@@ -106,7 +106,7 @@ class HostState:
         is_in_scope: Callable[[ProxyEntry], bool],
         unclosed: AbstractSet[IPv6Address],
     ) -> None:
-        """Carry out a plan. An entry in scope that the plan does not change is right: its failure has ended.
+        """Carry out a plan. A failed entry in scope that the plan does not change is right now.
 
         `unclosed`: addresses that the firewall has yet to close. Entries for them are added later, by
         `add_withheld`.

@@ -71,16 +71,16 @@ log = logging.getLogger(__name__)
 BURST_SECONDS = 0.1
 """Delay between a netlink notification and the observation: notifications come in bursts."""
 FIREWALL_BURST_SECONDS, FIREWALL_INTERVAL_SECONDS = 0.05, 0.4
-"""Delay between a notification of nftables and the look at our rules; the least time between two looks.
+"""Delay from an nftables notification to the reading of our rules; minimum interval between two readings.
 
-A look takes up to 0.1 s of CPU. Another program may remove our rules whenever it finds them.
+A reading takes up to 0.1 s of CPU, and another program may remove our rules after each.
 """
 STREAM = "stream"
 """The key of the event stream's failures in the log."""
 UNEXPECTED_ERROR = "unexpected error"
 """The key, in the log, of errors in the loop itself. They have ended when a snapshot succeeds."""
 FIRST_LIST_SECONDS = 30.0
-"""How long readiness waits for the first list: as long as for any answer of the engine."""
+"""How long readiness waits for the first list: the timeout of a query to the engine."""
 FIRST_PASS_SECONDS = 60.0
 """How long readiness waits for the first full pass. systemd allows 90 s."""
 
@@ -162,8 +162,8 @@ class Controller:
         """Handle a container's event at once, on the event reader's thread; queue any other event.
 
         A container's start follows its creation within two or three milliseconds, and packets wait for its
-        proxy entry. To wake the loop's thread would take a tenth of that. If the loop is busy or messages
-        wait, the event is queued too, so their order is kept.
+        proxy entry. Waking the loop's thread would cost 0.1 to 0.7 ms of these. If the loop is busy or
+        messages wait, the event is queued too, so their order is kept.
         """
         if isinstance(message, ContainerChanged) and self._handle_now(message):
             # A new timer may be due before the loop would wake up.

@@ -255,7 +255,7 @@ class Reconciler:
     def _connect_new(self, facts: Facts, created: Container) -> None:
         """Attach a container that was just created, before the rest of the pass is done.
 
-        Its start follows within two or three milliseconds, of which the rest of the pass takes a tenth.
+        Its start follows within two or three milliseconds. The rest of the pass takes 0.2 to 0.3 ms.
         """
         if self._settings.dry_run or self._settings.firewall is FirewallMode.CLOSED:
             return

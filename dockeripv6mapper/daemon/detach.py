@@ -1,8 +1,8 @@
 """Background mode, `-d start|stop|restart|status`, and the pid file; for hosts without a service manager.
 
 python-daemon detaches the process. `start` reads from a pipe that the detached process writes to. One byte
-means ready; text after it says why not every container has been mapped yet. End of file without it means
-that the daemon has ended; the reason is in its log.
+means ready; text after it says why not every container has been mapped yet. End of file without that byte
+means that the daemon has ended; the reason is in its log.
 """
 
 import fcntl

@@ -28,11 +28,13 @@ firewall-cmd --reload"""
 
 
 def accept(facts: DoctorFacts, network: Network, dropped: Verdict, match: str, nft_match: str) -> str:
-    """The commands that accept such packets ahead of the rule that drops them. Two texts of one match.
+    """The commands that accept the dropped packets ahead of the rule that drops them.
 
-    In DOCKER-USER, which a restart of the engine does not change. But where a rule of FORWARD itself drops
-    them, in FORWARD: that rule may come before the jump to DOCKER-USER. With ufw, and without DOCKER-USER, in
-    ufw's file of rules. Of nftables, in the chain that the trace began with.
+    `match` and `nft_match`: the same match for ip6tables and for nft.
+
+    The rule goes into DOCKER-USER, which a restart of the engine keeps. If a rule of FORWARD itself drops the
+    packets, it goes into FORWARD. With ufw and without DOCKER-USER, it goes into ufw's file. For nftables, it
+    goes into the base chain in which the trace began.
     """
     if dropped.command == NFT_COMMAND:
         if dropped.table == FIREWALLD_TABLE:

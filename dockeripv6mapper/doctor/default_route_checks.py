@@ -14,7 +14,7 @@ from dockeripv6mapper.model import AddressMapping, Container, Network
 
 
 def check(facts: DoctorFacts) -> Iterator[Finding]:
-    """A finding on each mapped container that runs on another network with IPv6, too."""
+    """A finding for each running, mapped container that is also on another network with IPv6."""
     for container in sorted(facts.system.containers.values(), key=lambda each: each.name):
         decision = facts.desired.decision(container.id)
         if container.id not in facts.outgoing or not isinstance(decision, AddressMapping):
@@ -29,13 +29,13 @@ def _check_one(facts: DoctorFacts, container: Container, mapping: AddressMapping
     if address == mapping.address:
         return ok("default-route", subject, f"sends from its mapped address, and not over {others}")
     if is_chosen_by_user(container, mapping, facts.system):
-        where = "another network" if address is None else f"{address}"
-        return ok("default-route", subject, f"sends from {where}, as its user has chosen")
+        where = "over another network" if address is None else f"from {address}"
+        return ok("default-route", subject, f"sends {where}, as its user has chosen")
     if address is None:
         return warn(
             "default-route",
             subject,
-            f"it is not known from which address it sends, since it is on {others}, too",
+            f"it is unknown from which address it sends: it is also on {others}",
             why=f"its packets to the outside may not come from {mapping.address}",
             fix=f"# as root on the engine's host, outside of any container:\n{fixes.PROGRAM} doctor",
         )
@@ -55,7 +55,7 @@ def _other_networks(facts: DoctorFacts, container: Container, mapping: AddressMa
 
 
 def _fix(facts: DoctorFacts, container: Container, mapping: AddressMapping) -> str:
-    """A gateway priority where that helps; else the other networks without IPv6."""
+    """Commands: a gateway priority where that helps; else the other networks without IPv6, or a disconnect."""
     mapped = facts.system.networks.get(mapping.network_id)
     others = _other_networks(facts, container, mapping)
     if mapped is not None and _priority_helps(facts, container, mapped, others):
@@ -71,7 +71,7 @@ def _fix(facts: DoctorFacts, container: Container, mapping: AddressMapping) -> s
 
 
 def _priority_helps(facts: DoctorFacts, container: Container, mapped: Network, others: list[Network]) -> bool:
-    """Whether the engine would choose the mapped network, had its endpoint our gateway priority."""
+    """Whether the engine would choose the mapped network if its endpoint had our gateway priority."""
     endpoint = facts.system.networks.endpoint(container, mapped.id, mapped.name)
     if not fixes.knows_gateway_modes(facts) or endpoint is None or endpoint.priority > 0:
         return False

@@ -51,7 +51,7 @@ class DoctorFacts:
     tools: frozenset[str] = frozenset()
     """The installed ones of `firewall_checks.NEEDED_TOOLS`."""
     capabilities: frozenset[str] = frozenset()
-    """The capabilities of this process, of those that the mapper needs."""
+    """Those of the mapper's needed capabilities that this process has."""
     errors: tuple[MapperError, ...] = ()
     """Why something could not be read."""
 

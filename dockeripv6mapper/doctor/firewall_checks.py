@@ -141,7 +141,7 @@ def _pings(facts: DoctorFacts) -> Iterator[str]:
 
 
 def is_reported(facts: DoctorFacts, verdict: Verdict) -> bool:
-    """Whether a finding of this module is on the chain whose policy dropped a packet."""
+    """Whether a finding on the chain whose policy dropped a packet is among those of `check`."""
     return (
         verdict.command == NFT_COMMAND
         and verdict.rule is None

@@ -121,7 +121,7 @@ def _unlabelled_ports(
 ) -> Iterator[Finding]:
     """Whether a ping and a new connection get in to a port that no label opens.
 
-    Nothing where a chain drops the ping that is a finding of `firewall_checks`.
+    No finding where `firewall_checks` already reports the chain that drops the ping.
     """
     subject, to = f"network {network.name}", f"to {packet.destination}"
     ping = _trace_inbound(facts, replace(packet, protocol=PING))

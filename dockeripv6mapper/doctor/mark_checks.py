@@ -1,8 +1,8 @@
-"""Marks: finds rules of other programs that use the packet mark in a way that opening ports does not survive.
+"""Marks: finds other programs' rules that use the packet mark and break opened ports.
 
 Our bit is set only around the engine's rules (see `kernel.nft_ruleset`), so most uses of the mark do no harm.
-What is left: a rule that overwrites the mark between our hook and our accept rule, one that compares the
-whole mark there, and one that sets our bit on packets of its own.
+Three uses do harm: a rule that overwrites the mark between our hook and our accept rule, one that compares
+the whole mark there, and one that sets our bit on packets of its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,9 +17,9 @@ from dockeripv6mapper.firewall_rules import ALL_BITS, Chains, MarkRule, Rule, is
 CHECK = "mark"
 SUBJECT = "firewall"
 OPTIONS_FILE = "/etc/default/DockerIPV6Mapper"
-WINDOW = (("raw", "PREROUTING"), ("filter", "FORWARD"))
+MARKED_CHAINS = (("raw", "PREROUTING"), ("filter", "FORWARD"))
 """The chains that see our bit."""
-PRIORITIES = {"prerouting": (-310, -300), "forward": (-11, 0)}
+MARKED_PRIORITIES = {"prerouting": (-310, -300), "forward": (-11, 0)}
 """By hook, between which priorities an nftables chain sees our bit before the engine's rules."""
 UNCONDITIONAL = 2
 """Words of a rule that only jumps: `-j CHAIN`."""
@@ -63,16 +63,17 @@ def _uses(facts: DoctorFacts) -> Iterator[_Use]:
         yield from _of_ip6tables(command, chains, bit)
     for each in facts.mark_rules:
         text = f"a rule in nftables chain {each.chain}"
-        fix = f"# where that rule is defined, change only the bits that it needs:\n{_listing(each)}"
+        remark = "# find where this rule is defined, and let it change only the bits that it needs:"
+        fix = f"{remark}\n{_listing(each)}"
         if each.sets & bit:
             yield _Use(_Kind.SETS, text, fix)
-        elif _is_in_window(each) and each.overwrites & bit:
+        elif _sees_our_bit(each) and each.overwrites & bit:
             yield _Use(_Kind.OVERWRITES, text, fix)
 
 
-def _is_in_window(rule: MarkRule) -> bool:
+def _sees_our_bit(rule: MarkRule) -> bool:
     """Whether the mapper has set its bit before the rule, and the engine's rules come after it."""
-    low, high = PRIORITIES.get(rule.hook or "", (0, -1))
+    low, high = MARKED_PRIORITIES.get(rule.hook or "", (0, -1))
     return low <= rule.priority <= high
 
 
@@ -81,7 +82,7 @@ def _listing(rule: MarkRule) -> str:
 
 
 def _of_ip6tables(command: str, chains: Chains, bit: int) -> Iterator[_Use]:
-    seen = {id(rule) for start in WINDOW for rule in _before_ours(chains, start)}
+    seen = {id(rule) for start in MARKED_CHAINS for rule in _before_ours(chains, start)}
     for (table, name), chain in chains.items():
         for number, rule in enumerate(chain.rules, 1):
             if is_ours(rule):
@@ -151,7 +152,7 @@ def _value_and_mask(text: str) -> tuple[int, int]:
 
 
 def _number(text: str) -> int:
-    """0 for what is no number."""
+    """The number in `text`; 0 if there is none."""
     try:
         return int(text, 0)
     except ValueError:
@@ -159,7 +160,7 @@ def _number(text: str) -> int:
 
 
 def _masked(rule: Rule, mask: int) -> Iterable[str]:
-    """The words of the same rule, which now leaves the bits alone that are not in `mask`."""
+    """The rule's words, changed to touch only the bits in `mask`."""
     words = list(rule.words)
     for index, word in enumerate(words[:-1]):
         if word in ("--mark", "--set-xmark"):
@@ -187,35 +188,36 @@ def _compared(use: _Use, facts: DoctorFacts) -> Finding:
     return warn(
         CHECK,
         SUBJECT,
-        f"{use.rule} compares the whole packet mark, in which packets to open ports have {bit:#x}",
-        why="the rule does not treat these packets as others with the same mark",
+        f"{use.rule} compares the whole packet mark; the mapper sets {bit:#x} on packets to open ports",
+        why="the bit changes whether the rule matches these packets",
         fix=f"# the same rule, without the mapper's bit:\n{use.fix}",
     )
 
 
-def _overlap(use: _Use, facts: DoctorFacts) -> Finding:
-    """The finding on a rule that sets our bit. The bit that is proposed instead is in no rule."""
+def _sets_our_bit(use: _Use, facts: DoctorFacts) -> Finding:
+    """The finding on a rule that sets our bit. It proposes a bit that no rule uses."""
     bit = used = facts.settings.fwmark
     for chains in facts.chains.values():
         for chain in chains.values():
             for each in chain.rules:
-                used |= _used(each)
+                used |= _bits_of(each)
     for rule_of_nft in facts.mark_rules:
         used |= rule_of_nft.sets
     free = next((1 << number for number in _PREFERRED if not used >> number & 1), None)
-    other = "BIT  # no bit is free: replace BIT" if free is None else f"{free:#010x}"
+    other = "BIT" if free is None else f"{free:#010x}"
+    remark = "# no bit is free: replace BIT by one that you know to be free\n" if free is None else ""
     return warn(
         CHECK,
         SUBJECT,
         f"{use.rule} sets the bit {bit:#x} of the packet mark, which the mapper uses for open ports",
         why="packets that it marks pass the mapper's accept rules, whatever their port",
-        fix=f"# another bit: as an option of the daemon, --fwmark {other}\n"
+        fix=f"{remark}# another bit: as an option of the daemon, --fwmark {other}\n"
         f"echo DOCKERIPV6MAPPER_FWMARK={other} >> {OPTIONS_FILE} && systemctl restart DockerIPV6Mapper",
     )
 
 
-def _used(rule: Rule) -> int:
-    """The bits of the packet mark that a rule reads or writes, as far as it uses a mask."""
+def _bits_of(rule: Rule) -> int:
+    """The mark bits that a rule reads or writes. Of a rule without a mask, only its value."""
     used = 0
     values = dict(rule.options)
     for option in ("--mark", "--set-xmark"):
@@ -228,7 +230,7 @@ _PREFERRED = (25, 26, 27, 28, 29, 30, 24, 31, *range(1, 24), 0)
 """Bits in the order in which they are proposed. Most programs use the lower 16, Calico the upper 16."""
 
 _FINDINGS: Mapping[_Kind, Callable[[_Use, DoctorFacts], Finding]] = {
-    _Kind.SETS: _overlap,
+    _Kind.SETS: _sets_our_bit,
     _Kind.OVERWRITES: _overwritten,
     _Kind.COMPARES: _compared,
 }

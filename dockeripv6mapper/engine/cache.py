@@ -39,7 +39,8 @@ class Cache:
         self.routes_by_family = self.filters_with_nftables = False
         """See `Facts`."""
         self.images: dict[str, Mapping[str, str] | None] = {}
-        """Labels of images, by ID or by the name in a create event. None: the image was removed."""
+        """Labels of images, by ID or by the name in a create event. None: it was removed, or those of its
+        platform are not known."""
         self.images_wanted = False
         """Whether images have to be listed: they changed, or events were missed."""
         self._unreadable: frozenset[str] = frozenset()

@@ -1,9 +1,10 @@
 """Images: their labels, from lists and inspections. Pure.
 
 With the containerd store, which engine 29 uses by default, one image may have several platforms, each with
-labels of its own. A list shows those of the host's platform, and also where that one was never pulled: then
-it shows none. So labels are taken from a list only where it also shows that they are those of all containers
-of the image; other images are inspected for one platform, when a container uses it.
+labels of its own. A list shows the labels of the host's platform. If that platform was not pulled, it shows
+no labels, although the image has some for other platforms. So labels are taken from a list only where it also
+shows that they are those of all containers of the image; other images are inspected for one platform, when a
+container uses it.
 """
 
 import json

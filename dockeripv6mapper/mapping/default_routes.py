@@ -31,7 +31,8 @@ Outgoing: TypeAlias = Mapping[str, IPv6Address | None]
 def gateway_priority(container: Container, mapping: AddressMapping, facts: Facts) -> int:
     """The gateway priority of an endpoint that the mapper makes; 0: none is set.
 
-    Of a container of which only the create event is known, any network of the engine may be one of its own.
+    The create event does not show a container's networks. Until its inspection, every network of the engine
+    counts as one of them.
     """
     if not mapping.default_route:
         return 0
@@ -88,7 +89,10 @@ def is_chosen_by_user(container: Container, mapping: AddressMapping, facts: Fact
 
 
 def needs_mark(container: Container, mapping: AddressMapping, facts: Facts) -> bool:
-    """Whether only the mapped endpoint's mark shows if the user chose another network: a list has no mark."""
+    """Whether the endpoint must be inspected, since a list shows no marks.
+
+    With the priority -1, only its mark shows whether the mapper or the user set that.
+    """
     mapped = facts.networks.endpoint(container, mapping.network_id, mapping.network)
     unclear = mapped is not None and mapped.ours is None and mapped.priority == IPV6_ONLY_PRIORITY
     return unclear and bool(other_ipv6_endpoints(container, mapping, facts))

@@ -16,7 +16,7 @@ class Facts:
     containers: Mapping[str, Container]
     networks: Networks = field(default_factory=Networks)
     images: Mapping[str, Mapping[str, str] | None] = field(default_factory=dict)
-    """The labels of images, by ID or name. None: the image was removed."""
+    """The labels of images, by ID or name. None: it was removed, or its platform's are not known."""
     host: Host = field(default_factory=Host)
     in_flight: Mapping[str, IPv6Address] = field(default_factory=dict)
     """The address at which a container is being attached, by the container's ID."""

@@ -81,7 +81,7 @@ def test_dockers_client_is_a_session_whose_pools_can_be_set_up() -> None:
 
 
 def test_each_library_of_which_internals_are_used_has_an_upper_bound() -> None:
-    """Its next major release is not installed before somebody has looked."""
+    """Its next major release is installed only after a change of the bound."""
     without = [
         name for name in INTERNALS_USED if "<" not in {each.operator for each in BOUNDS[name].specifier}
     ]

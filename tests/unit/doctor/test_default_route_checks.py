@@ -76,7 +76,7 @@ def test_a_container_that_sends_from_its_mapped_address_is_ok() -> None:
 def test_an_unknown_address_is_never_reported_as_fine() -> None:
     """The finding says who can read it."""
     (finding,) = problems(check(None))
-    assert "not known" in finding.found
+    assert "it is unknown from which address" in finding.found
     assert "root" in finding.fix
 
 
