@@ -15,6 +15,8 @@ from tests.lab.waiting import eventually
 
 UPLINK = "up0"
 
+KEPT_TABLES = {"filter", "nat", "raw", "mangle", "security", "docker-bridges"}
+"""Names of the nft tables of iptables and of an engine."""
 NO_RULES = """
 *raw
 COMMIT
@@ -122,6 +124,7 @@ class Host:
         self._remove_networks()
         if live_restore == "true":
             self.engine.restart()
+        self._remove_tables()
         if self._has_mapper_rules():
             options = ("--docker-host", self.engine.url, "--state-dir", str(self.state_dir))
             self.namespace.run(sys.executable, "-m", "dockeripv6mapper", *options, "cleanup")
@@ -132,10 +135,17 @@ class Host:
         shutil.rmtree(self.state_dir, ignore_errors=True)
         (self.workdir / "mapper.pid").unlink(missing_ok=True)
 
+    def _remove_tables(self) -> None:
+        """Remove the nft tables of the mapper, and of a test that failed or that played another program."""
+        for line in self.namespace.run("nft", "list", "tables").stdout.splitlines():
+            _, family, name = line.split()
+            if name not in KEPT_TABLES:
+                self.namespace.run("nft", "delete", "table", family, name)
+
     def _has_mapper_rules(self) -> bool:
-        """Whether the mapper's nft table or one of its rules is there: `cleanup` takes a second or two."""
-        commands = ("nft", "list", "tables"), ("ip6tables-save",), ("ip6tables-legacy-save",)
-        return any("dockeripv6mapper" in self.namespace.run(*each).stdout.lower() for each in commands)
+        """Whether a rule of the mapper is in ip6tables: removing it by `cleanup` takes a second or two."""
+        saves = ("ip6tables-save", "ip6tables-legacy-save")
+        return any("DockerIPV6Mapper" in self.namespace.run(each).stdout for each in saves)
 
     def _has_no_containers(self) -> bool:
         """Remove all containers; return whether there were none. Fails if Swarm removes one meanwhile."""

@@ -43,7 +43,8 @@ pivot_root . run/old
 umount --lazy /run/old
 rmdir /run/old
 echo ready
-# PID 1 reaps the processes that the engine orphans.
+# PID 1 reaps the processes that the engine orphans. Docker's own packages have it outside of the PATH.
+export PATH="$PATH:/usr/libexec/docker"
 exec docker-init -- sleep infinity
 """
 
