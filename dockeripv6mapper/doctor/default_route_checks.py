@@ -55,7 +55,7 @@ def _other_networks(facts: DoctorFacts, container: Container, mapping: AddressMa
 
 
 def _fix(facts: DoctorFacts, container: Container, mapping: AddressMapping) -> str:
-    """Commands: a gateway priority where that helps; else the other networks without IPv6, or a disconnect."""
+    """Commands: a gateway priority where it helps; else the other networks without IPv6, or a disconnect."""
     mapped = facts.system.networks.get(mapping.network_id)
     others = _other_networks(facts, container, mapping)
     if mapped is not None and _priority_helps(facts, container, mapped, others):
