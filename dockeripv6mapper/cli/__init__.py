@@ -5,6 +5,7 @@ options  that program's options and their help texts
 help     the program's help text, with options in groups
 address  the addresses of container names
 config   the value of each option, and what set it
+unit     the systemd unit of this installation
 status   every labelled container: table, tree, JSON, lines for /etc/hosts or a zone file
 inspect  plan, doctor
 cleanup  removal of everything that carries the mapper's mark

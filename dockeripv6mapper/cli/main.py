@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from dockeripv6mapper import settings as defaults
-from dockeripv6mapper.cli import address, cleanup, config, inspect, options, status
+from dockeripv6mapper.cli import address, cleanup, config, inspect, options, status, unit
 from dockeripv6mapper.cli.help import Program
 from dockeripv6mapper.cli.output import Exit
 from dockeripv6mapper.controller.observers import ServiceManager
@@ -43,6 +43,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     inspect.plan: "Show what a full pass would do now.",
     address.address: "Compute addresses from names.",
     config.config: "Show the value of each option, and what set it.",
+    unit.install_unit: "Write the systemd unit of this installation.",
     cleanup.cleanup: "Remove what the mapper added to this host.",
 }
 """Each command with its line in the program's help."""
