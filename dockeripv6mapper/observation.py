@@ -4,7 +4,7 @@ With the daemon's own `Desired` and planner, so that the two agree.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -92,9 +92,10 @@ def judge_reachability(observed: Observation, settings: Settings) -> Reachabilit
     return Reachability(observe_ruleset(), observed.facts, settings)
 
 
-def foresee(settings: Settings, container: Container) -> Decision:
-    """What the daemon would decide on a container that is still to be created. Raises `MapperError`.
+def foresee(settings: Settings) -> Callable[[Container], Decision]:
+    """Observe once; return what the daemon would decide on a container that is still to be created.
 
+    Both raise `MapperError`.
     A container that has its name is left out. Needs no privilege beyond the engine's socket: proxy entries
     and ports have no part in a decision, and the record of refusals, which only root may read, is left out.
     """
@@ -103,11 +104,16 @@ def foresee(settings: Settings, container: Container) -> Decision:
         topology = observe_topology(rtnetlink)
     host = Host(addresses=topology.addresses, next_hops=topology.next_hops)
     cache, _ = _observe_engine(client)
-    others = {each.id: each for each in cache.containers.values() if each.name != container.name}
-    cache.containers = {**others, container.id: container}
-    cache.images[container.image] = {}
-    _, desired = _decide(client, cache, host, settings)
-    return desired.decision(container.id)
+    present = cache.containers
+
+    def decide(container: Container) -> Decision:
+        others = {each.id: each for each in present.values() if each.name != container.name}
+        cache.containers = {**others, container.id: container}
+        cache.images[container.image] = {}
+        _, desired = _decide(client, cache, host, settings)
+        return desired.decision(container.id)
+
+    return decide
 
 
 def _observe_outgoing(client: Client, facts: Facts, desired: Desired) -> Outgoing:

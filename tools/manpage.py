@@ -11,11 +11,18 @@ from collections.abc import Iterator
 import typer
 from typer.main import get_command, get_group
 
+from dockeripv6mapper.cli.help import OTHER
 from dockeripv6mapper.cli.main import ENVIRONMENT_PREFIX, app
 
 NAME = "DockerIPV6Mapper"
-EXTRAS = re.compile(r"\s*\[env var: (?P<extras>[^\[\]]+)\]")
-"""Typer appends an option's environment variable, and its default if it has one, to the help text."""
+EXTRAS = re.compile(r"\s*\[(?P<extras>[^\[\]]+)\]$")
+"""Typer appends to the help text, between brackets: the environment variable, the default, the range."""
+VARIABLE = re.compile(r"^env var: [^;]+(; )?")
+ENVIRONMENT = (
+    f"Each option of the program has a variable: {ENVIRONMENT_PREFIX}_UPLINK for --uplink, and so on. "
+    "Several values are separated by spaces; a switch is true or false. An option on the command line wins. "
+    "The command config prints the value of each option, and what set it."
+)
 FILES = {
     "/etc/default/DockerIPV6Mapper": "Environment variables for the systemd unit, one on each line.",
     "/run/dockeripv6mapper": "State that must survive the process, but not a reboot.",
@@ -27,7 +34,7 @@ EXIT_CODES = {
     "1": "Error: one line on stderr, and a second one with a remedy if there is one.",
     "2": "Usage: an unknown option, or a value that the option does not accept.",
     "3": "Degraded: status found a container refused, not done yet or unreadable; "
-    "doctor found something wrong; -d status found no daemon.",
+    "doctor or config found something wrong; -d status found no daemon.",
 }
 
 
@@ -56,6 +63,7 @@ def _lines() -> Iterator[str]:
         for paragraph in _paragraphs(subcommand.help):
             yield from (".PP", _text(paragraph))
         yield from _options(below)
+    yield from (".SH ENVIRONMENT", _text(ENVIRONMENT))
     for title, entries in (("EXIT STATUS", EXIT_CODES), ("FILES", FILES)):
         yield f".SH {title}"
         for term, meaning in entries.items():
@@ -63,13 +71,17 @@ def _lines() -> Iterator[str]:
 
 
 def _options(context: typer.Context) -> Iterator[str]:
+    group = None
     for parameter in context.command.get_params(context):
         if (record := parameter.get_help_record(context)) is None or parameter.name == "help":
             continue
+        if (panel := getattr(parameter, "rich_help_panel", None)) != group:
+            group = panel
+            yield from (".SS", _text(panel or OTHER))
         term, text = record
         yield from (".TP", f".B {_text(term)}", _text(EXTRAS.sub("", text)))
-        if match := EXTRAS.search(text):
-            yield from (".br", _text(f"Variable: {match['extras']}"))
+        if (match := EXTRAS.search(text)) and (extras := VARIABLE.sub("", match["extras"])):
+            yield from (".br", _text(f"{extras[0].upper()}{extras[1:]}"))
 
 
 def _paragraphs(text: str | None) -> list[str]:

@@ -2,7 +2,10 @@
 
 main     the program without a command: the daemon, in the foreground or (`-d`) in the background
 options  that program's options and their help texts
-address  the address of a container name
+help     the program's help text, with options in groups
+address  the addresses of container names
+config   the value of each option, and what set it
+unit     the systemd unit of this installation
 status   every labelled container: table, tree, JSON, lines for /etc/hosts or a zone file
 inspect  plan, doctor
 cleanup  removal of everything that carries the mapper's mark

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from dockeripv6mapper.cli.options import option
 from dockeripv6mapper.cli.output import Exit, console, print_json, print_notes
 
 
 def plan(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what one pass would do now, and change nothing."""
     from dockeripv6mapper import observation
@@ -26,7 +27,7 @@ def plan(
 
 def doctor(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check the host, the engine and each labelled network: what is wrong, why it matters, how to fix it.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from dockeripv6mapper import settings as defaults
-from dockeripv6mapper.cli import address, cleanup, inspect, options, status
+from dockeripv6mapper.cli import address, cleanup, config, inspect, options, status, unit
+from dockeripv6mapper.cli.help import Program
 from dockeripv6mapper.cli.output import Exit
 from dockeripv6mapper.controller.observers import ServiceManager
 from dockeripv6mapper.daemon import detach
@@ -19,47 +20,67 @@ from dockeripv6mapper.settings import FirewallMode, NdSource, ProxyMode, Scheme,
 ENVIRONMENT_PREFIX = "DOCKERIPV6MAPPER"
 """Every option's environment variable is this prefix and the option's name in capitals."""
 
+EPILOG = f"""\b
+Variables: {ENVIRONMENT_PREFIX}_UPLINK=eth0 is --uplink eth0, and so on.
+Exit codes: 0 done, 1 error, 2 usage, 3 degraded (status, doctor, config).
+Examples:
+  DockerIPV6Mapper.py --uplink eth0 --dry-run
+  DockerIPV6Mapper.py address nginx --subnet 2001:db8:0:1::/80
+  DockerIPV6Mapper.py status --tree"""
+"""The end of the program's help. The lines are kept as they are."""
+
 app = typer.Typer(
     name="DockerIPV6Mapper.py",
+    cls=Program,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 degraded (status, doctor, -d status). "
-    "Results go to stdout, logs to stderr.",
+    epilog=EPILOG,
 )
-for command in (address.address, inspect.plan, status.status, inspect.doctor, cleanup.cleanup):
-    app.command()(command)
+COMMANDS: dict[Callable[..., None], str] = {
+    status.status: "Show every labelled container, or why it is refused.",
+    inspect.doctor: "Find what is wrong, and print how to fix it.",
+    inspect.plan: "Show what a full pass would do now.",
+    address.address: "Compute addresses from names.",
+    config.config: "Show the value of each option, and what set it.",
+    unit.install_unit: "Write the systemd unit of this installation.",
+    cleanup.cleanup: "Remove what the mapper added to this host.",
+}
+"""Each command with its line in the program's help."""
+for command, short_help in COMMANDS.items():
+    app.command(short_help=short_help)(command)
 
 
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
     *,
+    allow_network: options.AllowNetworks = None,
+    trust_image_labels: options.TrustImageLabels = False,
+    scheme: options.Scheme = Scheme.MD5_24,
+    default_route: options.DefaultRoute = True,
+    uplink: options.Uplinks = None,
+    proxy: options.Proxy = ProxyMode.MAPPED,
+    nd_source: options.NdSource = NdSource.AUTO,
+    firewall: options.Firewall = FirewallMode.ENGINE,
+    fwmark: options.FwMark = f"{defaults.DEFAULT_FWMARK:#010x}",
+    docker_host: options.DockerHost = None,
+    resync: options.Resync = defaults.DEFAULT_RESYNC_SECONDS,
+    sysctl: options.Sysctl = True,
+    sysctl_dir: options.SysctlDir = defaults.DEFAULT_SYSCTL_DIR,
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
+    metrics: options.Metrics = None,
+    dry_run: options.DryRun = False,
     debug: options.Debug = False,
     info: options.Info = False,
     quiet: options.Quiet = False,
     log_format: options.LogFormat = logs.LogFormat.AUTO,
+    logfile: options.LogFile = None,
     background: options.Background = None,
     pidfile: options.PidFile = detach.DEFAULT_PIDFILE,
-    logfile: options.LogFile = None,
-    docker_host: options.DockerHost = None,
-    uplink: options.Uplinks = None,
-    proxy: options.Proxy = ProxyMode.MAPPED,
-    scheme: options.Scheme = Scheme.MD5_24,
-    allow_network: options.AllowNetworks = None,
-    trust_image_labels: options.TrustImageLabels = False,
-    default_route: options.DefaultRoute = True,
-    firewall: options.Firewall = FirewallMode.ENGINE,
-    fwmark: options.FwMark = f"{defaults.DEFAULT_FWMARK:#010x}",
-    nd_source: options.NdSource = NdSource.AUTO,
-    sysctl: options.Sysctl = True,
-    sysctl_dir: options.SysctlDir = defaults.DEFAULT_SYSCTL_DIR,
-    resync: options.Resync = defaults.DEFAULT_RESYNC_SECONDS,
-    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
-    metrics: options.Metrics = None,
-    dry_run: options.DryRun = False,
     version: options.Version = False,
 ) -> None:
-    """Give labelled containers stable IPv6 addresses that are reachable from outside.
+    """Give labelled Docker containers stable, reachable IPv6 addresses.
 
     Without a command: run in the foreground until interrupted.
     """

@@ -1,8 +1,10 @@
 """The options of the program, which stand before a command: type, help text, and how a value is parsed.
 
-Each option has an alias here, which keeps `main.run` short. The defaults are in `main.run`.
+Each option has an alias here, which keeps `main.run` short. The defaults are in `main.run`. The help texts
+are short, so that `--help` is one screen of 80 columns; `docs/operations.md` has the details.
 """
 
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dockeripv6mapper import __version__, settings
-from dockeripv6mapper.daemon.detach import DEFAULT_LOGFILE, Command
+from dockeripv6mapper.daemon.detach import DEFAULT_PIDFILE, Command
 from dockeripv6mapper.report import logs
 from dockeripv6mapper.settings import FirewallMode, ProxyMode
 
@@ -46,89 +48,71 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Debug = Annotated[bool, typer.Option("--debug", help="Log everything.")]
-Info = Annotated[bool, typer.Option("--info", help="Log every change (the default).")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Log only warnings and errors.")]
-LogFormat = Annotated[
-    logs.LogFormat,
-    typer.Option(help="auto: colours on a terminal, priorities to the journal, else plain lines."),
+option = partial(typer.Option, show_envvar=False)
+"""An option of a command. Its help names no environment variable; the program's help has the rule."""
+
+_mapping = partial(typer.Option, rich_help_panel="Mapping")
+_proxying = partial(typer.Option, rich_help_panel="NDP proxying")
+_firewall = partial(typer.Option, rich_help_panel="Firewall")
+_operation = partial(typer.Option, rich_help_panel="Operation")
+_logging = partial(typer.Option, rich_help_panel="Log and background")
+
+AllowNetworks = Annotated[
+    list[str] | None, _mapping(metavar="NETWORK", help="A network that labels may name; default: any.")
 ]
-Background = Annotated[
-    Command | None,
-    typer.Option(
-        "-d", "--daemon", help="Start, stop or restart the daemon in the background; print whether it runs."
+TrustImageLabels = Annotated[
+    bool, _mapping("--trust-image-labels", help="Also use labels that come from an image.")
+]
+Scheme = Annotated[settings.Scheme, _mapping(help="How a name becomes a suffix.")]
+DefaultRoute = Annotated[
+    bool,
+    _mapping(
+        "--default-route/--no-default-route",
+        show_default=False,
+        help="Send from the mapped address, or not.",
     ),
-]
-PidFile = Annotated[Path, typer.Option(metavar="FILE", help="The pid file of the daemon in the background.")]
-LogFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help=f"Append the log to this file, not to stderr; with -d: {DEFAULT_LOGFILE}."
-    ),
-]
-DockerHost = Annotated[
-    str | None, typer.Option(metavar="URL", help="The engine; default: DOCKER_HOST, else the local socket.")
 ]
 Uplinks = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="LINK",
-        help="Proxy on this interface, by its name or an alternative name; default: each with an IPv6 "
-        "default route.",
-    ),
+    _proxying(metavar="LINK", help="Proxy on it; default: each interface with an IPv6 default route."),
 ]
-Proxy = Annotated[
-    ProxyMode, typer.Option(help="Proxy the addresses of mapped containers, of all containers, or none.")
+Proxy = Annotated[ProxyMode, _proxying(help="Proxy the addresses of mapped containers, of all, or none.")]
+NdSource = Annotated[settings.NdSource, _proxying(help="Who answers routers: the kernel, or the daemon too.")]
+Firewall = Annotated[FirewallMode, _firewall(help="engine: open labelled ports; closed: also drop the rest.")]
+FwMark = Annotated[str, _firewall(metavar="BIT", help="Mark of open ports.")]
+DockerHost = Annotated[
+    str | None, _operation(metavar="URL", help="Default: DOCKER_HOST, else the local socket.")
 ]
-Scheme = Annotated[
-    settings.Scheme,
-    typer.Option(help="How a name becomes an address suffix, unless the network's label sets it."),
-]
-AllowNetworks = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NETWORK", help="A network that labels may name; default: any."),
-]
-TrustImageLabels = Annotated[
-    bool, typer.Option("--trust-image-labels", help="Also use labels that come from an image.")
-]
-DefaultRoute = Annotated[
+Resync = Annotated[float, _operation(metavar="SECONDS", min=1, max=86400, help="Between full passes.")]
+Sysctl = Annotated[
     bool,
-    typer.Option(help="Make a container's IPv6 default route use its mapped network (engine 28 and later)."),
+    _operation("--sysctl/--no-sysctl", show_default=False, help="Set needed sysctls, or not."),
 ]
-Firewall = Annotated[
-    FirewallMode,
-    typer.Option(
-        help="engine: open the ports that labels name; closed: also drop other new connections; off: neither."
-    ),
-]
-FwMark = Annotated[str, typer.Option(metavar="BIT", help="The packet mark that opens the engine's firewall.")]
-NdSource = Annotated[
-    settings.NdSource,
-    typer.Option(
-        help="Who answers neighbour solicitations. kernel: the kernel; target: the daemon too, from the "
-        "solicited address; auto: as target where the kernel's answers do not reach the router."
-    ),
-]
-Sysctl = Annotated[bool, typer.Option(help="Set the sysctls that proxying needs.")]
-SysctlDir = Annotated[
-    Path, typer.Option(metavar="DIRECTORY", help="Where the host's IPv6 sysctls are mounted.")
-]
-Resync = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1, max=86400, help="Interval between full passes.")
-]
+SysctlDir = Annotated[Path, _operation(metavar="DIR", help="Host's IPv6 sysctls.")]
 StateDir = Annotated[
     Path,
-    typer.Option(
-        metavar="DIRECTORY",
+    _operation(
+        metavar="DIR",
         # Commands that change nothing do not need it, and any user may run them.
         readable=False,
-        help="State that must survive the process, but not a reboot.",
+        help="State files.",
     ),
 ]
-Metrics = Annotated[
-    str | None, typer.Option(metavar="ADDRESS:PORT", help="Serve metrics for Prometheus there.")
+Metrics = Annotated[str | None, _operation(metavar="ADDRESS:PORT", help="Serve metrics for Prometheus.")]
+DryRun = Annotated[bool, _operation("--dry-run", help="Only show what would be done.")]
+Debug = Annotated[bool, _logging("--debug", help="Log everything.")]
+Info = Annotated[bool, _logging("--info", help="Log every change (the default).")]
+Quiet = Annotated[bool, _logging("--quiet", help="Log only warnings and errors.")]
+LogFormat = Annotated[logs.LogFormat, _logging(help="Form of the lines.")]
+LogFile = Annotated[
+    Path | None,
+    _logging(metavar="FILE", help="Default: stderr, or with -d in /var/log."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+Background = Annotated[
+    Command | None,
+    _logging("-d", "--daemon", metavar="COMMAND", help="Background: start, stop, restart, status."),
+]
+PidFile = Annotated[Path, _logging(metavar="FILE", show_default=False, help=f"With -d: {DEFAULT_PIDFILE}.")]
 Version = Annotated[
     bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
 ]

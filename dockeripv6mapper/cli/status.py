@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dockeripv6mapper.cli.options import option
 from dockeripv6mapper.cli.output import Exit, console, print_json, print_notes
 from dockeripv6mapper.daemon import lock
 from dockeripv6mapper.errors import EngineUnavailableError
@@ -29,14 +30,14 @@ WATCH_SECONDS = 2.0
 
 def status(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_tree: Annotated[bool, typer.Option("--tree", help="Group by uplinks and networks.")] = False,
+    as_json: Annotated[bool, option("--json", help="Print JSON.")] = False,
+    as_tree: Annotated[bool, option("--tree", help="Group by uplinks and networks.")] = False,
     name_format: Annotated[
         NameFormat | None,
-        typer.Option("--format", help="Mapped names as lines for /etc/hosts, or as records of a zone file."),
+        option("--format", help="Mapped names as lines for /etc/hosts, or as records of a zone file."),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Redraw the table or the tree every 2 s, until Ctrl-C.")
+        bool, option("--watch", help="Redraw the table or the tree every 2 s, until Ctrl-C.")
     ] = False,
 ) -> None:
     """Show every labelled container: its addresses, where proxied, what gets in, or why it is refused.

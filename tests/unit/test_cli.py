@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from dockeripv6mapper import observation
 from dockeripv6mapper.cli.cleanup import _pidfile
+from dockeripv6mapper.cli.main import COMMANDS
 from dockeripv6mapper.cli.status import status
 from dockeripv6mapper.mapping.desired import Desired
 from dockeripv6mapper.mapping.planner import FirewallPlan, Plan, ProxyPlan
@@ -19,12 +20,15 @@ from dockeripv6mapper.settings import Settings
 from tests.unit.builders import NGINX, container, endpoint, facts
 
 SUBNET = "2001:470:b080:103:1::/80"
+MAX_HELP_LINES = 66
 
 
-def dockeripv6mapper(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def dockeripv6mapper(*args: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program in a process, with `environment` as its whole environment."""
     argv = (sys.executable, "-m", "dockeripv6mapper", *args)
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    return subprocess.run(
+        argv, input=stdin, capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,23 @@ def test_address_prints_the_address_and_nothing_else(args: tuple[str, ...], addr
     assert (done.stdout, done.stderr, done.returncode) == (f"{address}\n", "", 0)
 
 
+def test_address_prints_one_address_a_line_in_the_order_of_the_names() -> None:
+    """`-` stands for the lines of stdin, of which empty ones are left out."""
+    done = dockeripv6mapper(
+        "address", "mon_container", "-", "web", "--subnet", SUBNET, stdin="nginx\n\n  db \n"
+    )
+    suffixes = ("3d:7a:30", "ee:43:40", "d7:7d:5e", "25:67:a5")
+    assert done.stdout.split() == [f"2001:470:b080:103:1:{suffix}" for suffix in suffixes]
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_address_prints_nothing_if_one_of_the_names_is_wrong() -> None:
+    """A program that pairs names with lines must not get fewer lines than names."""
+    done = dockeripv6mapper("address", "nginx", "-", "--subnet", SUBNET, stdin="web\na b\n")
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert "'a b' is a name that no container can have" in done.stderr
+
+
 def test_an_environment_variable_stands_for_an_option() -> None:
     """The systemd unit sets options in this way."""
     done = dockeripv6mapper("address", "nginx", "--subnet", SUBNET, DOCKERIPV6MAPPER_SCHEME="wide")
@@ -54,7 +75,7 @@ def test_a_name_that_no_container_can_have_is_a_usage_error(name: str, where: tu
     """No container can have it, so the engine is not asked."""
     done = dockeripv6mapper("address", name, *where)
     assert (done.stdout, done.returncode) == ("", 2)
-    assert "is a name that no container can have" in " ".join(done.stderr.replace("│", " ").split())
+    assert "is a name that no container can have" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -153,11 +174,32 @@ def test_cleanup_finds_the_pid_file_that_an_option_before_it_names() -> None:
         assert _pidfile(command) == Path("/run/it.pid")
 
 
-def test_help_names_exit_codes_and_every_command() -> None:
-    """Each exists in the text of `--help`."""
-    done = dockeripv6mapper("--help", COLUMNS="200")
-    for text in ("address", "plan", "status", "cleanup", "--dry-run", "Exit codes"):
+def test_help_is_one_screen_of_80_columns() -> None:
+    """Options in groups, the rule for variables once, examples, exit codes; nothing is cut."""
+    done = dockeripv6mapper("--help", COLUMNS="80")
+    lines = done.stdout.splitlines()
+    assert len(lines) <= MAX_HELP_LINES
+    assert max(map(len, lines)) <= 80
+    assert done.stdout.count("DOCKERIPV6MAPPER_") == 1
+    assert not {"…", "..."} & set(done.stdout.replace("[ARGS]...", "").split())
+    for text in (
+        *COMMANDS.values(),
+        "NDP proxying:",
+        "--[no-]sysctl",
+        "--dry-run",
+        "Examples:",
+        "Exit codes:",
+    ):
         assert text in done.stdout
+
+
+@pytest.mark.parametrize("args", [("--uplnk", "eth0"), ("--up-link", "eth0"), ("--uplinks", "eth0")])
+def test_an_unknown_option_names_the_nearest(args: tuple[str, ...]) -> None:
+    """In plain text, so that it is readable in the journal too."""
+    done = dockeripv6mapper(*args)
+    assert done.returncode == 2
+    assert f"No such option: {args[0]}" in done.stderr
+    assert done.stderr.rstrip(").?\n'\"").endswith("--uplink")
 
 
 def test_the_man_page_agrees_with_the_help_texts() -> None:
