@@ -16,7 +16,9 @@ UFW_CHAIN = ("filter", "ufw6-before-forward")
 UFW_RULES = "/etc/ufw/before6.rules"
 FIREWALLD_TABLE = "inet firewalld"
 FIREWALLD = """\
-# a zone and a policy of firewalld, as an engine makes them that finds firewalld running when it starts:
+# this lets through to this bridge whatever the engine does not drop; with an engine before 27, which drops
+# nothing, start the daemon with --firewall closed first. It makes the zone and the policy that an engine
+# makes if firewalld runs when it starts:
 firewall-cmd --permanent --get-zones | grep -qw docker || firewall-cmd --permanent --new-zone docker
 firewall-cmd --permanent --zone docker --set-target ACCEPT
 firewall-cmd --permanent --zone docker --add-interface {bridge}

@@ -5,7 +5,7 @@ event increments the cache's epoch, and a result that was asked for before a con
 for that container: it has to be inspected again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dockeripv6mapper.engine.listed import Listed
@@ -184,17 +184,23 @@ class Cache:
         return Merged(frozenset(listed.keys() | before.keys()), frozenset(stale))
 
     def images_changed(self) -> None:
-        """Note that an image was added, removed or renamed. Any name may mean another image now."""
+        """Note that an image was added, removed or renamed. Any name may mean another image now.
+
+        What was not known of an image may be known now, too.
+        """
         self.touch(IMAGES)
         self.images_wanted = True
-        self.images = {image: known for image, known in self.images.items() if image.startswith(IMAGE_ID)}
+        self.images = {image: known for image, known in self._known_images() if image.startswith(IMAGE_ID)}
 
     def replace_images(self, images: Mapping[str, Mapping[str, str]]) -> None:
         """Replace all images by a list. The images of known containers are kept."""
         used = {each.image for each in self.containers.values() if each.image.startswith(IMAGE_ID)}
-        kept = {image: known for image, known in self.images.items() if image in used}
+        kept = {image: known for image, known in self._known_images() if image in used}
         self.images = {**kept, **images}
         self.images_wanted = False
+
+    def _known_images(self) -> Iterable[tuple[str, Mapping[str, str]]]:
+        return ((image, known) for image, known in self.images.items() if known is not None)
 
     def put_image(self, image: str, labels: Mapping[str, str] | None) -> None:
         """Add or replace an image. None: it was removed."""

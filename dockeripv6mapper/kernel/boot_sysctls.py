@@ -8,17 +8,14 @@ DIRECTORIES = tuple(
     map(Path, ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"))
 )
 """A file in an earlier one replaces one of the same name in a later one."""
-OWN_FILE = Path("/etc/sysctl.conf")
-"""Read by procps, after all others; by systemd only where it is linked from sysctl.d."""
 
 _LINE = re.compile(r"-?net(?P<separator>[./])ipv6[./](?P<key>[^=\s]+)\s*=\s*(?P<value>.*?)\s*")
 
 
-def read_boot_sysctls(
-    directories: Iterable[Path] = DIRECTORIES, own_file: Path = OWN_FILE
-) -> Mapping[str, str]:
+def read_boot_sysctls(directories: Iterable[Path] = DIRECTORIES) -> Mapping[str, str]:
     """The values by key below `net/ipv6`; a file that cannot be read gives none.
 
+    systemd reads /etc/sysctl.conf only where a link in these directories leads there, as on Debian 12.
     A name whose first separator is a dot has a slash for a dot in a link's name. Patterns are not expanded.
     """
     files: dict[str, Path] = {}
@@ -26,7 +23,7 @@ def read_boot_sysctls(
         for path in directory.glob("*.conf"):
             files.setdefault(path.name, path)
     values: dict[str, str] = {}
-    for path in (*(files[name] for name in sorted(files)), own_file):
+    for path in (files[name] for name in sorted(files)):
         try:
             lines = path.read_text(errors="replace").splitlines()
         except OSError:

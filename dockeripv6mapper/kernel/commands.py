@@ -20,9 +20,9 @@ IPTABLES = "ip6tables"
 """The command of the default backend: the distribution or `update-alternatives` chooses it."""
 NFT, LEGACY = "ip6tables-nft", "ip6tables-legacy"
 """Each backend's own command. An engine keeps the backend that was the default when it started."""
-NEWER_NFT = "nft --version  # and install a newer nftables here; the mapper's container image has one"
+NEWER_NFT = "# install a newer nftables, such as: apt-get install -t bookworm-backports nftables"
 CRASHES = (signal.SIGSEGV, signal.SIGABRT)
-"""The signals by which a program ends itself."""
+"""Signals of a crash."""
 LEGACY_TABLES = Path("/proc/net/ip6_tables_names")
 """Lists the legacy backend's tables. `ip6tables-legacy` creates a table by listing it, so read this first."""
 BACKENDS = (IPTABLES, LEGACY)
@@ -78,11 +78,18 @@ def _crashed(doing: str, command: str, number: int) -> CommandCrashedError:
     text = f"{doing}: {command} died of {signal.Signals(number).name}"
     if command != NFT_COMMAND or number not in CRASHES:
         return CommandCrashedError(text)
-    printed = _run([command, "--version"], "").stdout
-    found = re.search(r"\d+(?:\.\d+)+", printed)
-    version = found[0] if found else "of an unknown version"
-    text += f": this nft ({version}) cannot read rules that a newer one wrote"
+    text += f": this nft{_version(command)} probably cannot read rules that a newer one wrote"
     return CommandCrashedError(text, hint=NEWER_NFT)
+
+
+def _version(command: str) -> str:
+    """The version that a command prints, as ` (1.0.6)`; empty where it prints none."""
+    try:
+        printed = _run([command, "--version"], "").stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.search(r"\d+(?:\.\d+)+", printed)
+    return f" ({found[0]})" if found else ""
 
 
 def _run(argv: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:

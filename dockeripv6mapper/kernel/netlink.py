@@ -79,8 +79,9 @@ class RequestSocket:
     ) -> list[Answer]:
         """Send one request for each body; returns the answers in the same order.
 
-        `before`, `after`: messages around them that are not answered (see `pack_message`). Raises `OSError`
-        where sending or receiving fails, a timeout included.
+        `before`, `after`: messages around them, with the number 0 (see `pack_message`); the kernel answers
+        them only where it refuses all. Raises `OSError` then, and where sending or receiving fails, a timeout
+        included.
         """
         answers: list[Answer] = []
         for begin in range(0, len(bodies), REQUESTS_PER_SEND):
@@ -92,6 +93,10 @@ class RequestSocket:
                 for message in messages(self._socket.recv(RECEIVE_BYTES)):
                     if message.sequence in batch:
                         by_number[message.sequence] = _answer(message)
+                    elif (
+                        before and message.sequence == 0 and isinstance(refused := _answer(message), OSError)
+                    ):
+                        raise refused
             answers += [by_number[number] for number in batch]
         return answers
 

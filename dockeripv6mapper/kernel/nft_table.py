@@ -68,4 +68,4 @@ def _found(doing: str, answer: Answer) -> bool:
     if answer.errno in ABSENT:
         return False
     hint = PERMISSION_HINT if answer.errno == EPERM else None
-    raise KernelRefusedError(f"{doing} table {TABLE}: {answer.strerror}", hint=hint) from answer
+    raise KernelRefusedError(f"{doing} table {TABLE}: {answer.strerror or answer}", hint=hint) from answer

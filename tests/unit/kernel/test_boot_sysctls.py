@@ -17,10 +17,8 @@ def test_the_last_file_by_name_decides_and_an_earlier_directory_replaces_files(t
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     directories = [tmp_path / "etc", tmp_path / "gone", tmp_path / "usr"]
-    assert read_boot_sysctls(directories, tmp_path / "sysctl.conf") == {
+    assert read_boot_sysctls(directories) == {
         "conf/all/forwarding": "1",
         "conf/eth0.100/accept_ra": "2",
         "conf/eth0.7/accept_ra": "1",
     }
-    (tmp_path / "sysctl.conf").write_text("net.ipv6.conf.all.forwarding = 0\n")
-    assert read_boot_sysctls(directories, tmp_path / "sysctl.conf")["conf/all/forwarding"] == "0"
