@@ -58,8 +58,18 @@ class LogFile(WatchedFileHandler):
         try:
             super().emit(record)
         except OSError:
-            with suppress(OSError):
-                sys.stderr.write(f"{self.format(record)}\n")
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """Write a record to stderr that could not be written to the file.
+
+        Since Python 3.14 the library's `emit` catches errors, and calls this. Other errors are the library's.
+        """
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+            return
+        with suppress(OSError):
+            sys.stderr.write(f"{self.format(record)}\n")
 
 
 class Lines(logging.Formatter):
