@@ -93,7 +93,7 @@ def judge_reachability(observed: Observation, settings: Settings) -> Reachabilit
 
 
 def foresee(settings: Settings) -> Callable[[Container], Decision]:
-    """Observe once; return what the daemon would decide on a container that is still to be created.
+    """Observe once; return a function that decides on a container still to be created, as the daemon would.
 
     Both raise `MapperError`.
     A container that has its name is left out. Needs no privilege beyond the engine's socket: proxy entries

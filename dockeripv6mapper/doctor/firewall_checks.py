@@ -136,8 +136,8 @@ def _dropping_chains(facts: DoctorFacts) -> Iterator[Finding]:
 def _pings(facts: DoctorFacts) -> Iterator[str]:
     """The matches of ICMPv6 to the networks that containers are mapped to."""
     for network in facts.relevant_networks():
-        for subnet in network.subnets[:1]:
-            yield f"ip6 daddr {subnet} meta l4proto {PING}"
+        if network.subnets:
+            yield f"ip6 daddr {network.subnets[0]} meta l4proto {PING}"
 
 
 def is_reported(facts: DoctorFacts, verdict: Verdict) -> bool:

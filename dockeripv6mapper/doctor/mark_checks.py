@@ -194,7 +194,7 @@ def _compared(use: _Use, facts: DoctorFacts) -> Finding:
     )
 
 
-def _sets_our_bit(use: _Use, facts: DoctorFacts) -> Finding:
+def _set_by_another(use: _Use, facts: DoctorFacts) -> Finding:
     """The finding on a rule that sets our bit. It proposes a bit that no rule uses."""
     bit = used = facts.settings.fwmark
     for chains in facts.chains.values():
@@ -230,7 +230,7 @@ _PREFERRED = (25, 26, 27, 28, 29, 30, 24, 31, *range(1, 24), 0)
 """Bits in the order in which they are proposed. Most programs use the lower 16, Calico the upper 16."""
 
 _FINDINGS: Mapping[_Kind, Callable[[_Use, DoctorFacts], Finding]] = {
-    _Kind.SETS: _sets_our_bit,
+    _Kind.SETS: _set_by_another,
     _Kind.OVERWRITES: _overwritten,
     _Kind.COMPARES: _compared,
 }

@@ -17,7 +17,8 @@ IMAGES = "images"
 """Keys of these lists' epochs, as a container's ID is the key of its own."""
 
 IMAGE_ID = "sha256:"
-"""Prefix of an image's ID. The labels of an ID never change; a name may be given to another image."""
+"""Prefix of an image's ID. A name may be given to another image. An ID's labels stay the same, but with the
+containerd store it may stand for several platforms (see `images`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ IPTABLES = "ip6tables"
 """The command of the default backend: the distribution or `update-alternatives` chooses it."""
 NFT, LEGACY = "ip6tables-nft", "ip6tables-legacy"
 """Each backend's own command. An engine keeps the backend that was the default when it started."""
-NEWER_NFT = "# install a newer nftables, such as: apt-get install -t bookworm-backports nftables"
+NEWER_NFT = "# install a newer nftables here, or run the mapper in its container image, which has one"
 CRASHES = (signal.SIGSEGV, signal.SIGABRT)
 """Signals of a crash."""
 LEGACY_TABLES = Path("/proc/net/ip6_tables_names")

@@ -56,8 +56,8 @@ class Firewall:
     def observe(self) -> FirewallRules | None:
         """Read the table. Empty rules where it does not exist; None where it exists and cannot be listed.
 
-        The next `apply` rebuilds a table that another program changed or that cannot be listed; a rebuild
-        needs no listing. Raises `KernelRefusedError` where nft cannot run.
+        The next `apply` rebuilds a table that another program changed or that cannot be listed. Raises
+        `KernelRefusedError` where nft cannot run.
         """
         self._structure, self._rules = None, FirewallRules()
         try:

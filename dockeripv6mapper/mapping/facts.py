@@ -27,7 +27,7 @@ class Facts:
     routes_by_family: bool = False
     """Whether the engine chooses a container's IPv6 default route apart from the IPv4 one."""
     filters_with_nftables: bool = False
-    """Whether the engine keeps its rules in nftables tables, where no rule of the mapper can open a port."""
+    """Whether the engine keeps its rules in nftables tables, where rules of ip6tables open nothing."""
     complete: bool = True
     """Whether `containers` has every container that there is."""
     sysctls: Mapping[str, str | None] = field(default_factory=dict)

@@ -22,7 +22,7 @@ FLAGS_VARIABLE = "DIM_LAB_ENGINE_FLAGS"
 ENGINE = "dockerd"
 BACKEND = "--firewall-backend nftables"
 ACCEPTED_MARK = "--bridge-accept-fwmark"
-"""With the backend nftables, the engine lets marked packets through only where it is told the mark."""
+"""With the nftables backend, the engine accepts marked packets only if this option names the mark."""
 MAPPER_MARK = "0x1000000"
 """Default of the mapper's `--fwmark`."""
 OLDEST_NAMED = 28

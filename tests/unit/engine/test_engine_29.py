@@ -68,7 +68,7 @@ def test_a_newer_version_of_the_api_is_logged_once(
 
 
 def test_the_engine_describes_itself() -> None:
-    """It chooses default routes by family, and filters with iptables unless it is told otherwise."""
+    """It chooses default routes by family. Its default firewall backend is iptables."""
     engine = engine_from_info(answer("info"), API, None)
     assert engine == EngineInfo("29.7.1-lab", API, firewall_backend="iptables")
     assert engine.routes_by_family
